@@ -1,0 +1,83 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <jobruntime/export.hpp>
+#include <jobruntime/result.hpp>
+
+namespace jobruntime {
+
+/// How the bytes of a media source travel.
+enum class MediaProtocol {
+    https,  ///< One file, fetched by HTTP(S).
+    hls,    ///< An HLS playlist.
+    dash,   ///< A DASH manifest.
+    file,   ///< A file that the extractor left below ExtractRequest::tmp_dir.
+};
+
+/// One way to get the media. The names follow yt-dlp's info dict where it has one.
+struct MediaSource {
+    std::string url;                              ///< Absolute http(s) URL; for `file`, a path below tmp_dir.
+    MediaProtocol protocol = MediaProtocol::https;
+    std::string ext;                              ///< Container by name, e.g. "mp4"; empty when unknown.
+    int width = 0;                                ///< Pixels; 0 = unknown.
+    int height = 0;                               ///< Pixels; 0 = unknown.
+    double tbr = 0;                               ///< Total bit rate in kbit/s; 0 = unknown.
+    std::optional<std::int64_t> filesize;         ///< Bytes, when the source says so.
+    std::map<std::string, std::string> http_headers;  ///< To send along (Referer, User-Agent, Cookie).
+    std::string origin;                           ///< Where it was found: "video", "og", "json-ld", "network", …
+    bool operator==(const MediaSource&) const = default;
+};
+
+/// What an extractor found out about one post.
+struct MediaInfo {
+    std::string id;                     ///< The platform's id of the post; may be empty.
+    std::string title;
+    std::string author;                 ///< Handle or name; becomes the folder's slug.
+    std::string webpage_url;            ///< The page as it was finally reached.
+    std::string thumbnail;              ///< URL, or empty.
+    std::optional<double> duration;     ///< Seconds, when the page says so.
+    std::string published;              ///< ISO 8601, or empty.
+    std::vector<MediaSource> sources;   ///< Best first; never empty in a successful answer.
+    bool operator==(const MediaInfo&) const = default;
+};
+
+/// One question to an extractor.
+struct ExtractRequest {
+    std::string url;                     ///< Strict grammar already checked; canonical where the platform has one.
+    std::string platform;                ///< "x", "tiktok", "web".
+    std::string post_id;                 ///< The platform's id, or empty.
+    std::string job_id;                  ///< For logs and names of temporary files; may be empty.
+    std::chrono::milliseconds timeout{180'000};  ///< The whole extraction; the work really stops.
+    std::string tmp_dir;                 ///< Exists, empty, private to this attempt; removed afterwards by the caller.
+    std::string cookies_file;            ///< Netscape cookies.txt to use, or empty.
+    std::string traceparent;             ///< W3C trace context for child processes, or empty.
+    std::function<void(std::string_view message)> log = {};  ///< A line for the job's log; may be empty.
+};
+
+/// Turns a post's URL into media sources. Stateless towards the caller; one instance may be
+/// asked by several threads at once. Honours `stop` within two seconds and leaves no child
+/// process behind.
+///
+/// Errors carry a name: NO_MEDIA, VIDEO_UNAVAILABLE, AUTH_REQUIRED, BOT_CHALLENGE,
+/// RATE_LIMITED, GEO_BLOCKED, DRM_PROTECTED, UNSUPPORTED_SOURCE, EXTRACTION_TIMEOUT,
+/// SSRF_BLOCKED, BROWSER_LAUNCH_FAILED, BROWSER_PROFILE_IN_USE, EXTRACTOR_CRASHED, NETWORK;
+/// Errc::canceled when `stop` ended it.
+class JOBRUNTIME_API Extractor {
+public:
+    virtual ~Extractor() = default;
+    /// Its name in configuration and logs, e.g. "browser".
+    virtual std::string_view name() const = 0;
+    virtual Result<MediaInfo> extract(const ExtractRequest& request, std::stop_token stop) = 0;
+};
+
+}  // namespace jobruntime
