@@ -1,0 +1,65 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <jobruntime/clock.hpp>
+#include <jobruntime/store.hpp>
+
+struct sqlite3;
+
+namespace jobruntime::sqlite {
+
+/// What "acknowledged" means.
+enum class Durability {
+    full,           ///< On disk: survives a power cut.
+    process_crash,  ///< Handed to the operating system: survives a killed process, not a power cut.
+};
+
+struct Options {
+    Durability durability = Durability::full;
+    Duration busy_timeout{5'000};              ///< How long a verb waits for another process's turn.
+    std::uint64_t ballast_bytes = 8ull << 20;  ///< A file given up when the disk is full; 0 = none.
+    std::uint64_t free_floor_bytes = 0;        ///< insert answers Errc::full while less is free; 0 = only when the disk says so.
+    Duration poll{50};                         ///< How often to look for other processes' changes when no doorbell came.
+    Origin origin;
+};
+
+/// Writes jobs inside a transaction that the caller has begun on its own connection.
+///
+///     sqlite3_exec(db, "BEGIN IMMEDIATE", …);
+///     … the caller's own writes …
+///     auto tx = store->begin(db);
+///     queue.within(**tx).enqueue(Welcome{"ada@example.org"});
+///     sqlite3_exec(db, "COMMIT", …);     // The job exists from here on, or not at all.
+///     (*tx)->committed();                // Wakes workers at once; without it they find it by polling.
+///
+/// Used by one thread, the one that uses the connection; it must not outlive the transaction,
+/// except for the call of committed().
+class Transaction : public Inserter {
+public:
+    virtual void committed() noexcept = 0;
+};
+
+/// The SQLite store: one file (and its -wal, -shm and a few helpers beside it), any number of
+/// processes on one host, no server.
+class Store : public jobruntime::Store {
+public:
+    /// Errc::invalid_argument: the connection is on another file, in no transaction, or has a weaker
+    /// `synchronous` than this store's durability.
+    virtual Result<std::unique_ptr<Transaction>> begin(sqlite3* caller) = 0;
+    /// The absolute path of the file.
+    virtual const std::string& path() const = 0;
+};
+
+/// Opens the file, or makes it. An older schema is migrated after a copy was made beside it
+/// ("FILE.v1.bak"). A refused file is left exactly as it is:
+/// Errc::unsupported: a newer version's file, another program's database, ":memory:" (use memory::open), or a
+/// network file system. Errc::corrupt: not a sound database. Errc::unavailable: locked by another
+/// program for longer than busy_timeout. Errc::invalid_argument: a path that cannot be
+/// written (the message says why).
+JOBRUNTIME_API Result<std::unique_ptr<Store>> open(std::string_view path, Options options = {});
+
+}  // namespace jobruntime::sqlite
