@@ -129,6 +129,11 @@ inline constexpr std::size_t batch_items = 2000;    ///< Operations in one trip 
 inline constexpr std::size_t batch_bytes = 8 * 1024 * 1024;
 }  // namespace limits
 
+/// Conversion between a described struct and a payload; defined by typed.hpp, which a program
+/// includes to use `JobQueue::enqueue(T)` and `Worker::on<T>(…)`.
+template <class T>
+struct Typed;
+
 /// Kind and queue names: 1 to 64 of a–z, 0–9, dot, underscore, hyphen.
 JOBRUNTIME_API bool is_name(std::string_view text) noexcept;
 

@@ -1,0 +1,52 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <jobruntime/api_router.hpp>
+#include <jobruntime/clock.hpp>
+#include <jobruntime/export.hpp>
+#include <jobruntime/result.hpp>
+#include <jobruntime/store.hpp>
+
+namespace jobruntime::http {
+
+struct Options {
+    std::vector<std::string> addresses = {"127.0.0.1", "::1"};  ///< Loopback only, until there are tokens.
+    int port = 4000;                  ///< 0 = a free one, the same for all addresses.
+    int threads = 8;                  ///< Requests routed at once.
+    int max_connections = 512;        ///< Further ones are refused with 503.
+    int max_streams = 16;             ///< Further ones are answered 503 with Retry-After.
+    std::size_t max_body = 1 << 20;   ///< Bytes; more is 413.
+    std::size_t max_head = 8 << 10;   ///< Bytes of request line and headers; more is 431 (414 for the line).
+    Duration head_timeout{10'000};    ///< For a whole head, and again for a whole body.
+    Duration idle_timeout{60'000};    ///< Between two requests of a connection.
+    Duration stream_heartbeat{15'000};///< event: heartbeat.
+    Duration stream_poll{250};        ///< How often to look for events when no hint came.
+    Clock* clock = nullptr;           ///< nullptr = system_clock().
+    std::function<void(std::string_view line)> log;  ///< Access and error lines; empty = nowhere.
+};
+
+/// Serves an ApiRouter on sockets. start() binds and returns; stop() ends streams with
+/// `event: shutdown`, finishes running requests and closes within two seconds.
+class JOBRUNTIME_API Server {
+public:
+    Server(ApiRouter& router, Store& store, Options options = {});
+    ~Server();
+    /// Errc::conflict (PORT_IN_USE) names the address; Errc::invalid_argument (ADDRESS_REFUSED) for one that is not
+    /// loopback. An IPv6 loopback that this machine does not have is left out with a line in the log.
+    Result<void> start();
+    void stop();
+    /// "http://127.0.0.1:4000", … once started.
+    std::vector<std::string> urls() const;
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace jobruntime::http
