@@ -1,0 +1,165 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "open.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <string_view>
+
+#include <boost/json/array.hpp>
+#include <sys/stat.h>
+
+#include "structure.hpp"
+
+namespace jobruntime::helper {
+namespace {
+
+// What a post's page can serve. Audio containers are here so that they answer NO_VIDEO.
+constexpr const char* formats =
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,flv,avi,mpeg,ogg,mp3,aac,wav,flac,asf";
+
+Error not_media(std::string why) {
+    return Error{Errc::corrupt, "NOT_MEDIA",
+                 "the download is not a video file: " + why + "; the page may have served an error page instead"};
+}
+
+/// The first bytes, for telling apart what no demuxer of ours wants.
+std::string head_of(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::string head(512, '\0');
+    file.read(head.data(), static_cast<std::streamsize>(head.size()));
+    head.resize(static_cast<std::size_t>(std::max<std::streamsize>(0, file.gcount())));
+    return head;
+}
+
+Error unknown_format(const std::string& path) {
+    const std::string head = head_of(path);
+    if (head.starts_with("#EXTM3U") || head.starts_with("ffconcat") || head.find("<MPD") != std::string::npos)
+        return Error{Errc::unsupported, "UNSUPPORTED_SOURCE",
+                     "the download is a playlist and not a video file; it is not followed from a local copy"};
+    if (looks_like_mp4(path))
+        return Error{Errc::corrupt, "TRUNCATED", "the MP4 file has no usable index: it was cut off or is damaged; download it again"};
+    return not_media("no known container begins like it");
+}
+
+std::string video_or_other(AVMediaType type) {
+    const char* name = av_get_media_type_string(type);
+    return name ? name : "unknown";
+}
+
+bool is_still_picture(const AVStream& stream) {
+    constexpr int still = AV_DISPOSITION_ATTACHED_PIC | AV_DISPOSITION_TIMED_THUMBNAILS;
+    return (stream.disposition & still) != 0;
+}
+
+int best_video(AVFormatContext& file) {
+    int best = -1;
+    std::int64_t most = -1;
+    for (unsigned i = 0; i < file.nb_streams; ++i) {
+        const AVStream& stream = *file.streams[i];
+        if (stream.codecpar->codec_type != AVMEDIA_TYPE_VIDEO || is_still_picture(stream)) continue;
+        const std::int64_t pixels = std::int64_t{stream.codecpar->width} * stream.codecpar->height;
+        if (pixels > most) {
+            most = pixels;
+            best = static_cast<int>(i);
+        }
+    }
+    return best;
+}
+
+}  // namespace
+
+std::string Media::container() const {
+    const std::string_view name = file->iformat->name;
+    if (name.starts_with("mov,")) {
+        const auto* brand = av_dict_get(file->metadata, "major_brand", nullptr, 0);
+        return brand && std::string_view(brand->value) == "qt  " ? "mov" : "mp4";
+    }
+    if (name.starts_with("matroska,")) return is_webm(path) ? "webm" : "matroska";
+    return std::string(name);
+}
+
+double Media::seconds() const {
+    return file->duration == AV_NOPTS_VALUE ? 0 : static_cast<double>(file->duration) / AV_TIME_BASE;
+}
+
+Result<Media> open_media(const std::string& path) {
+    struct stat facts{};
+    if (::stat(path.c_str(), &facts) != 0 || !S_ISREG(facts.st_mode))
+        return Error{Errc::not_found, "MEDIA_IO", "cannot read the downloaded file " + path + ": " + std::strerror(errno)};
+    if (facts.st_size == 0) return not_media("it is empty");
+
+    Media media;
+    media.path = path;
+    media.bytes = facts.st_size;
+    AVFormatContext* raw = avformat_alloc_context();
+    if (!raw) return Error{Errc::full, "MEDIA_MEMORY", "no memory to open the file"};
+    raw->format_whitelist = av_strdup(formats);
+    raw->protocol_whitelist = av_strdup("file");
+    raw->max_streams = 64;
+    raw->flags |= AVFMT_FLAG_GENPTS;
+    // The prefix keeps a path with a colon in it from being read as a protocol's name.
+    const int opened = avformat_open_input(&raw, ("file:" + path).c_str(), nullptr, nullptr);
+    media.file.reset(opened < 0 ? nullptr : raw);
+    if (opened == AVERROR(ENOMEM)) return Error{Errc::full, "MEDIA_MEMORY", "the file's index needs more memory than allowed"};
+    if (opened < 0) return unknown_format(path);
+    if (avformat_find_stream_info(raw, nullptr) < 0) return unknown_format(path);
+    media.video = best_video(*raw);
+    return media;
+}
+
+Result<void> refuse_encrypted(const Media& media) {
+    const Error refused{Errc::unsupported, "DRM_PROTECTED",
+                        "the video is encrypted (DRM); jobrt does not circumvent protection"};
+    const bool transport = media.container() == "mpegts";
+    for (unsigned i = 0; i < media.file->nb_streams; ++i) {
+        const AVStream& stream = *media.file->streams[i];
+        const auto tag = stream.codecpar->codec_tag;
+        if (av_stream_get_side_data(&stream, AV_PKT_DATA_ENCRYPTION_INIT_INFO, nullptr)) return refused;
+        if (av_dict_get(stream.metadata, "enc_key_id", nullptr, 0)) return refused;  // Matroska says it here.
+        if (tag == MKTAG('e', 'n', 'c', 'v') || tag == MKTAG('e', 'n', 'c', 'a')) return refused;
+        // The stream types of HLS SAMPLE-AES: H.264, AAC, AC-3, E-AC-3.
+        if (transport && (tag == 0xdb || tag == 0xcf || tag == 0xc1 || tag == 0xc2)) return refused;
+    }
+    return {};
+}
+
+Result<void> refuse_encrypted(const AVPacket& packet) {
+    if (av_packet_get_side_data(&packet, AV_PKT_DATA_ENCRYPTION_INFO, nullptr))
+        return Error{Errc::unsupported, "DRM_PROTECTED",
+                     "the video is encrypted (DRM); jobrt does not circumvent protection"};
+    return {};
+}
+
+Result<void> refuse_without_video(const Media& media) {
+    if (media.video >= 0) return {};
+    return Error{Errc::corrupt, "NO_VIDEO", "the file has no moving picture, only other streams"};
+}
+
+boost::json::object describe(const Media& media) {
+    boost::json::array streams;
+    boost::json::object answer{{"container", media.container()}, {"seconds", media.seconds()}, {"bytes", media.bytes}};
+    for (unsigned i = 0; i < media.file->nb_streams; ++i) {
+        const AVStream& stream = *media.file->streams[i];
+        const AVCodecParameters& codec = *stream.codecpar;
+        boost::json::object entry{{"type", video_or_other(codec.codec_type)}, {"codec", avcodec_get_name(codec.codec_id)}};
+        if (stream.start_time != AV_NOPTS_VALUE) entry["startSeconds"] = static_cast<double>(stream.start_time) * av_q2d(stream.time_base);
+        if (codec.codec_type == AVMEDIA_TYPE_VIDEO) {
+            entry["width"] = codec.width;
+            entry["height"] = codec.height;
+            entry["still"] = is_still_picture(stream);
+            if (stream.avg_frame_rate.num > 0 && stream.avg_frame_rate.den > 0) entry["fps"] = av_q2d(stream.avg_frame_rate);
+        }
+        streams.push_back(std::move(entry));
+    }
+    if (const AVStream* video = media.video_stream()) {
+        answer["width"] = video->codecpar->width;
+        answer["height"] = video->codecpar->height;
+    }
+    answer["streams"] = std::move(streams);
+    return answer;
+}
+
+}  // namespace jobruntime::helper

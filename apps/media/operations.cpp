@@ -1,0 +1,120 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "operations.hpp"
+
+#include <string_view>
+
+#include <unistd.h>
+
+#include "digest.hpp"
+#include "keyframe.hpp"
+#include "remux.hpp"
+#include "thumbnail.hpp"
+
+namespace jobruntime::helper {
+namespace {
+
+using boost::json::object;
+
+Error damaged(const char* what) {
+    return Error{Errc::corrupt, "TRUNCATED", std::string("the file ") + what + "; it was cut off, download it again"};
+}
+
+/// Opens a download and refuses at once what can never be published.
+Result<Media> open_playable(const std::string& path) {
+    auto media = open_media(path);
+    if (!media) return media;
+    JR_TRY(refuse_encrypted(*media));
+    JR_TRY(refuse_without_video(*media));
+    return media;
+}
+
+/// A packet without a decoded picture proves nothing: the first key frame must come out whole.
+Result<void> decode_first(Media& media) {
+    auto frame = decode_key_frame(media, 0);
+    return frame ? Result<void>() : Result<void>(frame.error());
+}
+
+Result<void> thumbnail_of(Media& media, int size, const std::string& path) {
+    auto frame = decode_key_frame(media, media.seconds() / 10);
+    if (!frame) frame = decode_key_frame(media, 0);
+    if (!frame) return frame.error();
+    return write_thumbnail(media, **frame, size, path);
+}
+
+Result<object> probe(const Request& request) {
+    auto media = open_media(request.input);
+    if (!media) return media.error();
+    return describe(*media);
+}
+
+Result<object> verify(const Request& request) {
+    auto media = open_playable(request.input);
+    if (!media) return media.error();
+    if (read_structure(request.input).cut_off) return damaged("is shorter than it says");
+    object answer = describe(*media);
+    auto seconds = copy_streams(*media, "", request.expected_seconds);
+    if (!seconds) return seconds.error();
+    JR_TRY(decode_first(*media));
+    answer["seconds"] = *seconds;
+    return answer;
+}
+
+Result<object> thumbnail(const Request& request) {
+    if (request.thumbnail.empty()) return Error{Errc::invalid_argument, "BAD_REQUEST", "thumbnail is missing"};
+    auto media = open_playable(request.input);
+    if (!media) return media.error();
+    JR_TRY(thumbnail_of(*media, request.thumbnail_width, request.thumbnail));
+    return object{{"thumbnail", true}};
+}
+
+/// Everything that is asked of the file that will be published.
+Result<object> inspect(const Request& request, const std::string& path) {
+    auto media = open_playable(path);
+    if (!media) return media.error();
+    JR_TRY(decode_first(*media));
+    auto digest = sync_and_digest(path);
+    if (!digest) return digest.error();
+    object answer = describe(*media);
+    answer["bytes"] = digest->bytes;
+    answer["sha256"] = digest->sha256;
+    // A video without a thumbnail is still a video.
+    answer["thumbnail"] = !request.thumbnail.empty() &&
+                          thumbnail_of(*media, request.thumbnail_width, request.thumbnail).has_value();
+    return answer;
+}
+
+Result<object> finish(const Request& request) {
+    if (request.output.empty()) return Error{Errc::invalid_argument, "BAD_REQUEST", "output is missing"};
+    auto media = open_playable(request.input);
+    if (!media) return media.error();
+    const Structure structure = read_structure(request.input);
+    if (structure.cut_off) return damaged("is shorter than it says");
+    const Plan plan = plan_for(*media, structure);
+    auto seconds = copy_streams(*media, plan.remux ? request.output : "", request.expected_seconds);
+    if (!seconds) return seconds.error();
+    const std::string source = media->container();
+    media->file.reset();
+
+    auto answer = inspect(request, plan.remux ? request.output : request.input);
+    if (!answer) {
+        if (plan.remux) ::unlink(request.output.c_str());
+        return answer;
+    }
+    if (answer->at("seconds").as_double() <= 0) (*answer)["seconds"] = *seconds;  // The container does not say.
+    (*answer)["sourceContainer"] = source;
+    (*answer)["remuxed"] = plan.remux;
+    (*answer)["ext"] = plan.ext;
+    return answer;
+}
+
+}  // namespace
+
+Result<object> perform(const Request& request) {
+    if (request.op == "probe") return probe(request);
+    if (request.op == "verify") return verify(request);
+    if (request.op == "thumbnail") return thumbnail(request);
+    if (request.op == "finish") return finish(request);
+    return Error{Errc::invalid_argument, "BAD_REQUEST", "op is none of probe, verify, thumbnail, finish"};
+}
+
+}  // namespace jobruntime::helper

@@ -1,0 +1,51 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include <boost/json/object.hpp>
+
+#include <jobruntime/result.hpp>
+
+namespace jobruntime::helper {
+
+/// What is asked of this process: one line of JSON on stdin, e.g.
+/// {"v":1,"op":"finish","input":"/d/in.part","output":"/d/out.mp4","thumbnail":"/d/out.jpg"}.
+struct Request {
+    std::string op;              ///< "probe", "verify", "thumbnail" or "finish".
+    std::string input;           ///< Absolute path of a local file.
+    std::string output;          ///< Absolute path to write the MP4 to; must not exist yet.
+    std::string thumbnail;       ///< Absolute path to write the JPEG to; empty = none wanted.
+    double expected_seconds = 0; ///< The source's own idea of its duration; 0 = unknown.
+    int thumbnail_width = 640;   ///< Largest width and height of the thumbnail in pixels.
+    std::int64_t cpu_seconds = 600;
+    std::int64_t memory_bytes = std::int64_t{3} << 30;
+    std::int64_t file_bytes = std::int64_t{64} << 30;  ///< Largest file this process may write.
+};
+
+/// Reads the request line. Unknown members are refused: they would be a wish not granted.
+Result<Request> parse_request(std::string_view line);
+
+/// Reads one line of at most 1 MiB from file descriptor 0.
+Result<std::string> read_line();
+
+/// One answer line on file descriptor 1. Ends the process when nobody reads any more.
+void send(const boost::json::object& answer);
+void send_error(const Error& error);
+
+/// Sends {"type":"progress","stage","percent"}, at most four times a second.
+class Progress {
+public:
+    explicit Progress(std::string_view stage) : stage_(stage) {}
+    void at(std::int64_t done, std::int64_t total);
+
+private:
+    std::string stage_;
+    std::chrono::steady_clock::time_point next_{};
+    int last_ = -1;
+};
+
+}  // namespace jobruntime::helper

@@ -1,0 +1,83 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "sandbox.hpp"
+
+#include <filesystem>
+
+#include <csignal>
+#include <fcntl.h>
+#include <linux/landlock.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace jobruntime::helper {
+namespace {
+
+// The address sanitizer reserves terabytes of address space for its shadow.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool sanitized = true;
+#else
+constexpr bool sanitized = false;
+#endif
+
+void limit(decltype(RLIMIT_CPU) what, rlim_t most) {
+    rlimit now{};
+    if (::getrlimit(what, &now) != 0) return;
+    if (now.rlim_max != RLIM_INFINITY && most > now.rlim_max) most = now.rlim_max;
+    const rlimit wanted{most, most};
+    ::setrlimit(what, &wanted);
+}
+
+void allow(int ruleset, const std::filesystem::path& path, std::uint64_t access) {
+    if (path.empty()) return;
+    landlock_path_beneath_attr rule{};
+    rule.allowed_access = access;
+    rule.parent_fd = ::open(path.c_str(), O_PATH | O_CLOEXEC);
+    if (rule.parent_fd < 0) return;
+    ::syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
+    ::close(rule.parent_fd);
+}
+
+/// Landlock (Linux 5.13): from here on this process can read its input and write beside its
+/// outputs, and open nothing else, whatever a hostile file makes libav do.
+void see_only(const Request& request) {
+    constexpr std::uint64_t read = LANDLOCK_ACCESS_FS_READ_FILE;
+    constexpr std::uint64_t write =
+        read | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE;
+    landlock_ruleset_attr handled{};
+    handled.handled_access_fs = write | LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_DIR |
+                                LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_MAKE_CHAR |
+                                LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_SOCK |
+                                LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK |
+                                LANDLOCK_ACCESS_FS_MAKE_SYM;
+    const auto ruleset =
+        static_cast<int>(::syscall(SYS_landlock_create_ruleset, &handled, sizeof handled, 0));
+    if (ruleset < 0) return;  // An older kernel, or switched off.
+    allow(ruleset, request.input, read);
+    if (!request.output.empty()) allow(ruleset, std::filesystem::path(request.output).parent_path(), write);
+    if (!request.thumbnail.empty()) allow(ruleset, std::filesystem::path(request.thumbnail).parent_path(), write);
+    ::syscall(SYS_landlock_restrict_self, ruleset, 0);
+    ::close(ruleset);
+}
+
+}  // namespace
+
+void enter(const Request& request) {
+    // A closed pipe and a too large file answer as errors of write(), not as a signal.
+    ::signal(SIGPIPE, SIG_IGN);
+    ::signal(SIGXFSZ, SIG_IGN);
+    limit(RLIMIT_CORE, 0);
+    limit(RLIMIT_NOFILE, 64);
+    limit(RLIMIT_CPU, static_cast<rlim_t>(request.cpu_seconds));
+    limit(RLIMIT_FSIZE, static_cast<rlim_t>(request.file_bytes));
+    if (!sanitized) limit(RLIMIT_AS, static_cast<rlim_t>(request.memory_bytes));
+
+    ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    // An empty network namespace: as root directly, else through a user namespace.
+    if (::unshare(CLONE_NEWNET) != 0) (void)::unshare(CLONE_NEWUSER | CLONE_NEWNET);
+    if (!sanitized) see_only(request);  // The leak checker reads /proc at exit.
+}
+
+}  // namespace jobruntime::helper
