@@ -26,11 +26,13 @@ namespace jobruntime {
 /// What insert does when another job holds the unique key.
 enum class OnConflict : std::uint8_t {
     keep,     ///< Leave that job alone and answer with its id.
-    replace,  ///< While it is scheduled or queued, give it the new payload, times, priority, queue, tags
-              ///< and limits (kind must be equal); else as keep.
+    replace,  ///< While it is scheduled or queued and of the same kind, give it the new payload, run_at, priority,
+              ///< queue, tags and max_attempts, and the state that fits run_at; else as keep. Everything
+              ///< else (attempt, errors, trace id, keys, creation) stays as it was.
 };
 
-/// A job to be. JobQueue has checked every bound and name before it comes here.
+/// A job to be. Whoever calls has checked names and bounds and that the payload is a JSON object; a store
+/// refuses an item of its own accord only for the zero id, an empty kind or queue, or a payload over its limit.
 struct NewJob {
     JobId id;                     ///< Made by the caller, so that a repeated insert is the same job.
     std::string kind;
@@ -70,6 +72,9 @@ public:
     /// Once this has returned, an inserted job is not lost (sqlite.hpp: durability).
     /// An id already stored answers `inserted` and changes nothing, so repeating is safe.
     /// Several jobs of one batch with one key: the first is inserted, the others see it.
+    /// Looked at in this order: a known id, the idempotency key, the unique key. One unique key counts for
+    /// all kinds and queues; a job holds its key while its own state is among its own unique_states.
+    /// A request that made no job (existing, replaced) does not use up its idempotency key.
     /// Errc::full: no space; nothing of the batch was stored. Errc::unavailable: unknown
     /// what was stored; repeat with the same ids.
     virtual Result<std::vector<InsertAnswer>> insert(std::span<const NewJob> jobs, Time now) = 0;
@@ -93,7 +98,7 @@ enum class ClaimMode : std::uint8_t {
 struct Claimed {
     std::vector<Job> jobs;            ///< State running, with payload and steps; by queue, then in claim order.
     bool solitary_waiting = false;    ///< A due job of the wanted queues and kinds waits to be run alone.
-    std::optional<Time> next_due;     ///< When the earliest scheduled job of this store is due.
+    std::optional<Time> next_due;     ///< When the next job of this store that waits for its time is due; after `now`.
 };
 
 /// How an attempt ends.
@@ -111,9 +116,11 @@ struct Settlement {
     Fence fence = Fence::none;
     Verdict verdict = Verdict::completed;
     Time run_at{};            ///< retry, snooze.
-    std::string result;       ///< completed: JSON text; empty = null.
+    std::string result;       ///< completed: JSON text; empty = null. Over limits::result: the job ends failed with
+                              ///< RESULT_TOO_LARGE instead (canceled, when that was asked).
     std::string code;         ///< retry, failed (and canceled, when it has one).
-    std::string message;      ///< retry, failed; snooze: the reason, kept as wait_reason.
+    std::string message;      ///< retry, failed (and canceled, when it has a code); snooze: the reason. Kept as
+                              ///< wait_reason while a retry or snooze waits. Cut at limits::message.
     bool started = true;      ///< released: false when the handler never saw it.
 };
 
@@ -130,10 +137,15 @@ struct Note {
     std::optional<std::string> step_name;   ///< With step_value: store this checkpoint, durably (fsynced).
     std::string step_value;                 ///< JSON text.
     std::optional<std::string> forget_step; ///< Remove this checkpoint; durable.
-    std::vector<Event> events;              ///< Appended; id, source, role are the store's to fill in.
+    std::vector<Event> events;              ///< Appended; id, source, role are the store's to fill in. With a job:
+                                            ///< that job's id, and its trace id where the event has none.
 };
 
-enum class NoteAnswer : std::uint8_t { done, conflict };  ///< conflict: the fence no longer holds the job.
+enum class NoteAnswer : std::uint8_t {
+    done,
+    conflict,  ///< The fence no longer holds the job (or is none, with more than events); nothing was changed.
+    refused,   ///< One checkpoint more than limits::steps, or one over limits::result; nothing was changed.
+};
 
 // ---- change, get, list, count: people and programs from outside ---------------------------------
 
@@ -148,14 +160,15 @@ struct JobFilter {
     std::string idempotency_key;
     std::string error_code;          ///< Of the last error.
     SessionId session;
-    std::optional<Time> created_before;
-    std::optional<Time> created_after;
+    std::optional<Time> created_before;  ///< Earlier than this.
+    std::optional<Time> created_after;   ///< This moment or later.
 };
 
 enum class Action : std::uint8_t {
     cancel,        ///< scheduled, queued → canceled; running → cancel requested.
-    retry,         ///< final → queued: max_attempts = max(max_attempts, attempt + 1), crashes 0, steps kept; scheduled → queued.
-    promote,       ///< scheduled → queued.
+    retry,         ///< final → queued: run_at = now, max_attempts = max(max_attempts, attempt + 1), crashes 0, result,
+                   ///< finished_at, cancel_requested_at gone; errors and steps kept. scheduled: as promote.
+    promote,       ///< scheduled → queued, run_at = now.
     move,          ///< scheduled, queued: to another queue.
     reprioritise,  ///< scheduled, queued: another priority.
     remove,        ///< anything but running: deleted.
@@ -204,7 +217,7 @@ struct CountRow {
     std::string key;                     ///< Kind or queue; empty when not counted by one.
     std::optional<JobState> state;       ///< When counted by state.
     std::uint64_t count = 0;
-    std::optional<Time> oldest;          ///< The earliest run_at among them; only for scheduled and queued.
+    std::optional<Time> oldest;          ///< The earliest run_at of those that are scheduled or queued.
 };
 
 // ---- sessions --------------------------------------------------------------------------------
@@ -277,7 +290,7 @@ struct Tended {
     std::uint64_t pruned_events = 0;
     std::vector<JobId> pruned;            ///< The pruned jobs, so that their files can go too.
     bool more = false;                    ///< The budget was used up; call again soon.
-    std::optional<Time> next_due;         ///< When the earliest scheduled job is due.
+    std::optional<Time> next_due;         ///< When the next job that waits for its time is due; after `now`.
 };
 
 struct EventFilter {
@@ -289,7 +302,8 @@ struct EventFilter {
 
 struct EventPage {
     std::vector<Event> events;     ///< Ascending by id.
-    EventId next = 0;              ///< Ask on after this one: the last id looked at, also when nothing matched.
+    EventId next = 0;              ///< Ask on after this one: the last id looked at, also when nothing matched. When
+                                   ///< the page is not full, the newest id there was.
     bool truncated = false;        ///< `after` is older than what is kept, or was never reached: events were missed;
                                    ///< the page begins with the oldest kept.
     EventId oldest = 0;            ///< The oldest id kept; 0 = the log is empty.
@@ -299,7 +313,7 @@ struct EventPage {
 struct Record {
     std::string key;            ///< At most 255 bytes, e.g. "queue/default".
     std::string value;          ///< JSON text, at most 64 KiB.
-    std::uint64_t version = 0;  ///< Raised by each put; 0 = not there.
+    std::uint64_t version = 0;  ///< Another one after each put, never 0; 0 = not there.
 };
 
 /// What may have happened in the store, by this process or another. Only a hint: ask again.
@@ -326,6 +340,28 @@ private:
 /// same database. A bad item never fails its neighbours. At most limits::batch_items items
 /// and limits::batch_bytes bytes a call, else Errc::invalid_argument.
 ///
+/// A `limit` or `budget` below 1 is Errc::invalid_argument; one above limits::batch_items is cut to it.
+///
+/// The event of a state change has the job's id and trace id, its name and level by core's table
+/// (docs/states.md), and at least these fields. All: kind, queue, status (the state after it), attempt
+/// (Job::attempt after it). Besides:
+///
+///     jobs.create.queued, .replaced    runAt when scheduled
+///     worker.job.claimed               workerId (the session's id)
+///     worker.job.completed, .released  workerId
+///     worker.job.retry_scheduled       workerId, code, error (the message), runAt
+///     worker.job.snoozed               workerId, reason, runAt
+///     worker.job.failed                workerId, code, error
+///     worker.job.canceled              workerId when it ran; code and error when there is a code
+///     worker.job.recovered             workerId (the lost one), crashes; code and error after a crash; runAt
+///                                      when scheduled
+///     jobs.cancel.requested            workerId
+///     jobs.reprioritised               priority
+///     jobs.deleted                     status is the state that it had
+///
+/// Times are ISO text. Making an event's fields from a row: core/state_event.hpp.
+/// A cancel asked again of a running job writes no second event; pruning writes none.
+///
 /// Thread-safe. No verb waits for work; a verb may block on disk or network for as long as
 /// the store's own time-out, then answers Errc::unavailable. A store owns no clock: `now` is
 /// given, and only schedules, retention and the times shown to people depend on it.
@@ -337,7 +373,8 @@ public:
 
     /// Hands due jobs of the wanted kinds to `session`: per queue the smallest priority first, then
     /// the earliest run_at, then the oldest id. Scheduled jobs that are due count as queued. Each
-    /// claim raises the job's fence and its attempt, and writes worker.job.claimed.
+    /// claim raises the job's fence and its attempt, sets started_at, and writes worker.job.claimed
+    /// (jobs.promoted may come before it). Limits of wants that sum up to more than limits::batch_items are cut.
     /// An empty answer means nothing is due; that is not an error. A lost claim (the process died
     /// before it saw the answer) comes back by `recover`.
     /// Errc::conflict: the session is not there or was declared dead; beat first.
@@ -359,13 +396,16 @@ public:
     /// "No such id" is an answer, not an error. `parts` is a sum of Parts.
     virtual Result<std::optional<Job>> get(JobId id, unsigned parts) = 0;
 
-    /// By creation. Errc::invalid_argument for a cursor this store did not make.
+    /// In the order of creation; paging misses and repeats nothing while jobs come and go.
+    /// Errc::invalid_argument for a cursor this store did not make.
     virtual Result<JobPage> list(const JobFilter& filter, JobOrder order, std::string_view cursor, int limit,
                                  unsigned parts) = 0;
 
+    /// CountBy::nothing: exactly one row. Else one row for each that has jobs, by key and then by state.
     virtual Result<std::vector<CountRow>> count(const JobFilter& filter, CountBy by) = 0;
 
     /// Says that `session` lives; the first one makes its row. One write however many jobs it runs.
+    /// A session declared dead stays so, and its counter stays where it is.
     virtual Result<BeatAnswer> beat(SessionId session, const SessionFacts& facts, Time now) = 0;
 
     /// Takes up to `limit` running jobs away from a session that is gone, if its counter still is `beat_seen`;
@@ -391,12 +431,14 @@ public:
     virtual Result<std::vector<Record>> records(std::string_view prefix) = 0;
 
     /// Writes or (without a value) removes a record if its version still is `expected` (0 = must not be
-    /// there); the new version. Errc::conflict otherwise. Durable once returned.
+    /// there); the new version, 0 after a removal. Removing what is not there is fine. Errc::conflict when the
+    /// version is another; Errc::invalid_argument for an empty or too long key or value. Durable once returned.
     virtual Result<std::uint64_t> put(std::string_view key, std::optional<std::string_view> value,
                                       std::uint64_t expected) = 0;
 
     /// Calls back soon after something happened; from the store's threads or from the caller of a verb, so it
-    /// must be quick and call no verb. Hints may be late, doubled, or missing: poll slowly besides.
+    /// must be quick, call no verb and end no subscription. Hints may be late, doubled, or missing: poll slowly
+    /// besides.
     [[nodiscard]] virtual Subscription on_change(std::function<void(unsigned hints)> callback) = 0;
 
     /// For people, without secrets: "sqlite:/srv/app.db", "memory".
