@@ -76,10 +76,11 @@ struct FdMapping {
 
 /// Limits of the child (setrlimit); unset = as the parent's. Core dumps are always off.
 struct ResourceLimits {
-    std::optional<std::uint64_t> address_space_bytes;  ///< RLIMIT_AS. Not for Chromium: it reserves terabytes.
-    std::optional<std::uint64_t> cpu_seconds;          ///< RLIMIT_CPU: SIGXCPU, a second later SIGKILL.
-    std::optional<std::uint64_t> file_size_bytes;      ///< RLIMIT_FSIZE: SIGXFSZ when a file grows beyond it.
-    std::optional<std::uint64_t> open_files;           ///< RLIMIT_NOFILE.
+    std::optional<std::uint64_t>
+        address_space_bytes;                       ///< RLIMIT_AS. Not for Chromium: it reserves terabytes.
+    std::optional<std::uint64_t> cpu_seconds;      ///< RLIMIT_CPU: SIGXCPU, a second later SIGKILL.
+    std::optional<std::uint64_t> file_size_bytes;  ///< RLIMIT_FSIZE: SIGXFSZ when a file grows beyond it.
+    std::optional<std::uint64_t> open_files;       ///< RLIMIT_NOFILE.
 };
 
 struct SpawnOptions {
@@ -117,8 +118,8 @@ class JOBRUNTIME_API Subprocess {
 public:
     /// Starts a child and returns once it runs its program (exec has succeeded).
     /// Errc::invalid_argument: empty argv, a NUL byte, a descriptor that is not open or mapped twice;
-    /// Errc::not_found, PROGRAM_NOT_FOUND (also when a script's interpreter is missing) or DIRECTORY_NOT_FOUND;
-    /// Errc::unsupported, PROGRAM_NOT_EXECUTABLE: no permission, or not a program;
+    /// Errc::not_found, PROGRAM_NOT_FOUND (also when a script's interpreter is missing) or
+    /// DIRECTORY_NOT_FOUND; Errc::unsupported, PROGRAM_NOT_EXECUTABLE: no permission, or not a program;
     /// Errc::unavailable: no more processes, threads, descriptors or memory.
     static Result<Subprocess> spawn(const SpawnOptions& options);
 
