@@ -1,0 +1,17 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <jobruntime/store.hpp>
+
+namespace jobruntime {
+
+Subscription& Subscription::operator=(Subscription&& other) noexcept {
+    if (this == &other) return *this;
+    if (end_) end_();
+    end_ = std::exchange(other.end_, nullptr);
+    return *this;
+}
+
+Subscription::~Subscription() {
+    if (end_) end_();
+}
+
+}  // namespace jobruntime
