@@ -46,4 +46,11 @@ boost::json::object event_fields(const StateEvent& event) {
     return fields;
 }
 
+std::string_view loss_message(std::string_view code) noexcept {
+    if (code == "CRASH_LIMIT")
+        return "its process vanished again while it ran alone; mend its handler before retrying it";
+    if (code == "PROCESS_CRASHED") return "the process that ran it vanished";
+    return "";
+}
+
 }  // namespace jobruntime::core

@@ -29,4 +29,7 @@ struct StateEvent {
 /// Event::fields by the table of store.hpp, so that every store writes the same.
 JOBRUNTIME_API boost::json::object event_fields(const StateEvent& event);
 
+/// What people read about a job that was taken from a lost session, by AfterLoss::code.
+JOBRUNTIME_API std::string_view loss_message(std::string_view code) noexcept;
+
 }  // namespace jobruntime::core
