@@ -2,11 +2,11 @@
 # consume.sh STEP LINKAGE: installs jobruntime, and builds and runs programs on it as users do.
 #
 #   install           builds the components and installs them into WORK/LINKAGE/prefix
-#   find_package, add_subdirectory, pkg_config, message, symbols
+#   find_package, add_subdirectory, pkg_config, message, symbols, failpoints
 #   without NAME      (in place of LINKAGE) all components but one
 #
 # From the environment: SOURCE (this project), WORK (a folder to work in), COMPONENTS and PROGRAMS
-# (in dependency order, separated by spaces), APPS (ON when the host component is to be there).
+# (in dependency order, separated by spaces), APPS (ON when the host component is to be there), BUILD (the build that runs this test).
 set -euo pipefail
 step=$1
 linkage=$2
@@ -113,6 +113,19 @@ symbols)
         c++ -shared -fPIC -x c++ - -o "$WORK/$linkage/leaky.so"
     grep -qF leaked <<<"$(strangers "$WORK/$linkage/leaky.so")" || fail "a leaked symbol was not noticed"
     if grep -qF ours <<<"$(strangers "$WORK/$linkage/leaky.so")"; then fail "an own symbol was taken for a stranger"; fi
+    ;;
+failpoints)
+    # They are in the build that runs the tests, or this would prove nothing, and in nothing that is installed.
+    grep -qs JOBRUNTIME_FAILPOINTS:BOOL=ON "$BUILD/CMakeCache.txt" || { echo "skipped: this build has no failpoints"; exit 77; }
+    grep -q failpoint_reached "$BUILD/lib/src/core/"libjobruntime.* || fail "the tests' own build has no failpoints"
+    found=$(grep -rl failpoint_reached "$prefix/lib" || true)
+    [ -z "$found" ] || fail "installed with failpoints: $found"
+    rm -rf "$WORK/$linkage/refused"
+    if said=$(cmake --install "$BUILD" --prefix "$WORK/$linkage/refused" 2>&1); then
+        fail "a build with failpoints was installed"
+    fi
+    grep -q 'has failpoints compiled in' <<<"$said" || fail "it was not said why: $said"
+    [ ! -e "$WORK/$linkage/refused" ] || fail "something was installed before it was refused"
     ;;
 without)
     name=$linkage

@@ -4,7 +4,7 @@
 #
 # arrows       components see the core and never each other; extract and media may see net
 # third-party  other people's headers are seen by the one component that stands on them only: they are in its
-#              .cpp files, or in private headers that no other component may include
+#              .cpp files, or in private headers that no other component includes
 # process      only apps/ reads the environment, handles signals, has a main()
 # output       the library never writes to the standard streams
 # machine      no file names a folder of the machine it was written on
@@ -33,7 +33,6 @@ function breach(rule, what) { printf "%s:%d: [%s] %s\n", FILENAME, FNR, rule, wh
 function may_see(from, to) {
     return to == from || to == "core" || (to == "net" && (from == "extract" || from == "media")) || from == "host"
 }
-function seen_by_others(component) { return component == "core" || component == "net" }
 FNR == 1 {
     component = ""
     public_header = FILENAME ~ /^lib\/include\//
@@ -53,6 +52,7 @@ component != "" && /^[ \t]*#[ \t]*include[ \t]*[<"]/ {
             breach("arrows", "write private headers as \"component/file.hpp\", not " header)
         else if (public_header) breach("arrows", "a public header includes the private " header)
         else if (!may_see(component, other)) breach("arrows", component " includes " header ", which is of " other)
+        else { from[++edges] = FILENAME; to[edges] = header; line[edges] = FNR }
         next
     }
     if (header ~ /^jobruntime\//) {
@@ -68,18 +68,46 @@ component != "" && /^[ \t]*#[ \t]*include[ \t]*[<"]/ {
         if (!typed && !(is_json && FILENAME in json)) breach("third-party", "a public header includes " header)
     } else if (is_json) {
         next
-    } else if (FILENAME !~ /\.(cpp|c)$/ && seen_by_others(component)) {
-        breach("third-party", "a header that other components may include has " header "; keep it to .cpp files")
     } else if (!(component == "core" && header ~ /^boost\//) && !(component in own && header ~ own[component])) {
         breach("third-party", component " does not stand on " header)
+    } else {
+        closed[FILENAME] = header
+    }
+}
+END {
+    # A header with a stranger in it, itself or through another, stays with its own component.
+    do {
+        grown = 0
+        for (i = 1; i <= edges; i++) if (("lib/src/" to[i]) in closed && !(from[i] in closed)) {
+            closed[from[i]] = closed["lib/src/" to[i]]; grown = 1
+        }
+    } while (grown)
+    for (i = 1; i <= edges; i++) {
+        split(from[i], mine, "/"); split(to[i], theirs, "/")
+        if (("lib/src/" to[i]) in closed && mine[3] != theirs[1])
+            printf "%s:%d: [third-party] includes %s, which has %s in it\n", from[i], line[i], to[i], closed["lib/src/" to[i]]
     }
 }' "${files[@]}" >>"$breaches"
 
 # What remains without comments and texts, as file:line:code.
 awk '
-FNR == 1 { in_comment = 0 }
+FNR == 1 { in_comment = 0; raw_end = "" }
 {
     line = $0
+    if (raw_end != "") {  # Inside a raw string of several lines.
+        at = index(line, raw_end)
+        if (!at) next
+        line = "\"\"" substr(line, at + length(raw_end)); raw_end = ""
+    }
+    while (!in_comment && match(line, /R"[A-Za-z_]*\(/)) {
+        before = substr(line, 1, RSTART - 1)
+        if (before ~ /\/\//) break
+        raw_end = ")" substr(line, RSTART + 2, RLENGTH - 3) "\""
+        rest = substr(line, RSTART + RLENGTH)
+        at = index(rest, raw_end)
+        if (!at) { line = before "\"\""; break }
+        line = before "\"\"" substr(rest, at + length(raw_end)); raw_end = ""
+    }
     gsub(/\047(\\.|[^\047\\])\047/, "0", line)
     gsub(/"([^"\\]|\\.)*"/, "\"\"", line)
     if (in_comment) { if (!sub(/^.*\*\//, "", line)) next; in_comment = 0 }
@@ -97,7 +125,7 @@ forbid() {
 forbid process '\b(getenv|secure_getenv|setenv|putenv|environ)\b' 'only apps/ reads the environment'
 # In a forked child, before exec, the handlers that the parent had are put back to the default.
 forbid process '\b(sigaction|signal|sigwait|sigwaitinfo|signalfd) *\(' 'only apps/ handles signals' 'lib/src/core/child_linux\.cpp'
-forbid process '\bmain *\(' 'only apps/ has a main()'
+forbid process '\bint +main *\(' 'only apps/ has a main()'
 forbid output '\b(cerr|clog|cout|stderr|stdout)\b' 'the library never writes to the standard streams'
 forbid output '\b(printf|vprintf|puts|putchar|perror) *\(' 'the library never writes to the standard streams'
 forbid output '\bwrite *\( *([12]|STD(OUT|ERR)_FILENO) *,' 'the library never writes to the standard streams'

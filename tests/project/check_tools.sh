@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# check_tools.sh SOURCE-DIR: what the scripts in tools/ promise, with stand-ins for apt, dpkg, cmake
+# and ctest, in a copy of the scripts.
+set -uo pipefail
+tree=$(mktemp -d)
+started=
+trap '[ -z "$started" ] || kill "$started" 2>/dev/null; rm -rf "$tree"' EXIT
+mkdir -p "$tree/lib" "$tree/apps" "$tree/cmake" "$tree/bin"
+cp -r "$1/tools" "$tree/tools"
+touch "$tree/CMakeLists.txt"
+real_path=$PATH
+export PATH=$tree/bin:$PATH
+failed=0
+checks=0
+
+stub() { printf '#!/bin/bash\n%s\n' "$2" >"$tree/bin/$1"; chmod +x "$tree/bin/$1"; }
+expect() { # WHAT COMMAND…
+    checks=$((checks + 1))
+    "${@:2}" && return
+    failed=$((failed + 1))
+    printf 'FAILED: %s\nsaid (status %s):\n%s\n' "$1" "$status" "$said"
+}
+says() { grep -qF -- "$1" <<<"$said"; }
+does_not_say() { ! says "$1"; }
+last_line() { [ "$(tail -n 1 <<<"$said")" = "$1" ]; }
+ends() { [ "$status" -eq "$1" ]; }
+try() { said=$("$@" 2>&1); status=$?; }
+
+# tools/deps
+stub id 'echo 0'
+stub apt-get 'echo "apt-get $*"; case "$*" in *"install -s"*) echo "Remv libboost1.74-dev [1]";; esac'
+stub dpkg-query 'shift 2; for p in "$@"; do echo "$p installed"; done'
+try "$tree/tools/deps" test
+expect "nothing missing: no apt" does_not_say apt-get
+expect "nothing missing: success" ends 0
+stub dpkg-query 'shift 2; for p in "$@"; do [ $p = libsqlite3-dev ] || echo "$p installed"; done; exit 1'
+try "$tree/tools/deps" run
+expect "names what it installs" says "installing 1 missing packages with apt: libsqlite3-dev"
+expect "asks nothing" says "install -y"
+expect "says what will be replaced" says "REPLACED: libboost1.74-dev"
+expect "installs it" ends 0
+stub id 'echo 1000'
+stub sudo 'echo "sudo $1 $2"; exec "$@"'
+try "$tree/tools/deps" run
+expect "by sudo when not root" says "sudo env DEBIAN_FRONTEND=noninteractive"
+try "$tree/tools/deps" everything
+expect "an unknown list is a usage error" ends 2
+stub apt-get 'case "$*" in *"install -s"*) echo "E: Unable to locate package"; exit 100;; esac'
+try "$tree/tools/deps" run
+expect "apt's refusal is passed on" ends 1
+stub id 'echo 0'
+stub dpkg-query 'shift 2; for p in "$@"; do echo "$p installed"; done'
+
+# tools/test
+stub cmake 'case " $* " in *" --build "*"${FAIL_BUILD:-nothing}"*) exit 1;; esac'
+stub ctest 'echo "  7 - test_browser (Skipped)" | sed "s/^/$SKIP/"; echo; echo "90% tests passed, ${BAD:-0} tests failed out of 10"; exit ${BAD:-0}'
+export SKIP=x
+try "$tree/tools/test" --quick
+expect "quick: one run" last_line "10 passed, 0 failed"
+expect "quick: success" ends 0
+try "$tree/tools/test"
+expect "full: the sum of four runs" last_line "40 passed, 0 failed"
+BAD=3 try "$tree/tools/test" -R something
+expect "some: failures are counted" last_line "7 passed, 3 failed"
+expect "some: failures fail" ends 1
+SKIP='' try "$tree/tools/test" --quick
+expect "a skipped test is no passed one" last_line "9 passed, 0 failed"
+expect "a skipped test is named" says test_browser
+FAIL_BUILD=tsan try "$tree/tools/test" --full
+expect "a broken build is a failure, the rest runs" last_line "30 passed, 1 failed"
+expect "a broken build fails" ends 1
+FAIL_BUILD=dev try "$tree/tools/test" --quick
+expect "nothing ran: a failure" last_line "0 passed, 1 failed"
+stub ctest 'echo "No tests were found!!!"; exit 8'
+try "$tree/tools/test" --quick
+expect "no tests: a failure" last_line "0 passed, 1 failed"
+
+# tools/run
+export BUILD_ROOT=$tree/build
+mkdir -p "$tree/build/release/bin" "$tree/build/dev/bin"
+printf '#!/bin/bash\necho "jobrt $*"\n' >"$tree/build/release/bin/jobrt"
+chmod +x "$tree/build/release/bin/jobrt"
+try "$tree/tools/run"
+expect "without an argument it is the demo" last_line "jobrt demo"
+try "$tree/tools/run" https://example.org/a?b=c --json
+expect "with one it saves" last_line "jobrt save https://example.org/a?b=c --json"
+FAIL_BUILD=release try "$tree/tools/run"
+expect "a broken build runs nothing" does_not_say "jobrt demo"
+
+# tools/dev
+try "$tree/tools/dev" dashboard
+expect "there is no dashboard yet" ends 2
+try "$tree/tools/dev" everything
+expect "an unknown role is a usage error" ends 2
+printf '#!/bin/bash\ntrap "echo stopped $ROLE; exit 0" TERM\necho "started $ROLE"\nfor i in {1..300}; do sleep 0.1; done\n' \
+    >"$tree/build/dev/bin/jobrt"
+chmod +x "$tree/build/dev/bin/jobrt"
+"$tree/tools/dev" worker >"$tree/dev.log" 2>&1 &
+started=$!
+await() { # TEXT COUNT: until the log has it so often, for at most 20 s
+    local begin=$SECONDS
+    while [ "$(grep -cF "$1" "$tree/dev.log")" -lt "$2" ]; do
+        [ $((SECONDS - begin)) -lt 20 ] || return 1
+        sleep 0.1
+    done
+}
+said="see the log" status=0
+expect "it starts the role" await "started worker" 1
+expect "it waits" await "waiting for a change" 1
+touch "$tree/lib/changed.cpp"
+expect "a change stops the old one" await "stopped worker" 1
+expect "a change starts a new one" await "started worker" 2
+kill -TERM "$started"
+expect "it takes its child with it" await "stopped worker" 2
+wait "$started"
+started=
+export PATH=$real_path
+
+echo "$((checks - failed)) checks of tools/ passed, $failed failed"
+[ "$failed" -eq 0 ]
