@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include <boost/json/object.hpp>
+
 #include <jobruntime/export.hpp>
 #include <jobruntime/result.hpp>
 
@@ -50,6 +52,13 @@ struct MediaInfo {
     std::vector<MediaSource> sources;   ///< Best first; never empty in a successful answer.
     bool operator==(const MediaInfo&) const = default;
 };
+
+/// With yt-dlp's names: id, title, uploader, webpage_url, thumbnail, duration, timestamp_iso, and formats[] of
+/// {url, protocol, ext, width, height, tbr, filesize, http_headers, format_note}. What is unknown is left out.
+JOBRUNTIME_API boost::json::object to_json(const MediaInfo& info);
+/// Reads what to_json writes and, more widely, a yt-dlp info dict: a bare `url` counts as one format; formats are kept in
+/// their order; unknown members are ignored. Errc::invalid_argument names the member that is wrong.
+JOBRUNTIME_API Result<MediaInfo> media_info_from(const boost::json::object& json);
 
 /// One question to an extractor.
 struct ExtractRequest {

@@ -1,0 +1,106 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <jobruntime/api_router.hpp>
+#include <jobruntime/heartbeat.hpp>
+#include <jobruntime/http.hpp>
+#include <jobruntime/job_queue.hpp>
+#include <jobruntime/net.hpp>
+
+#include "media_api.hpp"
+#include "parts.hpp"
+#include "platforms.hpp"
+
+namespace jobruntime::host {
+namespace {
+
+std::string joined(const std::vector<std::string>& parts) {
+    std::string text;
+    for (const auto& part : parts) text += (text.empty() ? "" : ",") + part;
+    return text;
+}
+
+class ApiPart final : public Part {
+public:
+    explicit ApiPart(Process& process)
+        : process_(process), config_(process.in.config), queue_(process.store, {&process.clock, &process.sink, {}}),
+          flags_(process.store, config_) {}
+
+    Result<void> start() override {
+        auto nets = net::Network::parse_list(joined(config_.allow_nets));
+        if (!nets)
+            return Error{Errc::invalid_argument, "INVALID_CONFIGURATION",
+                         "JOBRT_ALLOW_NETS is refused: " + nets.error().message};
+        net::FetcherOptions fetcher;
+        fetcher.allow_nets = *std::move(nets);
+        media_ = std::make_unique<MediaApi>(queue_, flags_, std::move(fetcher), config_.download_dir);
+        router_ = std::make_unique<ApiRouter>(queue_, router_options());
+        media_->add_routes(*router_);
+        server_ = std::make_unique<http::Server>(*router_, process_.store, server_options());
+        JR_TRY(server_->start());
+        if (config_.role != ProcessRole::api) return {};  // The worker of this process says that it lives.
+        heartbeat_ = std::make_unique<Heartbeat>(process_.store, heartbeat_options());
+        if (auto beaten = heartbeat_->start(); !beaten) process_.in.log.warn(beaten.error().message);
+        return {};
+    }
+
+    void stop() override {
+        if (server_) server_->stop();
+        if (heartbeat_) heartbeat_->stop();
+    }
+
+    std::vector<std::string> urls() const override { return server_->urls(); }
+
+private:
+    ApiOptions router_options() const {
+        ApiOptions options;
+        options.service = process_.in.setup.name;
+        options.version = JOBRUNTIME_VERSION;
+        options.role = std::string(to_string(config_.role));
+        options.lease = config_.lease;
+        options.stale_after = config_.stale;
+        options.allowed_hosts = config_.allowed_hosts;
+        options.allowed_origins = config_.allowed_origins;
+        options.clock = &process_.clock;
+        options.store_hint = config_.store.starts_with("sqlite:") ? "check JOBRT_STORE (" + store_name(config_) + ")"
+                                                                  : "check MONGODB_URI (" + store_name(config_) + ")";
+        options.status["store"] = store_name(config_);
+        options.status["startedAt"] = process_.started_at;
+        options.log = [&log = process_.in.log](std::string_view line) { log.error(line); };
+        media_->prepare(options);
+        return options;
+    }
+
+    http::Options server_options() const {
+        http::Options options;
+        options.port = config_.port;
+        if (!config_.bind_address.empty()) options.addresses = {config_.bind_address};
+        options.clock = &process_.clock;
+        options.log = [&log = process_.in.log](std::string_view line) { log.info(line); };
+        return options;
+    }
+
+    HeartbeatOptions heartbeat_options() const {
+        HeartbeatOptions options;
+        options.beat = config_.heartbeat;
+        options.lease = config_.lease;
+        options.clock = &process_.clock;
+        options.facts.role = std::string(to_string(config_.role));
+        options.facts.version = JOBRUNTIME_VERSION;
+        options.facts.details = {{"store", store_name(config_)}};
+        return options;
+    }
+
+    Process& process_;
+    const Config& config_;
+    JobQueue queue_;
+    PlatformFlags flags_;
+    std::unique_ptr<MediaApi> media_;
+    std::unique_ptr<ApiRouter> router_;
+    std::unique_ptr<Heartbeat> heartbeat_;
+    std::unique_ptr<http::Server> server_;  // Last: it is stopped before what it serves.
+};
+
+}  // namespace
+
+std::unique_ptr<Part> make_api_part(Process& process) { return std::make_unique<ApiPart>(process); }
+
+}  // namespace jobruntime::host

@@ -1,0 +1,213 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "media_api.hpp"
+
+#include <array>
+#include <filesystem>
+#include <utility>
+
+#include <jobruntime/media.hpp>
+
+#include "media_kind.hpp"
+
+namespace jobruntime::host {
+namespace {
+
+std::string text_of(const boost::json::object& object, std::string_view name) {
+    const auto* value = object.if_contains(name);
+    return value && value->is_string() ? std::string(value->get_string()) : std::string();
+}
+
+std::string result_text(const Job& job, std::string_view name) {
+    return job.result.is_object() ? text_of(job.result.get_object(), name) : std::string();
+}
+
+std::string_view content_type(std::string_view path) {
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 8> types{{
+        {".mp4", "video/mp4"},
+        {".webm", "video/webm"},
+        {".mov", "video/quicktime"},
+        {".mkv", "video/x-matroska"},
+        {".ts", "video/mp2t"},
+        {".jpg", "image/jpeg"},
+        {".json", "application/json"},
+        {".flv", "video/x-flv"},
+    }};
+    for (const auto& [ending, type] : types)
+        if (path.ends_with(ending)) return type;
+    return "application/octet-stream";
+}
+
+Response not_found() { return Response::error(404, "NOT_FOUND", "there is no such file"); }
+
+}  // namespace
+
+void media_members(const Job& job, boost::json::object& json) {
+    const bool is_media = job.kind == media_kind;
+    auto or_null = [](const std::string& text) {
+        return text.empty() ? boost::json::value(nullptr) : boost::json::value(text);
+    };
+    json["url"] = or_null(is_media ? text_of(job.payload, "url") : "");
+    json["canonicalUrl"] = or_null(is_media ? text_of(job.payload, "canonicalUrl") : "");
+    json["outputPath"] = or_null(is_media ? result_text(job, "outputPath") : "");
+    json["thumbnailPath"] = or_null(is_media ? result_text(job, "thumbnailPath") : "");
+}
+
+MediaApi::MediaApi(JobQueue& queue, const PlatformFlags& flags, net::FetcherOptions fetcher, std::string download_dir)
+    : queue_(queue), flags_(flags), fetcher_(std::move(fetcher)), download_dir_(std::move(download_dir)) {}
+
+void MediaApi::prepare(ApiOptions& options) const {
+    options.status["downloadDir"] = download_dir_;
+    options.delete_query = {"keepFiles"};
+    options.decorate = media_members;
+    options.deleted = [this](const Job& job, const RouteMatch& match) {
+        const auto keep = match.query_value("keepFiles").value_or("");
+        if (job.kind != media_kind || keep == "1" || keep == "true") return;
+        const auto path = result_text(job, "outputPath");
+        media::Publisher publisher({.root = download_dir_, .helper = {}, .forgotten_after = std::chrono::hours(24)});
+        // What cannot be removed now is an orphan on disk, not a reason to keep the job.
+        if (!path.empty()) (void)publisher.remove_files(job.id, path).has_value();
+    };
+}
+
+void MediaApi::add_routes(ApiRouter& router) {
+    Route create_route = *router.find("POST", "/api/jobs");
+    create_route.summary = "Save a post's video ({url}), or enqueue a job of any kind.";
+    create_route.handle = [this, &router, any_kind = create_route.handle](const Request& request,
+                                                                         const RouteMatch& match) {
+        auto body = ApiRouter::body_object(request);
+        if (!body) return router.error_response(body.error());
+        const bool by_url = body->contains("url") || body->contains("tweetUrl");
+        if (by_url || text_of(*body, "kind") == media_kind) return create(router, request, match, *body);
+        return any_kind(request, match);
+    };
+    router.add(std::move(create_route));
+    router.add({"GET", "/api/capabilities", Role::read, "Which platforms are on, and who says so.", {},
+                [this, &router](const Request&, const RouteMatch&) { return capabilities(router); }});
+    router.add({"PATCH", "/api/capabilities", Role::admin, "Switch platforms on and off for all processes.", {},
+                [this, &router](const Request& request, const RouteMatch&) {
+                    return change_capabilities(router, request);
+                }});
+    router.add({"GET", "/downloads/*rest", Role::read, "A finished file, as a job's result names it.", {},
+                [this](const Request& request, const RouteMatch& match) { return serve_file(request, match); }});
+}
+
+Result<JobSpec> MediaApi::job_for(std::string_view text, EnqueueOptions options) const {
+    auto url = net::parse_url(text);
+    if (!url) return std::move(url).error();
+    auto post = net::identify(*url);
+    if (!post) return std::move(post).error();
+    if (post->short_link) {
+        auto reached = fetcher_.get({.url = url->str(), .head = true, .timeout = std::chrono::milliseconds(3'000)});
+        if (reached) {
+            auto target = net::parse_url(reached->final_url);
+            auto known = target ? net::identify(*target) : Result<net::Post>(target.error());
+            if (known && !known->short_link) post = std::move(known);
+        }
+    }
+    auto flag = flags_.get(post->platform);
+    if (!flag) return std::move(flag).error();
+    if (!flag->enabled)
+        return Error{Errc::conflict, "PLATFORM_DISABLED",
+                     "the platform " + post->platform + " is switched off (" + std::string(flag->source) + ")"};
+    JobSpec spec;
+    spec.kind = std::string(media_kind);
+    spec.payload = {{"url", url->str()}, {"canonicalUrl", post->canonical}, {"platform", post->platform}};
+    spec.options = std::move(options);
+    spec.options.unique = post->unique_key;
+    spec.options.unique_states = {JobState::completed};
+    return spec;
+}
+
+bool MediaApi::has_file(const Job& job) const {
+    const auto path = result_text(job, "outputPath");
+    if (path.empty()) return false;
+    media::Publisher publisher({.root = download_dir_, .helper = {}, .forgotten_after = std::chrono::hours(24)});
+    auto there = publisher.has_file(job.id, path);
+    return there && *there;
+}
+
+Response MediaApi::create(ApiRouter& router, const Request& request, const RouteMatch& match,
+                          const boost::json::object& body) const {
+    auto refuse = [](std::string_view message) { return Response::error(400, "INVALID_ARGUMENT", message); };
+    const auto* address = body.if_contains("url");
+    if (const auto* old_name = body.if_contains("tweetUrl")) {
+        if (address) return refuse("url and tweetUrl are the same thing; give one of them");
+        address = old_name;
+    }
+    if (address && (body.contains("kind") || body.contains("payload")))
+        return refuse("give either url, or kind and payload");
+    if (!address) {
+        const auto* payload = body.if_contains("payload");
+        if (payload && payload->is_object()) address = payload->get_object().if_contains("url");
+        if (payload && payload->is_object() && payload->get_object().size() > 1)
+            return refuse("the payload of media.save has one member, url");
+    }
+    if (!address || !address->is_string()) return Response::error(400, "INVALID_URL", "url must be a string");
+    if (body.contains("uniqueKey")) return refuse("uniqueKey is made from the url; leave it out");
+    constexpr std::array<std::string_view, 4> known{"url", "tweetUrl", "kind", "payload"};
+    auto options = router.job_options(body, known);
+    if (!options) return router.error_response(options.error());
+    if (!body.contains("queue")) options->queue = std::string(media_queue);
+    if (!body.contains("maxAttempts")) options->max_attempts = media_attempts;
+    auto spec = job_for(std::string_view(address->get_string()), *std::move(options));
+    if (!spec && spec.error().name == "PLATFORM_DISABLED")
+        return Response::error(403, "PLATFORM_DISABLED", spec.error().message);
+    if (!spec && spec.error().name == "INVALID_URL") return Response::error(400, "INVALID_URL", spec.error().message);
+    if (!spec) return router.error_response(spec.error());
+    CreateRules rules;
+    rules.active_code = "DUPLICATE_ACTIVE_JOB";
+    rules.finished_code = "DUPLICATE_COMPLETED_JOB";
+    rules.requeue = [this](const Job& job) { return job.state == JobState::completed && !has_file(job); };
+    return router.create_job(request, match, *std::move(spec), rules);
+}
+
+Response MediaApi::capabilities(const ApiRouter& router) const {
+    boost::json::object platforms;
+    for (auto name : platform_names) {
+        auto flag = flags_.get(name);
+        if (!flag) return router.error_response(flag.error());
+        platforms[name] = {{"enabled", flag->enabled}, {"source", flag->source}, {"locked", flag->locked}};
+    }
+    return Response::json(200, {{"ok", true}, {"platforms", std::move(platforms)}});
+}
+
+Response MediaApi::change_capabilities(const ApiRouter& router, const Request& request) const {
+    auto body = ApiRouter::body_object(request);
+    if (!body) return router.error_response(body.error());
+    const auto* wanted = body->if_contains("platforms");
+    if (!wanted || !wanted->is_object() || body->size() != 1)
+        return Response::error(400, "INVALID_ARGUMENT", "the body must be {\"platforms\":{NAME:true|false}}");
+    for (const auto& item : wanted->get_object()) {
+        bool known = false;
+        for (auto name : platform_names) known = known || name == item.key();
+        if (!known || !item.value().is_bool())
+            return Response::error(400, "INVALID_ARGUMENT", "platforms are x, tiktok and web, each true or false");
+    }
+    for (const auto& item : wanted->get_object())
+        if (auto set = flags_.set(item.key(), item.value().get_bool()); !set) return router.error_response(set.error());
+    return capabilities(router);
+}
+
+Response MediaApi::serve_file(const Request& request, const RouteMatch& match) const {
+    namespace fs = std::filesystem;
+    const auto found = match.path.find("rest");
+    if (found == match.path.end()) return not_found();
+    // Only what a job's accepted result names is official; the file's name begins with the job's id.
+    const fs::path relative(found->second);
+    const auto id = JobId::parse(relative.filename().string().substr(0, 36));
+    if (!id) return not_found();
+    auto job = queue_.get(*id, part_result);
+    if (!job) return Response::error(503, "STORE_UNAVAILABLE", "the store does not answer now; try again");
+    if (!*job) return not_found();
+    bool named = false;
+    for (const auto* member : {"outputPath", "thumbnailPath", "jsonPath"})
+        named = named || result_text(**job, member) == found->second;
+    if (!named) return not_found();
+    std::error_code code;
+    const auto root = fs::canonical(download_dir_, code);
+    const auto path = code ? fs::path() : fs::canonical(root / relative, code);
+    if (code || !path.string().starts_with(root.string() + "/")) return not_found();
+    return file_response(request, path.string(), content_type(path.string()));
+}
+
+}  // namespace jobruntime::host

@@ -1,0 +1,44 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <string>
+
+#include <jobruntime/api_router.hpp>
+#include <jobruntime/net.hpp>
+
+#include "platforms.hpp"
+
+namespace jobruntime::host {
+
+/// Adds url, canonicalUrl, outputPath and thumbnailPath to a job's JSON; null where they do not apply.
+void media_members(const Job& job, boost::json::object& json);
+
+/// What jobrt adds to core's API: creation by `{url}`, platforms, finished files.
+class MediaApi {
+public:
+    MediaApi(JobQueue& queue, const PlatformFlags& flags, net::FetcherOptions fetcher, std::string download_dir);
+
+    /// Members for the router: what a media job's JSON has besides, and what deleting it does.
+    void prepare(ApiOptions& options) const;
+    /// Adds and wraps routes. The router outlives no part of this.
+    void add_routes(ApiRouter& router);
+
+    /// The job for a post's URL; INVALID_URL, PLATFORM_DISABLED, or the store's error.
+    Result<JobSpec> job_for(std::string_view url, EnqueueOptions options) const;
+    /// Whether the file that a completed job names is there.
+    bool has_file(const Job& job) const;
+
+private:
+    Response create(ApiRouter& router, const Request& request, const RouteMatch& match,
+                    const boost::json::object& body) const;
+    Response capabilities(const ApiRouter& router) const;
+    Response change_capabilities(const ApiRouter& router, const Request& request) const;
+    Response serve_file(const Request& request, const RouteMatch& match) const;
+
+    JobQueue& queue_;
+    const PlatformFlags& flags_;
+    net::Fetcher fetcher_;
+    std::string download_dir_;
+};
+
+}  // namespace jobruntime::host

@@ -1,0 +1,197 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "media_save.hpp"
+
+#include <chrono>
+#include <filesystem>
+
+#include <boost/json/parse.hpp>
+
+#include "codes.hpp"
+
+namespace jobruntime::host {
+namespace {
+
+std::string text_of(const boost::json::object& object, std::string_view name) {
+    const auto* value = object.if_contains(name);
+    return value && value->is_string() ? std::string(value->get_string()) : std::string();
+}
+
+/// Passes progress on as the job's, and now and then as the event that operators know.
+media::OnProgress report_to(JobContext& job) {
+    auto next = std::make_shared<std::chrono::steady_clock::time_point>();
+    return [&job, next](const media::Progress& progress) {
+        const auto percent = progress.total > 0 || progress.percent > 0 ? std::optional(progress.percent) : std::nullopt;
+        job.progress(percent, progress.stage);
+        const auto now = std::chrono::steady_clock::now();
+        if (progress.stage != "download" || now < *next) return;
+        *next = now + std::chrono::seconds(1);
+        boost::json::object fields{{"bytes", progress.bytes}};
+        if (progress.total > 0) fields["totalBytes"] = progress.total;
+        if (percent) fields["percent"] = *percent;
+        job.event("worker.job.download.progress", std::move(fields));
+    };
+}
+
+}  // namespace
+
+struct MediaSave::Attempt {
+    JobContext& job;
+    net::Post post;
+    media::WorkFolder work;
+    bool extracted_earlier = false;  ///< The sources come from an attempt before this one and may have expired.
+
+    std::string folder() const { return work.path() + "/extract"; }
+};
+
+MediaSave::MediaSave(net::Fetcher& fetcher, media::Publisher& publisher, Options options)
+    : fetcher_(fetcher), publisher_(publisher), options_(std::move(options)) {}
+
+Outcome MediaSave::operator()(JobContext& job) const {
+    auto url = net::parse_url(text_of(job.job().payload, "url"));
+    if (!url) return failed("INVALID_URL", "the payload's url is refused: " + url.error().message);
+    auto post = net::identify(*url);
+    if (!post) return failed("INVALID_URL", post.error().message);
+    if (options_.enabled && !options_.enabled(post->platform))
+        return failed("PLATFORM_DISABLED", "the platform " + post->platform + " is switched off on this worker");
+    auto work = publisher_.claim_work_folder(job.job().id, job.fence());
+    if (!work) {
+        const auto& info = code_info(work.error().name);
+        return info.retryable ? retry(work.error().name, work.error().message)
+                              : failed(work.error().name, work.error().message);
+    }
+    Attempt attempt{job, *std::move(post), *std::move(work)};
+    auto result = save(attempt);
+    if (!result) return outcome_of(result.error(), attempt);
+    return completed(*std::move(result));
+}
+
+Result<boost::json::value> MediaSave::save(Attempt& attempt) const {
+    auto info = extract(attempt);
+    if (!info) return std::move(info).error();
+    auto file = download(attempt, *info);
+    if (!file) return std::move(file).error();
+    return publish(attempt, *info, *file);
+}
+
+Result<MediaInfo> MediaSave::extract(Attempt& attempt) const {
+    auto& job = attempt.job;
+    std::optional<MediaInfo> fresh;
+    auto stored = job.step("extract", [&]() -> Result<boost::json::value> {
+        job.event("worker.job.extraction.started", {{"url", attempt.post.canonical}, {"platform", attempt.post.platform}});
+        job.progress(std::nullopt, "extract", "looking for the video");
+        std::error_code code;
+        std::filesystem::remove_all(attempt.folder(), code);
+        std::filesystem::create_directory(attempt.folder(), code);
+        if (code) return Error{Errc::unavailable, "DISK_FULL", "cannot make " + attempt.folder() + ": " + code.message()};
+        ExtractRequest request;
+        request.url = attempt.post.canonical;
+        request.platform = attempt.post.platform;
+        request.post_id = attempt.post.post_id;
+        request.job_id = job.job().id.str();
+        request.timeout = options_.extraction_timeout;
+        request.tmp_dir = attempt.folder();
+        request.log = [&job](std::string_view line) { job.log(line); };
+        Error last{Errc::unsupported, "UNSUPPORTED_SOURCE", "no extractor of this worker knows " + attempt.post.canonical};
+        for (const auto& extractor : options_.extractors) {
+            auto found = extractor->extract(request, job.stop());
+            if (found) {
+                job.event("worker.job.extraction.completed",
+                          {{"extractor", extractor->name()}, {"sources", found->sources.size()}, {"title", found->title}});
+                // Cookies are secrets of the browser's profile: they serve this attempt and are never stored.
+                fresh = *found;
+                for (auto& source : found->sources) source.http_headers.erase("Cookie");
+                return boost::json::value(to_json(*found));
+            }
+            last = std::move(found).error();
+            if (last.name != "UNSUPPORTED_SOURCE") break;
+        }
+        return last;
+    });
+    if (!stored) return std::move(stored).error();
+    if (fresh) return *std::move(fresh);
+    attempt.extracted_earlier = true;
+    if (!stored->is_object()) return Error{Errc::internal, "INVALID_MEDIA_INFO", "the stored extraction is no object"};
+    return media_info_from(stored->get_object());
+}
+
+Result<std::string> MediaSave::download(Attempt& attempt, const MediaInfo& info) const {
+    auto& job = attempt.job;
+    media::Downloader downloader(fetcher_);
+    media::DownloadOptions options;
+    options.stall_timeout = options_.stall_timeout;
+    options.extractor_dir = attempt.folder();
+    auto fetch = [&]() -> Result<boost::json::value> {
+        job.event("worker.job.download.started", {{"sources", info.sources.size()}});
+        auto got = downloader.download(info, attempt.work, options, report_to(job), job.stop());
+        if (!got) return std::move(got).error();
+        job.event("worker.job.download.completed",
+                  {{"bytes", got->bytes}, {"resumedFrom", got->resumed_from}, {"source", got->source}});
+        // The work folder has another name in the next attempt; the file in it keeps its own.
+        return boost::json::value(std::filesystem::path(got->path).filename().string());
+    };
+    for (bool again : {false, true}) {
+        auto stored = job.step("download", fetch);
+        if (!stored) return std::move(stored).error();
+        const std::string name = stored->is_string() ? std::string(stored->get_string()) : std::string();
+        std::string path = attempt.work.path() + "/" + name;
+        std::error_code code;
+        if (!name.empty() && name.find('/') == std::string::npos && std::filesystem::is_regular_file(path, code))
+            return path;
+        if (again) break;
+        job.log("the downloaded file of an earlier attempt is gone; fetching it again", Level::warn);
+        JR_TRY(job.forget("download"));
+    }
+    return Error{Errc::unavailable, "DOWNLOAD_INCOMPLETE", "the downloaded file has vanished from the work folder"};
+}
+
+Result<boost::json::value> MediaSave::publish(Attempt& attempt, const MediaInfo& info, const std::string& file) const {
+    auto& job = attempt.job;
+    media::PublishRequest request;
+    request.input = file;
+    request.job = job.job().id;
+    request.fence = job.fence();
+    request.account = attempt.post.platform == "web" ? std::string() : attempt.post.handle_slug;
+    request.source_url = attempt.post.canonical;
+    request.info = info;
+    auto published = publisher_.publish(request, attempt.work, report_to(job), job.stop());
+    if (!published) return std::move(published).error();
+    if (!published->thumbnail_path.empty())
+        job.event("worker.job.thumbnail.completed", {{"thumbnailPath", published->thumbnail_path}});
+    boost::system::error_code code;
+    auto result = boost::json::parse(published->json, code);
+    if (code || !result.is_object())
+        return Error{Errc::internal, "PUBLISH_JSON", "the published description is not JSON; please report it"};
+    auto& object = result.get_object();
+    object["outputPath"] = published->output_path;
+    object["jsonPath"] = published->json_path;
+    object["thumbnailPath"] = published->thumbnail_path.empty() ? boost::json::value(nullptr)
+                                                                : boost::json::value(published->thumbnail_path);
+    return result;
+}
+
+Outcome MediaSave::outcome_of(const Error& error, Attempt& attempt) const {
+    auto& job = attempt.job;
+    if (error.code == Errc::canceled || job.stop_reason() == StopReason::cancel) {
+        // After a drain, a lost lease or a deadline the next attempt resumes what is here.
+        if (job.stop_reason() != StopReason::cancel) attempt.work.keep();
+        return canceled();
+    }
+    if (error.name == "BROWSER_PROFILE_IN_USE" && error.code == Errc::unavailable) {
+        attempt.work.keep();
+        return snooze(Duration{15'000}, "waits for the browser profile, which another jobrt process uses");
+    }
+    const std::string name = error.name.empty() ? "INTERNAL" : error.name;
+    const auto& info = code_info(name);
+    std::string message = error.message;
+    if (!info.remedy.empty()) message += ". " + std::string(info.remedy);
+    // Addresses of media expire: what an earlier attempt has found is looked for again, once.
+    const bool expired = attempt.extracted_earlier && (name == "VIDEO_UNAVAILABLE" || name == "AUTH_REQUIRED");
+    if (expired) {
+        if (auto forgotten = job.forget("extract"); !forgotten) job.log(forgotten.error().message, Level::warn);
+    }
+    if (!info.retryable && !expired) return failed(name, message);
+    attempt.work.keep();
+    return retry(name, message, Duration{job.job().attempt <= 1 ? 5'000 : 30'000});
+}
+
+}  // namespace jobruntime::host

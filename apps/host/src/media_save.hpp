@@ -1,0 +1,43 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <jobruntime/extractor.hpp>
+#include <jobruntime/media.hpp>
+#include <jobruntime/net.hpp>
+#include <jobruntime/worker.hpp>
+
+namespace jobruntime::host {
+
+/// The kind media.save: extract → download → publish, each a checkpoint. Payload `{url, canonicalUrl, platform}`.
+class MediaSave {
+public:
+    struct Options {
+        std::vector<std::shared_ptr<Extractor>> extractors;  ///< Asked in this order.
+        std::chrono::milliseconds extraction_timeout{180'000};
+        std::chrono::milliseconds stall_timeout{120'000};
+        /// Whether a platform may be used now; "web", "x", "tiktok".
+        std::function<bool(std::string_view platform)> enabled;
+    };
+    MediaSave(net::Fetcher& fetcher, media::Publisher& publisher, Options options);
+
+    Outcome operator()(JobContext& job) const;
+
+private:
+    struct Attempt;
+    Result<MediaInfo> extract(Attempt& attempt) const;
+    Result<std::string> download(Attempt& attempt, const MediaInfo& info) const;
+    Result<boost::json::value> publish(Attempt& attempt, const MediaInfo& info, const std::string& file) const;
+    Result<boost::json::value> save(Attempt& attempt) const;
+    Outcome outcome_of(const Error& error, Attempt& attempt) const;
+
+    net::Fetcher& fetcher_;
+    media::Publisher& publisher_;
+    Options options_;
+};
+
+}  // namespace jobruntime::host

@@ -1,0 +1,38 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string_view>
+
+#include <jobruntime/result.hpp>
+#include <jobruntime/store.hpp>
+
+#include "settings.hpp"
+
+namespace jobruntime::host {
+
+inline constexpr std::array<std::string_view, 3> platform_names{"x", "tiktok", "web"};
+
+/// Which platforms may be used: a `false` of the environment is final for this process; else the flag
+/// kept in the store wins; else the environment's; else on. Thread-safe.
+class PlatformFlags {
+public:
+    PlatformFlags(Store& store, const Config& config) : store_(store), config_(config) {}
+
+    struct Flag {
+        bool enabled = true;
+        std::string_view source = "default";  ///< "environment", "store" or "default".
+        bool locked = false;
+    };
+    Result<Flag> get(std::string_view platform) const;
+    /// Writes the store's flag, so that every process sees it.
+    Result<void> set(std::string_view platform, bool enabled) const;
+
+private:
+    std::optional<bool> of_environment(std::string_view platform) const;
+    Store& store_;
+    const Config& config_;
+};
+
+}  // namespace jobruntime::host

@@ -1,0 +1,121 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "process.hpp"
+
+#include <atomic>
+#include <cstdlib>
+#include <iostream>
+
+#include <unistd.h>
+
+#include <boost/json/array.hpp>
+#include <boost/json/serialize.hpp>
+#include <jobruntime/sqlite.hpp>
+
+#include "signals.hpp"
+
+namespace jobruntime::host {
+namespace {
+
+void print_ready(const Process& process, const std::vector<std::unique_ptr<Part>>& parts) {
+    const auto& config = process.in.config;
+    boost::json::array urls;
+    for (const auto& part : parts)
+        for (const auto& url : part->urls()) urls.push_back(boost::json::string(url));
+    const boost::json::object line{{"ready", true},
+                                   {"role", to_string(config.role)},
+                                   {"pid", static_cast<std::int64_t>(getpid())},
+                                   {"http", urls},
+                                   {"store", store_name(config)},
+                                   {"downloads", config.download_dir},
+                                   {"version", JOBRUNTIME_VERSION}};
+    std::cout << boost::json::serialize(line) << std::endl;
+}
+
+int exit_code_of(const Error& error) {
+    if (error.name == "PORT_IN_USE" || error.name == "STORE_UNAVAILABLE") return exit_unusable;
+    return error.code == Errc::invalid_argument ? exit_usage : exit_failed;
+}
+
+void warn_of_settings(const Invocation& in) {
+    for (const auto& line : in.settings.warnings()) in.log.warn(line);
+    if (!in.config.sink_warning.empty()) in.log.warn(in.config.sink_warning);
+    if (in.config.allow_nets.empty()) return;
+    std::string nets;
+    for (const auto& net : in.config.allow_nets) nets += (nets.empty() ? "" : ", ") + net;
+    in.log.warn("JOBRT_ALLOW_NETS lets every submitted page reach these private networks: " + nets);
+}
+
+}  // namespace
+
+std::string store_name(const Config& config) { return redact(config.store); }
+
+Result<std::unique_ptr<Store>> open_store(const Config& config, Origin origin) {
+    if (!config.store.starts_with("sqlite:"))
+        return Error{Errc::unsupported, "STORE_UNSUPPORTED",
+                     "this build has no MongoDB store; unset MONGODB_URI and set JOBRT_STORE=sqlite:PATH"};
+    sqlite::Options options;
+    options.origin = std::move(origin);
+    auto opened = sqlite::open(config.store.substr(7), std::move(options));
+    if (!opened) return std::move(opened).error();
+    return std::unique_ptr<Store>(std::move(*opened));
+}
+
+int serve(const Invocation& in, const Parts& parts) {
+    const auto& config = in.config;
+    const bool wants_api = config.role != ProcessRole::worker;
+    const bool wants_worker = config.role != ProcessRole::api;
+    if ((wants_api && !parts.api) || (wants_worker && !parts.worker)) {
+        in.log.error("this program cannot serve as ROLE=" + std::string(to_string(config.role)) + "; use jobrt");
+        return exit_usage;
+    }
+    warn_of_settings(in);
+    auto store = open_store(config, {"", std::string(to_string(config.role))});
+    if (!store) {
+        in.log.error("cannot use the store " + store_name(config) + ": " + store.error().message);
+        return store.error().code == Errc::unsupported && store.error().name == "STORE_UNSUPPORTED" ? exit_usage
+                                                                                                    : exit_unusable;
+    }
+    auto& clock = system_clock();
+    std::unique_ptr<TelemetrySink> stored;
+    std::vector<TelemetrySink*> sinks = in.setup.sinks;
+    sinks.push_back(&in.log.sink());
+    if (!config.memory_telemetry) sinks.push_back((stored = store_sink(**store, clock)).get());
+    auto sink = fan_out(sinks);
+
+    SignalWaiter signals;
+    std::atomic<int> code{exit_ok};
+    Process process{in, **store, clock, *sink, to_iso(clock.wall()), [&](int why) {
+                        code = why;
+                        signals.wake();
+                    }};
+    std::vector<std::unique_ptr<Part>> running;
+    if (wants_worker) running.push_back(parts.worker(process));
+    if (wants_api) running.push_back(parts.api(process));
+    auto stop_all = [&] {
+        for (auto part = running.rbegin(); part != running.rend(); ++part) (*part)->stop();
+    };
+    for (auto& part : running) {
+        if (auto started = part->start(); !started) {
+            complain(in.log, started.error());
+            stop_all();
+            return exit_code_of(started.error());
+        }
+    }
+    print_ready(process, running);
+
+    signals.wait();
+    in.log.info("stopping; a second signal ends it at once");
+    const auto ended = signals.run(stop_all, [&] {
+        for (auto& part : running) part->stop_now();
+    });
+    if (ended == Ended::second_signal) code = exit_second_signal;
+    sink->flush();
+    if (code == exit_lost_threads) {
+        // Threads that ignore their stop may still run handlers: nothing may be torn down under them.
+        std::cout.flush();
+        std::_Exit(code);
+    }
+    return code;
+}
+
+}  // namespace jobruntime::host

@@ -1,0 +1,94 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "settings.hpp"
+
+#include <array>
+
+namespace jobruntime::host {
+namespace {
+
+using Type = Setting::Type;
+
+constexpr std::array table{
+    Setting{"role", "ROLE", "PROCESS_ROLE", "combined", "all", Type::text,
+            "What this process does: combined, api or worker."},
+    Setting{"store", "JOBRT_STORE", "", "", "all", Type::text,
+            "Where the jobs live: sqlite:PATH or mongodb://… Combined without it uses sqlite:jobrt.db; the split roles "
+            "must be told."},
+    Setting{"mongodb-uri", "MONGODB_URI", "MONGO_URI", "", "all", Type::text,
+            "The same thing under the old name, for MongoDB only."},
+    Setting{"port", "PORT", "", "4000", "api", Type::number, "HTTP port; 0 picks a free one and prints it."},
+    Setting{"host", "JOBRT_HOST", "", "", "api", Type::text,
+            "Address to bind; unset is loopback, IPv4 and IPv6. Another than loopback is refused until there are tokens."},
+    Setting{"allowed-hosts", "JOBRT_ALLOWED_HOSTS", "", "", "api", Type::text,
+            "Further Host names that requests may carry, separated by commas."},
+    Setting{"allowed-origins", "JOBRT_ALLOWED_ORIGINS", "", "", "api", Type::text,
+            "Further origins that may send changes, separated by commas."},
+    Setting{"telemetry-sink", "TELEMETRY_SINK", "", "store", "all", Type::text,
+            "store (also mongodb, mongo, sqlite), or memory to keep progress and log lines out of the store."},
+    Setting{"enable-x", "ENABLE_X", "", "", "all", Type::boolean, "Platform X; false is final for this process."},
+    Setting{"enable-tiktok", "ENABLE_TIKTOK", "", "", "all", Type::boolean,
+            "Platform TikTok; false is final for this process."},
+    Setting{"enable-web", "ENABLE_WEB", "", "", "all", Type::boolean,
+            "Any other page; false is final for this process."},
+    Setting{"download-dir", "JOBRT_DOWNLOAD_DIR", "", "downloads", "all", Type::text,
+            "Finished files; served under /downloads/."},
+    Setting{"allow-nets", "JOBRT_ALLOW_NETS", "", "", "all", Type::text,
+            "Private address ranges that the guard lets through, e.g. 127.0.0.0/8 for tests, separated by commas."},
+    Setting{"profile-dir", "PLAYWRIGHT_USER_DATA_DIR", "", "./.playwright-profile", "worker", Type::text,
+            "Persistent browser profile; it holds log-ins."},
+    Setting{"headless", "PLAYWRIGHT_HEADLESS", "", "true", "worker", Type::boolean,
+            "false shows the browser and lets a person solve challenges."},
+    Setting{"manual-solve-timeout", "PLAYWRIGHT_MANUAL_SOLVE_TIMEOUT_MS", "", "90000", "worker", Type::duration_ms,
+            "How long a visible browser waits for a person, in ms."},
+    Setting{"nav-timeout", "PLAYWRIGHT_NAV_TIMEOUT_MS", "", "45000", "worker", Type::duration_ms,
+            "Limit for one navigation, in ms."},
+    Setting{"settle", "PLAYWRIGHT_SETTLE_MS", "", "3000", "worker", Type::duration_ms,
+            "How long a loaded page may go on loading media, in ms."},
+    Setting{"extraction-timeout", "EXTRACTION_TIMEOUT_MS", "", "180000", "worker", Type::duration_ms,
+            "Limit for one extraction, in ms."},
+    Setting{"download-timeout", "DOWNLOAD_TIMEOUT_MS", "", "120000", "worker", Type::duration_ms,
+            "How long a download may stand still, in ms."},
+    Setting{"browser", "JOBRT_BROWSER", "", "", "worker", Type::text,
+            "Browser program; unset looks in Chromium's usual places."},
+    Setting{"browser-no-sandbox", "JOBRT_BROWSER_NO_SANDBOX", "", "false", "worker", Type::boolean,
+            "Give up the browser's sandbox; needed as root, a risk everywhere."},
+    Setting{"concurrency", "JOBRT_CONCURRENCY", "", "0", "worker", Type::number,
+            "Running jobs at once a queue; 0 is 2 for media and 2 × cores for others."},
+    Setting{"heartbeat", "JOBRT_HEARTBEAT_MS", "", "10000", "all", Type::duration_ms,
+            "Between two signs of life, in ms."},
+    Setting{"lease", "JOBRT_LEASE_MS", "", "30000", "all", Type::duration_ms,
+            "Silence after which a worker's jobs go to others, in ms; at least three heartbeats."},
+    Setting{"stale", "JOBRT_STALE_MS", "", "120000", "all", Type::duration_ms,
+            "Silence after which worker health says not ok, in ms."},
+    Setting{"grace", "JOBRT_GRACE_MS", "", "30000", "all", Type::duration_ms,
+            "How long running jobs may finish when the process is asked to stop, in ms."},
+    Setting{"log-format", "JOBRT_LOG_FORMAT", "", "text", "all", Type::text, "Log lines on stderr: text or json."},
+    Setting{"config", "JOBRT_CONFIG", "", "", "all", Type::text,
+            "JSON file (comments allowed) with any of these settings by their flag's name."},
+};
+
+}  // namespace
+
+std::span<const Setting> settings_table() { return table; }
+
+std::string_view to_string(Source source) {
+    switch (source) {
+        case Source::flag: return "flag";
+        case Source::environment: return "environment";
+        case Source::env_file: return ".env";
+        case Source::file: return "file";
+        case Source::fallback: return "default";
+    }
+    return "default";
+}
+
+std::string_view to_string(ProcessRole role) {
+    switch (role) {
+        case ProcessRole::combined: return "combined";
+        case ProcessRole::api: return "api";
+        case ProcessRole::worker: return "worker";
+    }
+    return "combined";
+}
+
+}  // namespace jobruntime::host

@@ -1,0 +1,36 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <csignal>
+#include <functional>
+#include <memory>
+
+namespace jobruntime::host {
+
+/// Blocks SIGTERM, SIGINT and SIGHUP in this thread and all that it starts, and ignores SIGPIPE. Before any
+/// thread starts.
+void block_signals();
+
+/// What ended a wait for signals.
+enum class Ended { first_signal, second_signal, woken };
+
+/// Waits for SIGTERM or SIGINT, or until another thread calls wake().
+class SignalWaiter {
+public:
+    SignalWaiter();
+    ~SignalWaiter();
+    SignalWaiter(const SignalWaiter&) = delete;
+    SignalWaiter& operator=(const SignalWaiter&) = delete;
+    /// Blocks; first_signal, or woken.
+    Ended wait();
+    /// Runs `work` in a thread of its own and waits for its end, or for another signal, on which it calls
+    /// `hurry` and waits on; says which came.
+    Ended run(const std::function<void()>& work, const std::function<void()>& hurry);
+    void wake();
+
+private:
+    int signal_fd_ = -1;
+    int wake_fd_ = -1;
+};
+
+}  // namespace jobruntime::host

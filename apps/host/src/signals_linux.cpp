@@ -1,0 +1,85 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "signals.hpp"
+
+#include <cstdint>
+#include <thread>
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+namespace jobruntime::host {
+namespace {
+
+sigset_t termination_signals() {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    return set;
+}
+
+/// True when `first` became readable, false when `second` did.
+bool wait_for_either(int first, int second) {
+    pollfd fds[2] = {{first, POLLIN, 0}, {second, POLLIN, 0}};
+    while (poll(fds, 2, -1) < 0) {
+    }
+    return (fds[0].revents & POLLIN) != 0;
+}
+
+void take_signal(int fd) {
+    signalfd_siginfo info;
+    [[maybe_unused]] auto got = read(fd, &info, sizeof info);
+}
+
+}  // namespace
+
+void block_signals() {
+    sigset_t set = termination_signals();
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    std::signal(SIGPIPE, SIG_IGN);
+}
+
+SignalWaiter::SignalWaiter() {
+    sigset_t set = termination_signals();
+    signal_fd_ = signalfd(-1, &set, SFD_CLOEXEC);
+    wake_fd_ = eventfd(0, EFD_CLOEXEC);
+}
+
+SignalWaiter::~SignalWaiter() {
+    close(signal_fd_);
+    close(wake_fd_);
+}
+
+Ended SignalWaiter::wait() {
+    if (!wait_for_either(signal_fd_, wake_fd_)) return Ended::woken;
+    take_signal(signal_fd_);
+    return Ended::first_signal;
+}
+
+Ended SignalWaiter::run(const std::function<void()>& work, const std::function<void()>& hurry) {
+    const int done_fd = eventfd(0, EFD_CLOEXEC);
+    std::thread worker([&] {
+        work();
+        const std::uint64_t one = 1;
+        [[maybe_unused]] auto sent = write(done_fd, &one, sizeof one);
+    });
+    auto ended = Ended::woken;
+    if (wait_for_either(signal_fd_, done_fd)) {
+        take_signal(signal_fd_);
+        ended = Ended::second_signal;
+        hurry();
+    }
+    worker.join();
+    close(done_fd);
+    return ended;
+}
+
+void SignalWaiter::wake() {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] auto sent = write(wake_fd_, &one, sizeof one);
+}
+
+}  // namespace jobruntime::host

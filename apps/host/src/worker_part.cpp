@@ -1,0 +1,190 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <mutex>
+#include <optional>
+
+#include <unistd.h>
+
+#include <boost/json/array.hpp>
+#include <jobruntime/extract.hpp>
+#include <jobruntime/job_queue.hpp>
+#include <jobruntime/media.hpp>
+#include <jobruntime/net.hpp>
+#include <jobruntime/worker.hpp>
+
+#include "demo_kinds.hpp"
+#include "media_kind.hpp"
+#include "media_save.hpp"
+#include "parts.hpp"
+#include "platforms.hpp"
+
+namespace jobruntime::host {
+namespace {
+
+/// What child processes may see of the environment: nothing that could hold a secret.
+std::vector<std::string> child_environment() {
+    std::vector<std::string> environment;
+    for (const auto* name : {"PATH", "HOME", "LANG", "LC_ALL", "TZ", "DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR",
+                             "XAUTHORITY", "TMPDIR", "FONTCONFIG_PATH"})
+        if (const char* value = std::getenv(name); value && *value) environment.push_back(std::string(name) + "=" + value);
+    return environment;
+}
+
+/// jobrt-media beside this program, else wherever PATH has it.
+std::string helper_program() {
+    std::error_code code;
+    const auto self = std::filesystem::read_symlink("/proc/self/exe", code);
+    const auto beside = self.parent_path() / "jobrt-media";
+    return !code && std::filesystem::exists(beside, code) ? beside.string() : "jobrt-media";
+}
+
+Result<std::vector<net::Network>> allowed_networks(const Config& config) {
+    std::string list;
+    for (const auto& net : config.allow_nets) list += net + " ";
+    auto parsed = net::Network::parse_list(list);
+    if (!parsed)
+        return Error{Errc::invalid_argument, "INVALID_CONFIGURATION",
+                     "JOBRT_ALLOW_NETS is refused: " + parsed.error().message};
+    return parsed;
+}
+
+class WorkerPart final : public Part {
+public:
+    explicit WorkerPart(Process& process)
+        : process_(process), config_(process.in.config), flags_(process.store, config_),
+          publisher_({.root = config_.download_dir, .helper = helper_options(), .forgotten_after = std::chrono::hours(24)}) {}
+
+    Result<void> start() override {
+        auto nets = allowed_networks(config_);
+        if (!nets) return std::move(nets).error();
+        std::error_code code;
+        std::filesystem::create_directories(config_.download_dir, code);
+        if (code)
+            return Error{Errc::invalid_argument, "DOWNLOAD_DIR_UNUSABLE",
+                         "cannot make the download folder " + config_.download_dir + ": " + code.message() +
+                             "; set JOBRT_DOWNLOAD_DIR"};
+        net::FetcherOptions fetching;
+        fetching.allow_nets = *nets;
+        fetcher_.emplace(std::move(fetching));
+        browser_.emplace(browser_options());
+        for (const auto& line : missing_programs(config_)) process_.in.log.warn(line);
+        worker_.emplace(process_.store, worker_options());
+        worker_->on(media_kind, MediaSave(*fetcher_, publisher_, save_options(*nets)),
+                    {.deadline = std::nullopt, .backoff = {}, .max_prefetch = 0});
+        register_demo_kinds(*worker_);
+        if (process_.in.setup.handlers) process_.in.setup.handlers(*worker_);
+        return worker_->start();
+    }
+
+    void stop() override {
+        if (!worker_) return;
+        worker_->stop();
+        browser_->close();
+    }
+    void stop_now() override {
+        if (worker_) worker_->stop_now();
+    }
+
+private:
+    static media::HelperOptions helper_options() {
+        media::HelperOptions options;
+        options.program = helper_program();
+        return options;
+    }
+
+    extract::BrowserOptions browser_options() const {
+        extract::BrowserOptions options;
+        options.program = config_.browser;
+        options.profile_dir = config_.profile_dir;
+        options.headless = config_.headless;
+        options.no_sandbox = config_.browser_no_sandbox;
+        options.environment = child_environment();
+        options.tabs = std::clamp(config_.concurrency == 0 ? 2 : config_.concurrency, 1, 2);
+        options.log = [&log = process_.in.log](std::string_view line) { log.info(line); };
+        return options;
+    }
+
+    MediaSave::Options save_options(const std::vector<net::Network>& nets) {
+        extract::ExtractOptions extracting;
+        extracting.nav_timeout = config_.nav_timeout;
+        extracting.settle = config_.settle;
+        extracting.manual_solve_timeout = config_.manual_solve;
+        extracting.allow_nets = nets;
+        extracting.on_waiting_for_human = [this](const ExtractRequest& request, const Error& why, auto limit) {
+            Event event;
+            event.at = process_.clock.wall();
+            event.name = "worker.job.extraction.waiting_for_human";
+            event.level = Level::warn;
+            if (auto id = JobId::parse(request.job_id)) event.job = *id;
+            event.fields = {{"code", why.name}, {"error", why.message}, {"limitMs", limit.count()}};
+            process_.sink.emit(event, false);
+        };
+        MediaSave::Options options;
+        options.extractors = process_.in.setup.extractors;
+        options.extractors.push_back(std::make_shared<extract::BrowserExtractor>(*browser_, std::move(extracting)));
+        options.extraction_timeout = config_.extraction_timeout;
+        options.stall_timeout = config_.download_timeout;
+        options.enabled = [this](std::string_view platform) {
+            auto flag = flags_.get(platform);
+            return !flag || flag->enabled;  // A store that does not answer now is no reason to refuse.
+        };
+        return options;
+    }
+
+    WorkerOptions worker_options() {
+        WorkerOptions options;
+        options.queues = {{"default", config_.concurrency},
+                          {std::string(media_queue), config_.concurrency == 0 ? 2 : config_.concurrency}};
+        options.grace = config_.grace;
+        options.clock = &process_.clock;
+        options.sink = &process_.sink;
+        options.retention.keep = {std::string(media_kind)};
+        options.heartbeat.beat = config_.heartbeat;
+        options.heartbeat.lease = config_.lease;
+        options.heartbeat.facts.role = std::string(to_string(config_.role));
+        options.heartbeat.facts.version = JOBRUNTIME_VERSION;
+        boost::json::array missing;
+        for (const auto& line : missing_programs(config_)) missing.push_back(boost::json::string(line));
+        options.heartbeat.facts.details = {{"store", store_name(config_)},
+                                           {"telemetrySink", config_.memory_telemetry ? "memory" : "store"},
+                                           {"downloadDir", config_.download_dir},
+                                           {"missing", std::move(missing)}};
+        options.log = [&log = process_.in.log](std::string_view line) { log.info(line); };
+        options.on_thread_lost = [this](int lost) {
+            process_.in.log.error("a handler ignored its stop; threads lost so far: " + std::to_string(lost));
+            if (lost >= 2) process_.quit(exit_lost_threads);
+        };
+        return options;
+    }
+
+    Process& process_;
+    const Config& config_;
+    PlatformFlags flags_;
+    media::Publisher publisher_;
+    std::optional<net::Fetcher> fetcher_;
+    std::optional<extract::Browser> browser_;
+    std::optional<Worker> worker_;  // Last: its handlers use all of the above.
+};
+
+}  // namespace
+
+std::vector<std::string> missing_programs(const Config& config) {
+    std::vector<std::string> missing;
+    if (auto browser = extract::find_browser(config.browser); !browser) missing.push_back(browser.error().message);
+    const auto helper = helper_program();
+    if (helper == "jobrt-media" && ::access("/usr/bin/jobrt-media", X_OK) != 0 &&
+        ::access("/usr/local/bin/jobrt-media", X_OK) != 0)
+        missing.push_back("jobrt-media is not beside this program nor in /usr/bin; install jobrt's programs together");
+    if (!config.headless && !std::getenv("DISPLAY") && !std::getenv("WAYLAND_DISPLAY"))
+        missing.push_back("PLAYWRIGHT_HEADLESS=false needs a display; set DISPLAY (xvfb-run works) or leave it true");
+    if (geteuid() == 0 && !config.browser_no_sandbox)
+        missing.push_back("Chromium does not start as root with its sandbox; run as another user, or set "
+                          "JOBRT_BROWSER_NO_SANDBOX=1 if you accept the risk");
+    return missing;
+}
+
+std::unique_ptr<Part> make_worker_part(Process& process) { return std::make_unique<WorkerPart>(process); }
+
+}  // namespace jobruntime::host

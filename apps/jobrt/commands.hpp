@@ -1,0 +1,47 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <boost/json/object.hpp>
+#include <jobruntime/job.hpp>
+#include <jobruntime/store.hpp>
+
+#include "cli.hpp"
+
+namespace jobruntime::jobrt {
+
+using host::Command;
+using host::Invocation;
+
+/// The commands, one file each; main() puts them into one table.
+std::vector<Command> save_commands();
+std::vector<Command> job_commands();
+std::vector<Command> event_commands();
+std::vector<Command> health_commands();
+std::vector<Command> doctor_commands();
+std::vector<Command> config_commands();
+std::vector<Command> bench_commands();
+std::vector<Command> demo_commands();
+
+// What they share.
+
+/// The configured store, which must be there already: a command that looks must not make one. Complains itself.
+std::unique_ptr<Store> existing_store(const Invocation& in);
+/// The configured store, made when missing. Complains itself.
+std::unique_ptr<Store> any_store(const Invocation& in);
+/// Prints one object on stdout, as one line.
+void print_json(const boost::json::object& object);
+/// The job's JSON as the API shows it.
+boost::json::object job_object(const Job& job, std::string_view waiting_for);
+/// Prints "NAME: message" on stderr, as {"ok":false,…} on stdout with --json; returns exit code 1.
+int fail(const Invocation& in, const Error& error);
+/// A job id, or unset after a complaint.
+std::optional<JobId> job_id(const Invocation& in, const std::string& text);
+/// GET on the API that --api names (loopback only, unless allowed); its body as an object.
+Result<boost::json::object> get_api(const std::string& base, const std::string& path);
+
+}  // namespace jobruntime::jobrt

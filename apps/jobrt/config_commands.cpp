@@ -1,0 +1,37 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "commands.hpp"
+
+#include <iomanip>
+#include <iostream>
+
+#include <jobruntime/telemetry_sink.hpp>
+
+namespace jobruntime::jobrt {
+namespace {
+
+int show_config(const Invocation& in) {
+    boost::json::object all;
+    for (const auto& setting : host::settings_table()) {
+        const auto* value = in.settings.find(setting.key);
+        const std::string text = value ? redact(value->text) : std::string();
+        const std::string where = value ? std::string(host::to_string(value->source)) : "unset";
+        if (in.has("json"))
+            all[setting.key] = {{"variable", setting.variable},
+                                {"value", value ? boost::json::value(text) : boost::json::value(nullptr)},
+                                {"source", where}};
+        else
+            std::cout << std::left << std::setw(22) << setting.key << " " << std::setw(12) << where << " " << text << "\n";
+    }
+    if (in.has("json")) print_json(all);
+    for (const auto& warning : in.settings.warnings()) in.log.warn(warning);
+    return host::exit_ok;
+}
+
+}  // namespace
+
+std::vector<Command> config_commands() {
+    return {{"config show", "Shows every setting and where it comes from.", {{"--json", "Print JSON."}},
+             {"jobrt config show"}, show_config}};
+}
+
+}  // namespace jobruntime::jobrt

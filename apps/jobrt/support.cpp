@@ -1,0 +1,83 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "commands.hpp"
+
+#include <filesystem>
+#include <iostream>
+
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <jobruntime/api_router.hpp>
+#include <jobruntime/job_queue.hpp>
+#include <jobruntime/memory.hpp>
+#include <jobruntime/net.hpp>
+
+#include "media_api.hpp"
+#include "process.hpp"
+
+namespace jobruntime::jobrt {
+
+std::unique_ptr<Store> any_store(const Invocation& in) {
+    auto store = host::open_store(in.config, {"", "cli"});
+    if (store) return *std::move(store);
+    host::complain(in.log, store.error());
+    return nullptr;
+}
+
+std::unique_ptr<Store> existing_store(const Invocation& in) {
+    if (in.config.store.starts_with("sqlite:") && !std::filesystem::exists(in.config.store.substr(7))) {
+        in.log.error("there is no job store at " + in.config.store.substr(7) +
+                     " yet; start jobrt there, or name another with JOBRT_STORE or --store");
+        return nullptr;
+    }
+    return any_store(in);
+}
+
+void print_json(const boost::json::object& object) { std::cout << boost::json::serialize(object) << std::endl; }
+
+boost::json::object job_object(const Job& job, std::string_view waiting_for) {
+    // The router knows how a job looks; it needs a queue, which is not asked anything here.
+    static const auto store = memory::open();
+    static JobQueue queue(*store);
+    static const ApiRouter router(queue, [] {
+        ApiOptions options;
+        options.decorate = host::media_members;
+        return options;
+    }());
+    return router.job_json(job, waiting_for);
+}
+
+int fail(const Invocation& in, const Error& error) {
+    if (in.has("json"))
+        print_json({{"ok", false}, {"code", error.name.empty() ? to_string(error.code) : error.name},
+                    {"error", error.message}});
+    else
+        std::cerr << (error.name.empty() ? "" : error.name + ": ") << error.message << "\n";
+    return host::exit_failed;
+}
+
+std::optional<JobId> job_id(const Invocation& in, const std::string& text) {
+    auto id = JobId::parse(text);
+    if (!id)
+        fail(in, {Errc::invalid_argument, "INVALID_ARGUMENT",
+                  "\"" + text + "\" is no job id; jobrt jobs list shows them"});
+    return id;
+}
+
+Result<boost::json::object> get_api(const std::string& base, const std::string& path) {
+    auto nets = net::Network::parse_list("127.0.0.0/8 ::1");
+    if (!nets) return std::move(nets).error();
+    net::FetcherOptions options;
+    options.allow_nets = *std::move(nets);
+    const net::Fetcher fetcher(std::move(options));
+    auto answer = fetcher.get({.url = base + path, .timeout = std::chrono::milliseconds(5'000)});
+    if (!answer) return std::move(answer).error();
+    boost::system::error_code code;
+    auto parsed = boost::json::parse(answer->body, code);
+    if (code || !parsed.is_object())
+        return Error{Errc::unavailable, "NOT_JOBRT",
+                     "what answers at " + base + " is not jobrt (status " + std::to_string(answer->status) +
+                         "); another program may hold the port"};
+    return std::move(parsed.get_object());
+}
+
+}  // namespace jobruntime::jobrt
