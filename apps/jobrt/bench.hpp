@@ -1,0 +1,66 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <jobruntime/result.hpp>
+
+namespace jobruntime::jobrt {
+
+/// What one workload is to do.
+struct BenchPlan {
+    std::string folder;      ///< Empty, private to this run.
+    bool full = true;        ///< Acknowledged = on disk; else = survives a killed process.
+    double scale = 1;        ///< Of the counts.
+    std::string program;     ///< This program, for workloads with a second process.
+
+    int count(int jobs) const { return std::max(64, static_cast<int>(jobs * scale)); }
+};
+
+/// One line of output.
+struct BenchFigure {
+    std::string workload;
+    double value = 0;
+    std::string unit = "jobs/s";
+    std::optional<double> p50_ms, p99_ms;
+    long n = 0;
+    double rss_mb = 0;
+    std::string setting;     ///< "full", "normal"; "raw-full", "minimal-full" … for bare statements.
+};
+
+struct BenchWorkload {
+    std::string_view name;
+    Result<BenchFigure> (*run)(const BenchPlan&);
+    Result<BenchFigure> (*raw)(const BenchPlan&);      ///< The same rows by bare statements on our schema; may be null.
+    Result<BenchFigure> (*minimal)(const BenchPlan&);  ///< On one bare table; may be null.
+};
+const std::vector<BenchWorkload>& bench_workloads();
+
+// Shared by the files of the benchmark.
+using BenchClock = std::chrono::steady_clock;
+double seconds_since(BenchClock::time_point begin);
+/// Sorts `ms` and fills in the percentiles.
+void percentiles(std::vector<double>& ms, BenchFigure& figure);
+double resident_mb();
+
+Result<BenchFigure> raw_bulk(const BenchPlan& plan);
+Result<BenchFigure> raw_single(const BenchPlan& plan);
+Result<BenchFigure> raw_grouped_by_8(const BenchPlan& plan);
+Result<BenchFigure> raw_drain_by_1000(const BenchPlan& plan);
+Result<BenchFigure> raw_drain_by_10(const BenchPlan& plan);
+Result<BenchFigure> minimal_bulk(const BenchPlan& plan);
+Result<BenchFigure> minimal_single(const BenchPlan& plan);
+Result<BenchFigure> minimal_grouped_by_8(const BenchPlan& plan);
+Result<BenchFigure> minimal_drain_by_1000(const BenchPlan& plan);
+Result<BenchFigure> minimal_drain_by_10(const BenchPlan& plan);
+
+/// The second process of W4_pickup_xproc: enqueues `jobs` jobs, one every few milliseconds, and prints
+/// "id nanoseconds" after each commit, by the machine's steady clock.
+int bench_enqueuer(const std::string& store, int jobs);
+
+}  // namespace jobruntime::jobrt

@@ -1,0 +1,94 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+
+#include <unistd.h>
+
+#include "bench.hpp"
+#include "commands.hpp"
+
+namespace jobruntime::jobrt {
+namespace {
+
+void print_figure(BenchFigure figure, std::string_view workload, const std::string& setting) {
+    auto rounded = [](double value) { return static_cast<double>(static_cast<long long>(value * 1000 + 0.5)) / 1000; };
+    auto or_null = [&](const std::optional<double>& value) {
+        return value ? boost::json::value(rounded(*value)) : boost::json::value(nullptr);
+    };
+    print_json({{"workload", workload}, {"value", rounded(figure.value)}, {"unit", figure.unit},
+                {"p50_ms", or_null(figure.p50_ms)}, {"p99_ms", or_null(figure.p99_ms)}, {"n", figure.n},
+                {"rss_mb", rounded(resident_mb())}, {"setting", setting}});
+}
+
+/// One workload in one way, in a folder of its own that is gone afterwards.
+bool run_one(const Invocation& in, const BenchWorkload& workload, Result<BenchFigure> (*body)(const BenchPlan&),
+             std::string prefix, BenchPlan plan) {
+    if (!body) return true;
+    namespace fs = std::filesystem;
+    plan.folder += "/" + prefix + std::string(workload.name);
+    std::error_code code;
+    fs::create_directories(plan.folder, code);
+    auto figure = code ? Result<BenchFigure>(Error{Errc::unavailable, "cannot make " + plan.folder}) : body(plan);
+    fs::remove_all(plan.folder, code);
+    if (!figure) {
+        fail(in, {figure.error().code, figure.error().name, std::string(workload.name) + ": " + figure.error().message});
+        return false;
+    }
+    print_figure(*std::move(figure), workload.name, prefix + (plan.full ? "full" : "normal"));
+    return true;
+}
+
+int bench(const Invocation& in) {
+    if (in.has("enqueuer")) {
+        const auto jobs = in.number("jobs", 1, 1'000'000);
+        return jobs ? bench_enqueuer(in.text("enqueuer"), static_cast<int>(*jobs)) : host::exit_usage;
+    }
+    const auto percent = in.number("scale", 1, 1000);
+    if (!percent) return host::exit_usage;
+    const auto& only = in.all("workload");
+    const auto& workloads = bench_workloads();
+    for (const auto& name : only) {
+        if (std::any_of(workloads.begin(), workloads.end(), [&](const auto& known) { return known.name == name; })) continue;
+        std::cerr << "--workload is one of:";
+        for (const auto& known : workloads) std::cerr << " " << known.name;
+        std::cerr << "\n";
+        return host::exit_usage;
+    }
+    BenchPlan plan;
+    const auto base = std::filesystem::absolute(in.text("dir")).string();
+    plan.folder = base + "/jobrt-bench." + std::to_string(getpid());
+    plan.scale = static_cast<double>(*percent) / 100;
+    plan.program = std::filesystem::read_symlink("/proc/self/exe").string();
+    bool well = true;
+    for (const auto& workload : workloads) {
+        if (!only.empty() && only.front() != workload.name) continue;
+        for (const bool full : {true, false}) {
+            if (!full && !in.has("normal")) continue;
+            plan.full = full;
+            well = run_one(in, workload, workload.run, "", plan) && well;
+            if (!in.has("raw")) continue;
+            well = run_one(in, workload, workload.raw, "raw-", plan) && well;
+            well = run_one(in, workload, workload.minimal, "minimal-", plan) && well;
+        }
+    }
+    std::error_code ignored;
+    std::filesystem::remove_all(plan.folder, ignored);
+    return well ? host::exit_ok : host::exit_failed;
+}
+
+}  // namespace
+
+std::vector<Command> bench_commands() {
+    return {{"bench", "Measures the SQLite store and the worker on this machine; one JSON line a workload.",
+             {{"--workload NAME", "Only this one."},
+              {"--raw", "Also run the same rows by bare statements, on our schema and on a minimal one."},
+              {"--normal", "Also with acknowledged = survives a killed process, not a power cut."},
+              {"--scale PERCENT", "Of the usual counts.", "100"},
+              {"--dir DIR", "Where the files go; the disk that is measured.", "."},
+              {"--enqueuer FILE", "Internal: the second process of W4_pickup_xproc."},
+              {"--jobs N", "Internal: how many it enqueues.", "1000"}},
+             {"jobrt bench", "jobrt bench --raw --workload W1_bulk1000"}, bench}};
+}
+
+}  // namespace jobruntime::jobrt
