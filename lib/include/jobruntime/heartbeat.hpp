@@ -28,7 +28,11 @@ struct HeartbeatOptions {
 /// watches the other sessions and takes over the jobs of the dead. Thread-safe.
 ///
 /// A process without a successful beat for two thirds of a lease, counted from before it was sent, must stop
-/// its jobs, because others may soon run them: `on_lost`. It then goes on under a new session id.
+/// its jobs, because others may soon run them: `on_lost`. It then goes on under a new session id. A beat refused
+/// with Errc::full counts as one that came through: a full disk silences every process, and none then takes over
+/// from another because of silence.
+///
+/// Callbacks come from the heartbeat's thread or from the caller of start() and run_once(). They must be quick.
 class JOBRUNTIME_API Heartbeat {
 public:
     struct Callbacks {
@@ -41,9 +45,10 @@ public:
     /// As stop().
     ~Heartbeat();
 
-    /// Beats once and begins the thread. Errors of the first beat are passed on; call again or let run_once retry.
+    /// Beats once and begins the thread, which goes on trying whatever came of that beat; its error is passed on.
+    /// Errc::invalid_argument: a lease shorter than three beats, or a beat or watch of nothing; no thread then.
     Result<void> start();
-    /// Says "stopped" to the store and ends the thread. Idempotent.
+    /// Says "stopped" to the store and ends the thread. Idempotent. Not from a callback.
     void stop();
 
     /// One beat and one look round, in the caller's thread; for tests and simulations.

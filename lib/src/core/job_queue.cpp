@@ -1,0 +1,192 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <jobruntime/job_queue.hpp>
+
+#include <algorithm>
+
+#include "core/ids.hpp"
+#include "core/job_queue_impl.hpp"
+#include "core/json.hpp"
+#include "core/state_event.hpp"
+
+namespace jobruntime {
+namespace {
+
+Error invalid(std::string message) { return {Errc::invalid_argument, "INVALID_ARGUMENT", std::move(message)}; }
+
+Error too_long(std::string_view what, std::size_t size, std::size_t most) {
+    return invalid(std::string(what) + " has " + std::to_string(size) + " bytes; at most " + std::to_string(most) +
+                   " are kept");
+}
+
+Result<void> check_names(std::string_view kind, const EnqueueOptions& options) {
+    if (!is_name(kind))
+        return invalid("the kind \"" + std::string(core::cut(kind, limits::name)) +
+                       "\" is not a name: use 1 to 64 of a-z, 0-9, dot, underscore, hyphen");
+    if (!is_name(options.queue))
+        return invalid("the queue \"" + std::string(core::cut(options.queue, limits::name)) +
+                       "\" is not a name: use 1 to 64 of a-z, 0-9, dot, underscore, hyphen");
+    return {};
+}
+
+Result<void> check_bounds(const EnqueueOptions& options) {
+    if (options.delay && options.run_at) return invalid("give either a delay or a time to run at, not both");
+    if (options.delay && options.delay->count() < 0) return invalid("the delay is negative; leave it out to run at once");
+    if (options.max_attempts < 1 || options.max_attempts > 1000)
+        return invalid("max attempts is " + std::to_string(options.max_attempts) + "; it must be 1 to 1000");
+    if (options.unique.size() > limits::unique_key)
+        return too_long("the unique key", options.unique.size(), limits::unique_key);
+    if (options.idempotency_key.size() > limits::idempotency_key)
+        return too_long("the idempotency key", options.idempotency_key.size(), limits::idempotency_key);
+    if (options.idempotency_hash.size() > limits::idempotency_key)
+        return too_long("the idempotency hash", options.idempotency_hash.size(), limits::idempotency_key);
+    if (options.trace_id.size() > limits::trace_id)
+        return too_long("the trace id", options.trace_id.size(), limits::trace_id);
+    if (options.tags.size() > limits::tags)
+        return invalid(std::to_string(options.tags.size()) + " tags; at most " + std::to_string(limits::tags));
+    for (const auto& tag : options.tags)
+        if (tag.empty() || tag.size() > limits::tag)
+            return invalid("a tag has " + std::to_string(tag.size()) + " bytes; it must have 1 to " +
+                           std::to_string(limits::tag));
+    return {};
+}
+
+/// 32 hexadecimal digits, as W3C trace context has them.
+std::string make_trace_id(core::IdSource& ids) {
+    static constexpr char digits[] = "0123456789abcdef";
+    std::string text(32, '0');
+    std::uint64_t bits[] = {ids.random(), ids.random()};
+    for (std::size_t i = 0; i < text.size(); ++i) text[i] = digits[(bits[i / 16] >> (4 * (i % 16))) & 15];
+    return text;
+}
+
+Enqueued to_enqueued(InsertAnswer answer) {
+    return {answer.id, answer.how, answer.state, std::move(answer.hash)};
+}
+
+/// The bytes of a job as the stores count a batch; see limits::batch_bytes.
+std::size_t bytes_of(const NewJob& job) {
+    return job.payload.size() + 2 * limits::name + limits::unique_key + limits::idempotency_key * 2 + limits::trace_id +
+           limits::tag * job.tags.size();
+}
+
+}  // namespace
+
+JobQueue::JobQueue(Store& store, JobQueueOptions options)
+    : impl_(new Impl{store, store, options.clock ? *options.clock : system_clock(), options.sink,
+                     std::make_shared<core::IdSource>(options.seed)}) {}
+
+JobQueue::JobQueue(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+JobQueue::~JobQueue() = default;
+JobQueue::JobQueue(JobQueue&&) noexcept = default;
+
+Store& JobQueue::store() const { return impl_->store; }
+
+JobQueue JobQueue::within(Inserter& inserter) const {
+    return JobQueue(std::unique_ptr<Impl>(new Impl{impl_->store, inserter, impl_->clock, impl_->sink, impl_->ids}));
+}
+
+Result<NewJob> JobQueue::Impl::prepare(std::string_view kind, const boost::json::object& payload, EnqueueOptions options,
+                                       Time now) {
+    JR_TRY(check_names(kind, options));
+    JR_TRY(check_bounds(options));
+    NewJob job;
+    job.payload = core::to_text(payload);
+    if (job.payload.size() > limits::payload)
+        return Error{Errc::invalid_argument, "PAYLOAD_TOO_LARGE",
+                     "the payload has " + std::to_string(job.payload.size()) + " bytes as text; at most " +
+                         std::to_string(limits::payload) + ", so put what is large elsewhere and name it in the payload"};
+    job.id = ids->job(now);
+    job.kind = kind;
+    job.queue = std::move(options.queue);
+    job.priority = options.priority;
+    // A delay that would pass the end of time is the end of time.
+    const Duration room = Time::max() - now;
+    job.run_at = options.run_at ? std::max(*options.run_at, now) : now + std::min(options.delay.value_or(Duration{0}), room);
+    job.max_attempts = options.max_attempts;
+    job.unique_key = std::move(options.unique);
+    if (!job.unique_key.empty()) job.unique_states = options.unique_states | live_states;
+    job.on_conflict = options.on_conflict;
+    job.idempotency_key = std::move(options.idempotency_key);
+    job.idempotency_hash = std::move(options.idempotency_hash);
+    job.trace_id = options.trace_id.empty() ? make_trace_id(*ids) : std::move(options.trace_id);
+    job.tags = std::move(options.tags);
+    return job;
+}
+
+Result<std::vector<InsertAnswer>> JobQueue::Impl::insert(std::span<const NewJob> jobs, Time now) {
+    auto answers = inserter.insert(jobs, now);
+    if (!answers && answers.error().code == Errc::unavailable) answers = inserter.insert(jobs, now);
+    if (!answers) return answers;
+    if (sink)
+        for (std::size_t i = 0; i < jobs.size(); ++i) tell(jobs[i], (*answers)[i], now);
+    return answers;
+}
+
+void JobQueue::Impl::tell(const NewJob& job, const InsertAnswer& answer, Time now) {
+    const bool inserted = answer.how == InsertAnswer::How::inserted;
+    if (answer.refused || (!inserted && answer.how != InsertAnswer::How::replaced)) return;
+    core::StateEvent facts;
+    facts.code = inserted ? core::EventCode::created : core::EventCode::replaced;
+    facts.kind = job.kind;
+    facts.queue = job.queue;
+    facts.state = job.run_at > now ? JobState::scheduled : JobState::queued;
+    facts.run_at = job.run_at;
+    facts.priority = job.priority;
+    Event event;
+    event.at = now;
+    event.name = core::event_name(facts.code);
+    event.level = core::event_level(facts.code);
+    event.job = answer.id;
+    event.trace_id = job.trace_id;
+    event.fields = core::event_fields(facts);
+    sink->emit(event, true);
+}
+
+Result<Enqueued> JobQueue::enqueue(std::string_view kind, boost::json::object payload, EnqueueOptions options) {
+    const Time now = impl_->clock.wall();
+    auto job = impl_->prepare(kind, payload, std::move(options), now);
+    if (!job) return std::move(job).error();
+    auto answers = impl_->insert({&*job, 1}, now);
+    if (!answers) return std::move(answers).error();
+    auto& answer = answers->front();
+    if (answer.refused) return std::move(*answer.refused);
+    return to_enqueued(std::move(answer));
+}
+
+Result<std::vector<Result<Enqueued>>> JobQueue::enqueue_many(std::span<const JobSpec> jobs) {
+    const Time now = impl_->clock.wall();
+    std::vector<Result<Enqueued>> answers(jobs.size(), Result<Enqueued>(Enqueued{}));
+    std::vector<NewJob> batch;
+    std::vector<std::size_t> places;  // Where in `answers` each job of the batch belongs.
+    std::size_t bytes = 0;
+    const auto send = [&]() -> Result<void> {
+        if (batch.empty()) return {};
+        auto got = impl_->insert(batch, now);
+        if (!got) return std::move(got).error();
+        for (std::size_t i = 0; i < places.size(); ++i) {
+            auto& one = (*got)[i];
+            if (one.refused) answers[places[i]] = std::move(*one.refused);
+            else answers[places[i]] = to_enqueued(std::move(one));
+        }
+        batch.clear();
+        places.clear();
+        bytes = 0;
+        return {};
+    };
+    for (std::size_t i = 0; i < jobs.size(); ++i) {
+        auto job = impl_->prepare(jobs[i].kind, jobs[i].payload, jobs[i].options, now);
+        if (!job) {
+            answers[i] = std::move(job).error();
+            continue;
+        }
+        const std::size_t size = bytes_of(*job);
+        if (batch.size() == limits::batch_items || bytes + size > limits::batch_bytes) JR_TRY(send());
+        batch.push_back(std::move(*job));
+        places.push_back(i);
+        bytes += size;
+    }
+    JR_TRY(send());
+    return answers;
+}
+
+}  // namespace jobruntime
