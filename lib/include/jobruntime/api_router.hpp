@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,6 +19,7 @@
 #include <jobruntime/event.hpp>
 #include <jobruntime/export.hpp>
 #include <jobruntime/job_queue.hpp>
+#include <jobruntime/result.hpp>
 #include <jobruntime/store.hpp>
 
 namespace jobruntime {
@@ -63,7 +65,10 @@ struct Response {
 struct RouteMatch {
     std::map<std::string, std::string, std::less<>> path;
     std::map<std::string, std::string, std::less<>> query;
-    std::string trace_id;           ///< Of the request, or a new one.
+    std::string trace_id;           ///< Of the request (x-trace-id, else traceparent), or a new one.
+
+    /// The value of that query name; unset when the request has none.
+    JOBRUNTIME_API std::optional<std::string_view> query_value(std::string_view name) const;
 };
 
 enum class Role : std::uint8_t { anyone, read, operate, admin };
@@ -82,23 +87,42 @@ struct ApiOptions {
     std::string service = "jobrt";                ///< The name in /api/health.
     std::string version;
     std::string role = "combined";
-    Duration lease{30'000};
+    Duration lease{30'000};                       ///< A worker silent for longer is not counted as live.
     Duration stale_after{120'000};                ///< Worker health: older beats are not ok.
     std::vector<std::string> allowed_hosts;       ///< Host names besides loopback ones; a port in them is optional.
     std::vector<std::string> allowed_origins;     ///< Origins besides the request's own host.
     Clock* clock = nullptr;                       ///< nullptr = system_clock().
     std::optional<std::uint64_t> seed;            ///< For trace ids.
-    /// Adds members to a job's JSON (url, outputPath, …); empty = none.
+    /// Added to the sentence of STORE_UNAVAILABLE: which host, which setting to check. Without secrets.
+    std::string store_hint;
+    /// Adds members to a job's JSON (url, outputPath, …) or replaces them; empty = none.
     std::function<void(const Job&, boost::json::object&)> decorate;
-    boost::json::object status;                   ///< Further members of /api/status (store, downloadDir, …).
+    /// A job was deleted by DELETE /api/jobs/:id: the job as it was, with all parts but steps. Further query names
+    /// of that route go into `delete_query`.
+    std::function<void(const Job&, const RouteMatch&)> deleted;
+    std::vector<std::string> delete_query;
+    boost::json::object status;                   ///< Further members of /api/status (downloadDir, …).
+    std::function<void(std::string_view line)> log;  ///< What only an operator may read, e.g. a handler's exception.
 };
 
-/// The HTTP API as a function of values: no socket, no thread. Core's routes are about jobs of any kind; a program
+/// What POST /api/jobs says when the unique key is taken, and what may be done instead.
+struct CreateRules {
+    std::string active_code = "CONFLICT";     ///< The other job is scheduled, queued or running.
+    std::string finished_code = "CONFLICT";   ///< It has ended, and its key still counts.
+    /// Asked about a job that has ended and holds the key: true = run that one again, from the start, with its own
+    /// id (201, "requeued":true) instead of refusing. Empty = never.
+    std::function<bool(const Job&)> requeue;
+};
+
+/// The HTTP API as a function of values, without a socket. Core's routes are about jobs of any kind; a program
 /// adds its own to the same table. Thread-safe once the last route was added. Never throws: a handler's exception is
 /// a 500 INTERNAL without its text.
 ///
-/// Checks, before any route: Host allow-list (421), for unsafe methods JSON content type (415) and Sec-Fetch-Site or
-/// Origin (403); JSON depth 32. /api/health and /api/worker/health need no listed Host.
+/// Checks, before any route: Host allow-list (421), for unsafe methods Sec-Fetch-Site or Origin (403) and JSON content
+/// type (415; an empty body needs none). /api/health and /api/worker/health need no listed Host.
+///
+/// handle() blocks as long as the store does, except for those two: they answer within two seconds whatever the
+/// store does, because one thread of the router asks it (begun by the first such request, joined by the destructor).
 class JOBRUNTIME_API ApiRouter {
 public:
     ApiRouter(JobQueue& queue, ApiOptions options = {});
@@ -107,11 +131,33 @@ public:
     /// Adds a route; one of the same method and path replaces the earlier.
     void add(Route route);
     const std::vector<Route>& routes() const;
-    /// The answer; headers x-trace-id, cache and security are filled in.
+    /// The row of that method and path, e.g. to wrap what core does; nullptr when there is none.
+    const Route* find(std::string_view method, std::string_view path) const;
+    /// The answer; headers x-trace-id, cache and security are filled in. HEAD is answered as GET: the host leaves
+    /// the body out.
     Response handle(const Request& request);
+
+    /// The answer of a host that refuses a request by itself (bad framing, too large, too many); `request` is as much
+    /// of it as was read. With the same headers as handle()'s answers.
+    Response refuse(const Request& request, int status, std::string_view code, std::string_view message) const;
 
     /// The job as the API shows it (OPERATOR-visible names; `waiting_for` "" = null).
     boost::json::object job_json(const Job& job, std::string_view waiting_for) const;
+
+    // For routes of a program's own.
+
+    /// The request's body as an object: strict JSON, at most 32 deep, no name twice. An empty body is an empty object.
+    /// Errc::invalid_argument (INVALID_JSON).
+    static Result<boost::json::object> body_object(const Request& request);
+    /// What a job creation may say besides what the job is: queue, priority, runAt or delayMs, maxAttempts, uniqueKey,
+    /// tags. Any other member not in `known` is Errc::invalid_argument (INVALID_ARGUMENT).
+    Result<EnqueueOptions> job_options(const boost::json::object& body, std::span<const std::string_view> known) const;
+    /// Puts the job in with the request's trace id and Idempotency-Key and answers as POST /api/jobs does: 201, or
+    /// 409 for a taken key, or the error.
+    Response create_job(const Request& request, const RouteMatch& match, JobSpec spec, const CreateRules& rules = {});
+    /// The HTTP answer to an error of a store or a queue: 503 STORE_UNAVAILABLE with Retry-After, 507 STORE_FULL, …
+    /// Only INVALID_ARGUMENT-like errors (with a name) show their text.
+    Response error_response(const Error& error) const;
 
 private:
     struct Impl;
@@ -120,5 +166,10 @@ private:
 
 /// Percent-decoding of one path segment or query value; unset for a bad escape. `plus_is_space` for queries.
 JOBRUNTIME_API std::optional<std::string> percent_decode(std::string_view text, bool plus_is_space);
+
+/// A file as an answer to GET or HEAD: ETag and Last-Modified, 304 for If-None-Match and If-Modified-Since, one range
+/// (RFC 9110, 14) with If-Range as 206, 416 for one beyond the end; several ranges get the whole file. 404 NOT_FOUND
+/// when `path` is not a regular file. `path` is trusted: check it before.
+JOBRUNTIME_API Response file_response(const Request& request, const std::string& path, std::string_view content_type);
 
 }  // namespace jobruntime

@@ -27,19 +27,27 @@ struct Options {
     Duration idle_timeout{60'000};    ///< Between two requests of a connection.
     Duration stream_heartbeat{15'000};///< event: heartbeat.
     Duration stream_poll{250};        ///< How often to look for events when no hint came.
-    Clock* clock = nullptr;           ///< nullptr = system_clock().
+    std::size_t stream_backlog = 256 << 10;  ///< Bytes waiting for one stream's reader; then it is fed no more until it reads.
+    Duration stream_stall{10'000};    ///< A reader with a full backlog that takes nothing for so long is dropped.
+    Clock* clock = nullptr;           ///< For times that are shown; nullptr = system_clock(). Time-outs are the kernel's.
     std::function<void(std::string_view line)> log;  ///< Access and error lines; empty = nowhere.
 };
 
-/// Serves an ApiRouter on sockets. start() binds and returns; stop() ends streams with
-/// `event: shutdown`, finishes running requests and closes within two seconds.
+/// Serves an ApiRouter on sockets: HTTP/1.1 with keep-alive, one request of a connection at a time.
+///
+/// One thread owns every socket, reads each request whole under the limits above, refuses what RFC 9112 forbids or
+/// lets two readers understand differently, and writes the answers; `threads` threads only run the router; one
+/// more thread sends the event streams. A slow or silent peer costs a file descriptor and its buffer, never a thread.
 class JOBRUNTIME_API Server {
 public:
     Server(ApiRouter& router, Store& store, Options options = {});
     ~Server();
     /// Errc::conflict (PORT_IN_USE) names the address; Errc::invalid_argument (ADDRESS_REFUSED) for one that is not
     /// loopback. An IPv6 loopback that this machine does not have is left out with a line in the log.
+    /// Errc::unavailable: the system refuses a thread, a descriptor or the event queue.
     Result<void> start();
+    /// Takes no more connections, finishes what is being routed, ends streams with `event: shutdown`. Returns within
+    /// two seconds, or when the store verb in progress returns. Idempotent; the destructor calls it.
     void stop();
     /// "http://127.0.0.1:4000", … once started.
     std::vector<std::string> urls() const;

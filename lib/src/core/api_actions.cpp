@@ -1,0 +1,130 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <utility>
+
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
+
+#include "core/api_impl.hpp"
+
+namespace jobruntime {
+namespace {
+
+constexpr unsigned shown_parts = all_parts & ~static_cast<unsigned>(part_steps);
+
+Error no_such_job() { return {Errc::not_found, "no such job"}; }
+
+/// A text that is no id is a job that is not there.
+Result<JobId> job_id(const RouteMatch& match) {
+    const auto id = JobId::parse(match.path.find("id")->second);
+    if (!id || !*id) return no_such_job();
+    return *id;
+}
+
+Response invalid_state(const ChangeAnswer& answer, std::string_view what) {
+    return Response::error(409, "INVALID_STATE",
+                           "The job is " + std::string(to_string(answer.state)) + ", so it cannot be " + std::string(what),
+                           {{"jobId", answer.job.str()}, {"status", to_string(answer.state)}});
+}
+
+/// The body of an action: empty, or {"<flag>": true or false}.
+Result<bool> flag_in_body(const Request& request, std::string_view flag) {
+    auto body = ApiRouter::body_object(request);
+    if (!body) return body.error();
+    bool value = false;
+    for (const auto& member : *body) {
+        if (flag.empty() || member.key() != boost::json::string_view(flag))
+            return core::invalid("the body has an unknown member \"" + std::string(member.key()).substr(0, 64) + "\"");
+        if (!member.value().is_bool()) return core::invalid(std::string(flag) + " must be true or false");
+        value = member.value().get_bool();
+    }
+    return value;
+}
+
+}  // namespace
+
+Response ApiRouter::Impl::job_response(int status, JobId id, boost::json::object more) const {
+    const auto job = queue.get(id, shown_parts);
+    if (!job) return self.error_response(job.error());
+    if (!*job) return self.error_response(no_such_job());
+    const auto reason = queue.waiting_for(**job, options.lease);
+    if (!reason) return self.error_response(reason.error());
+    boost::json::object object{{"ok", true}};
+    object["job"] = self.job_json(**job, *reason);
+    for (auto& [name, value] : more) object[name] = std::move(value);
+    return Response::json(status, std::move(object));
+}
+
+Result<Response> ApiRouter::Impl::cancel(const Request& request, const RouteMatch& match) const {
+    const auto id = job_id(match);
+    if (!id) return id.error();
+    if (auto body = flag_in_body(request, {}); !body) return body.error();
+    const auto answer = queue.cancel(*id);
+    if (!answer) return answer.error();
+    switch (answer->how) {
+        case ChangeAnswer::How::requested: return job_response(202, *id, {{"cancelRequested", true}});
+        case ChangeAnswer::How::done: return job_response(200, *id);
+        case ChangeAnswer::How::not_found: return no_such_job();
+        default: return invalid_state(*answer, "canceled");
+    }
+}
+
+Result<Response> ApiRouter::Impl::retry(const Request& request, const RouteMatch& match) const {
+    const auto id = job_id(match);
+    if (!id) return id.error();
+    const auto fresh = flag_in_body(request, "fresh");
+    if (!fresh) return fresh.error();
+    const auto answer = queue.retry(*id, *fresh);
+    if (!answer) return answer.error();
+    switch (answer->how) {
+        case ChangeAnswer::How::done: return job_response(200, *id);
+        case ChangeAnswer::How::not_found: return no_such_job();
+        case ChangeAnswer::How::conflict: {
+            const auto other = queue.get(answer->other, 0);
+            boost::json::object more{{"existingJobId", answer->other.str()}};
+            if (other && *other) more["existingJobStatus"] = to_string((*other)->state);
+            return Response::error(409, "CONFLICT", "Another job holds this one's unique key now", std::move(more));
+        }
+        default: return invalid_state(*answer, "retried");
+    }
+}
+
+Result<Response> ApiRouter::Impl::remove(const Request& request, const RouteMatch& match) const {
+    const auto id = job_id(match);
+    if (!id) return id.error();
+    if (auto body = flag_in_body(request, {}); !body) return body.error();
+    std::optional<Job> before;
+    if (options.deleted) {
+        auto job = queue.get(*id, shown_parts);
+        if (!job) return job.error();
+        before = std::move(*job);
+    }
+    const auto answer = queue.remove(*id);
+    if (!answer) return answer.error();
+    if (answer->how == ChangeAnswer::How::not_found) return no_such_job();
+    if (answer->how != ChangeAnswer::How::done) return invalid_state(*answer, "deleted");
+    if (before) options.deleted(*before, match);
+    return Response::json(200, {{"ok", true}, {"id", id->str()}, {"deleted", true}});
+}
+
+void ApiRouter::Impl::add_action_routes() {
+    using Method = Result<Response> (Impl::*)(const Request&, const RouteMatch&) const;
+    const auto action = [this](Method run) {
+        return [this, run](const Request& request, const RouteMatch& match) {
+            auto response = (this->*run)(request, match);
+            return response ? std::move(*response) : self.error_response(response.error());
+        };
+    };
+    self.add({"GET", "/api/jobs/:id", Role::read, "One job.", {},
+              [this](const Request&, const RouteMatch& match) {
+                  const auto id = job_id(match);
+                  return id ? job_response(200, *id) : self.error_response(id.error());
+              }});
+    self.add({"POST", "/api/jobs/:id/cancel", Role::operate, "Cancels a waiting job, asks a running one to stop.", {},
+              action(&Impl::cancel)});
+    self.add({"POST", "/api/jobs/:id/retry", Role::operate, "Runs a job again that has ended, or one that waits now.", {},
+              action(&Impl::retry)});
+    self.add({"DELETE", "/api/jobs/:id", Role::operate, "Deletes a job that is not running.", options.delete_query,
+              action(&Impl::remove)});
+}
+
+}  // namespace jobruntime

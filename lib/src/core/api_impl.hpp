@@ -1,0 +1,99 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <jobruntime/api_router.hpp>
+
+#include "core/ids.hpp"
+#include "core/store_probe.hpp"
+
+namespace jobruntime {
+
+/// A path of the table, cut into its segments once.
+struct RoutePattern {
+    enum class Kind : unsigned char { literal, name, rest };
+    struct Segment {
+        Kind kind = Kind::literal;
+        std::string text;
+    };
+    std::vector<Segment> segments;
+
+    explicit RoutePattern(std::string_view path);
+    /// How exactly it fits, larger is better; 0 = not at all. Fills in what the names stand for.
+    int match(const std::vector<std::string>& path, RouteMatch& into) const;
+};
+
+struct ApiRouter::Impl {
+    Impl(ApiRouter& router, JobQueue& job_queue, ApiOptions given);
+
+    ApiRouter& self;
+    JobQueue& queue;
+    const ApiOptions options;
+    Clock& clock;
+    const Time started_at;
+    core::IdSource ids;
+    core::StoreProbe probe;
+    std::vector<Route> routes;
+    std::vector<RoutePattern> patterns;  ///< One per route.
+
+    Response answer(const Request& request, const std::string& trace_id);
+    Response dispatch(const Request& request, RouteMatch& match);
+    std::string trace_id_of(const Request& request);
+
+    void add_health_routes();     // api_health.cpp
+    void add_job_routes();        // api_jobs.cpp
+    void add_action_routes();     // api_actions.cpp
+    void add_telemetry_routes();  // api_telemetry.cpp
+
+    // api_create.cpp
+    Response created(const Request& request, const RouteMatch& match, const Job& job, bool requeued) const;
+    Response taken(const RouteMatch& match, const Job& other, const CreateRules& rules) const;
+    Response reused_key(const Enqueued& earlier, const std::string& hash, const RouteMatch& match) const;
+
+    // api_actions.cpp
+    Result<Response> cancel(const Request& request, const RouteMatch& match) const;
+    Result<Response> retry(const Request& request, const RouteMatch& match) const;
+    Result<Response> remove(const Request& request, const RouteMatch& match) const;
+    /// 200 (or `status`) with that job, read again and with why it waits; 404 when it is gone.
+    Response job_response(int status, JobId id, boost::json::object more = {}) const;
+};
+
+namespace core {
+
+/// The checks before any route (Host, origin, content type): the refusal, or nothing when all is well. `any_host`:
+/// without the first.
+std::optional<Response> refuse_request(const Request& request, const ApiOptions& options, bool any_host);
+
+/// Path and query of a request target, decoded; an error is a 400.
+struct Target {
+    std::vector<std::string> path;
+    std::vector<std::pair<std::string, std::string>> query;
+};
+Result<Target> parse_target(std::string_view target);
+
+/// Strict reading of a request body.
+Result<boost::json::object> parse_body(std::string_view text);
+
+Error invalid(std::string message, std::string name = "INVALID_ARGUMENT");
+
+/// A whole number in a query or header: digits only, at most `most`.
+std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t most);
+
+/// `limit` of a query: 1 or more; what is above `most` is cut to it.
+Result<int> parse_limit(const RouteMatch& match, int usual, int most);
+
+/// 32 hexadecimal digits that tell two request bodies apart by accident-proof odds; no defence against a forger,
+/// who could only deceive himself.
+std::string fingerprint(std::string_view text);
+
+bool same_ignoring_case(std::string_view left, std::string_view right);
+void set_header(Response& response, std::string_view name, std::string value);
+bool has_header(const Response& response, std::string_view name);
+
+}  // namespace core
+}  // namespace jobruntime

@@ -1,0 +1,262 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <exception>
+#include <utility>
+
+#include "core/api_impl.hpp"
+
+namespace jobruntime {
+namespace {
+
+constexpr std::string_view health_paths[] = {"/api/health", "/api/worker/health"};
+
+bool is_health(std::string_view target) {
+    const auto path = target.substr(0, target.find('?'));
+    return std::ranges::find(health_paths, path) != std::end(health_paths);
+}
+
+std::vector<std::string_view> split_path(std::string_view path) {
+    std::vector<std::string_view> parts;
+    for (std::string_view rest = path.substr(1);;) {
+        const auto slash = rest.find('/');
+        parts.push_back(rest.substr(0, slash));
+        if (slash == std::string_view::npos) return parts;
+        rest.remove_prefix(slash + 1);
+    }
+}
+
+/// A segment that cannot be part of a file's name below some folder.
+bool is_tricky(std::string_view segment) {
+    return segment.empty() || segment == "." || segment == ".." || segment.find('/') != std::string_view::npos ||
+           segment.find('\\') != std::string_view::npos || segment.find('\0') != std::string_view::npos;
+}
+
+std::string allow_header(std::vector<std::string> methods) {
+    if (std::ranges::find(methods, "GET") != methods.end()) methods.emplace_back("HEAD");
+    methods.emplace_back("OPTIONS");
+    std::ranges::sort(methods);
+    methods.erase(std::unique(methods.begin(), methods.end()), methods.end());
+    std::string text;
+    for (const auto& method : methods) text += (text.empty() ? "" : ", ") + method;
+    return text;
+}
+
+/// What every answer carries unless its route said otherwise. The policy fits JSON, which loads nothing; a page
+/// brings its own.
+void add_common_headers(Response& response, const std::string& trace_id) {
+    core::set_header(response, "x-trace-id", trace_id);
+    core::set_header(response, "cache-control", "no-store");
+    core::set_header(response, "x-content-type-options", "nosniff");
+    core::set_header(response, "x-frame-options", "DENY");
+    core::set_header(response, "referrer-policy", "no-referrer");
+    core::set_header(response, "cross-origin-resource-policy", "same-origin");
+    core::set_header(response, "content-security-policy", "default-src 'none'; frame-ancestors 'none'");
+}
+
+bool is_hex(std::string_view text) {
+    return std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+}
+
+/// The trace id of a W3C traceparent; empty for one that is not well formed.
+std::string_view trace_of_parent(std::string_view parent) {
+    if (parent.size() < 55 || parent[2] != '-' || parent[35] != '-' || parent[52] != '-') return {};
+    if (parent.size() > 55 && (parent.starts_with("00") || parent[55] != '-')) return {};
+    const auto id = parent.substr(3, 32);
+    const auto span = parent.substr(36, 16);
+    if (!is_hex(parent.substr(0, 2)) || parent.starts_with("ff") || !is_hex(id) || !is_hex(span) ||
+        !is_hex(parent.substr(53, 2)))
+        return {};
+    if (id.find_first_not_of('0') == std::string_view::npos || span.find_first_not_of('0') == std::string_view::npos)
+        return {};
+    return id;
+}
+
+}  // namespace
+
+RoutePattern::RoutePattern(std::string_view path) {
+    for (const auto part : split_path(path)) {
+        if (part.starts_with(':')) segments.push_back({Kind::name, std::string(part.substr(1))});
+        else if (part.starts_with('*')) segments.push_back({Kind::rest, std::string(part.substr(1))});
+        else segments.push_back({Kind::literal, std::string(part)});
+    }
+}
+
+int RoutePattern::match(const std::vector<std::string>& path, RouteMatch& into) const {
+    const bool open = !segments.empty() && segments.back().kind == Kind::rest;
+    if (open ? path.size() < segments.size() : path.size() != segments.size()) return 0;
+    int score = 1;
+    into.path.clear();
+    for (std::size_t i = 0; i < segments.size(); ++i) {
+        const Segment& segment = segments[i];
+        // Exact words go before names, and names before "all that follows", from left to right.
+        score *= 3;
+        if (segment.kind == Kind::literal) {
+            if (segment.text != path[i]) return 0;
+            score += 2;
+        } else if (segment.kind == Kind::name) {
+            if (path[i].empty()) return 0;
+            into.path[segment.text] = path[i];
+            score += 1;
+        } else {
+            std::string rest;
+            for (std::size_t j = i; j < path.size(); ++j) {
+                if (is_tricky(path[j])) return 0;
+                rest += (j == i ? "" : "/") + path[j];
+            }
+            into.path[segment.text] = std::move(rest);
+        }
+    }
+    return score;
+}
+
+ApiRouter::Impl::Impl(ApiRouter& router, JobQueue& job_queue, ApiOptions given)
+    : self(router), queue(job_queue), options(std::move(given)),
+      clock(options.clock ? *options.clock : system_clock()), started_at(clock.wall()), ids(options.seed),
+      probe(job_queue.store(), clock) {}
+
+ApiRouter::ApiRouter(JobQueue& queue, ApiOptions options)
+    : impl_(std::make_unique<Impl>(*this, queue, std::move(options))) {
+    impl_->add_health_routes();
+    impl_->add_job_routes();
+    impl_->add_telemetry_routes();
+}
+
+ApiRouter::~ApiRouter() = default;
+
+void ApiRouter::add(Route route) {
+    RoutePattern pattern(route.path);
+    for (std::size_t i = 0; i < impl_->routes.size(); ++i) {
+        if (impl_->routes[i].method != route.method || impl_->routes[i].path != route.path) continue;
+        impl_->routes[i] = std::move(route);
+        return;
+    }
+    impl_->routes.push_back(std::move(route));
+    impl_->patterns.push_back(std::move(pattern));
+}
+
+const std::vector<Route>& ApiRouter::routes() const { return impl_->routes; }
+
+const Route* ApiRouter::find(std::string_view method, std::string_view path) const {
+    for (const auto& route : impl_->routes)
+        if (route.method == method && route.path == path) return &route;
+    return nullptr;
+}
+
+Response ApiRouter::handle(const Request& request) {
+    const std::string trace_id = impl_->trace_id_of(request);
+    Response response;
+    std::string what;
+    try {
+        response = impl_->answer(request, trace_id);
+    } catch (const std::exception& error) {
+        what = error.what();
+    } catch (...) {
+        what = "an exception of an unknown type";
+    }
+    if (!what.empty()) {
+        if (impl_->options.log) impl_->options.log("api: " + request.method + " failed, trace " + trace_id + ": " + what);
+        response = Response::error(500, "INTERNAL", "Something went wrong in the server; its log says more",
+                                   {{"traceId", trace_id}});
+    }
+    add_common_headers(response, trace_id);
+    return response;
+}
+
+Response ApiRouter::refuse(const Request& request, int status, std::string_view code, std::string_view message) const {
+    auto response = Response::error(status, code, message);
+    add_common_headers(response, impl_->trace_id_of(request));
+    return response;
+}
+
+Response ApiRouter::Impl::answer(const Request& request, const std::string& trace_id) {
+    if (auto refused = core::refuse_request(request, options, is_health(request.target))) return std::move(*refused);
+    RouteMatch match;
+    match.trace_id = trace_id;
+    if (request.method == "OPTIONS" && request.target == "*") {
+        Response response;
+        response.status = 204;
+        return response;
+    }
+    return dispatch(request, match);
+}
+
+Response ApiRouter::Impl::dispatch(const Request& request, RouteMatch& match) {
+    auto target = core::parse_target(request.target);
+    if (!target) return self.error_response(target.error());
+    const std::string_view method = request.method == "HEAD" ? "GET" : std::string_view(request.method);
+    const Route* best = nullptr;
+    int best_score = 0;
+    std::vector<std::string> methods;
+    for (std::size_t i = 0; i < routes.size(); ++i) {
+        RouteMatch candidate;
+        const int score = patterns[i].match(target->path, candidate);
+        if (score == 0) continue;
+        methods.push_back(routes[i].method);
+        if (routes[i].method != method || score <= best_score) continue;
+        best = &routes[i];
+        best_score = score;
+        match.path = std::move(candidate.path);
+    }
+    if (methods.empty())
+        return Response::error(404, "NOT_FOUND", "Nothing lives at this path; docs/api.md lists what there is");
+    if (!best) {
+        Response response;
+        if (method == "OPTIONS") response.status = 204;
+        else response = Response::error(405, "METHOD_NOT_ALLOWED", "This path does not take that method");
+        core::set_header(response, "allow", allow_header(std::move(methods)));
+        return response;
+    }
+    for (auto& [name, value] : target->query) {
+        if (std::ranges::find(best->query, name) == best->query.end())
+            return self.error_response(core::invalid("the query name \"" + name.substr(0, 64) + "\" is not known here"));
+        if (!match.query.emplace(name, std::move(value)).second)
+            return self.error_response(core::invalid("the query names \"" + name + "\" twice"));
+    }
+    return best->handle(request, match);
+}
+
+std::string ApiRouter::Impl::trace_id_of(const Request& request) {
+    std::string id;
+    for (const char c : request.header("x-trace-id").substr(0, limits::trace_id))
+        if (c > ' ' && c < 0x7f) id += c;
+    if (id.empty()) id = trace_of_parent(request.header("traceparent"));
+    if (!id.empty()) return id;
+    // 32 lower-case digits, so that it can go on as a traceparent.
+    char digits[33];
+    std::snprintf(digits, sizeof digits, "%016llx%016llx", static_cast<unsigned long long>(ids.random()),
+                  static_cast<unsigned long long>(ids.random() | 1));
+    return digits;
+}
+
+Response ApiRouter::error_response(const Error& error) const {
+    const auto retry_later = [](Response response, const char* seconds) {
+        core::set_header(response, "retry-after", seconds);
+        return response;
+    };
+    switch (error.code) {
+        case Errc::invalid_argument:
+            if (error.name.empty()) return Response::error(400, "INVALID_ARGUMENT", "The request asks for something impossible");
+            return Response::error(error.name == "PAYLOAD_TOO_LARGE" ? 413 : 400, error.name, error.message);
+        case Errc::not_found: return Response::error(404, "JOB_NOT_FOUND", "There is no such job");
+        case Errc::conflict: return Response::error(409, "CONFLICT", "Somebody else got there first; look again");
+        case Errc::timed_out:
+            return retry_later(Response::error(504, "TIMED_OUT", "The time for it ran out; try again"), "2");
+        case Errc::full:
+            return retry_later(Response::error(507, "STORE_FULL", "The store has no space left; delete jobs or free disk space"),
+                               "30");
+        case Errc::unsupported: return Response::error(501, "UNSUPPORTED", "This store cannot do that");
+        case Errc::unavailable:
+        case Errc::canceled: {
+            std::string text = "The store does not answer now; try again";
+            if (!impl_->options.store_hint.empty()) text += " (" + impl_->options.store_hint + ")";
+            return retry_later(Response::error(503, "STORE_UNAVAILABLE", text), "2");
+        }
+        case Errc::corrupt: return Response::error(500, "STORE_CORRUPT", "Stored data cannot be read; run jobrt doctor");
+        case Errc::internal: break;
+    }
+    return Response::error(500, "INTERNAL", "Something went wrong in the server; its log says more");
+}
+
+}  // namespace jobruntime

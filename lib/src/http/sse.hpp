@@ -1,0 +1,22 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include <jobruntime/clock.hpp>
+#include <jobruntime/event.hpp>
+
+namespace jobruntime::http {
+
+/// Server-sent events as the operator contract spells them.
+std::string sse_telemetry(const Event& event);
+/// `at` is the position to resume from; unset while none is known.
+std::string sse_heartbeat(Time now, std::optional<EventId> at);
+/// Events after the position that was asked for are gone; `oldest` is the first still kept.
+std::string sse_truncated(EventId oldest);
+/// The last words of a stream; the client should come back with Last-Event-ID.
+std::string sse_shutdown(Time now);
+std::string sse_dropped(Time now);
+
+}  // namespace jobruntime::http

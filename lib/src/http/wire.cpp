@@ -1,0 +1,135 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "http/wire.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <ctime>
+#include <utility>
+
+namespace jobruntime::http {
+namespace {
+
+constexpr std::size_t small_body = 64 << 10;
+
+bool is_framing(std::string_view name) {
+    return name == "content-length" || name == "connection" || name == "transfer-encoding" || name == "date";
+}
+
+/// A route's header can never end the line it stands on.
+void append_header(std::string& head, std::string_view name, std::string_view value) {
+    head += name;
+    head += ": ";
+    for (const char c : value)
+        if (c != '\r' && c != '\n' && c != '\0') head += c;
+    head += "\r\n";
+}
+
+std::string date_now() {
+    const std::time_t now = std::time(nullptr);
+    std::tm parts{};
+    gmtime_r(&now, &parts);
+    constexpr const char* days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    constexpr const char* months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    // Not strftime: the host program's locale must not reach the wire.
+    char text[64];
+    std::snprintf(text, sizeof text, "%s, %02d %s %04d %02d:%02d:%02d GMT", days[parts.tm_wday], parts.tm_mday,
+                  months[parts.tm_mon], parts.tm_year + 1900, parts.tm_hour, parts.tm_min, parts.tm_sec);
+    return text;
+}
+
+/// Opens it and checks that what was promised is there.
+bool open_slice(const FileSlice& slice, Reply& reply) {
+    Fd file(::open(slice.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    struct stat facts {};
+    if (!file || fstat(file.get(), &facts) != 0 || !S_ISREG(facts.st_mode)) return false;
+    if (static_cast<std::uint64_t>(facts.st_size) < slice.offset + slice.length) return false;
+    reply.file = std::move(file);
+    reply.file_at = static_cast<std::int64_t>(slice.offset);
+    reply.file_left = slice.length;
+    return true;
+}
+
+bool has_no_body(int status) { return status == 204 || status == 304 || status < 200; }
+
+}  // namespace
+
+std::string_view reason_phrase(int status) {
+    switch (status) {
+        case 200: return "OK";
+        case 201: return "Created";
+        case 202: return "Accepted";
+        case 204: return "No Content";
+        case 206: return "Partial Content";
+        case 301: return "Moved Permanently";
+        case 302: return "Found";
+        case 303: return "See Other";
+        case 304: return "Not Modified";
+        case 307: return "Temporary Redirect";
+        case 308: return "Permanent Redirect";
+        case 400: return "Bad Request";
+        case 401: return "Unauthorized";
+        case 403: return "Forbidden";
+        case 404: return "Not Found";
+        case 405: return "Method Not Allowed";
+        case 408: return "Request Timeout";
+        case 409: return "Conflict";
+        case 412: return "Precondition Failed";
+        case 413: return "Content Too Large";
+        case 414: return "URI Too Long";
+        case 415: return "Unsupported Media Type";
+        case 416: return "Range Not Satisfiable";
+        case 417: return "Expectation Failed";
+        case 421: return "Misdirected Request";
+        case 422: return "Unprocessable Content";
+        case 429: return "Too Many Requests";
+        case 431: return "Request Header Fields Too Large";
+        case 500: return "Internal Server Error";
+        case 501: return "Not Implemented";
+        case 503: return "Service Unavailable";
+        case 504: return "Gateway Timeout";
+        case 505: return "HTTP Version Not Supported";
+        case 507: return "Insufficient Storage";
+        default: return "";  // RFC 9112, 4: the phrase may be empty.
+    }
+}
+
+std::optional<Reply> to_reply(Response&& response, const Wire& wire) {
+    Reply reply;
+    std::uint64_t length = 0;
+    if (auto* text = std::get_if<std::string>(&response.body)) length = text->size();
+    else if (auto* shared = std::get_if<std::shared_ptr<const std::string>>(&response.body)) length = *shared ? (*shared)->size() : 0;
+    else if (auto* slice = std::get_if<FileSlice>(&response.body)) {
+        if (!open_slice(*slice, reply)) return std::nullopt;
+        length = slice->length;
+    } else if (!wire.head_only) {
+        reply.stream = std::get<EventStream>(response.body);
+    }
+    const bool endless = std::holds_alternative<EventStream>(response.body);
+    reply.keep_alive = wire.keep_alive && !endless;
+
+    reply.head.reserve(512 + (length < small_body ? length : 0));
+    reply.head = "HTTP/1.1 " + std::to_string(response.status) + " ";
+    reply.head += reason_phrase(response.status);
+    reply.head += "\r\n";
+    for (const auto& [name, value] : response.headers)
+        if (!is_framing(name)) append_header(reply.head, name, value);
+    append_header(reply.head, "date", date_now());
+    if (!endless && !has_no_body(response.status)) append_header(reply.head, "content-length", std::to_string(length));
+    if (!reply.keep_alive) append_header(reply.head, "connection", "close");
+    else if (wire.http10) append_header(reply.head, "connection", "keep-alive");
+    reply.head += "\r\n";
+
+    if (wire.head_only || has_no_body(response.status)) {
+        reply.file = Fd();
+        reply.file_left = 0;
+    } else if (auto* text = std::get_if<std::string>(&response.body)) {
+        if (text->size() <= small_body) reply.head += *text;
+        else reply.text = std::make_shared<const std::string>(std::move(*text));
+    } else if (auto* shared = std::get_if<std::shared_ptr<const std::string>>(&response.body)) {
+        reply.text = std::move(*shared);
+    }
+    return reply;
+}
+
+}  // namespace jobruntime::http
