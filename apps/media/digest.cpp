@@ -18,7 +18,8 @@ Result<Digest> sync_and_digest(const std::string& path) {
         return Error{Errc::unavailable, "MEDIA_IO", "cannot read back " + path + ": " + std::strerror(errno)};
     };
     Sha sha(av_sha_alloc());
-    if (!sha || av_sha_init(sha.get(), 256) < 0) return Error{Errc::full, "MEDIA_MEMORY", "no memory for a checksum"};
+    if (!sha || av_sha_init(sha.get(), 256) < 0)
+        return Error{Errc::full, "MEDIA_MEMORY", "no memory for a checksum"};
     const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) return failed();
     Digest digest;

@@ -7,14 +7,16 @@
 namespace jobruntime::helper {
 namespace {
 
-constexpr int most_packets = 20'000;    // Of all streams, read to find the frame.
-constexpr int most_decoded = 300;       // Of the video, given to the decoder.
+constexpr int most_packets = 20'000;  // Of all streams, read to find the frame.
+constexpr int most_decoded = 300;     // Of the video, given to the decoder.
 constexpr std::int64_t most_pixels = std::int64_t{8192} * 8192;
 
 Result<Codec> open_decoder(const AVStream& stream) {
     const AVCodec* decoder = avcodec_find_decoder(stream.codecpar->codec_id);
     const std::string name = avcodec_get_name(stream.codecpar->codec_id);
-    if (!decoder) return Error{Errc::unsupported, "UNSUPPORTED_SOURCE", "there is no decoder for " + name + " video in this libav"};
+    if (!decoder)
+        return Error{Errc::unsupported, "UNSUPPORTED_SOURCE",
+                     "there is no decoder for " + name + " video in this libav"};
     Codec codec(avcodec_alloc_context3(decoder));
     if (!codec || avcodec_parameters_to_context(codec.get(), stream.codecpar) < 0)
         return Error{Errc::full, "MEDIA_MEMORY", "no memory for the decoder"};
@@ -22,13 +24,15 @@ Result<Codec> open_decoder(const AVStream& stream) {
     codec->max_pixels = most_pixels;
     codec->pkt_timebase = stream.time_base;
     if (const int code = avcodec_open2(codec.get(), decoder, nullptr); code < 0)
-        return Error{Errc::corrupt, "MEDIA_DAMAGED", "the " + name + " decoder refuses the stream: " + av_text(code)};
+        return Error{Errc::corrupt, "MEDIA_DAMAGED",
+                     "the " + name + " decoder refuses the stream: " + av_text(code)};
     return codec;
 }
 
 bool is_whole_key_frame(const AVFrame& frame) {
     const bool key = frame.key_frame != 0 || frame.pict_type == AV_PICTURE_TYPE_I;
-    return key && !(frame.flags & AV_FRAME_FLAG_CORRUPT) && frame.decode_error_flags == 0 && frame.width > 0 && frame.height > 0;
+    return key && !(frame.flags & AV_FRAME_FLAG_CORRUPT) && frame.decode_error_flags == 0 &&
+           frame.width > 0 && frame.height > 0;
 }
 
 /// True when a wanted frame has come out; the decoder may still hold others.
@@ -55,19 +59,24 @@ Result<Frame> decode_key_frame(Media& media, double seconds) {
     Frame frame(av_frame_alloc());
     if (!packet || !frame) return Error{Errc::full, "MEDIA_MEMORY", "no memory for a frame"};
     int decoded = 0;
-    for (int i = 0; i < most_packets && decoded < most_decoded && av_read_frame(media.file.get(), packet.get()) >= 0; ++i) {
-        const bool wanted = packet->stream_index == media.video && (decoded > 0 || (packet->flags & AV_PKT_FLAG_KEY));
+    for (int i = 0;
+         i < most_packets && decoded < most_decoded && av_read_frame(media.file.get(), packet.get()) >= 0;
+         ++i) {
+        const bool wanted =
+            packet->stream_index == media.video && (decoded > 0 || (packet->flags & AV_PKT_FLAG_KEY));
         if (wanted) {
             JR_TRY(refuse_encrypted(*packet));
             ++decoded;
-            (void)avcodec_send_packet(codec->get(), packet.get());  // A bad packet: the next key frame may be good.
+            (void)avcodec_send_packet(codec->get(),
+                                      packet.get());  // A bad packet: the next key frame may be good.
         }
         av_packet_unref(packet.get());
         if (wanted && take_frame(**codec, *frame)) return frame;
     }
     (void)avcodec_send_packet(codec->get(), nullptr);
     if (take_frame(**codec, *frame)) return frame;
-    return Error{Errc::corrupt, "MEDIA_DAMAGED", "no picture of the video can be decoded without an error; it is damaged or protected"};
+    return Error{Errc::corrupt, "MEDIA_DAMAGED",
+                 "no picture of the video can be decoded without an error; it is damaged or protected"};
 }
 
 }  // namespace jobruntime::helper

@@ -8,8 +8,8 @@
 #include <fstream>
 #include <string_view>
 
-#include <boost/json/array.hpp>
 #include <sys/stat.h>
+#include <boost/json/array.hpp>
 
 #include "structure.hpp"
 
@@ -21,8 +21,9 @@ constexpr const char* formats =
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,flv,avi,mpeg,ogg,mp3,aac,wav,flac,asf";
 
 Error not_media(std::string why) {
-    return Error{Errc::corrupt, "NOT_MEDIA",
-                 "the download is not a video file: " + why + "; the page may have served an error page instead"};
+    return Error{
+        Errc::corrupt, "NOT_MEDIA",
+        "the download is not a video file: " + why + "; the page may have served an error page instead"};
 }
 
 /// The first bytes, for telling apart what no demuxer of ours wants.
@@ -40,7 +41,8 @@ Error unknown_format(const std::string& path) {
         return Error{Errc::unsupported, "UNSUPPORTED_SOURCE",
                      "the download is a playlist and not a video file; it is not followed from a local copy"};
     if (looks_like_mp4(path))
-        return Error{Errc::corrupt, "TRUNCATED", "the MP4 file has no usable index: it was cut off or is damaged; download it again"};
+        return Error{Errc::corrupt, "TRUNCATED",
+                     "the MP4 file has no usable index: it was cut off or is damaged; download it again"};
     return not_media("no known container begins like it");
 }
 
@@ -86,9 +88,10 @@ double Media::seconds() const {
 }
 
 Result<Media> open_media(const std::string& path) {
-    struct stat facts{};
+    struct stat facts {};
     if (::stat(path.c_str(), &facts) != 0 || !S_ISREG(facts.st_mode))
-        return Error{Errc::not_found, "MEDIA_IO", "cannot read the downloaded file " + path + ": " + std::strerror(errno)};
+        return Error{Errc::not_found, "MEDIA_IO",
+                     "cannot read the downloaded file " + path + ": " + std::strerror(errno)};
     if (facts.st_size == 0) return not_media("it is empty");
 
     Media media;
@@ -103,7 +106,8 @@ Result<Media> open_media(const std::string& path) {
     // The prefix keeps a path with a colon in it from being read as a protocol's name.
     const int opened = avformat_open_input(&raw, ("file:" + path).c_str(), nullptr, nullptr);
     media.file.reset(opened < 0 ? nullptr : raw);
-    if (opened == AVERROR(ENOMEM)) return Error{Errc::full, "MEDIA_MEMORY", "the file's index needs more memory than allowed"};
+    if (opened == AVERROR(ENOMEM))
+        return Error{Errc::full, "MEDIA_MEMORY", "the file's index needs more memory than allowed"};
     if (opened < 0) return unknown_format(path);
     if (avformat_find_stream_info(raw, nullptr) < 0) return unknown_format(path);
     media.video = best_video(*raw);
@@ -140,17 +144,21 @@ Result<void> refuse_without_video(const Media& media) {
 
 boost::json::object describe(const Media& media) {
     boost::json::array streams;
-    boost::json::object answer{{"container", media.container()}, {"seconds", media.seconds()}, {"bytes", media.bytes}};
+    boost::json::object answer{
+        {"container", media.container()}, {"seconds", media.seconds()}, {"bytes", media.bytes}};
     for (unsigned i = 0; i < media.file->nb_streams; ++i) {
         const AVStream& stream = *media.file->streams[i];
         const AVCodecParameters& codec = *stream.codecpar;
-        boost::json::object entry{{"type", video_or_other(codec.codec_type)}, {"codec", avcodec_get_name(codec.codec_id)}};
-        if (stream.start_time != AV_NOPTS_VALUE) entry["startSeconds"] = static_cast<double>(stream.start_time) * av_q2d(stream.time_base);
+        boost::json::object entry{{"type", video_or_other(codec.codec_type)},
+                                  {"codec", avcodec_get_name(codec.codec_id)}};
+        if (stream.start_time != AV_NOPTS_VALUE)
+            entry["startSeconds"] = static_cast<double>(stream.start_time) * av_q2d(stream.time_base);
         if (codec.codec_type == AVMEDIA_TYPE_VIDEO) {
             entry["width"] = codec.width;
             entry["height"] = codec.height;
             entry["still"] = is_still_picture(stream);
-            if (stream.avg_frame_rate.num > 0 && stream.avg_frame_rate.den > 0) entry["fps"] = av_q2d(stream.avg_frame_rate);
+            if (stream.avg_frame_rate.num > 0 && stream.avg_frame_rate.den > 0)
+                entry["fps"] = av_q2d(stream.avg_frame_rate);
         }
         streams.push_back(std::move(entry));
     }

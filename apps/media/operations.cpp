@@ -16,7 +16,8 @@ namespace {
 using boost::json::object;
 
 Error damaged(const char* what) {
-    return Error{Errc::corrupt, "TRUNCATED", std::string("the file ") + what + "; it was cut off, download it again"};
+    return Error{Errc::corrupt, "TRUNCATED",
+                 std::string("the file ") + what + "; it was cut off, download it again"};
 }
 
 /// Opens a download and refuses at once what can never be published.
@@ -60,7 +61,8 @@ Result<object> verify(const Request& request) {
 }
 
 Result<object> thumbnail(const Request& request) {
-    if (request.thumbnail.empty()) return Error{Errc::invalid_argument, "BAD_REQUEST", "thumbnail is missing"};
+    if (request.thumbnail.empty())
+        return Error{Errc::invalid_argument, "BAD_REQUEST", "thumbnail is missing"};
     auto media = open_playable(request.input);
     if (!media) return media.error();
     JR_TRY(thumbnail_of(*media, request.thumbnail_width, request.thumbnail));
@@ -100,7 +102,8 @@ Result<object> finish(const Request& request) {
         if (plan.remux) ::unlink(request.output.c_str());
         return answer;
     }
-    if (answer->at("seconds").as_double() <= 0) (*answer)["seconds"] = *seconds;  // The container does not say.
+    if (answer->at("seconds").as_double() <= 0)
+        (*answer)["seconds"] = *seconds;  // The container does not say.
     (*answer)["sourceContainer"] = source;
     (*answer)["remuxed"] = plan.remux;
     (*answer)["ext"] = plan.ext;

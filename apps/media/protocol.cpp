@@ -3,9 +3,9 @@
 
 #include <cerrno>
 
+#include <unistd.h>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
-#include <unistd.h>
 
 namespace jobruntime::helper {
 namespace {
@@ -13,7 +13,8 @@ namespace {
 constexpr std::size_t max_line = std::size_t{1} << 20;
 
 Error bad_request(std::string text) {
-    return Error{Errc::invalid_argument, "BAD_REQUEST", std::move(text) + "; this is a bug of the caller, please report it"};
+    return Error{Errc::invalid_argument, "BAD_REQUEST",
+                 std::move(text) + "; this is a bug of the caller, please report it"};
 }
 
 Result<void> take_path(const boost::json::value& value, std::string_view key, std::string& into) {
@@ -25,7 +26,8 @@ Result<void> take_path(const boost::json::value& value, std::string_view key, st
 }
 
 Result<void> take_number(const boost::json::value& value, std::string_view key, std::int64_t& into) {
-    if (!value.is_int64() || value.get_int64() <= 0) return bad_request(std::string(key) + " is not a positive number");
+    if (!value.is_int64() || value.get_int64() <= 0)
+        return bad_request(std::string(key) + " is not a positive number");
     into = value.get_int64();
     return {};
 }
@@ -78,7 +80,8 @@ Result<std::string> read_line() {
     std::string line;
     char byte = 0;
     while (line.size() < max_line) {
-        const auto got = ::read(STDIN_FILENO, &byte, 1);  // One byte at a time: what follows is not ours to take.
+        const auto got =
+            ::read(STDIN_FILENO, &byte, 1);  // One byte at a time: what follows is not ours to take.
         if (got < 0 && errno == EINTR) continue;
         if (got <= 0) return bad_request("stdin ended before a request line did");
         if (byte == '\n') return line;
@@ -98,14 +101,17 @@ void send(const boost::json::object& answer) {
 }
 
 void send_error(const Error& error) {
-    send({{"type", "error"}, {"code", error.name.empty() ? "INTERNAL" : error.name},
-          {"kind", to_string(error.code)}, {"message", error.message}});
+    send({{"type", "error"},
+          {"code", error.name.empty() ? "INTERNAL" : error.name},
+          {"kind", to_string(error.code)},
+          {"message", error.message}});
 }
 
 void Progress::at(std::int64_t done, std::int64_t total) {
     const auto now = std::chrono::steady_clock::now();
     if (total <= 0 || now < next_) return;
-    const int percent = static_cast<int>(std::min<std::int64_t>(100, std::max<std::int64_t>(0, done) * 100 / total));
+    const int percent =
+        static_cast<int>(std::min<std::int64_t>(100, std::max<std::int64_t>(0, done) * 100 / total));
     if (percent == last_) return;
     last_ = percent;
     next_ = now + std::chrono::milliseconds(250);

@@ -15,12 +15,12 @@ namespace jobruntime::helper {
 /// What is asked of this process: one line of JSON on stdin, e.g.
 /// {"v":1,"op":"finish","input":"/d/in.part","output":"/d/out.mp4","thumbnail":"/d/out.jpg"}.
 struct Request {
-    std::string op;              ///< "probe", "verify", "thumbnail" or "finish".
-    std::string input;           ///< Absolute path of a local file.
-    std::string output;          ///< Absolute path to write the MP4 to; must not exist yet.
-    std::string thumbnail;       ///< Absolute path to write the JPEG to; empty = none wanted.
-    double expected_seconds = 0; ///< The source's own idea of its duration; 0 = unknown.
-    int thumbnail_width = 640;   ///< Largest width and height of the thumbnail in pixels.
+    std::string op;               ///< "probe", "verify", "thumbnail" or "finish".
+    std::string input;            ///< Absolute path of a local file.
+    std::string output;           ///< Absolute path to write the MP4 to; must not exist yet.
+    std::string thumbnail;        ///< Absolute path to write the JPEG to; empty = none wanted.
+    double expected_seconds = 0;  ///< The source's own idea of its duration; 0 = unknown.
+    int thumbnail_width = 640;    ///< Largest width and height of the thumbnail in pixels.
     std::int64_t cpu_seconds = 600;
     std::int64_t memory_bytes = std::int64_t{3} << 30;
     std::int64_t file_bytes = std::int64_t{64} << 30;  ///< Largest file this process may write.

@@ -29,10 +29,8 @@ bool fits_mp4(const AVCodecParameters& codec) {
         case AV_CODEC_ID_FLAC:
         case AV_CODEC_ID_ALAC:
         case AV_CODEC_ID_AC3:
-        case AV_CODEC_ID_EAC3:
-            return true;
-        default:
-            return false;
+        case AV_CODEC_ID_EAC3: return true;
+        default: return false;
     }
 }
 
@@ -52,18 +50,22 @@ std::string ext_of(const std::string& container) {
 
 Error write_error(int code) {
     if (code == AVERROR(ENOSPC) || code == AVERROR(EDQUOT))
-        return Error{Errc::full, "DISK_FULL", "no space left while writing the video; free some and retry the job"};
+        return Error{Errc::full, "DISK_FULL",
+                     "no space left while writing the video; free some and retry the job"};
     if (code == AVERROR(EFBIG))
         return Error{Errc::full, "TOO_LARGE", "the video is larger than the configured limit"};
-    if (code == AVERROR(ENOMEM)) return Error{Errc::full, "MEDIA_MEMORY", "the video needs more memory than allowed"};
-    return Error{Errc::corrupt, "MEDIA_DAMAGED", "the streams cannot be copied into an MP4: " + av_text(code)};
+    if (code == AVERROR(ENOMEM))
+        return Error{Errc::full, "MEDIA_MEMORY", "the video needs more memory than allowed"};
+    return Error{Errc::corrupt, "MEDIA_DAMAGED",
+                 "the streams cannot be copied into an MP4: " + av_text(code)};
 }
 
 void copy_rotation(const AVStream& from, AVStream& to) {
     std::size_t bytes = 0;
     const auto* matrix = av_stream_get_side_data(&from, AV_PKT_DATA_DISPLAYMATRIX, &bytes);
     if (!matrix) return;
-    if (auto* copy = av_stream_new_side_data(&to, AV_PKT_DATA_DISPLAYMATRIX, bytes)) std::copy_n(matrix, bytes, copy);
+    if (auto* copy = av_stream_new_side_data(&to, AV_PKT_DATA_DISPLAYMATRIX, bytes))
+        std::copy_n(matrix, bytes, copy);
 }
 
 /// The MP4 being written. Packets come in demuxing order.
@@ -72,7 +74,8 @@ public:
     Result<void> open(const Media& media, const std::string& path) {
         path_ = path;
         AVFormatContext* raw = nullptr;
-        if (const int code = avformat_alloc_output_context2(&raw, nullptr, "mp4", ("file:" + path).c_str()); code < 0)
+        if (const int code = avformat_alloc_output_context2(&raw, nullptr, "mp4", ("file:" + path).c_str());
+            code < 0)
             return write_error(code);
         output_.reset(raw);
         raw->protocol_whitelist = av_strdup("file");
@@ -97,7 +100,9 @@ public:
         Lane& lane = lanes_[static_cast<std::size_t>(packet.stream_index)];
         av_packet_rescale_ts(&packet, from.time_base, lane.out->time_base);
         // Some files repeat or turn back a decoding time; MP4 cannot say that.
-        if (packet.dts == AV_NOPTS_VALUE) packet.dts = lane.last_dts ? *lane.last_dts + std::max<std::int64_t>(1, packet.duration) : packet.pts;
+        if (packet.dts == AV_NOPTS_VALUE)
+            packet.dts =
+                lane.last_dts ? *lane.last_dts + std::max<std::int64_t>(1, packet.duration) : packet.pts;
         if (packet.dts == AV_NOPTS_VALUE) packet.dts = 0;
         if (lane.last_dts && packet.dts <= *lane.last_dts) packet.dts = *lane.last_dts + 1;
         if (packet.pts == AV_NOPTS_VALUE || packet.pts < packet.dts) packet.pts = packet.dts;
@@ -136,7 +141,8 @@ private:
         const AVStream& from = *media.file->streams[index];
         lane.out = avformat_new_stream(output_.get(), nullptr);
         if (!lane.out) return write_error(AVERROR(ENOMEM));
-        if (const int code = avcodec_parameters_copy(lane.out->codecpar, from.codecpar); code < 0) return write_error(code);
+        if (const int code = avcodec_parameters_copy(lane.out->codecpar, from.codecpar); code < 0)
+            return write_error(code);
         // A tag of the old container stays only where it means the same in MP4.
         if (av_codec_get_id(output_->oformat->codec_tag, from.codecpar->codec_tag) != from.codecpar->codec_id)
             lane.out->codecpar->codec_tag = 0;
@@ -177,14 +183,17 @@ Result<void> judge(const Media& media, const Span& span, int read_error, double 
         media.file->duration_estimation_method == AVFMT_DURATION_FROM_STREAM ? media.seconds() : 0;
     const double missing = declared - span.seconds();
     if (declared > 0 && missing > std::max(1.0, declared * 0.02))
-        return Error{Errc::corrupt, "TRUNCATED", "the file ends after " + in_seconds(span.seconds()) + " of " +
-                                                     in_seconds(declared) + "; it was cut off, download it again"};
+        return Error{Errc::corrupt, "TRUNCATED",
+                     "the file ends after " + in_seconds(span.seconds()) + " of " + in_seconds(declared) +
+                         "; it was cut off, download it again"};
     if (read_error != AVERROR_EOF && declared <= 0)
-        return Error{Errc::corrupt, "MEDIA_DAMAGED", "the file cannot be read to its end: " + av_text(read_error)};
+        return Error{Errc::corrupt, "MEDIA_DAMAGED",
+                     "the file cannot be read to its end: " + av_text(read_error)};
     const double off = std::abs(expected_seconds - span.seconds());
     if (expected_seconds > 0 && off > std::max(2.0, expected_seconds * 0.02))
-        return Error{Errc::corrupt, "WRONG_DURATION", "the source promises " + in_seconds(expected_seconds) + ", the file has " +
-                                                          in_seconds(span.seconds()) + "; download it again"};
+        return Error{Errc::corrupt, "WRONG_DURATION",
+                     "the source promises " + in_seconds(expected_seconds) + ", the file has " +
+                         in_seconds(span.seconds()) + "; download it again"};
     return {};
 }
 
@@ -194,7 +203,8 @@ Plan plan_for(const Media& media, const Structure& structure) {
     const std::string container = media.container();
     if (container == "mp4" && structure.faststart) return {false, "mp4"};
     for (unsigned i = 0; i < media.file->nb_streams; ++i)
-        if (is_kept(media, i) && !fits_mp4(*media.file->streams[i]->codecpar)) return {false, ext_of(container)};
+        if (is_kept(media, i) && !fits_mp4(*media.file->streams[i]->codecpar))
+            return {false, ext_of(container)};
     return {true, "mp4"};
 }
 
@@ -223,7 +233,8 @@ Result<double> copy_streams(Media& media, const std::string& output, double expe
         av_packet_unref(packet.get());
     }
     if (code == AVERROR(ENOMEM)) return write_error(code);
-    if (pictures == 0) return Error{Errc::corrupt, "NO_VIDEO", "the file declares a video stream but has no picture in it"};
+    if (pictures == 0)
+        return Error{Errc::corrupt, "NO_VIDEO", "the file declares a video stream but has no picture in it"};
     JR_TRY(judge(media, span, code, expected_seconds));
     if (!output.empty()) JR_TRY(muxer.finish());
     return span.seconds();

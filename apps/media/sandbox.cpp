@@ -3,7 +3,6 @@
 
 #include <filesystem>
 
-#include <csignal>
 #include <fcntl.h>
 #include <linux/landlock.h>
 #include <sched.h>
@@ -11,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <csignal>
 
 namespace jobruntime::helper {
 namespace {
@@ -47,17 +47,17 @@ void see_only(const Request& request) {
     constexpr std::uint64_t write =
         read | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE;
     landlock_ruleset_attr handled{};
-    handled.handled_access_fs = write | LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_DIR |
-                                LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_MAKE_CHAR |
-                                LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_SOCK |
-                                LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK |
-                                LANDLOCK_ACCESS_FS_MAKE_SYM;
+    handled.handled_access_fs =
+        write | LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR |
+        LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_SOCK |
+        LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM;
     const auto ruleset =
         static_cast<int>(::syscall(SYS_landlock_create_ruleset, &handled, sizeof handled, 0));
     if (ruleset < 0) return;  // An older kernel, or switched off.
     allow(ruleset, request.input, read);
     if (!request.output.empty()) allow(ruleset, std::filesystem::path(request.output).parent_path(), write);
-    if (!request.thumbnail.empty()) allow(ruleset, std::filesystem::path(request.thumbnail).parent_path(), write);
+    if (!request.thumbnail.empty())
+        allow(ruleset, std::filesystem::path(request.thumbnail).parent_path(), write);
     ::syscall(SYS_landlock_restrict_self, ruleset, 0);
     ::close(ruleset);
 }

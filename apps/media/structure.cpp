@@ -37,7 +37,8 @@ private:
 };
 
 bool is_box_name(std::string_view name) {
-    for (const std::string_view known : {"ftyp", "styp", "moov", "mdat", "moof", "free", "skip", "wide", "sidx"})
+    for (const std::string_view known :
+         {"ftyp", "styp", "moov", "mdat", "moof", "free", "skip", "wide", "sidx"})
         if (name == known) return true;
     return false;
 }

@@ -40,10 +40,11 @@ Result<Frame> scaled(const AVFrame& from, int size) {
     const double shrink = std::min(1.0, size / std::max<double>(width, from.height));
     Frame to = picture(even(width * shrink), even(from.height * shrink));
     if (!to) return failed("no memory");
-    Scaler scaler(sws_getContext(from.width, from.height, static_cast<AVPixelFormat>(from.format), to->width, to->height,
-                                 AV_PIX_FMT_YUVJ420P, SWS_BICUBIC, nullptr, nullptr, nullptr));
+    Scaler scaler(sws_getContext(from.width, from.height, static_cast<AVPixelFormat>(from.format), to->width,
+                                 to->height, AV_PIX_FMT_YUVJ420P, SWS_BICUBIC, nullptr, nullptr, nullptr));
     if (!scaler) return failed("libswscale cannot convert this picture");
-    if (sws_scale(scaler.get(), from.data, from.linesize, 0, from.height, to->data, to->linesize) != to->height)
+    if (sws_scale(scaler.get(), from.data, from.linesize, 0, from.height, to->data, to->linesize) !=
+        to->height)
         return failed("libswscale stopped early");
     return to;
 }
@@ -72,7 +73,8 @@ Result<Frame> turned(Frame from, int turns) {
             for (int x = 0; x < width; ++x) {
                 const int to_x = turns == 1 ? height - 1 - y : turns == 2 ? width - 1 - x : y;
                 const int to_y = turns == 1 ? x : turns == 2 ? height - 1 - y : width - 1 - x;
-                to->data[plane][to_y * to->linesize[plane] + to_x] = from->data[plane][y * from->linesize[plane] + x];
+                to->data[plane][to_y * to->linesize[plane] + to_x] =
+                    from->data[plane][y * from->linesize[plane] + x];
             }
         }
     }

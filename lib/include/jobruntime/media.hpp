@@ -1,0 +1,276 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include <jobruntime/export.hpp>
+#include <jobruntime/extractor.hpp>
+#include <jobruntime/id.hpp>
+#include <jobruntime/result.hpp>
+#include <jobruntime/subprocess.hpp>
+
+namespace jobruntime::net {
+class Fetcher;
+struct TransferFacts;
+}  // namespace jobruntime::net
+
+// From media sources to a finished file: download it, let the helper process judge and
+// rewrite it, publish it under a name that no other attempt of any job can have.
+//
+//   auto work = publisher.claim_work_folder(job, fence);               a private folder
+//   auto got  = downloader.download(info, *work, {}, progress, stop);  bytes on disk
+//   auto done = publisher.publish({.input = got->path, …}, *work, progress, stop);
+//
+// This component does not link libav: what touches a hostile file with libav is the program
+// jobrt-media, one process for each file. Linux only.
+namespace jobruntime::media {
+
+/// What the codes of this component mean for the job.
+struct CodeInfo {
+    std::string_view code;    ///< Error::name.
+    bool retryable = false;   ///< False: repeating the job cannot help.
+    std::string_view remedy;  ///< For people: what to do.
+};
+/// All codes that come from here, without those of net.hpp.
+JOBRUNTIME_API std::span<const CodeInfo> codes() noexcept;
+
+/// How far a stage is. Called on the thread that runs the stage, a few times a second at
+/// most; must not throw.
+struct Progress {
+    std::string_view stage;   ///< "download", "verify" or "remux".
+    double percent = 0;       ///< 0 to 100; 0 when the total is unknown.
+    std::uint64_t bytes = 0;  ///< Downloaded so far; 0 in other stages.
+    std::uint64_t total = 0;  ///< 0 = unknown.
+};
+using OnProgress = std::function<void(const Progress&)>;
+
+// ---- The helper ------------------------------------------------------------------------
+
+struct HelperOptions {
+    /// jobrt-media: a path, or a name looked up in /usr/local/bin:/usr/bin:/bin.
+    std::string program = "jobrt-media";
+    std::chrono::milliseconds timeout{600'000};  ///< For one file, wall time; then it is killed.
+    std::chrono::seconds cpu_time{600};          ///< Its limit on itself.
+    std::uint64_t memory_bytes = std::uint64_t{3} << 30;
+    std::uint64_t max_file_bytes = std::uint64_t{64} << 30;  ///< Largest file it may write.
+};
+
+/// What is in a media file.
+struct MediaFacts {
+    std::string container;      ///< "mp4", "mov", "webm", "matroska", "mpegts", "flv", "avi", …
+    double seconds = 0;         ///< 0 = the container does not say.
+    int width = 0, height = 0;  ///< Of the best video stream; 0 = there is none.
+    double fps = 0;             ///< 0 = unknown.
+    std::string video_codec;    ///< libav's name, e.g. "h264"; empty = none.
+    std::string audio_codec;    ///< Of the first audio stream; empty = none.
+    int streams = 0;
+    std::uint64_t bytes = 0;
+    bool operator==(const MediaFacts&) const = default;
+};
+
+/// What is in the file that is ready to be published.
+struct Finished {
+    MediaFacts facts;
+    std::string ext;         ///< "mp4", or that of the source's container.
+    std::string sha256;      ///< 64 lower-case hexadecimal digits.
+    bool remuxed = false;    ///< True: the file is at `output`; false: `input` is fine as it is.
+    bool thumbnail = false;  ///< A JPEG was written.
+};
+
+struct FinishRequest {
+    std::string input;            ///< Absolute path of the download.
+    std::string output;           ///< Absolute path for the MP4; must not exist.
+    std::string thumbnail;        ///< Absolute path for the JPEG, or empty; must not exist.
+    double expected_seconds = 0;  ///< The source's duration when it is known exactly (a playlist), else 0.
+    int thumbnail_width = 640;
+};
+
+/// Runs jobrt-media, one process a call. A value; calls may run at the same time.
+///
+/// Whatever the file does to the helper is an error here: MEDIA_HELPER_CRASHED when it dies or
+/// answers nonsense, MEDIA_TIMEOUT beyond its wall or CPU time, MEDIA_MEMORY. Its answers are
+/// checked like any input: a helper that a file has taken over can lie, not more.
+/// MEDIA_HELPER_NOT_FOUND when the program is missing. Errc::canceled within a second of
+/// `stop`, with the helper gone. Of the file it says NOT_MEDIA, TRUNCATED, MEDIA_DAMAGED,
+/// WRONG_DURATION, NO_VIDEO, DRM_PROTECTED, UNSUPPORTED_SOURCE; of the machine DISK_FULL, MEDIA_IO.
+class JOBRUNTIME_API HelperClient {
+public:
+    explicit HelperClient(HelperOptions options = {}) : options_(std::move(options)) {}
+
+    /// What the file is, without judging it.
+    Result<MediaFacts> probe(const std::string& path, std::stop_token stop = {}) const;
+    /// Reads to the last packet and decodes a key frame.
+    Result<MediaFacts> verify(const std::string& path, double expected_seconds = 0,
+                              const OnProgress& progress = {}, std::stop_token stop = {}) const;
+    /// Verifies, copies the streams into a faststart MP4 unless the file is one or its codecs
+    /// do not fit, makes the thumbnail, syncs, and takes the SHA-256.
+    Result<Finished> finish(const FinishRequest& request, const OnProgress& progress = {},
+                            std::stop_token stop = {}) const;
+
+private:
+    HelperOptions options_;
+};
+
+// ---- Names and folders -----------------------------------------------------------------
+
+/// A file of ours below the download root: `<slug>/<jobId>-<fence>[-<nth>].<ext>`, the slug by net::slug.
+struct FileName {
+    JobId job;
+    Fence fence = Fence::none;
+    int nth = 0;      ///< 2 … 999 for the further videos of a post; 0 for the first.
+    std::string ext;  ///< mp4 and other containers, jpg, json.
+    std::string str() const;
+    /// Reads exactly what str() writes; nothing for every other name.
+    JOBRUNTIME_API static std::optional<FileName> parse(std::string_view text);
+    bool operator==(const FileName&) const = default;
+};
+
+/// The private folder of one attempt, `<root>/.jobrt-tmp/<jobId>-<fence>`, mode 0700. Locked
+/// while it lives, so that nobody else takes it over; removed with all that is in it when it
+/// ends, unless keep() was called. Move-only; one thread.
+class JOBRUNTIME_API WorkFolder {
+public:
+    WorkFolder(WorkFolder&& other) noexcept = default;
+    WorkFolder& operator=(WorkFolder&&) = delete;
+    ~WorkFolder();
+
+    const std::string& path() const noexcept { return path_; }  ///< Absolute.
+    /// Leaves the downloaded part for the job's next attempt.
+    void keep() noexcept { kept_ = true; }
+
+private:
+    friend class Publisher;
+    WorkFolder(std::string path, Fd folder) noexcept : path_(std::move(path)), folder_(std::move(folder)) {}
+
+    std::string path_;
+    Fd folder_;  // Holds the lock. -1 once moved from.
+    bool kept_ = false;
+};
+
+// ---- Publishing ------------------------------------------------------------------------
+
+struct PublishRequest {
+    std::string input;  ///< Downloaded::path: a file directly in the work folder.
+    JobId job;
+    Fence fence = Fence::none;
+    int nth = 0;
+    std::string account;          ///< Becomes the folder; when nothing of it can be kept, the host does.
+    std::string source_url;       ///< The post's canonical URL.
+    MediaInfo info;               ///< Title, author, date and page go into the JSON.
+    double expected_seconds = 0;  ///< See FinishRequest.
+};
+
+/// A published video. Paths lie below the root, with '/'.
+struct Published {
+    std::string output_path;     ///< "<slug>/<jobId>-<fence>.mp4"
+    std::string thumbnail_path;  ///< "<slug>/<jobId>-<fence>.jpg", or empty.
+    std::string json_path;       ///< "<slug>/<jobId>-<fence>.json"
+    std::string json;            ///< What is in it, one object: fit for a job's result.
+    Finished file;
+};
+
+/// What the store knows of an attempt.
+enum class Verdict {
+    unknown,  ///< No such job here (another store may have it): files stay.
+    keep,     ///< The result names it, it is running, or its work folder may be resumed.
+    dead,     ///< The job is known and this attempt of it can never become official.
+};
+/// Asked by Publisher::sweep. `work_folder` is true for an attempt's work folder, which a job
+/// that will be tried again still wants.
+using Judge = std::function<Verdict(JobId job, Fence fence, bool work_folder)>;
+
+struct PublisherOptions {
+    std::string root;  ///< The download folder; made when missing.
+    HelperOptions helper;
+    /// A work folder whose job nobody knows goes after this time without a change.
+    std::chrono::hours forgotten_after{24};
+};
+
+/// Owns the names below the download root. Stateless between calls and thread-safe; several
+/// processes may use one root.
+///
+/// Never leaves the root: every folder on the way is opened without following symbolic links
+/// (PATH_REFUSED when there is one), and every file is reached from its open folder. The
+/// root itself may be a link. DOWNLOAD_DIR_UNUSABLE when it cannot be made or written.
+class JOBRUNTIME_API Publisher {
+public:
+    explicit Publisher(PublisherOptions options) : options_(std::move(options)) {}
+
+    /// The attempt's private folder. What an earlier attempt of the job has left there
+    /// comes along, so that a broken download is resumed, unless its worker still lives: then
+    /// it keeps its own and this one starts empty. Errc::conflict when a newer attempt was here.
+    Result<WorkFolder> claim_work_folder(JobId job, Fence fence) const;
+
+    /// Verifies, rewrites and pictures the download in the helper, then renames video, thumbnail and
+    /// JSON into place and syncs the folder. They are official only once the store has
+    /// accepted the result that names them. After an error or a stop nothing of it remains; the
+    /// download itself goes too when the error is about its content.
+    /// Errors: those of HelperClient, PATH_REFUSED, DOWNLOAD_DIR_UNUSABLE, DISK_FULL, MEDIA_IO.
+    Result<Published> publish(const PublishRequest& request, const WorkFolder& work,
+                              const OnProgress& progress = {}, std::stop_token stop = {}) const;
+
+    /// Is the published file there? PATH_REFUSED for a path that publish() cannot have made for this job.
+    Result<bool> has_file(JobId job, std::string_view output_path) const;
+
+    /// Removes a published video, its thumbnail and its JSON; says how many files that were.
+    /// Files that are gone already are no error. PATH_REFUSED as above.
+    Result<int> remove_files(JobId job, std::string_view output_path) const;
+
+    /// Removes files and work folders of dead attempts. Touches nothing whose name is not of our
+    /// pattern, and no work folder whose worker lives. Says how many files and folders went.
+    Result<int> sweep(const Judge& judge) const;
+
+private:
+    PublisherOptions options_;
+};
+
+// ---- Downloading -----------------------------------------------------------------------
+
+struct DownloadOptions {
+    std::uint64_t max_bytes = std::uint64_t{8} << 30;  ///< TOO_LARGE beyond it.
+    std::chrono::milliseconds stall_timeout{120'000};  ///< Without a single byte.
+    std::size_t first_source = 0;  ///< Sources before this one are skipped: they were tried.
+    std::string extractor_dir;     ///< Where sources with protocol `file` lie; empty = refused.
+};
+
+struct Downloaded {
+    std::string path;        ///< Absolute, directly in the work folder, complete and synced.
+    std::size_t source = 0;  ///< Index into MediaInfo::sources.
+    std::uint64_t bytes = 0;
+    std::uint64_t resumed_from = 0;  ///< Bytes that an earlier attempt had fetched.
+};
+
+/// Fetches the best source that can be had. Thread-safe; keeps no state.
+class JOBRUNTIME_API Downloader {
+public:
+    /// `fetcher` must outlive it.
+    explicit Downloader(const net::Fetcher& fetcher) : fetcher_(fetcher) {}
+
+    /// Tries the sources in their order; one that an earlier attempt has fetched whole is taken
+    /// without asking again. The next is tried when one cannot be had at all; when one broke
+    /// after bytes had come, its error is returned, and the next attempt goes on with it if the
+    /// work folder is kept. HLS and DASH answer UNSUPPORTED_SOURCE. When all fail: the error of
+    /// the best one that a retry may cure (unavailable, timed out), else of the best. The errors
+    /// are those of net::Fetcher::download, PATH_REFUSED for a file outside `extractor_dir`,
+    /// MEDIA_IO, and Errc::canceled within a second of `stop`. `facts` are of the last request.
+    Result<Downloaded> download(const MediaInfo& info, const WorkFolder& work, const DownloadOptions& options,
+                                const OnProgress& progress = {}, std::stop_token stop = {},
+                                net::TransferFacts* facts = nullptr) const;
+
+private:
+    Result<Downloaded> fetch(const MediaSource& source, const std::string& target,
+                             const DownloadOptions& options, const OnProgress& progress, std::stop_token stop,
+                             net::TransferFacts* facts) const;
+
+    const net::Fetcher& fetcher_;
+};
+
+}  // namespace jobruntime::media

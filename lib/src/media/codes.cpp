@@ -1,0 +1,33 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <jobruntime/media.hpp>
+
+namespace jobruntime::media {
+
+std::span<const CodeInfo> codes() noexcept {
+    static constexpr CodeInfo all[] = {
+        {"NO_VIDEO", false, "The post has no moving picture; there is nothing to save"},
+        {"DRM_PROTECTED", false, "The video is encrypted; protected videos cannot be saved"},
+        {"UNSUPPORTED_SOURCE", false, "The post offers no source that this version can fetch"},
+        {"NOT_MEDIA", true,
+         "The server sent something else than a video; retry, and log in if the page asks for it"},
+        {"TRUNCATED", true, "The download ended early; it is fetched again"},
+        {"WRONG_DURATION", true, "The download is not as long as its source says; it is fetched again"},
+        {"MEDIA_DAMAGED", false, "The video cannot be decoded; check whether the page itself plays it"},
+        {"TOO_LARGE", false, "Raise the size limit, or choose a smaller variant"},
+        {"DISK_FULL", true, "Free space on the disk of the download folder"},
+        {"MEDIA_IO", true, "Check the disk and the permissions of the download folder"},
+        {"MEDIA_MEMORY", false,
+         "The file wants more memory than the helper is allowed; raise its limit for very large videos"},
+        {"MEDIA_TIMEOUT", false,
+         "The file keeps the helper busy for too long; raise its time limit for very long videos"},
+        {"MEDIA_HELPER_CRASHED", false,
+         "The file crashes the media libraries; update libav, and report the file"},
+        {"MEDIA_HELPER_NOT_FOUND", false, "Install jobrt-media beside jobrt, or name its path"},
+        {"PATH_REFUSED", false, "Remove the symbolic link or foreign file from the download folder"},
+        {"DOWNLOAD_DIR_UNUSABLE", false,
+         "Make the download folder writable for the worker, or set JOBRT_DOWNLOAD_DIR"},
+    };
+    return all;
+}
+
+}  // namespace jobruntime::media

@@ -1,0 +1,193 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <cerrno>
+#include <optional>
+#include <vector>
+
+#include <fcntl.h>
+#include <unistd.h>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+
+#include <jobruntime/media.hpp>
+#include <jobruntime/net.hpp>
+
+#include "media/folders.hpp"
+#include "media/names.hpp"
+
+namespace jobruntime::media {
+namespace {
+
+constexpr const char* out_video = "out.mp4";
+constexpr const char* out_thumbnail = "out.jpg";
+constexpr const char* out_json = "out.json";
+
+/// The host of an http(s) URL that the grammar has let through, or nothing.
+std::string_view host_of(std::string_view url) {
+    const auto begin = url.find("://");
+    if (begin == std::string_view::npos) return {};
+    url.remove_prefix(begin + 3);
+    return url.substr(0, url.find_first_of("/:?#"));
+}
+
+std::string folder_for(const PublishRequest& request) {
+    for (const std::string_view from : {std::string_view(request.account), host_of(request.source_url)})
+        if (std::string name = net::slug(from, {}); !name.empty()) return name;
+    return "video";
+}
+
+/// The file's name inside the work folder; nothing when it is not directly there.
+std::optional<std::string> name_in(const WorkFolder& work, std::string_view path) {
+    if (!path.starts_with(work.path()) || path.size() < work.path().size() + 2) return std::nullopt;
+    path.remove_prefix(work.path().size());
+    if (path.front() != '/' || path.find('/', 1) != std::string_view::npos) return std::nullopt;
+    path.remove_prefix(1);
+    if (path == "." || path == "..") return std::nullopt;
+    return std::string(path);
+}
+
+std::string sidecar(const PublishRequest& request, const Finished& file, const std::string& output,
+                    const std::string& thumbnail) {
+    const auto text_or_null = [](const std::string& text) {
+        return text.empty() ? boost::json::value(nullptr) : boost::json::value(text);
+    };
+    const MediaFacts& facts = file.facts;
+    const boost::json::object json{{"source", request.source_url},
+                                   {"page", text_or_null(request.info.webpage_url)},
+                                   {"postId", text_or_null(request.info.id)},
+                                   {"title", text_or_null(request.info.title)},
+                                   {"author", text_or_null(request.info.author)},
+                                   {"published", text_or_null(request.info.published)},
+                                   {"durationMs", static_cast<std::int64_t>(facts.seconds * 1000 + 0.5)},
+                                   {"size", facts.bytes},
+                                   {"sha256", file.sha256},
+                                   {"container", facts.container},
+                                   {"width", facts.width},
+                                   {"height", facts.height},
+                                   {"fps", facts.fps},
+                                   {"videoCodec", facts.video_codec},
+                                   {"audioCodec", text_or_null(facts.audio_codec)},
+                                   {"outputPath", output},
+                                   {"thumbnailPath", text_or_null(thumbnail)}};
+    return boost::json::serialize(json);
+}
+
+Result<void> write_file(const Fd& folder, const char* name, std::string_view text) {
+    const Fd file(::openat(folder.get(), name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644));
+    if (!file) return folder_error(errno, std::string("write ") + name);
+    while (!text.empty()) {
+        const auto wrote = ::write(file.get(), text.data(), text.size());
+        if (wrote < 0 && errno == EINTR) continue;
+        if (wrote < 0) return folder_error(errno, std::string("write ") + name);
+        text.remove_prefix(static_cast<std::size_t>(wrote));
+    }
+    return ::fsync(file.get()) == 0 ? Result<void>()
+                                    : Result<void>(folder_error(errno, std::string("sync ") + name));
+}
+
+/// Files on their way from the work folder to their place. What was placed is taken back
+/// unless everything was.
+class Placement {
+public:
+    Placement(const Fd& from, const Fd& to) : from_(from), to_(to) {}
+    Placement(const Placement&) = delete;
+    Placement& operator=(const Placement&) = delete;
+    ~Placement() {
+        for (const auto& name : placed_) (void)remove_name(to_, name);
+    }
+
+    Result<void> move(const std::string& name, const std::string& final_name) {
+        if (::renameat(from_.get(), name.c_str(), to_.get(), final_name.c_str()) != 0)
+            return folder_error(errno, "move " + final_name + " into place");
+        placed_.push_back(final_name);
+        return {};
+    }
+
+    /// The download itself stays in the work folder as well: should this process die before the
+    /// result is accepted, the next attempt need not fetch it again.
+    Result<void> link(const std::string& name, const std::string& final_name) {
+        (void)remove_name(to_, final_name);  // Only this attempt can have made one.
+        if (::linkat(from_.get(), name.c_str(), to_.get(), final_name.c_str(), 0) != 0)
+            return move(name, final_name);
+        placed_.push_back(final_name);
+        return {};
+    }
+
+    void accept() { placed_.clear(); }
+
+private:
+    const Fd& from_;
+    const Fd& to_;
+    std::vector<std::string> placed_;
+};
+
+/// Errors that say the bytes are wrong: fetching them again must start from nothing.
+bool is_about_content(const Error& error) {
+    for (const std::string_view code : {"NO_VIDEO", "DRM_PROTECTED", "UNSUPPORTED_SOURCE", "NOT_MEDIA",
+                                        "TRUNCATED", "WRONG_DURATION", "MEDIA_DAMAGED"})
+        if (error.name == code) return true;
+    return false;
+}
+
+void remove_half_made(const Fd& work) {
+    for (const char* name : {out_video, out_thumbnail, out_json}) (void)remove_name(work, name);
+}
+
+}  // namespace
+
+Result<Published> Publisher::publish(const PublishRequest& request, const WorkFolder& work,
+                                     const OnProgress& progress, std::stop_token stop) const {
+    const auto input = name_in(work, request.input);
+    if (!input) return refused(request.input);
+    if (!request.job || request.nth < 0 || request.nth == 1 || request.nth > 999)
+        return Error{Errc::invalid_argument, "publishing needs a job id, and nth 0 or 2 to 999"};
+    remove_half_made(work.folder_);
+
+    const HelperClient helper(options_.helper);
+    auto file = helper.finish({.input = request.input,
+                               .output = work.path() + "/" + out_video,
+                               .thumbnail = work.path() + "/" + out_thumbnail,
+                               .expected_seconds = request.expected_seconds},
+                              progress, stop);
+    if (!file) {
+        remove_half_made(work.folder_);  // A killed helper could not.
+        if (is_about_content(file.error())) (void)remove_name(work.folder_, *input);
+        return file.error();
+    }
+    if (stop.stop_requested())
+        return Error{Errc::canceled, "the save was stopped before its file was published"};
+
+    auto root = open_root(options_.root);
+    if (!root) return root.error();
+    const std::string folder_name = folder_for(request);
+    auto folder = make_folder(*root, folder_name, 0755);
+    if (!folder) return folder.error();
+
+    const FileName name{request.job, request.fence, request.nth, file->ext};
+    const auto with_ext = [&name](const char* ext) {
+        FileName other = name;
+        other.ext = ext;
+        return other.str();
+    };
+    Published done;
+    done.file = std::move(*file);
+    done.output_path = folder_name + "/" + name.str();
+    if (done.file.thumbnail) done.thumbnail_path = folder_name + "/" + with_ext("jpg");
+    done.json_path = folder_name + "/" + with_ext("json");
+    done.json = sidecar(request, done.file, done.output_path, done.thumbnail_path);
+
+    Placement placement(work.folder_, *folder);
+    JR_TRY(write_file(work.folder_, out_json, done.json));
+    JR_TRY(placement.move(out_json, with_ext("json")));
+    if (done.file.thumbnail) JR_TRY(placement.move(out_thumbnail, with_ext("jpg")));
+    if (done.file.remuxed) {
+        JR_TRY(placement.move(out_video, name.str()));
+    } else {
+        JR_TRY(placement.link(*input, name.str()));
+    }
+    JR_TRY(sync_folder(*folder));
+    JR_TRY(sync_folder(*root));
+    placement.accept();
+    return done;
+}
+
+}  // namespace jobruntime::media
