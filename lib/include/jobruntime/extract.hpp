@@ -1,0 +1,123 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <jobruntime/export.hpp>
+#include <jobruntime/extractor.hpp>
+#include <jobruntime/net.hpp>
+#include <jobruntime/result.hpp>
+
+// From a post's URL to media sources: a real Chromium, driven over its debugging pipe. No port
+// is opened, nothing is downloaded, and no process outlives the Browser that started it. Linux.
+namespace jobruntime::extract {
+
+/// How Chromium is started. Nothing here is read from the environment: programs fill it in.
+struct BrowserOptions {
+    /// The program; empty = find_browser(). A wrapper script may be named if it hands on descriptors 3 and 4.
+    std::string program;
+    /// Keeps cookies and log-ins. Made when missing, always set to 0700. One browser at a time.
+    std::string profile_dir = ".playwright-profile";
+    bool headless = true;     ///< false needs DISPLAY or WAYLAND_DISPLAY in `environment`.
+    bool no_sandbox = false;  ///< Honoured for root only, whose Chromium starts in no other way.
+    std::vector<std::string>
+        environment;  ///< "NAME=value", the browser's whole environment; PATH and HOME at least.
+    std::vector<std::string> extra_args;  ///< Further flags, last.
+    int tabs = 2;                         ///< Extractions at once, 1 to 8. More than cores gains nothing.
+    int recycle_after = 200;              ///< A new browser after so many extractions, against slow leaks.
+    std::chrono::milliseconds idle_close{300'000};  ///< Closed when unused for so long.
+    std::chrono::milliseconds launch_timeout{30'000};
+    std::function<void(std::string_view line)> log = {};  ///< Starts, ends, trouble; any thread.
+};
+
+/// The browser program to use: `configured` when it is not empty, else the first of Chromium's usual places
+/// (Debian's and others' packages, Chrome). BROWSER_LAUNCH_FAILED, which says how to install one.
+JOBRUNTIME_API Result<std::string> find_browser(std::string_view configured = {});
+
+struct BrowserStatus {
+    bool running = false;
+    int pid = 0;       ///< Of the running browser.
+    int active = 0;    ///< Extractions under way.
+    int launches = 0;  ///< Browsers started so far.
+};
+
+/// One warm Chromium for a whole worker: started by the first extraction, shared by all, closed when idle,
+/// replaced after a crash, after any time-out of its protocol and after `recycle_after` extractions.
+/// Thread-safe.
+///
+/// Errors of starting, for start() and every extraction: BROWSER_LAUNCH_FAILED (Errc::unsupported; no
+/// program, no display, root without no_sandbox, it ended or stayed silent at start), each with the remedy;
+/// BROWSER_PROFILE_IN_USE: Errc::unavailable when another program using this library holds the profile (it
+/// comes free by itself: wait), Errc::conflict when a browser of somebody else does (a person must close it).
+class JOBRUNTIME_API Browser {
+public:
+    explicit Browser(BrowserOptions options);
+    /// Ends the browser; extractions under way fail with EXTRACTOR_CRASHED, so end those first.
+    ~Browser();
+    Browser(const Browser&) = delete;
+    Browser& operator=(const Browser&) = delete;
+
+    /// Starts it ahead of the first extraction, or does nothing. Blocks up to launch_timeout.
+    Result<void> start(std::stop_token stop = {});
+    /// Ends it now: asks it to close (its cookies are written then), after `grace` SIGTERM, then SIGKILL to
+    /// the group; returns when all its processes are gone. The next extraction starts a new one.
+    void close(std::chrono::milliseconds grace = std::chrono::milliseconds{3000});
+    BrowserStatus status() const;
+
+    class Impl;
+
+private:
+    friend class BrowserExtractor;
+    std::unique_ptr<Impl> impl_;
+};
+
+struct ExtractOptions {
+    std::chrono::milliseconds nav_timeout{45'000};  ///< From asking for the page to its DOM being there.
+    /// Waiting for scripts to bring their video, from the DOM on. Ends early once a direct source is certain;
+    /// a page without a video always takes all of it.
+    std::chrono::milliseconds settle{3000};
+    /// With a visible browser: how long a person may take to log in or to solve a challenge.
+    std::chrono::milliseconds manual_solve_timeout{90'000};
+    std::vector<net::Network> allow_nets;  ///< Private networks that pages may lie in all the same.
+    /// Called when such waiting begins, in the extraction's thread.
+    std::function<void(const ExtractRequest& request, const Error& why, std::chrono::milliseconds limit)>
+        on_waiting_for_human = {};
+};
+
+/// The "browser" extractor: opens the page in a fresh window, looks into all its frames and shadow roots and
+/// at its network traffic, and ranks what it finds: from <video> and <source>, OpenGraph, Twitter cards,
+/// JSON-LD, responses; files before playlists. Sources carry the Referer, User-Agent and cookies that the
+/// browser would send: they are secrets of the profile.
+///
+/// Blocks for a tab, the navigation and the settling time, at most `request.timeout`; a page that did not
+/// load or whose renderer crashed is tried once more in a fresh target. `stop` ends it within two seconds.
+/// The hosts of the page, of its redirects and of its frames are vetted before the browser asks them, and the
+/// page's address again after it answered: SSRF_BLOCKED. Subresources of the page are not vetted: a page's
+/// script can still reach what the browser can reach.
+///
+/// `request.cookies_file` is not read: the profile has its own cookies.
+///
+/// Errors: as Browser, and NO_MEDIA, VIDEO_UNAVAILABLE (not_found); AUTH_REQUIRED, BOT_CHALLENGE,
+/// RATE_LIMITED, GEO_BLOCKED, NETWORK (unavailable); DRM_PROTECTED, UNSUPPORTED_SOURCE (unsupported);
+/// EXTRACTION_TIMEOUT (timed_out); EXTRACTOR_CRASHED (unavailable); SSRF_BLOCKED, INVALID_URL
+/// (invalid_argument); Errc::canceled without a name.
+class JOBRUNTIME_API BrowserExtractor : public Extractor {
+public:
+    /// The browser must outlive it; several extractors may share one.
+    explicit BrowserExtractor(Browser& browser, ExtractOptions options = {});
+    ~BrowserExtractor() override;
+    std::string_view name() const override { return "browser"; }
+    Result<MediaInfo> extract(const ExtractRequest& request, std::stop_token stop) override;
+
+private:
+    Browser& browser_;
+    const ExtractOptions options_;
+};
+
+}  // namespace jobruntime::extract

@@ -1,0 +1,163 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "extract/browser_impl.hpp"
+
+#include <algorithm>
+
+namespace jobruntime::extract {
+
+using std::chrono::steady_clock;
+
+namespace {
+
+/// What Chromium gets to write its cookies; a browser whose pipe is closed is not waited for.
+constexpr std::chrono::milliseconds close_grace{3000};
+
+}  // namespace
+
+Browser::Impl::Impl(BrowserOptions options)
+    : options_([&] {
+          options.tabs = std::clamp(options.tabs, 1, 8);
+          options.recycle_after = std::max(options.recycle_after, 1);
+          return std::move(options);
+      }()) {}
+
+Browser::Impl::~Impl() {
+    keeper_.request_stop();
+    if (keeper_.joinable()) keeper_.join();
+    close(close_grace);
+}
+
+void Browser::Impl::log(std::string_view line) const {
+    if (options_.log) options_.log(line);
+}
+
+Result<void> Browser::Impl::ensure_engine(Lock& lock, const std::stop_token& stop) {
+    busy_ = true;
+    lock.unlock();
+    const auto begin = steady_clock::now();
+    auto launched = Engine::launch(options_, stop);
+    if (launched) {
+        // A browser that dies while nobody looks is reaped, and its profile freed, by the keeper.
+        (*launched)->connection().on_closed([this] {
+            { const Lock seen(mutex_); }  // So that the keeper is either before its look or already waiting.
+            changed_.notify_all();
+        });
+        const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - begin);
+        log("browser started as process " + std::to_string((*launched)->pid()) + " in " +
+            std::to_string(took.count()) + " ms");
+    }
+    lock.lock();
+    busy_ = false;
+    changed_.notify_all();
+    if (!launched) return std::move(launched).error();
+    engine_ = std::move(*launched);
+    jobs_ = 0;
+    ++launches_;
+    last_used_ = steady_clock::now();
+    if (!keeper_.joinable()) keeper_ = std::jthread([this](std::stop_token end) { keep(end); });
+    return {};
+}
+
+void Browser::Impl::end_engine(Lock& lock, std::chrono::milliseconds grace) {
+    busy_ = true;
+    auto engine = std::exchange(engine_, nullptr);
+    lock.unlock();
+    engine->shut(grace);
+    log("browser process " + std::to_string(engine->pid()) + " ended");
+    engine.reset();
+    lock.lock();
+    busy_ = false;
+    last_used_ = steady_clock::now();
+    changed_.notify_all();
+}
+
+Result<Browser::Impl::Lease> Browser::Impl::acquire(Deadline deadline, const std::stop_token& stop) {
+    Lock lock(mutex_);
+    while (true) {
+        if (stop.stop_requested()) return Error{Errc::canceled, "stopped while waiting for the browser"};
+        if (!busy_) {
+            const bool worn = engine_ && (!engine_->usable() || jobs_ >= options_.recycle_after);
+            if (worn && active_ == 0) {
+                end_engine(lock, close_grace);
+                continue;
+            }
+            if (!worn && active_ < options_.tabs) {
+                if (!engine_) {
+                    JR_TRY(ensure_engine(lock, stop));
+                    continue;
+                }
+                ++active_;
+                ++jobs_;
+                return Lease(*this, engine_);
+            }
+        }
+        if (steady_clock::now() >= deadline) {
+            return Error{Errc::timed_out, "EXTRACTION_TIMEOUT",
+                         "no tab of the browser came free in time: lower the concurrency of media jobs"};
+        }
+        changed_.wait_until(lock, stop, deadline, [&] {
+            const bool worn_out = engine_ && (!engine_->usable() || jobs_ >= options_.recycle_after);
+            return !busy_ && (worn_out ? active_ == 0 : active_ < options_.tabs);
+        });
+    }
+}
+
+void Browser::Impl::release(std::shared_ptr<Engine> engine) {
+    if (engine->usable()) engine->prepare_spare();
+    {
+        const Lock lock(mutex_);
+        --active_;
+        last_used_ = steady_clock::now();
+    }
+    engine.reset();  // The last one to hold a browser that was closed meanwhile frees its profile.
+    changed_.notify_all();
+}
+
+Result<void> Browser::Impl::start(const std::stop_token& stop) {
+    auto lease = acquire(steady_clock::now() + options_.launch_timeout, stop);
+    if (!lease) return std::move(lease).error();
+    return {};
+}
+
+void Browser::Impl::close(std::chrono::milliseconds grace) {
+    Lock lock(mutex_);
+    changed_.wait(lock, [&] { return !busy_; });
+    if (engine_) end_engine(lock, grace);
+}
+
+BrowserStatus Browser::Impl::status() const {
+    const Lock lock(mutex_);
+    BrowserStatus status;
+    status.running = engine_ != nullptr && engine_->connection().alive();
+    status.pid = status.running ? engine_->pid() : 0;
+    status.active = active_;
+    status.launches = launches_;
+    return status;
+}
+
+void Browser::Impl::keep(const std::stop_token& stop) {
+    Lock lock(mutex_);
+    while (!stop.stop_requested()) {
+        const bool idle = engine_ && active_ == 0 && !busy_;
+        if (idle && (!engine_->usable() || steady_clock::now() >= last_used_ + options_.idle_close)) {
+            end_engine(lock, close_grace);
+            continue;
+        }
+        // Woken by every release, by the end of the browser's pipe, and by the end of this object.
+        const auto until =
+            idle ? last_used_ + options_.idle_close : steady_clock::now() + std::chrono::hours(1);
+        const auto seen = last_used_;
+        changed_.wait_until(lock, stop, until, [&] {
+            return last_used_ != seen ||
+                   (engine_ && active_ == 0 && !busy_ && !engine_->connection().alive());
+        });
+    }
+}
+
+Browser::Browser(BrowserOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
+Browser::~Browser() = default;
+Result<void> Browser::start(std::stop_token stop) { return impl_->start(stop); }
+void Browser::close(std::chrono::milliseconds grace) { impl_->close(grace); }
+BrowserStatus Browser::status() const { return impl_->status(); }
+
+}  // namespace jobruntime::extract

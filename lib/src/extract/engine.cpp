@@ -1,0 +1,224 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "extract/engine.hpp"
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+
+#include <unistd.h>
+
+#include <boost/json.hpp>
+
+#include "extract/json_access.hpp"
+
+namespace jobruntime::extract {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+Error launch_failed(std::string what) {
+    return {Errc::unsupported, "BROWSER_LAUNCH_FAILED", std::move(what)};
+}
+
+bool has_display(const BrowserOptions& options) {
+    return std::any_of(options.environment.begin(), options.environment.end(), [](const std::string& entry) {
+        return (entry.starts_with("DISPLAY=") && entry.size() > 8) ||
+               (entry.starts_with("WAYLAND_DISPLAY=") && entry.size() > 16);
+    });
+}
+
+/// The last thing that Chromium said about its own end, for the message.
+std::string last_words(const std::string& output) {
+    std::string best;
+    std::size_t begin = 0;
+    while (begin < output.size()) {
+        const auto end = std::min(output.find('\n', begin), output.size());
+        const auto line = output.substr(begin, end - begin);
+        // Noise of every start on a machine without a desktop.
+        if (!line.empty() && line.find("dbus") == std::string::npos) best = line;
+        begin = end + 1;
+    }
+    return best.substr(0, 300);
+}
+
+}  // namespace
+
+Result<std::string> find_browser(std::string_view configured) {
+    if (!configured.empty()) {
+        const std::string program(configured);
+        if (program.find('/') == std::string::npos || ::access(program.c_str(), X_OK) == 0) return program;
+        return launch_failed("the browser program " + program +
+                             " does not exist or is not executable: JOBRT_BROWSER must name one");
+    }
+    // The binary itself before a distribution's wrapper script, which costs the time of a dozen processes at
+    // each start.
+    constexpr std::array places = {"/usr/lib/chromium/chromium", "/usr/bin/chromium",
+                                   "/usr/bin/chromium-browser",  "/usr/bin/google-chrome-stable",
+                                   "/usr/bin/google-chrome",     "/opt/google/chrome/chrome",
+                                   "/snap/bin/chromium",         "/usr/local/bin/chromium"};
+    for (const char* place : places) {
+        if (::access(place, X_OK) == 0) return std::string(place);
+    }
+    return launch_failed(
+        "no Chromium was found: install it (Debian: apt-get install chromium chromium-sandbox), or name one "
+        "with JOBRT_BROWSER");
+}
+
+Result<void> check_options(const BrowserOptions& options, bool root) {
+    if (root && !options.no_sandbox) {
+        return launch_failed(
+            "Chromium does not run as root with its sandbox: run the worker as an ordinary user, or give up "
+            "the "
+            "sandbox with JOBRT_BROWSER_NO_SANDBOX=1 (pages are then only held by the user's rights, which "
+            "are root's)");
+    }
+    if (!options.headless && !has_display(options)) {
+        return launch_failed(
+            "a visible browser (PLAYWRIGHT_HEADLESS=false) needs a display and DISPLAY is not set: start the "
+            "worker "
+            "in a desktop session, under xvfb-run, or set PLAYWRIGHT_HEADLESS=true");
+    }
+    if (options.profile_dir.empty())
+        return launch_failed("the browser profile's folder is empty: set PLAYWRIGHT_USER_DATA_DIR");
+    return {};
+}
+
+std::vector<std::string> browser_arguments(const BrowserOptions& options, const std::string& program,
+                                           bool root) {
+    std::vector<std::string> args = {
+        program,
+        "--remote-debugging-pipe",
+        "--user-data-dir=" + options.profile_dir,
+        "--password-store=basic",  // An existing profile's cookies stay readable, and no keyring asks for a
+                                   // password.
+        "--no-first-run",
+        "--no-default-browser-check",
+        "--no-startup-window",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-default-apps",
+        "--disable-extensions",
+        // Its crash handlers run in sessions of their own, but leave with the browser. The flag that switches
+        // them off (--disable-crashpad-for-testing) makes Chromium 156 lose navigations.
+        "--disable-breakpad",
+        "--disable-client-side-phishing-detection",
+        "--disable-search-engine-choice-screen",
+        "--disable-features=Translate,MediaRouter,OptimizationHints,DialMediaRouteProvider",
+        // Windows that nobody looks at must load and play all the same.
+        "--disable-background-timer-throttling",
+        "--disable-backgrounding-occluded-windows",
+        "--disable-renderer-backgrounding",
+        "--autoplay-policy=no-user-gesture-required",
+        "--mute-audio",
+        "--hide-scrollbars",
+        "--noerrdialogs",
+    };
+    if (options.headless) args.insert(args.end(), {"--headless", "--disable-gpu"});
+    if (root && options.no_sandbox) args.emplace_back("--no-sandbox");
+    // Containers often have 64 MiB there, which a page with a video fills.
+    std::error_code failed;
+    const auto shared = fs::space("/dev/shm", failed);
+    if (failed || shared.available < (std::uintmax_t{512} << 20))
+        args.emplace_back("--disable-dev-shm-usage");
+    args.insert(args.end(), options.extra_args.begin(), options.extra_args.end());
+    return args;
+}
+
+Result<std::unique_ptr<Engine>> Engine::launch(const BrowserOptions& options, const std::stop_token& stop) {
+    const bool root = ::geteuid() == 0;
+    const auto deadline = std::chrono::steady_clock::now() + options.launch_timeout;
+    JR_TRY(check_options(options, root));
+    auto program = find_browser(options.program);
+    if (!program) return std::move(program).error();
+    auto lock = ProfileLock::take(options.profile_dir, stop);
+    if (!lock) return std::move(lock).error();
+    auto requests = make_pipe();
+    if (!requests) return std::move(requests).error();
+    auto answers = make_pipe();
+    if (!answers) return std::move(answers).error();
+
+    SpawnOptions spawn;
+    spawn.argv = browser_arguments(options, *program, root);
+    spawn.env = options.environment;
+    spawn.err = Stdio::pipe;
+    spawn.fds = {{requests->read_end.get(), 3}, {answers->write_end.get(), 4}};
+    auto process = Subprocess::spawn(spawn);
+    if (!process) {
+        if (process.error().code == Errc::unavailable) return std::move(process).error();
+        return launch_failed("the browser " + *program + " cannot be started (" + process.error().message +
+                             "): install Chromium (Debian: apt-get install chromium chromium-sandbox), or "
+                             "name it with JOBRT_BROWSER");
+    }
+    requests->read_end.reset();
+    answers->write_end.reset();
+    std::unique_ptr<Engine> engine(new Engine(std::move(*lock), std::move(*process)));
+    auto connection = cdp::Connection::open(std::move(answers->read_end), std::move(requests->write_end),
+                                            std::move(engine->process_.err()), cdp::Limits{});
+    if (!connection) return std::move(connection).error();
+    engine->connection_ = std::move(*connection);
+    engine->lock_.note_browser(engine->pid_);
+    JR_TRY(engine->greet(options, deadline, stop));
+    return engine;
+}
+
+Result<void> Engine::greet(const BrowserOptions& options, Deadline deadline, const std::stop_token& stop) {
+    auto version = connection_->call("Browser.getVersion", {}, deadline, stop);
+    if (!version) {
+        shut(std::chrono::milliseconds(0));
+        if (version.error().code == Errc::canceled) return std::move(version).error();
+        const auto said = last_words(connection_->error_output());
+        return launch_failed("the browser ended or stayed silent at its start" +
+                             (said.empty() ? std::string() : " (" + said + ")") +
+                             ": run `jobrt doctor`, which tries it alone; a missing sandbox comes with "
+                             "Debian's package chromium-sandbox");
+    }
+    user_agent_ = std::string(text_at(*version, "userAgent"));
+    spares_ = options.headless;
+    // A window that a page opened belongs to nobody here, and would stay open for ever.
+    connection_->on_browser_event([connection = connection_.get()](const cdp::Message& event) {
+        if (event.method != "Target.targetCreated") return;
+        const auto* info = object_at(event.params, "targetInfo");
+        if (info == nullptr || text_at(*info, "type") != "page" || text_at(*info, "openerId").empty()) return;
+        boost::json::object params;
+        params["targetId"] = std::string(text_at(*info, "targetId"));
+        connection->send(nullptr, {}, "Target.closeTarget", std::move(params));
+    });
+    connection_->send(nullptr, {}, "Target.setDiscoverTargets", {{"discover", true}});
+    connection_->send(nullptr, {}, "Browser.setDownloadBehavior", {{"behavior", "deny"}});
+    prepare_spare();
+    return {};
+}
+
+void Engine::prepare_spare() {
+    if (!spares_) return;
+    const std::lock_guard lock(mutex_);
+    if (spare_) return;
+    Spare spare;
+    spare.mailbox = connection_->open_mailbox();
+    spare.request = connection_->send(spare.mailbox, {}, "Target.createTarget",
+                                      {{"url", "about:blank"}, {"newWindow", true}});
+    spare_ = std::move(spare);
+}
+
+std::optional<Engine::Spare> Engine::take_spare() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(spare_, std::nullopt);
+}
+
+void Engine::shut(std::chrono::milliseconds grace) {
+    if (std::exchange(shut_, true)) return;
+    if (grace.count() > 0 && connection_ != nullptr && connection_->alive()) {
+        const auto deadline = std::chrono::steady_clock::now() + grace;
+        connection_->send(nullptr, {}, "Browser.close", {});
+        if (process_.wait(deadline)) return;
+    }
+    // What ignores SIGTERM is killed with its whole group; the Subprocess waits until it is gone.
+    [[maybe_unused]] const auto ended = process_.terminate(grace.count() > 0 ? std::chrono::milliseconds(1000)
+                                                                             : std::chrono::milliseconds(0));
+}
+
+Engine::~Engine() { shut(std::chrono::milliseconds(0)); }
+
+}  // namespace jobruntime::extract

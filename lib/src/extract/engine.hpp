@@ -1,0 +1,71 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include <jobruntime/extract.hpp>
+#include <jobruntime/subprocess.hpp>
+
+#include "extract/cdp.hpp"
+#include "extract/profile_lock.hpp"
+
+namespace jobruntime::extract {
+
+/// The command line for these options. Pure.
+std::vector<std::string> browser_arguments(const BrowserOptions& options, const std::string& program,
+                                           bool root);
+/// Whether these options can start a browser at all, by the rules for root and for displays. Pure.
+Result<void> check_options(const BrowserOptions& options, bool root);
+
+/// One running Chromium: its process, its pipe, its profile's lock. Never restarted: a new one replaces it.
+class Engine {
+public:
+    static Result<std::unique_ptr<Engine>> launch(const BrowserOptions& options, const std::stop_token& stop);
+    ~Engine();
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+
+    cdp::Connection& connection() noexcept { return *connection_; }
+    const std::string& user_agent() const noexcept { return user_agent_; }
+    int pid() const noexcept { return pid_; }
+
+    /// To be replaced as soon as nobody uses it.
+    void condemn() noexcept { condemned_ = true; }
+    bool usable() const { return !condemned_ && connection_->alive(); }
+
+    /// A blank target being made ahead of the next extraction, which takes it.
+    struct Spare {
+        std::shared_ptr<cdp::Mailbox> mailbox;
+        std::int64_t request = 0;
+    };
+    void prepare_spare();
+    std::optional<Spare> take_spare();
+
+    /// Browser.close, up to `grace`; SIGTERM, one second; SIGKILL. No process is left afterwards.
+    void shut(std::chrono::milliseconds grace);
+
+private:
+    Engine(ProfileLock lock, Subprocess process)
+        : lock_(std::move(lock)), process_(std::move(process)), pid_(process_.pid()) {}
+    Result<void> greet(const BrowserOptions& options, Deadline deadline, const std::stop_token& stop);
+
+    ProfileLock lock_;  // First: released only when the process is gone.
+    Subprocess process_;
+    std::unique_ptr<cdp::Connection> connection_;
+    const int pid_;
+    std::string user_agent_;
+    bool spares_ = false;
+    bool shut_ = false;
+    std::atomic<bool> condemned_ = false;
+    std::mutex mutex_;
+    std::optional<Spare> spare_;  // Guarded by mutex_.
+};
+
+}  // namespace jobruntime::extract

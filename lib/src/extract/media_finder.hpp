@@ -1,0 +1,41 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <jobruntime/extractor.hpp>
+
+#include "extract/page_state.hpp"
+#include "extract/probe.hpp"
+
+// From what was seen of a page to a MediaInfo. Pure; tested as a table.
+namespace jobruntime::extract {
+
+/// What is known of a page at one moment.
+struct Observation {
+    std::string requested_url;
+    std::vector<Probe> probes;  ///< The main frame's first; empty when it never answered.
+    std::vector<Sighting> sightings;
+    std::string user_agent;
+};
+
+struct Findings {
+    MediaInfo info;  ///< Sources ranked, best first; may be empty.
+    bool has_direct = false;
+    /// A file that a <video> understood or that the network delivered *and* the page names: no
+    /// reason to wait longer.
+    bool certain = false;
+    bool script_stream = false;  ///< A <video> plays what a script feeds it, and no source was seen.
+    bool encrypted = false;      ///< A <video> uses content protection.
+};
+
+Findings find_media(const Observation& seen);
+
+/// Best first: one file before playlists; more pixels; higher bit rate; MP4; larger; better evidence.
+void rank(std::vector<MediaSource>& sources);
+
+/// ISO 8601 duration ("PT1M30.5S") or plain seconds; 0 when it is neither.
+double parse_duration(std::string_view text);
+
+}  // namespace jobruntime::extract

@@ -1,0 +1,260 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "extract/page_run.hpp"
+
+#include <algorithm>
+
+#include <boost/json.hpp>
+
+#include "extract/json_access.hpp"
+
+// The talking: targets, sessions, requests, answers. What to look for is in page_watch.cpp.
+namespace jobruntime::extract {
+
+namespace json = boost::json;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+namespace {
+
+/// What Chromium may take for things that need no page and no network.
+constexpr milliseconds answer_time{10'000};
+constexpr milliseconds close_time{1000};
+
+json::string as_json(std::string_view text) { return json::string(text.data(), text.size()); }
+
+}  // namespace
+
+PageRun::PageRun(Engine& engine, const ExtractOptions& options, const ExtractRequest& request, bool visible,
+                 HostVetter& vetter, Deadline deadline, std::stop_token stop)
+    : engine_(engine),
+      options_(options),
+      request_(request),
+      visible_(visible),
+      vetter_(vetter),
+      deadline_(deadline),
+      stop_(std::move(stop)) {}
+
+PageRun::~PageRun() {
+    if (mailbox_ == nullptr) return;
+    auto& connection = engine_.connection();
+    if (target_.empty()) {
+        engine_.condemn();  // A target may exist whose name we never heard.
+    } else {
+        const auto until = steady_clock::now() + close_time;
+        connection.send(nullptr, {}, "Target.closeTarget", {{"targetId", as_json(target_)}});
+        cdp::Message message;
+        while (!gone_ && !session_.empty()) {
+            const auto got = mailbox_->pop(message, until, {});
+            if (got != cdp::Mailbox::Got::message) {
+                engine_.condemn();
+                break;
+            }
+            gone_ = message.method == "Target.detachedFromTarget" &&
+                    text_at(message.params, "sessionId") == session_;
+        }
+    }
+    connection.close_mailbox(mailbox_);
+}
+
+std::int64_t PageRun::send(std::string_view session, std::string_view method, json::object params) {
+    const auto id = engine_.connection().send(mailbox_, session, method, std::move(params));
+    wanted_.insert(id);
+    return id;
+}
+
+Error PageRun::out_of_time() const {
+    const bool known = request_.platform == "x" || request_.platform == "tiktok";
+    return {Errc::timed_out, "EXTRACTION_TIMEOUT",
+            shown_url(request_.url) + " did not show a video in time: " +
+                (known ? "the site may want a log-in (`jobrt auth bootstrap " + request_.platform +
+                             "`), or is slow"
+                       : std::string("the site may be slow, or want a log-in (`jobrt auth bootstrap`)")) +
+                "; EXTRACTION_TIMEOUT_MS and PLAYWRIGHT_NAV_TIMEOUT_MS allow more"};
+}
+
+void PageRun::log(const std::string& line) const {
+    if (request_.log) request_.log(line);
+}
+
+Result<bool> PageRun::pump(Deadline until) {
+    cdp::Message message;
+    switch (mailbox_->pop(message, std::min(until, deadline_), stop_)) {
+        case cdp::Mailbox::Got::stopped:
+            return Error{Errc::canceled, "stopped while extracting from " + shown_url(request_.url)};
+        case cdp::Mailbox::Got::closed:
+            engine_.condemn();
+            return Error{Errc::unavailable, "EXTRACTOR_CRASHED",
+                         "the browser ended while it worked on " + shown_url(request_.url) +
+                             ": the job is tried again with a new one; when it happens again, `jobrt doctor` "
+                             "tries the browser alone"};
+        case cdp::Mailbox::Got::deadline:
+            if (steady_clock::now() >= deadline_) return out_of_time();
+            return false;
+        case cdp::Mailbox::Got::message: break;
+    }
+    if (message.id != 0) {
+        if (wanted_.contains(message.id)) {
+            if (message.id == navigation_)
+                navigate_error_ = std::string(text_at(message.params, "errorText"));
+            answers_[message.id] = std::move(message);
+        }
+        return true;
+    }
+    react(message);
+    return true;
+}
+
+Result<json::object> PageRun::await(std::int64_t id, Deadline until, std::string_view what) {
+    while (true) {
+        if (const auto found = answers_.find(id); found != answers_.end()) {
+            auto message = std::move(found->second);
+            answers_.erase(found);
+            wanted_.erase(id);
+            if (!message.error.empty())
+                return Error{Errc::invalid_argument, std::string(what) + ": " + message.error};
+            return std::move(message.params);
+        }
+        auto more = pump(until);
+        if (!more) return std::move(more).error();
+        if (!*more) {
+            wanted_.erase(id);
+            engine_.condemn();
+            return Error{Errc::timed_out, "EXTRACTOR_CRASHED",
+                         "the browser did not answer " + std::string(what) +
+                             " in time and is replaced: the job is tried again"};
+        }
+    }
+}
+
+Result<void> PageRun::open() {
+    auto spare = engine_.take_spare();
+    std::int64_t request = 0;
+    if (spare) {
+        mailbox_ = std::move(spare->mailbox);
+        request = spare->request;
+        wanted_.insert(request);
+    } else {
+        mailbox_ = engine_.connection().open_mailbox();
+        request = send({}, "Target.createTarget", {{"url", "about:blank"}, {"newWindow", true}});
+    }
+    const auto until = steady_clock::now() + answer_time;
+    auto created = await(request, until, "Target.createTarget");
+    if (!created) {
+        target_failed_ = created.error().code == Errc::invalid_argument;
+        if (!target_failed_) return std::move(created).error();
+        return Error{
+            Errc::unavailable, "EXTRACTOR_CRASHED",
+            "the browser could not open a window (" + created.error().message + "): the job is tried again"};
+    }
+    target_ = std::string(text_at(*created, "targetId"));
+    auto attached =
+        await(send({}, "Target.attachToTarget", {{"targetId", as_json(target_)}, {"flatten", true}}), until,
+              "Target.attachToTarget");
+    if (!attached) {
+        // The blank target may have crashed since it was made.
+        target_failed_ = attached.error().code == Errc::invalid_argument;
+        if (!target_failed_) return std::move(attached).error();
+        return Error{Errc::unavailable, "EXTRACTOR_CRASHED",
+                     "the browser lost its window: the job is tried again"};
+    }
+    session_ = std::string(text_at(*attached, "sessionId"));
+    engine_.connection().route(session_, mailbox_);
+    state_.start(session_, target_);  // Chromium gives a page's main frame its target's id.
+    set_up(session_);
+    return {};
+}
+
+void PageRun::set_up(const std::string& session) {
+    auto& connection = engine_.connection();
+    const auto tell = [&](std::string_view method, json::object params) {
+        connection.send(nullptr, session, method, std::move(params));
+    };
+    tell("Page.enable", {});
+    tell("Inspector.enable", {});
+    // The bodies are never asked for.
+    tell("Network.enable", {{"maxTotalBufferSize", 1 << 20}, {"maxResourceBufferSize", 1 << 18}});
+    json::array kinds;
+    for (const char* type : {"iframe", "worker"})
+        kinds.emplace_back(json::object{{"type", type}, {"exclude", false}});
+    tell("Target.setAutoAttach", {{"autoAttach", true},
+                                  {"waitForDebuggerOnStart", true},
+                                  {"flatten", true},
+                                  {"filter", std::move(kinds)}});
+    // Documents only: their hosts are vetted before they are asked. Every other request goes its way
+    // unhindered.
+    json::array patterns;
+    patterns.emplace_back(
+        json::object{{"urlPattern", "*"}, {"resourceType", "Document"}, {"requestStage", "Request"}});
+    tell("Fetch.enable", {{"patterns", std::move(patterns)}});
+}
+
+void PageRun::navigate() {
+    navigate_error_.clear();
+    document_ = state_.documents();
+    settled_.reset();
+    looked_at_dom_ = looked_at_load_ = false;
+    quiet_since_ = steady_clock::now();
+    navigation_ = send(session_, "Page.navigate", {{"url", as_json(request_.url)}});
+}
+
+void PageRun::react(const cdp::Message& event) {
+    auto& connection = engine_.connection();
+    if (event.method == "Fetch.requestPaused") return on_paused(event);
+    if (event.method == "Target.attachedToTarget") {
+        const std::string child(text_at(event.params, "sessionId"));
+        if (child.empty()) return;
+        set_up(child);
+        connection.send(nullptr, child, "Runtime.runIfWaitingForDebugger", {});
+    } else if (event.method == "Page.javascriptDialogOpening") {
+        // A dialogue stops the page for ever; nobody is there to read it.
+        connection.send(nullptr, event.session, "Page.handleJavaScriptDialog", {{"accept", true}});
+    } else if (event.method == "Target.detachedFromTarget" &&
+               text_at(event.params, "sessionId") == session_) {
+        gone_ = true;
+    }
+    state_.on_event(event.session, event.method, event.params);
+}
+
+void PageRun::on_paused(const cdp::Message& event) {
+    const auto* paused = object_at(event.params, "request");
+    const std::string url(paused == nullptr ? std::string_view{} : text_at(*paused, "url"));
+    const auto allowed = vetter_.check_url(url, deadline_, stop_);
+    json::object params{{"requestId", as_json(text_at(event.params, "requestId"))}};
+    if (allowed || allowed.error().name != "SSRF_BLOCKED") {
+        engine_.connection().send(nullptr, event.session, "Fetch.continueRequest", std::move(params));
+        return;
+    }
+    params["errorReason"] = "BlockedByClient";
+    engine_.connection().send(nullptr, event.session, "Fetch.failRequest", std::move(params));
+    if (text_at(event.params, "frameId") == state_.main_frame())
+        blocked_ = allowed.error();
+    else
+        log("a frame of the page was not loaded: " + allowed.error().message);
+}
+
+void PageRun::add_cookies(MediaInfo& info) {
+    std::vector<std::int64_t> asked;
+    for (const auto& source : info.sources) {
+        json::array urls;
+        urls.emplace_back(as_json(source.url));
+        asked.push_back(send(session_, "Network.getCookies", {{"urls", std::move(urls)}}));
+    }
+    const auto until = steady_clock::now() + milliseconds(2000);
+    for (std::size_t i = 0; i < asked.size(); ++i) {
+        auto answer = await(asked[i], until, "Network.getCookies");
+        const auto* cookies = answer ? array_at(*answer, "cookies") : nullptr;
+        if (cookies == nullptr) continue;
+        std::string text;
+        for (const auto& entry : *cookies) {
+            const auto* cookie = entry.if_object();
+            if (cookie == nullptr || text.size() > 8192) continue;
+            if (!text.empty()) text += "; ";
+            text.append(text_at(*cookie, "name")).append("=").append(text_at(*cookie, "value"));
+        }
+        const bool clean =
+            std::none_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+        if (!text.empty() && clean) info.sources[i].http_headers["Cookie"] = std::move(text);
+    }
+}
+
+}  // namespace jobruntime::extract

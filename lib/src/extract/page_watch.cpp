@@ -1,0 +1,248 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "extract/page_run.hpp"
+
+#include <algorithm>
+
+#include <boost/json.hpp>
+
+#include "extract/json_access.hpp"
+
+// The watching: when to look at the page, when enough was seen, what it means.
+namespace jobruntime::extract {
+
+namespace json = boost::json;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+namespace {
+
+/// A page with a direct source that neither began nor ended a request for so long is done loading.
+constexpr milliseconds quiet_time{400};
+/// A <video> gets this long to understand the beginning of its file; a short look, taken often.
+constexpr int metadata_wait_ms = 250;
+/// What a page's own process may take to answer a look.
+constexpr milliseconds look_time{5000};
+constexpr std::size_t frames_to_look_at = 24;
+/// A target that did not even begin to ask for its page is broken, not slow.
+constexpr milliseconds start_time{8000};
+constexpr milliseconds person_poll{1000};
+
+}  // namespace
+
+PageFacts PageRun::facts() const {
+    PageFacts known;
+    known.requested_url = request_.url;
+    known.platform = request_.platform;
+    known.main = state_.main();
+    if (!probes_.empty()) known.page = &probes_.front();
+    for (const auto& probe : probes_) {
+        known.challenge_widget = known.challenge_widget || probe.challenge_widget;
+        known.password_field = known.password_field || probe.password_field;
+    }
+    return known;
+}
+
+Result<MediaInfo> PageRun::run() {
+    JR_TRY(open());
+    navigate();
+    JR_TRY(watch());
+    auto info = decide();
+    if (info || !visible_ || (info.error().name != "AUTH_REQUIRED" && info.error().name != "BOT_CHALLENGE"))
+        return info;
+    JR_TRY(wait_for_person(info.error()));
+    if (probes_.empty() || without_fragment(probes_.front().url) != without_fragment(request_.url)) {
+        navigate();  // Logging in may have ended on another page.
+        JR_TRY(watch());
+    }
+    return decide();
+}
+
+Result<void> PageRun::watch() {
+    const auto nav_deadline = steady_clock::now() + options_.nav_timeout;
+    while (true) {
+        auto done = watch_step(nav_deadline);
+        if (!done) return std::move(done).error();
+        if (*done) return {};
+        auto pumped = pump(next_wake(nav_deadline));
+        if (!pumped) return std::move(pumped).error();
+    }
+}
+
+/// One turn: true when enough was seen.
+Result<bool> PageRun::watch_step(Deadline nav_deadline) {
+    const auto now = steady_clock::now();
+    if (blocked_) return *blocked_;
+    if (state_.crashed() || gone_) {
+        target_failed_ = true;
+        return Error{
+            Errc::unavailable, "EXTRACTOR_CRASHED",
+            "the page " + shown_url(request_.url) + " crashed its browser process: the job is tried again"};
+    }
+    if (!navigate_error_.empty()) return true;
+    if (!state_.requested_main() &&
+        now >= std::min(nav_deadline, nav_deadline - options_.nav_timeout + start_time)) {
+        target_failed_ = true;
+        return out_of_time();
+    }
+    if (state_.documents() != document_) {
+        document_ = state_.documents();
+        settled_.reset();
+        looked_at_dom_ = looked_at_load_ = false;
+    }
+    if (state_.dom_ready() && !settled_) settled_ = now + options_.settle;
+    if (state_.activity() != seen_activity_) {
+        seen_activity_ = state_.activity();
+        quiet_since_ = now;
+    }
+    const bool at_end = settled_ ? now >= *settled_ : now >= nav_deadline;
+    const bool fresh_dom = state_.dom_ready() && !looked_at_dom_;
+    const bool fresh_load = state_.loaded() && !looked_at_load_;
+    const bool fresh_media = state_.media_count() != seen_media_;
+    const bool quiet = state_.loaded() && findings_.has_direct && now >= quiet_since_ + quiet_time;
+    if (!at_end && !fresh_dom && !fresh_load && !fresh_media && !quiet) return false;
+
+    looked_at_dom_ = looked_at_dom_ || fresh_dom;
+    looked_at_load_ = looked_at_load_ || fresh_load;
+    seen_media_ = state_.media_count();
+    JR_TRY(look(fresh_dom || at_end));
+    if (at_end && (!settled_ || hung_) && findings_.info.sources.empty()) {
+        if (verdict_of_response(facts())) return true;
+        if (hung_) engine_.condemn();
+        return out_of_time();
+    }
+    const bool answered = state_.dom_ready() && !visible_ && verdict_of_response(facts()).has_value();
+    return at_end || findings_.certain || quiet || answered;
+}
+
+Deadline PageRun::next_wake(Deadline nav_deadline) const {
+    auto wake = settled_ ? *settled_ : nav_deadline;
+    if (state_.loaded() && findings_.has_direct) wake = std::min(wake, quiet_since_ + quiet_time);
+    if (!state_.requested_main()) wake = std::min(wake, nav_deadline - options_.nav_timeout + start_time);
+    return wake;
+}
+
+Result<void> PageRun::look(bool play) {
+    struct Asked {
+        std::string session;
+        std::int64_t world = 0;
+        std::int64_t answer = 0;
+        bool main = false;
+    };
+    std::vector<Asked> asked;
+    const auto ask_world = [&](const std::string& frame, const std::string& session, bool main) {
+        asked.push_back(
+            {session,
+             send(session, "Page.createIsolatedWorld", {{"frameId", frame}, {"worldName", "jobruntime"}}), 0,
+             main});
+    };
+    ask_world(state_.main_frame(), session_, true);
+    for (const auto& [id, frame] : state_.frames()) {
+        if (id != state_.main_frame() && asked.size() < frames_to_look_at)
+            ask_world(id, frame.session, false);
+    }
+    const auto until = std::min(steady_clock::now() + look_time, deadline_ - milliseconds(50));
+    const auto wait = [&](std::int64_t id) -> Result<std::optional<json::object>> {
+        while (!answers_.contains(id)) {
+            auto more = pump(until);
+            if (!more) return std::move(more).error();
+            if (!*more) break;
+        }
+        wanted_.erase(id);
+        auto node = answers_.extract(id);
+        if (node.empty() || !node.mapped().error.empty()) return std::optional<json::object>{};
+        return std::optional<json::object>(std::move(node.mapped().params));
+    };
+    for (auto& one : asked) {
+        auto world = wait(one.world);
+        if (!world) return std::move(world).error();
+        if (!*world) continue;
+        std::string call(probe_script());
+        call += "({main:" + std::string(one.main ? "true" : "false") + ",play:" + (play ? "true" : "false") +
+                ",waitMs:" + std::to_string(metadata_wait_ms) + "})";
+        one.answer = send(one.session, "Runtime.evaluate",
+                          {{"expression", call},
+                           {"contextId", (**world)["executionContextId"]},
+                           {"awaitPromise", true},
+                           {"returnByValue", true}});
+    }
+    std::vector<Probe> probes;
+    for (const auto& one : asked) {
+        std::optional<Probe> probe;
+        if (one.answer != 0) {
+            auto answer = wait(one.answer);
+            if (!answer) return std::move(answer).error();
+            if (*answer) {
+                const auto* result = object_at(**answer, "result");
+                if (result != nullptr) probe = parse_probe(text_at(*result, "value"));
+            }
+        }
+        if (one.main) hung_ = !probe && steady_clock::now() >= until;
+        if (probe)
+            probes.push_back(std::move(*probe));
+        else if (one.main)
+            break;  // Without the main frame the page is between two documents.
+    }
+    if (!probes.empty()) probes_ = std::move(probes);
+    findings_ = find_media({request_.url, probes_, state_.sightings(), engine_.user_agent()});
+    return {};
+}
+
+Result<void> PageRun::check_addresses() const {
+    for (const auto& [url, address] : state_.main_addresses()) JR_TRY(vetter_.check_address(address, url));
+    return {};
+}
+
+Result<MediaInfo> PageRun::decide() {
+    JR_TRY(check_addresses());
+    if (!navigate_error_.empty() && !state_.main()) {
+        if (blocked_) return *blocked_;
+        return network_error(navigate_error_, request_.url);
+    }
+    if (!navigate_error_.empty() && findings_.info.sources.empty()) {
+        // The server sent a file to save instead of a page; the answer itself may be the media.
+        findings_ = find_media({request_.url, probes_, state_.sightings(), engine_.user_agent()});
+    }
+    if (auto error = verdict(facts(), findings_)) return std::move(*error);
+    auto info = findings_.info;
+    info.id = request_.post_id;
+    std::erase_if(info.sources, [&](const MediaSource& source) {
+        const auto seen = std::find_if(state_.sightings().begin(), state_.sightings().end(),
+                                       [&](const auto& s) { return s.url == source.url; });
+        return seen != state_.sightings().end() && !vetter_.check_address(seen->remote_ip, source.url);
+    });
+    if (info.sources.empty()) {
+        return Error{Errc::invalid_argument, "SSRF_BLOCKED",
+                     "every video of " + shown_url(request_.url) +
+                         " lies on a private address: JOBRT_ALLOW_NETS names the networks that are allowed"};
+    }
+    add_cookies(info);
+    return info;
+}
+
+Result<void> PageRun::wait_for_person(const Error& why) {
+    const auto limit =
+        std::min(steady_clock::now() + options_.manual_solve_timeout, deadline_ - milliseconds(500));
+    if (options_.on_waiting_for_human)
+        options_.on_waiting_for_human(request_, why, options_.manual_solve_timeout);
+    while (true) {
+        const auto next = std::min(limit, steady_clock::now() + person_poll);
+        while (steady_clock::now() < next) {
+            auto pumped = pump(next);
+            if (!pumped) return std::move(pumped).error();
+        }
+        if (state_.crashed() || gone_)
+            return Error{Errc::unavailable, "EXTRACTOR_CRASHED",
+                         "the window was closed while it waited for a person"};
+        JR_TRY(look(false));
+        const auto still = verdict(facts(), findings_);
+        if (!still || (still->name != "AUTH_REQUIRED" && still->name != "BOT_CHALLENGE")) return {};
+        if (steady_clock::now() >= limit) {
+            Error late = why;
+            late.message += "; nobody did so within " +
+                            std::to_string(options_.manual_solve_timeout.count() / 1000) + " s";
+            return late;
+        }
+    }
+}
+
+}  // namespace jobruntime::extract

@@ -1,0 +1,108 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "extract/probe.hpp"
+
+namespace jobruntime::extract {
+
+// Everything goes through the prototypes: a page that names an image "querySelectorAll" hides the
+// method of that name on its document, in isolated worlds too.
+std::string_view probe_script() noexcept {
+    return R"js((async (options) => {
+  const clean = (value, limit) => {
+    let text = typeof value === 'string' ? value.slice(0, limit) : '';
+    return text.toWellFormed ? text.toWellFormed() : text.replace(/[\ud800-\udfff]/g, '');
+  };
+  const getter = (proto, name) => Object.getOwnPropertyDescriptor(proto, name).get;
+  const shadowOf = getter(Element.prototype, 'shadowRoot');
+  const find = (root, selector, limit) => {
+    const kind = root instanceof Document ? Document : root instanceof Element ? Element : DocumentFragment;
+    return Array.from(kind.prototype.querySelectorAll.call(root, selector)).slice(0, limit);
+  };
+  const attr = (element, name) => Element.prototype.getAttribute.call(element, name) || '';
+  const absolute = (url) => { try { return url ? new URL(url, location.href).href : ''; } catch { return ''; } };
+
+  const roots = [document];
+  let visited = 0;
+  for (let i = 0; i < roots.length && roots.length < 64; ++i) {
+    for (const element of find(roots[i], '*', 20000)) {
+      if (++visited > 40000 || roots.length >= 64) break;
+      const shadow = shadowOf.call(element);
+      if (shadow) roots.push(shadow);
+    }
+  }
+  const everywhere = (selector, limit) => {
+    const all = [];
+    for (const root of roots) {
+      for (const element of find(root, selector, limit)) {
+        if (all.length >= limit) return all;
+        all.push(element);
+      }
+    }
+    return all;
+  };
+
+  const videos = everywhere('video', 24);
+  const direct = (video) => /^https?:/i.test(video.currentSrc || video.src || '');
+  if (options.play) {
+    for (const video of videos) {
+      if (direct(video) || !video.paused) continue;
+      try { video.muted = true; Promise.resolve(video.play()).catch(() => {}); } catch {}
+    }
+  }
+  const waiting = videos.filter((video) => video.readyState < 1 && video.preload !== 'none' &&
+                                           video.networkState === 2 && direct(video));
+  if (options.waitMs > 0 && waiting.length) {
+    const understood = (video) => new Promise((done) => {
+      for (const name of ['loadedmetadata', 'error', 'abort']) video.addEventListener(name, done, {once: true});
+    });
+    const enough = new Promise((done) => setTimeout(done, options.waitMs));
+    await Promise.race([Promise.any(waiting.map(understood)), enough]);
+  }
+
+  const heightOf = (source) => {
+    const named = attr(source, 'size') || attr(source, 'res') || attr(source, 'data-res') || attr(source, 'label');
+    const match = /(\d{3,4})/.exec(named);
+    return match ? Number(match[1]) : 0;
+  };
+  const result = {url: clean(location.href, 8192), title: '', videos: [], metas: [], jsonLd: [], text: ''};
+  result.videos = videos.map((video) => ({
+    src: clean(video.currentSrc || video.src, 8192),
+    poster: clean(video.poster, 8192),
+    width: video.videoWidth, height: video.videoHeight,
+    duration: Number.isFinite(video.duration) ? video.duration : 0,
+    ready: video.readyState,
+    encrypted: !!video.mediaKeys,
+    sources: find(video, 'source', 16).map((source) => ({
+      url: clean(absolute(attr(source, 'src')), 8192), type: clean(attr(source, 'type'), 200), height: heightOf(source),
+    })),
+  }));
+  for (const meta of find(document, 'meta', 400)) {
+    const name = (attr(meta, 'property') || attr(meta, 'name') || attr(meta, 'itemprop')).toLowerCase();
+    if (!/^(og:|twitter:|video:|article:|author$|date$|description$|duration$|uploaddate$|datepublished$)/.test(name)) continue;
+    const content = attr(meta, 'content');
+    const isUrl = /^(og:video|og:image|twitter:player:stream|twitter:image)(:url|:secure_url)?$/.test(name);
+    result.metas.push([clean(name, 100), clean(isUrl ? absolute(content) : content, isUrl ? 8192 : 1000)]);
+    if (result.metas.length >= 64) break;
+  }
+  let budget = 131072;
+  for (const script of find(document, 'script[type="application/ld+json" i]', 32)) {
+    const text = getter(Node.prototype, 'textContent').call(script);
+    if (text.length > budget) continue;
+    budget -= text.length;
+    result.jsonLd.push(clean(text, 131072));
+  }
+  if (options.main) {
+    result.title = clean(getter(Document.prototype, 'title').call(document), 500);
+    const body = getter(Document.prototype, 'body').call(document);
+    result.text = clean(body ? body.innerText : '', 6000);
+  }
+  const visible = (element) => element.getClientRects().length > 0;
+  result.passwordField = everywhere('input[type="password" i]', 8).some(visible);
+  result.challengeWidget = everywhere('#challenge-form, #challenge-running, #cf-challenge-running, .cf-turnstile, ' +
+    '.h-captcha, .g-recaptcha, iframe[src*="challenges.cloudflare.com"], iframe[src*="hcaptcha.com"], ' +
+    'iframe[src*="/recaptcha/"][src*="bframe"], script[src*="/cdn-cgi/challenge-platform/h/"], #captcha, ' +
+    'form[action*="captcha" i], #px-captcha', 4).length > 0;
+  return JSON.stringify(result);
+}))js";
+}
+
+}  // namespace jobruntime::extract
