@@ -107,18 +107,21 @@ private:
         return false;
     }
 
-    /// `scheme://user:password@host`: all before the last `@` of the authority, but the user's name.
+    /// `scheme://user:password@host`: all between the first colon and the last `@`, also where the password
+    /// has a slash that should have been escaped.
     bool user_info() {
         if (text_.substr(at_, 3) != "://") return false;
         const std::size_t begin = at_ + 3;
-        const auto end = std::min(text_.find_first_of("/?# \t\r\n\"'<>", begin), text_.size());
-        const auto authority = text_.substr(begin, end - begin);
-        const auto host = authority.rfind('@');
+        const auto end = std::min(text_.find_first_of("?# \t\r\n\"'<>", begin), text_.size());
+        const auto rest = text_.substr(begin, end - begin);
+        const auto authority = rest.substr(0, rest.find('/'));
         const auto colon = authority.find(':');
-        if (host == std::string_view::npos || colon == std::string_view::npos || colon > host) {
-            copy_to(begin);
-            return true;
-        }
+        const auto host = rest.rfind('@');
+        copy_to(begin);
+        if (colon == std::string_view::npos || host == std::string_view::npos || colon > host) return true;
+        const auto after_colon = authority.substr(colon + 1);
+        const bool port = !after_colon.empty() && after_colon.find_first_not_of("0123456789") == std::string_view::npos;
+        if (port && host > authority.size()) return true;  // https://host:443/@name
         copy_to(begin + colon + 1);
         hide_to(begin + host);
         return true;

@@ -1,0 +1,137 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <doctest/doctest.h>
+
+#include <jobruntime/memory.hpp>
+#include <jobruntime/telemetry_sink.hpp>
+#include <jobruntime/testing/faulty_store.hpp>
+#include <jobruntime/testing/manual_clock.hpp>
+#include <jobruntime/testing/recording_sink.hpp>
+
+using namespace jobruntime;
+using namespace std::chrono_literals;
+
+namespace {
+
+Event event(std::string name) {
+    Event made;
+    made.name = std::move(name);
+    return made;
+}
+
+std::vector<std::string> stored_names(Store& store) {
+    std::vector<std::string> names;
+    const auto page = store.events(EventId{0}, {}, 2000).value();
+    for (const auto& stored : page.events) names.push_back(stored.name);
+    return names;
+}
+
+}  // namespace
+
+TEST_CASE("secrets are taken out, all else stays") {
+    const std::pair<std::string_view, std::string_view> rows[] = {
+        {"nothing to hide: a=b, x?y", "nothing to hide: a=b, x?y"},
+        {"mongodb://app:p@ss/word@db:27017/jobs", "mongodb://app:***@db:27017/jobs"},
+        {"https://host:443/@name/video and https://host/@name:x", "https://host:443/@name/video and https://host/@name:x"},
+        {"mongodb://app:hunter2@db:27017/jobs?w=1", "mongodb://app:***@db:27017/jobs?w=1"},
+        {"http://user@host/ and http://host:80/", "http://user@host/ and http://host:80/"},
+        {"https://cdn/v.mp4?Expires=1&Signature=abc~-_&Key-Pair-Id=K1", "https://cdn/v.mp4?Expires=1&Signature=***&Key-Pair-Id=***"},
+        {"https://cdn/v?X-Amz-Credential=c&X-Amz-Signature=s#t", "https://cdn/v?X-Amz-Credential=***&X-Amz-Signature=***#t"},
+        {"https://h/#access_token=abc&x=1", "https://h/#access_token=***&x=1"},
+        {"GET /?token=abc HTTP/1.1", "GET /?token=*** HTTP/1.1"},
+        {"Authorization: Bearer abc.def\r\nHost: h", "Authorization: ***\r\nHost: h"},
+        {"cookie: a=b; c=d\nx", "cookie: ***\nx"},
+        {"Set-Cookie:a=b", "Set-Cookie:***"},
+        {R"({"Authorization":"Bearer a\"b","x":1})", R"({"Authorization":"***","x":1})"},
+        {R"({"cookie": "a=b"})", R"({"cookie": "***"})"},
+        {"sent Bearer abcdefghij to it", "sent Bearer *** to it"},
+        {"a basic idea", "a basic idea"},
+        {"no cookies here", "no cookies here"},
+        {"x?token=", "x?token="},
+        {"", ""},
+    };
+    for (const auto& [text, wanted] : rows) {
+        CAPTURE(text);
+        CHECK(redact(text) == wanted);
+    }
+}
+
+TEST_CASE("redacting is quick on long and odd text") {
+    for (const std::string_view piece : {"?token", "://", "&", "\"cookie\"", "Authorization", "=\\"}) {
+        std::string text;
+        while (text.size() < 200'000) text += piece;
+        CHECK(redact(text).size() <= text.size() + 16);
+    }
+}
+
+TEST_CASE("a fan-out reaches every sink") {
+    testing::RecordingSink a;
+    testing::RecordingSink b;
+    const auto both = fan_out({&a, &b});
+    both->emit(event("x"), true);
+    both->flush();
+    CHECK(a.count("x") == 1);
+    CHECK(b.count("x") == 1);
+}
+
+TEST_CASE("a store sink writes what is not logged yet, in order") {
+    const auto store = memory::open({.process = "p", .role = "r"});
+    testing::ManualClock clock;
+    const auto sink = store_sink(*store, clock);
+    for (int i = 0; i < 500; ++i) sink->emit(event("e" + std::to_string(i)), i % 100 == 0);
+    sink->flush();
+    const auto names = stored_names(*store);
+    REQUIRE(names.size() == 495);
+    CHECK(names.front() == "e1");
+    CHECK(names.back() == "e499");
+}
+
+TEST_CASE("a store sink keeps what it has while the store is unavailable") {
+    const auto memory = memory::open();
+    testing::FaultyStore store(*memory);
+    testing::ManualClock clock;
+    const auto sink = store_sink(store, clock);
+    store.fail_next(testing::Verb::note, Errc::unavailable, 2);
+    sink->emit(event("kept"), false);
+    sink->flush();
+    CHECK(stored_names(*memory).empty());
+    while (stored_names(*memory).empty()) {
+        REQUIRE(clock.await_waiters(1));
+        clock.advance(1s);
+        sink->flush();
+    }
+    CHECK(stored_names(*memory) == std::vector<std::string>{"kept"});
+}
+
+TEST_CASE("a store sink drops the oldest beyond its bound and says how many") {
+    const auto memory = memory::open();
+    testing::FaultyStore store(*memory);
+    testing::ManualClock clock;
+    const auto sink = store_sink(store, clock);
+    store.fail_next(testing::Verb::note, Errc::unavailable, 1'000'000);
+    for (int i = 0; i < 1500; ++i) sink->emit(event("e" + std::to_string(i)), false);
+    sink->flush();
+    store.heal();
+    sink->flush();
+    const auto events = memory->events(EventId{0}, {}, 2000).value().events;
+    std::uint64_t dropped = 0;
+    std::size_t kept = 0;
+    for (const auto& stored : events) {
+        if (stored.name == "telemetry.dropped")
+            dropped += static_cast<std::uint64_t>(stored.fields.at("count").to_number<std::uint64_t>());
+        else
+            ++kept;
+    }
+    CHECK(dropped >= 500);
+    CHECK(dropped + kept == 1500);
+    CHECK(events.back().name == "e1499");
+}
+
+TEST_CASE("a store sink writes what is left when it ends") {
+    const auto store = memory::open();
+    testing::ManualClock clock;
+    {
+        const auto sink = store_sink(*store, clock);
+        sink->emit(event("last"), false);
+    }
+    CHECK(stored_names(*store) == std::vector<std::string>{"last"});
+}
