@@ -1,4 +1,6 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <utility>
+
 #include <jobruntime/extract.hpp>
 
 #include "extract/browser_impl.hpp"
@@ -20,17 +22,23 @@ Result<MediaInfo> BrowserExtractor::extract(const ExtractRequest& request, std::
     JR_TRY(vetter.check_url(checked.url, deadline, stop));
 
     auto& impl = *browser_.impl_;
-    auto lease = impl.acquire(deadline, stop);
-    if (!lease) return std::move(lease).error();
     const bool visible = !impl.options().headless;
-    {
-        PageRun first(lease->engine(), options_, checked, visible, vetter, deadline, stop);
-        auto info = first.run();
-        if (info || !first.fresh_target_may_help() || !lease->engine().usable()) return info;
-        if (request.log) request.log("trying again in a fresh window: " + info.error().message);
+    bool second_browser = false;
+    bool second_target = false;
+    while (true) {
+        auto lease = impl.acquire(deadline, stop);
+        if (!lease) return std::move(lease).error();
+        do {
+            PageRun run(lease->engine(), options_, checked, visible, vetter, deadline, stop);
+            auto info = run.run();
+            if (info || info.error().code == Errc::canceled) return info;
+            // A browser that had died while it was idle has not touched the site: that is nobody's failure.
+            if (!run.navigated() && !lease->engine().usable() && !std::exchange(second_browser, true)) break;
+            if (!run.fresh_target_may_help() || !lease->engine().usable()) return info;
+            if (std::exchange(second_target, true)) return info;
+            if (request.log) request.log("trying again in a fresh window: " + info.error().message);
+        } while (true);
     }
-    PageRun second(lease->engine(), options_, checked, visible, vetter, deadline, stop);
-    return second.run();
 }
 
 }  // namespace jobruntime::extract

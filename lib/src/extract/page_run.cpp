@@ -161,6 +161,9 @@ Result<void> PageRun::open() {
     engine_.connection().route(session_, mailbox_);
     state_.start(session_, target_);  // Chromium gives a page's main frame its target's id.
     set_up(session_);
+    // A page that loads before its renderer has heard of Page.enable tells nothing about itself, ever.
+    auto ready = await(send(session_, "Page.enable", {}), until, "Page.enable");
+    if (!ready) return std::move(ready).error();
     return {};
 }
 

@@ -35,6 +35,8 @@ public:
     Result<MediaInfo> run();
     /// Whether the failure was this target's own: its renderer crashed, or it never began to load.
     bool fresh_target_may_help() const noexcept { return target_failed_; }
+    /// Whether the site was asked at all.
+    bool navigated() const noexcept { return navigation_ != 0; }
 
 private:
     Result<void> open();

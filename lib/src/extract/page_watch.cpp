@@ -19,7 +19,7 @@ namespace {
 /// A page with a direct source that neither began nor ended a request for so long is done loading.
 constexpr milliseconds quiet_time{400};
 /// A <video> gets this long to understand the beginning of its file; a short look, taken often.
-constexpr int metadata_wait_ms = 250;
+constexpr int metadata_wait_ms = 500;
 /// What a page's own process may take to answer a look.
 constexpr milliseconds look_time{5000};
 constexpr std::size_t frames_to_look_at = 24;

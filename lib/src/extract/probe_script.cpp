@@ -48,8 +48,9 @@ std::string_view probe_script() noexcept {
       try { video.muted = true; Promise.resolve(video.play()).catch(() => {}); } catch {}
     }
   }
-  const waiting = videos.filter((video) => video.readyState < 1 && video.preload !== 'none' &&
-                                           video.networkState === 2 && direct(video));
+  const given_up = 3;  // NETWORK_NO_SOURCE
+  const waiting = videos.filter((video) => video.readyState < 1 && video.preload !== 'none' && !video.error &&
+                                           video.networkState !== given_up);
   if (options.waitMs > 0 && waiting.length) {
     const understood = (video) => new Promise((done) => {
       for (const name of ['loadedmetadata', 'error', 'abort']) video.addEventListener(name, done, {once: true});

@@ -1,0 +1,217 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+// Real Chromium on pages that this test serves: what is found.
+#include <algorithm>
+
+#include <doctest/doctest.h>
+
+#include "browser_fixture.hpp"
+
+using namespace extract_test;
+
+namespace {
+
+/// One warm browser and one server for all cases of this program.
+struct Site {
+    Site() {
+        server.file("/clip.mp4", "video/mp4", clip());
+        server.file("/clip.webm", "video/webm", webm());
+        server.file("/big.mp4", "video/mp4", clip());
+        other.file("/clip.mp4", "video/mp4", clip());
+        other.page("/player", "<video src=/clip.mp4 muted></video>");
+    }
+    TempFolder folder;
+    PageServer server;
+    PageServer other;
+    jx::Browser browser{browser_options(folder)};
+    jx::BrowserExtractor extractor{browser, extract_options()};
+
+    jobruntime::Result<jobruntime::MediaInfo> extract(const std::string& path) {
+        const auto begin = std::chrono::steady_clock::now();
+        auto info = extractor.extract(request(server.url(path)), {});
+        const auto took =
+            std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
+        MESSAGE(path << ": " << took.count() << " ms, "
+                     << (info ? "found" : info.error().name + " " + info.error().message));
+        return info;
+    }
+};
+
+Site& site() {
+    static Site one;
+    return one;
+}
+
+}  // namespace
+
+TEST_CASE("a plain video is found, described, and costs no settling") {
+    REQUIRE_MESSAGE(!clip().empty(), "ffmpeg made no clip");
+    site().server.page("/plain",
+                       "<title>A clip</title><meta name=author content=Ada><video src='/clip.mp4#t=1' "
+                       "poster=/p.jpg></video>");
+    const auto info = site().extract("/plain");
+    REQUIRE(info);
+    REQUIRE(info->sources.size() == 1);
+    const auto& source = info->sources.front();
+    CHECK(source.url == site().server.url("/clip.mp4"));
+    CHECK(source.ext == "mp4");
+    CHECK(source.width == 320);
+    CHECK(source.height == 180);
+    CHECK(source.origin == "video");
+    CHECK(source.filesize == static_cast<std::int64_t>(clip().size()));
+    CHECK(source.http_headers.at("Referer") == site().server.url("/plain"));
+    CHECK(source.http_headers.at("User-Agent").find("Chrome") != std::string::npos);
+    CHECK(info->title == "A clip");
+    CHECK(info->author == "Ada");
+    CHECK(info->duration.value_or(0) == doctest::Approx(2.0).epsilon(0.1));
+    CHECK(info->thumbnail == site().server.url("/p.jpg"));
+    const auto begin = std::chrono::steady_clock::now();
+    REQUIRE(site().extract("/plain"));
+    CHECK(std::chrono::steady_clock::now() - begin < 2s);
+}
+
+TEST_CASE("a list of sources prefers MP4, and a named height") {
+    site().server.page(
+        "/list",
+        "<video><source src=/clip.webm type=video/webm><source src=/clip.mp4 type=video/mp4></video>");
+    const auto list = site().extract("/list");
+    REQUIRE(list);
+    REQUIRE(list->sources.size() == 2);
+    CHECK(list->sources.front().ext == "mp4");
+    site().server.page("/heights",
+                       "<video><source src=/clip.mp4 type=video/mp4 size=180><source src=/big.mp4 "
+                       "type=video/mp4 size=720></video>");
+    const auto heights = site().extract("/heights");
+    REQUIRE(heights);
+    CHECK(heights->sources.front().url == site().server.url("/big.mp4"));
+    CHECK(heights->sources.front().height == 720);
+}
+
+TEST_CASE("OpenGraph and JSON-LD alone are enough") {
+    site().server.page(
+        "/og",
+        "<meta property=og:video content=/clip.mp4><meta property=og:video:type content=video/mp4>"
+        "<meta property=og:video:height content=1080><meta property=og:title content='The title'>"
+        "<meta property=og:image content=/i.jpg>");
+    const auto og = site().extract("/og");
+    REQUIRE(og);
+    CHECK(og->sources.front().url == site().server.url("/clip.mp4"));
+    CHECK(og->sources.front().origin == "og");
+    CHECK(og->sources.front().height == 1080);
+    CHECK(og->title == "The title");
+    site().server.page(
+        "/ld", R"(<script type="application/ld+json">{"@graph":[{"@type":"WebPage"},{"@type":["VideoObject"],
+        "name":"LD","contentUrl":")" +
+                   site().server.url("/clip.mp4") +
+                   R"(","duration":"PT2S","author":{"name":"Bob"}}]}</script>)");
+    const auto ld = site().extract("/ld");
+    REQUIRE(ld);
+    CHECK(ld->sources.front().origin == "json-ld");
+    CHECK(ld->author == "Bob");
+    CHECK(ld->duration == 2.0);
+}
+
+TEST_CASE("a cross-site frame, a shadow root and a nested frame are looked into") {
+    site().server.page("/framed", "<iframe src='" + site().other.url("/player", "localhost") + "'></iframe>");
+    const auto framed = site().extract("/framed");
+    REQUIRE(framed);
+    CHECK(framed->sources.front().url == site().other.url("/clip.mp4", "localhost"));
+    CHECK(framed->sources.front().height == 180);
+    CHECK(framed->webpage_url == site().server.url("/framed"));
+    site().server.page("/shadow",
+                       "<div id=h></div><script>h.attachShadow({mode:'open'}).innerHTML='<video "
+                       "src=/clip.mp4></video>'</script>");
+    CHECK(site().extract("/shadow"));
+}
+
+TEST_CASE("what only the network saw is found: a script's fetch, a blob, a playlist, a file itself") {
+    site().server.page("/fetch", "<script>setTimeout(()=>fetch('/clip.mp4'),100)</script>");
+    const auto fetched = site().extract("/fetch");
+    REQUIRE(fetched);
+    CHECK(fetched->sources.front().origin == "network");
+    site().server.page("/blob",
+                       "<video id=v "
+                       "muted></video><script>fetch('/"
+                       "clip.mp4').then(r=>r.blob()).then(b=>v.src=URL.createObjectURL(b))</script>");
+    const auto blob = site().extract("/blob");
+    REQUIRE(blob);
+    CHECK(blob->sources.front().url == site().server.url("/clip.mp4"));
+    site().server.file("/live/index.m3u8", "application/vnd.apple.mpegurl", "#EXTM3U\n");
+    site().server.page("/hls", "<script>fetch('/live/index.m3u8')</script>");
+    const auto hls = site().extract("/hls");
+    REQUIRE(hls);
+    CHECK(hls->sources.front().protocol == jobruntime::MediaProtocol::hls);
+    const auto file = site().extract("/clip.mp4");
+    REQUIRE(file);
+    CHECK(file->sources.front().url == site().server.url("/clip.mp4"));
+}
+
+TEST_CASE("cookies of the source's host travel with it") {
+    site().server.add("/cookie", [](auto&, auto&) {
+        return Reply{.body = "<video src=/clip.mp4>", .headers = {"Set-Cookie: k=v1; Path=/"}};
+    });
+    const auto info = site().extract("/cookie");
+    REQUIRE(info);
+    CHECK(info->sources.front().http_headers.at("Cookie") == "k=v1");
+}
+
+TEST_CASE("a page that clobbers the DOM and shows a dialogue is read all the same") {
+    site().server.page(
+        "/hostile",
+        "<img name=querySelectorAll><form name=body></form><script>Array.from=JSON.stringify=()=>'x';"
+        "window.open('/plain');alert('hello')</script><video src=/clip.mp4></video>");
+    const auto info = site().extract("/hostile");
+    REQUIRE(info);
+    CHECK(info->sources.front().url == site().server.url("/clip.mp4"));
+}
+
+TEST_CASE("errors are named") {
+    auto& server = site().server;
+    server.page("/text", "<title>Words</title><p>nothing to see");
+    server.page("/login-wall", "<h1>Welcome</h1><form><input name=u><input type=password name=p></form>");
+    server.page("/public", "<a href=/login>Log in</a><video src=/clip.mp4></video>");
+    server.add("/moved", [](auto&, auto&) { return Reply{.status = 302, .headers = {"Location: /login"}}; });
+    server.page("/login", "<form><input type=password></form><video src=/clip.mp4></video>");
+    server.add("/challenge", [](auto&, auto&) {
+        return Reply{
+            .status = 403,
+            .body = "<title>Just a moment...</title><div class=cf-turnstile></div>Verify you are human"};
+    });
+    server.add("/busy", [](auto&, auto&) { return Reply{.status = 429, .body = "slow down"}; });
+    server.add("/gone",
+               [](auto&, auto&) { return Reply{.status = 410, .body = "gone<video src=/clip.mp4>"}; });
+    server.add("/members", [](auto&, auto&) { return Reply{.status = 403, .body = "members only"}; });
+    server.add("/broken", [](auto&, auto&) { return Reply{.status = 502, .body = "bad gateway"}; });
+    const std::pair<const char*, const char*> rows[] = {
+        {"/text", "NO_MEDIA"},          {"/missing", "VIDEO_UNAVAILABLE"}, {"/login-wall", "AUTH_REQUIRED"},
+        {"/moved", "AUTH_REQUIRED"},    {"/challenge", "BOT_CHALLENGE"},   {"/busy", "RATE_LIMITED"},
+        {"/gone", "VIDEO_UNAVAILABLE"}, {"/members", "AUTH_REQUIRED"},     {"/broken", "NETWORK"}};
+    for (const auto& [path, name] : rows) {
+        CAPTURE(path);
+        const auto info = site().extract(path);
+        REQUIRE_FALSE(info);
+        CHECK(info.error().name == name);
+    }
+    CHECK(site().extract("/public"));
+    const auto refused = site().extractor.extract(request("http://127.0.0.1:9/"), {});
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().name == "NETWORK");
+}
+
+TEST_CASE("the address guard stops pages, redirects and frames on private addresses") {
+    auto options = extract_options();
+    options.allow_nets = jobruntime::net::Network::parse_list("127.0.0.1").value();
+    jx::BrowserExtractor guarded(site().browser, options);
+    PageServer canary;
+    const auto direct = guarded.extract(request("http://127.0.0.2:1/"), {});
+    REQUIRE_FALSE(direct);
+    CHECK(direct.error().name == "SSRF_BLOCKED");
+    const auto target = "http://127.0.0.2:" + std::to_string(site().server.port()) + "/plain";
+    site().server.add("/to-private",
+                      [=](auto&, auto&) { return Reply{.status = 302, .headers = {"Location: " + target}}; });
+    const auto redirected = guarded.extract(request(site().server.url("/to-private")), {});
+    REQUIRE_FALSE(redirected);
+    CHECK(redirected.error().name == "SSRF_BLOCKED");
+    site().server.page("/frame-private", "<video src=/clip.mp4></video><iframe src='http://10.0.0.1:" +
+                                             std::to_string(canary.port()) + "/x'></iframe>");
+    CHECK(guarded.extract(request(site().server.url("/frame-private")), {}));
+}
