@@ -1,0 +1,116 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <doctest/doctest.h>
+
+#include <csignal>
+#include <cstdio>
+#include <thread>
+
+#include <jobruntime/job_queue.hpp>
+#include <jobruntime/sqlite.hpp>
+
+#include "proof/actors.hpp"
+#include "proof/checker.hpp"
+#include "proof/journal.hpp"
+
+using namespace jobruntime;
+using namespace proof;
+
+namespace {
+
+std::size_t lines(const std::string& journal, char word) {
+    std::size_t count = 0;
+    for (const auto& line : read_journal(journal)) count += line.word == word;
+    return count;
+}
+
+std::vector<std::string> worker(const Folder& folder, const std::string& name) {
+    // Deaf: its handler does not look at its stop, as one that was frozen had no chance to.
+    return {"work", "--db", folder / "jobs.db", "--journal", folder / name, "--lease-ms", "900", "--watch-ms", "50",
+            "--run-us", "250000", "--concurrency", "1", "--prefetch", "0", "--deaf", "1"};
+}
+
+/// A worker frozen inside its handler past its lease, again and again; another runs the job meanwhile.
+Findings freeze(int times, const std::string& failpoints) {
+    Folder folder;
+    const auto database = folder / "jobs.db";
+    Evidence evidence{{folder / "enqueued"}, {folder / "first", folder / "second"}, {}, true};
+    std::vector<std::string> environment;
+    if (!failpoints.empty()) environment.push_back("JOBRT_FAILPOINTS=" + failpoints);
+    auto store = sqlite::open(database);
+    REQUIRE(store.has_value());
+    JobQueue queue(**store);
+    Journal enqueued(evidence.enqueuers.front(), false);
+    int overtaken = 0;
+    for (int i = 0; i < times; ++i) {
+        Actor first(worker(folder, "first"), environment), second(worker(folder, "second"), environment);
+        first.start();
+        const auto begun = lines(folder / "first", 'S');
+        auto job = queue.enqueue("proof.job", boost::json::object{});
+        REQUIRE(job.has_value());
+        enqueued.write('A', job->id.str() + " -");
+        REQUIRE(eventually([&] { return lines(folder / "first", 'S') > begun; }));
+        first.signal(SIGSTOP);
+        second.start();
+        auto ended = queue.wait(job->id, Duration{30'000});
+        const bool by_second = ended && ended->state == JobState::completed;
+        first.signal(SIGCONT);
+        overtaken += by_second;
+        // The first comes back, finishes its handler, and has its late settle refused.
+        const auto finished = lines(folder / "first", 'E');
+        (void)eventually([&] { return lines(folder / "first", 'E') > finished; }, std::chrono::seconds(5));
+        std::this_thread::sleep_for(std::chrono::milliseconds(150));
+        CHECK(first.stop());
+        CHECK(second.stop());
+    }
+    CHECK(overtaken == times);
+    store->reset();
+    auto findings = check(database, evidence);
+    std::printf("frozen past the lease, %d times: %s\n", times, findings.counts().c_str());
+    for (const auto& complaint : findings.complaints) std::printf("  %s\n", complaint.c_str());
+    return findings;
+}
+
+}  // namespace
+
+TEST_CASE("a worker frozen past its lease has its late settle refused") {
+    const int times = scaled(20, 2);
+    const auto findings = freeze(times, "");
+    CHECK(findings.sound());
+    CHECK(findings.completed == times);
+    CHECK(findings.runs >= 2 * times);
+}
+
+TEST_CASE("control: with fences ignored the checker complains of a stale write") {
+    CHECK(freeze(3, "control.ignore_fences=error").complains_of("stale"));
+}
+
+TEST_CASE("a process frozen inside a write transaction makes others unavailable, not lost, until it dies") {
+    Folder folder;
+    sqlite::Options options;
+    options.busy_timeout = Duration{500};
+    auto store = sqlite::open(folder / "jobs.db", options);
+    REQUIRE(store.has_value());
+    JobQueue queue(**store);
+    int refused = 0, times = scaled(5, 1);
+    for (int i = 0; i < times; ++i) {
+        Actor holder({"enqueue", "--db", folder / "jobs.db", "--journal", folder / "held", "--limit", "1000"},
+                     {"JOBRT_FAILPOINTS=sqlite.before_commit=3*sleep:600000"});
+        holder.start();
+        auto frozen = [&] {
+            auto tried = queue.enqueue("proof.job", boost::json::object{});
+            return !tried && tried.error().code == Errc::unavailable;
+        };
+        if (eventually(frozen, std::chrono::seconds(30))) ++refused;
+        holder.signal(SIGSTOP);
+        auto still = queue.enqueue("proof.job", boost::json::object{});
+        CHECK_FALSE(still.has_value());
+        if (!still) CHECK(still.error().code == Errc::unavailable);
+        holder.kill();
+        CHECK(eventually([&] { return queue.enqueue("proof.job", boost::json::object{}).has_value(); }, std::chrono::seconds(5)));
+    }
+    CHECK(refused == times);
+    store->reset();
+    const auto findings = check(folder / "jobs.db", {{folder / "held"}, {}, {}, false});
+    CHECK(findings.sound());
+    std::printf("frozen inside a write, %d times: %s\n", times, findings.counts().c_str());
+}
