@@ -24,6 +24,7 @@ std::vector<Command> event_commands();
 std::vector<Command> health_commands();
 std::vector<Command> doctor_commands();
 std::vector<Command> config_commands();
+std::vector<Command> auth_commands();
 std::vector<Command> bench_commands();
 std::vector<Command> demo_commands();
 

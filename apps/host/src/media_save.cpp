@@ -4,6 +4,8 @@
 #include <chrono>
 #include <filesystem>
 
+#include <strings.h>
+
 #include <boost/json/parse.hpp>
 
 #include "codes.hpp"
@@ -14,6 +16,19 @@ namespace {
 std::string text_of(const boost::json::object& object, std::string_view name) {
     const auto* value = object.if_contains(name);
     return value && value->is_string() ? std::string(value->get_string()) : std::string();
+}
+
+/// Cookies are secrets of the browser's profile: they serve the attempt that got them and are never stored.
+void drop_cookies(MediaInfo& info) {
+    for (auto& source : info.sources)
+        std::erase_if(source.http_headers, [](const auto& header) { return strcasecmp(header.first.c_str(), "cookie") == 0; });
+}
+
+/// The source gave bytes that are no video worth keeping: another source may be better, the same one will not.
+bool is_about_content(std::string_view code) {
+    for (auto known : {"NOT_MEDIA", "NO_VIDEO", "MEDIA_DAMAGED", "TRUNCATED", "WRONG_DURATION", "DRM_PROTECTED"})
+        if (code == known) return true;
+    return false;
 }
 
 /// Passes progress on as the job's, and now and then as the event that operators know.
@@ -68,9 +83,18 @@ Outcome MediaSave::operator()(JobContext& job) const {
 Result<boost::json::value> MediaSave::save(Attempt& attempt) const {
     auto info = extract(attempt);
     if (!info) return std::move(info).error();
-    auto file = download(attempt, *info);
-    if (!file) return std::move(file).error();
-    return publish(attempt, *info, *file);
+    for (std::size_t first = 0;;) {
+        auto fetched = download(attempt, *info, first);
+        if (!fetched) return std::move(fetched).error();
+        auto published = publish(attempt, *info, fetched->path);
+        const bool other_source = fetched->source + 1 < info->sources.size();
+        if (published || !other_source || !is_about_content(published.error().name)) return published;
+        attempt.job.log("source " + std::to_string(fetched->source + 1) + " is no good (" + published.error().name +
+                            "); trying the next",
+                        Level::warn);
+        first = fetched->source + 1;
+        JR_TRY(attempt.job.forget("download"));
+    }
 }
 
 Result<MediaInfo> MediaSave::extract(Attempt& attempt) const {
@@ -97,9 +121,8 @@ Result<MediaInfo> MediaSave::extract(Attempt& attempt) const {
             if (found) {
                 job.event("worker.job.extraction.completed",
                           {{"extractor", extractor->name()}, {"sources", found->sources.size()}, {"title", found->title}});
-                // Cookies are secrets of the browser's profile: they serve this attempt and are never stored.
                 fresh = *found;
-                for (auto& source : found->sources) source.http_headers.erase("Cookie");
+                drop_cookies(*found);
                 return boost::json::value(to_json(*found));
             }
             last = std::move(found).error();
@@ -114,12 +137,14 @@ Result<MediaInfo> MediaSave::extract(Attempt& attempt) const {
     return media_info_from(stored->get_object());
 }
 
-Result<std::string> MediaSave::download(Attempt& attempt, const MediaInfo& info) const {
+Result<MediaSave::Fetched> MediaSave::download(Attempt& attempt, const MediaInfo& info,
+                                              std::size_t first_source) const {
     auto& job = attempt.job;
     media::Downloader downloader(fetcher_);
     media::DownloadOptions options;
     options.stall_timeout = options_.stall_timeout;
     options.extractor_dir = attempt.folder();
+    options.first_source = first_source;
     auto fetch = [&]() -> Result<boost::json::value> {
         job.event("worker.job.download.started", {{"sources", info.sources.size()}});
         auto got = downloader.download(info, attempt.work, options, report_to(job), job.stop());
@@ -127,16 +152,20 @@ Result<std::string> MediaSave::download(Attempt& attempt, const MediaInfo& info)
         job.event("worker.job.download.completed",
                   {{"bytes", got->bytes}, {"resumedFrom", got->resumed_from}, {"source", got->source}});
         // The work folder has another name in the next attempt; the file in it keeps its own.
-        return boost::json::value(std::filesystem::path(got->path).filename().string());
+        return boost::json::value{{"file", std::filesystem::path(got->path).filename().string()}, {"source", got->source}};
     };
     for (bool again : {false, true}) {
         auto stored = job.step("download", fetch);
         if (!stored) return std::move(stored).error();
-        const std::string name = stored->is_string() ? std::string(stored->get_string()) : std::string();
-        std::string path = attempt.work.path() + "/" + name;
+        if (!stored->is_object()) return Error{Errc::internal, "CHECKPOINT_INVALID", "the stored download is no object"};
+        const auto& checkpoint = stored->get_object();
+        const auto name = text_of(checkpoint, "file");
+        const auto* source = checkpoint.if_contains("source");
+        Fetched fetched{attempt.work.path() + "/" + name,
+                        source && source->is_number() ? source->to_number<std::size_t>() : 0};
         std::error_code code;
-        if (!name.empty() && name.find('/') == std::string::npos && std::filesystem::is_regular_file(path, code))
-            return path;
+        if (!name.empty() && name.find('/') == std::string::npos && std::filesystem::is_regular_file(fetched.path, code))
+            return fetched;
         if (again) break;
         job.log("the downloaded file of an earlier attempt is gone; fetching it again", Level::warn);
         JR_TRY(job.forget("download"));

@@ -30,7 +30,12 @@ public:
 private:
     struct Attempt;
     Result<MediaInfo> extract(Attempt& attempt) const;
-    Result<std::string> download(Attempt& attempt, const MediaInfo& info) const;
+    /// A file in the work folder, and which source it came from.
+    struct Fetched {
+        std::string path;
+        std::size_t source = 0;
+    };
+    Result<Fetched> download(Attempt& attempt, const MediaInfo& info, std::size_t first_source) const;
     Result<boost::json::value> publish(Attempt& attempt, const MediaInfo& info, const std::string& file) const;
     Result<boost::json::value> save(Attempt& attempt) const;
     Outcome outcome_of(const Error& error, Attempt& attempt) const;

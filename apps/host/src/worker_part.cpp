@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <mutex>
 #include <optional>
+#include <thread>
 
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include "media_save.hpp"
 #include "parts.hpp"
 #include "platforms.hpp"
+#include "sweeper.hpp"
 
 namespace jobruntime::host {
 namespace {
@@ -75,11 +77,14 @@ public:
                     {.deadline = std::nullopt, .backoff = {}, .max_prefetch = 0});
         register_demo_kinds(*worker_);
         if (process_.in.setup.handlers) process_.in.setup.handlers(*worker_);
-        return worker_->start();
+        JR_TRY(worker_->start());
+        sweeper_ = std::jthread([this](std::stop_token stop) { sweep_hourly(stop); });
+        return {};
     }
 
     void stop() override {
         if (!worker_) return;
+        sweeper_ = {};
         worker_->stop();
         browser_->close();
     }
@@ -88,6 +93,20 @@ public:
     }
 
 private:
+    /// Removes what dead attempts have left below the download folder.
+    void sweep_hourly(const std::stop_token& stop) {
+        Wakeup nobody_rings;
+        do {
+            auto swept = publisher_.sweep([this](JobId job, Fence fence, bool work_folder) {
+                return judge_attempt(process_.store, job, fence, work_folder);
+            });
+            if (!swept) process_.in.log.warn("cannot tidy the download folder: " + swept.error().message);
+            if (swept && *swept > 0)
+                process_.in.log.info("removed " + std::to_string(*swept) + " files and folders of dead attempts");
+        } while (process_.clock.wait_until(process_.clock.steady() + std::chrono::hours(1), nobody_rings, stop) !=
+                 Woken::stopped);
+    }
+
     static media::HelperOptions helper_options() {
         media::HelperOptions options;
         options.program = helper_program();
@@ -165,7 +184,8 @@ private:
     media::Publisher publisher_;
     std::optional<net::Fetcher> fetcher_;
     std::optional<extract::Browser> browser_;
-    std::optional<Worker> worker_;  // Last: its handlers use all of the above.
+    std::optional<Worker> worker_;  // After all that its handlers use.
+    std::jthread sweeper_;
 };
 
 }  // namespace
