@@ -16,7 +16,7 @@ shared=OFF
 if [ "$linkage" = shared ]; then shared=ON; fi
 jobs=$(nproc)
 # Quick to compile, and without debug information, so that a compiler cache serves all these builds with the same objects.
-common=(-G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE=-O0 -DCMAKE_C_FLAGS_RELEASE=-O0
+common=(-G Ninja --no-warn-unused-cli -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE=-O0 -DCMAKE_C_FLAGS_RELEASE=-O0
     -DCMAKE_EXPORT_COMPILE_COMMANDS=OFF)
 if command -v ccache >/dev/null; then
     common+=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
@@ -79,11 +79,14 @@ pkg_config)
     for static in "" --static; do
         # A shared installation has no archives to link statically.
         if [ "$shared$static" = ON--static ]; then continue; fi
+        # --static also names what libcurl itself is made of, which its Debian package does not bring along.
+        programs=$PROGRAMS
+        if [ -n "$static" ]; then programs=${PROGRAMS% every}; fi
         build=$WORK/$linkage/pkg_config$static
         rm -rf "$build"
         mkdir -p "$build"
         quiet make -C "$build" -f "$here/pkg_config/Makefile" -j "$jobs" SOURCES="$here/programs" \
-            PROGRAMS="$PROGRAMS" MODULES="$(tr '\n' ' ' <<<"$modules")" STATIC="$static"
+            PROGRAMS="$programs" MODULES="$(tr '\n' ' ' <<<"$modules")" STATIC="$static"
         run "$build"
     done
     if [ "$shared" = ON ] && grep -q -- -lsqlite3 <<<"$(pkg-config --libs jobruntime-sqlite 2>/dev/null)"; then
