@@ -90,9 +90,13 @@ struct WorkerOptions {
     Duration upkeep{60'000};           ///< Between two rounds of upkeep, when this process leads.
     HeartbeatOptions heartbeat;
     Clock* clock = nullptr;            ///< nullptr = system_clock().
-    TelemetrySink* sink = nullptr;     ///< Events as they happen; nullptr = a store_sink of its own. It outlives the worker.
+    TelemetrySink* sink = nullptr;     ///< Events as they happen: those of jobs are `logged` already, the worker's own
+                                       ///< (worker.started, .stopped, .thread.lost) are not, so put a store_sink beside
+                                       ///< yours. nullptr = all into the store's log. It outlives the worker.
     std::optional<std::uint64_t> seed; ///< For ids and jitter; one seed, one exact run.
-    std::function<void(std::string_view line)> log;  ///< What an operator may want to read; empty = nowhere.
+    /// What an operator may want to read; empty = nowhere. This and the next two come from threads of the worker, and
+    /// must be quick; what they throw is ignored.
+    std::function<void(std::string_view line)> log;
     std::function<void(int lost)> on_thread_lost;    ///< A handler ignored its stop; `lost` so far.
     std::function<void(const std::vector<JobId>&)> on_pruned;  ///< Upkeep removed these jobs.
 };
@@ -100,7 +104,13 @@ struct WorkerOptions {
 /// Runs jobs: claims what it has handlers for, runs them on its threads, settles them. One per process is
 /// usual; several may share a store. Handlers run on several threads at once. Register them before start().
 ///
-/// Crash rule (store.hpp, recover): a job that went down with two processes is run alone.
+/// Crash rule (store.hpp, recover): a job that went down with two processes is run alone: the worker claims
+/// nothing else, in any queue, until what it runs has ended and that job has run.
+///
+/// A handler that ignores its stop keeps its thread, its captures, and the clock in use after the worker is gone.
+///
+/// While the store does not answer, ends of jobs are kept and written again for two leases; whether they still
+/// count is the fence's decision. Nothing has to be restarted.
 class JOBRUNTIME_API Worker {
 public:
     explicit Worker(Store& store, WorkerOptions options = {});
@@ -126,7 +136,8 @@ public:
     Result<void> start();
     /// Stops claiming, gives back what has not started, waits the grace time for the running, then fires their
     /// stop tokens; what they interrupt goes back to the queue, no attempt spent. Returns when all is settled, except for
-    /// lost threads. Idempotent.
+    /// lost threads; a store that does not answer is waited for during one lease. Idempotent. Not from a handler
+    /// or a callback of this worker.
     void stop();
     /// As stop() without grace: for a second signal. May be called while stop() waits.
     void stop_now();

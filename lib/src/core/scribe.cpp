@@ -123,6 +123,7 @@ void Scribe::take_endings() {
     }
     for (auto& event : events) {
         Note note;
+        note.job = event.job;
         note.events.push_back(std::move(event));
         notes_.push_back({nullptr, std::move(note)});
     }
@@ -195,30 +196,41 @@ bool Scribe::write_endings(SteadyTime now) {
         }
         auto answers = store_.settle(settlements, clock_.wall());
         for (std::size_t i = 0; i < batch.size(); ++i) batch[i].settlement = std::move(settlements[i]);
+        std::optional<Error> silence;
         if (answers) {
             ended.reserve(batch.size());
-            for (std::size_t i = 0; i < batch.size(); ++i) ended.push_back(judge(std::move(batch[i]), (*answers)[i]));
+            for (std::size_t i = 0; i < batch.size(); ++i) {
+                if (auto one = judge(std::move(batch[i]), (*answers)[i])) ended.push_back(std::move(*one));
+                else silence = Error{Errc::unavailable, "it is unknown what became of the end of a job"};
+            }
         } else if (passes(answers.error())) {
+            silence = answers.error();
             for (auto one = batch.rbegin(); one != batch.rend(); ++one) {
                 one->ambiguous = true;
                 endings_.push_front(std::move(*one));
             }
-            back_off(now, answers.error());
-            drop_late(now, ended);
         } else {
             refuse(std::move(batch), answers.error(), ended);
         }
+        if (silence) {
+            back_off(now, *silence);
+            drop_late(now, ended);
+        }
         if (!ended.empty()) options_.on_ended(ended);
-        if (!answers && passes(answers.error())) return false;
+        if (silence) return false;
     }
     return true;
 }
 
-Ended Scribe::judge(Ending ending, const SettleAnswer& answer) {
+std::optional<Ended> Scribe::judge(Ending ending, const SettleAnswer& answer) {
     Ended ended{std::move(ending), answer.done, !answer.done, answer.state};
     if (answer.done || !ended.ending.ambiguous) return ended;
     // The unanswered try before this one may be what took the fence away.
     const auto job = store_.get(ended.ending.settlement.job, 0);
+    if (!job && passes(job.error())) {
+        endings_.push_back(std::move(ended.ending));
+        return std::nullopt;
+    }
     if (job && *job && fits(**job, ended.ending.settlement)) {
         ended.done = true;
         ended.conflict = false;
@@ -233,7 +245,7 @@ void Scribe::refuse(std::vector<Ending> batch, const Error& why, std::vector<End
         for (auto& ending : batch) {
             const auto alone = store_.settle({&ending.settlement, 1}, clock_.wall());
             if (alone) {
-                ended.push_back(judge(std::move(ending), alone->front()));
+                if (auto one = judge(std::move(ending), alone->front())) ended.push_back(std::move(*one));
             } else if (passes(alone.error())) {
                 ending.ambiguous = true;
                 endings_.push_back(std::move(ending));

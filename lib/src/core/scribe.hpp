@@ -53,7 +53,7 @@ public:
 
     void push(std::vector<Ending> endings);
     void dirty(const std::shared_ptr<Attempt>& attempt) override;
-    /// An event about no attempt.
+    /// An event about no attempt; about a job, if it names one.
     void add(Event event);
     void ring() { wakeup_.ring(); }
 
@@ -75,7 +75,8 @@ private:
     void answer_notes(std::span<Written> batch, std::span<const NoteAnswer> answers);
     void refuse(std::vector<Ending> batch, const Error& why, std::vector<Ended>& ended);
     void drop_late(SteadyTime now, std::vector<Ended>& ended);
-    Ended judge(Ending ending, const SettleAnswer& answer);
+    /// Nothing: the store does not say now what became of it, and the ending is kept.
+    std::optional<Ended> judge(Ending ending, const SettleAnswer& answer);
     void back_off(SteadyTime now, const Error& why);
 
     Store& store_;

@@ -158,7 +158,6 @@ Result<void> WorkerImpl::start() {
     hints_ = store_.on_change([this](unsigned hints) { on_hint(hints); });
     scribe_->start();
     timer_ = std::jthread([this](std::stop_token stop) { timer_thread(stop); });
-    boost::json::array queues;
     std::string names;
     for (const auto& queue : queues_) names += (names.empty() ? "" : ", ") + queue.options.name;
     tell("worker.started", {{"workerId", heartbeat_->session().str()}, {"queues", names}, {"kinds", kind_names_.size()}});
@@ -246,8 +245,9 @@ void WorkerImpl::say(std::string_view line) const noexcept {
     }
 }
 
-void WorkerImpl::tell(std::string_view name, boost::json::object fields, Level level) {
+void WorkerImpl::tell(std::string_view name, boost::json::object fields, Level level, JobId job) {
     Event event;
+    event.job = job;
     event.at = clock_.wall();
     event.name = name;
     event.level = level;

@@ -67,7 +67,7 @@ private:
     std::vector<std::string> kind_names() const;
     void publish_facts(int running);
     void say(std::string_view line) const noexcept;
-    void tell(std::string_view name, boost::json::object fields, Level level = Level::info);
+    void tell(std::string_view name, boost::json::object fields, Level level = Level::info, JobId job = {});
     void wait_until_settled(SteadyTime end);
     void fire_all(StopReason why);
 

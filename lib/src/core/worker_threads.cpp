@@ -8,6 +8,8 @@ namespace {
 
 /// How much the newest run counts in a kind's mean run time.
 constexpr double learning = 0.2;
+/// A claim this old may have outlived its lease, when the process was frozen.
+constexpr Duration old_claim{5'000};
 
 }  // namespace
 
@@ -77,10 +79,18 @@ void WorkerImpl::handler_thread(std::shared_ptr<Slot> slot) {
     }
 }
 
-/// Runs one job with mutex_ released; returns without it when the thread was given up meanwhile.
+/// Runs one job with mutex_ released; returns without the lock when the thread was given up meanwhile.
 void WorkerImpl::run_in_slot(Lock& lock, const std::shared_ptr<Slot>& slot, std::shared_ptr<Attempt> attempt) {
-    slot->attempt = attempt;
     attempt->begin();
+    if (attempt->started_at() - attempt->claimed_at > old_claim && !heartbeat_->holds_lease()) {
+        --queues_[attempt->queue].running;
+        attempt->close();
+        std::vector<core::Ending> endings;
+        endings.push_back(released(attempt, false));
+        scribe_->push(std::move(endings));
+        return;
+    }
+    slot->attempt = attempt;
     if (attempt->deadline() && *attempt->deadline() < timer_next_) timer_wakeup_.ring();
     // Before the handler: it may take long, and others should not wait for it.
     const bool more = std::any_of(queues_.begin(), queues_.end(), [](const Queue& queue) {

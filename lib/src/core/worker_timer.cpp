@@ -66,10 +66,10 @@ SteadyTime WorkerImpl::look_at_slots(SteadyTime now, std::vector<std::shared_ptr
 /// The handler ignores its stop: its job is ended without it, and another thread takes its place.
 void WorkerImpl::give_up(const std::shared_ptr<Slot>& slot) {
     int lost = 0;
-    std::string text;
+    std::shared_ptr<Attempt> attempt;
     {
         const std::lock_guard lock(mutex_);
-        const auto attempt = slot->attempt;
+        attempt = slot->attempt;
         if (!attempt || !attempt->close()) return;  // It came back just now.
         std::vector<core::Ending> endings;
         endings.push_back(interrupted(attempt, attempt->reason()));
@@ -78,12 +78,13 @@ void WorkerImpl::give_up(const std::shared_ptr<Slot>& slot) {
         std::erase(slots_, slot);
         --queues_[attempt->queue].running;
         lost = ++lost_threads_;
-        text = "the handler of " + attempt->job.kind + " ignores its stop; job " + attempt->job.id.str() +
-               " is ended without it and its thread counts as lost, " + std::to_string(lost) + " so far";
         ++epoch_;
         if (may_claim() || !draining_) wake_one();
     }
-    say(text);
+    say("the handler of " + attempt->job.kind + " ignores its stop; job " + attempt->job.id.str() +
+        " is ended without it and its thread counts as lost, " + std::to_string(lost) + " so far");
+    tell("worker.thread.lost",
+         {{"workerId", attempt->session.str()}, {"kind", attempt->job.kind}, {"lost", lost}}, Level::error, attempt->job.id);
     if (!options_.on_thread_lost) return;
     try {
         options_.on_thread_lost(lost);
