@@ -74,6 +74,7 @@ public:
     Result<Enqueued> enqueue(std::string_view kind, boost::json::object payload, EnqueueOptions options = {});
     /// A described struct with `static constexpr auto kind`. Needs typed.hpp.
     template <class T>
+        requires requires { T::kind; }
     Result<Enqueued> enqueue(const T& job, EnqueueOptions options = {}) {
         return enqueue(T::kind, Typed<T>::to_payload(job), std::move(options));
     }
