@@ -48,13 +48,13 @@ void note_duplicate(Store& store, const Job& other, const std::string& trace_id,
 
 }  // namespace
 
-Response ApiRouter::Impl::created(const Request& request, const RouteMatch& match, const Job& job, bool requeued) const {
+Response ApiRouter::Impl::created(const RouteMatch& match, const Job& job, bool requeued) const {
     std::string waiting;
     if (auto reason = queue.waiting_for(job, options.lease)) waiting = std::move(*reason);
     boost::json::object object{{"ok", true}, {"job", self.job_json(job, waiting)}, {"traceId", match.trace_id}};
     if (requeued) object["requeued"] = true;
     auto response = Response::json(201, std::move(object));
-    core::set_header(response, "location", std::string(request.target.substr(0, request.target.find('?'))) + "/" + job.id.str());
+    core::set_header(response, "location", "/api/jobs/" + job.id.str());
     return response;
 }
 
@@ -96,7 +96,7 @@ Response ApiRouter::create_job(const Request& request, const RouteMatch& match, 
         auto job = impl_->queue.get(put->id, all_parts & ~static_cast<unsigned>(part_steps));
         if (put->how != InsertAnswer::How::existing) {
             const bool readable = job && *job;
-            return impl_->created(request, match, readable ? **job : as_asked(put->id, spec, now), false);
+            return impl_->created(match, readable ? **job : as_asked(put->id, spec, now), false);
         }
         if (!job) return error_response(job.error());
         if (!*job) continue;
@@ -105,7 +105,7 @@ Response ApiRouter::create_job(const Request& request, const RouteMatch& match, 
             const auto again = impl_->queue.retry(other.id, true);
             if (again && again->how == ChangeAnswer::How::done) {
                 const auto now_waiting = impl_->queue.get(other.id, all_parts & ~static_cast<unsigned>(part_steps));
-                return impl_->created(request, match, now_waiting && *now_waiting ? **now_waiting : other, true);
+                return impl_->created(match, now_waiting && *now_waiting ? **now_waiting : other, true);
             }
             if (!again && again.error().code != Errc::not_found) return error_response(again.error());
             continue;

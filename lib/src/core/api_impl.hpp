@@ -51,7 +51,7 @@ struct ApiRouter::Impl {
     void add_telemetry_routes();  // api_telemetry.cpp
 
     // api_create.cpp
-    Response created(const Request& request, const RouteMatch& match, const Job& job, bool requeued) const;
+    Response created(const RouteMatch& match, const Job& job, bool requeued) const;
     Response taken(const RouteMatch& match, const Job& other, const CreateRules& rules) const;
     Response reused_key(const Enqueued& earlier, const std::string& hash, const RouteMatch& match) const;
 

@@ -10,6 +10,8 @@ namespace {
 
 /// Real time on purpose: what is waited for is a real thread that is stuck in a real database.
 constexpr std::chrono::milliseconds patience{1'500};
+/// A verb that already takes so long is not waited for by newcomers.
+constexpr std::chrono::milliseconds hung{1'000};
 constexpr std::chrono::milliseconds fresh{50};
 /// Beats are looked at also when nobody asks, so that an age is right to within this.
 constexpr std::chrono::seconds look_round{5};
@@ -57,7 +59,7 @@ Result<void> StoreProbe::answers() {
 
 Result<void> StoreProbe::ask(std::unique_lock<std::mutex>& lock) {
     const auto now = std::chrono::steady_clock::now();
-    if (asked_at_ && now - *asked_at_ > patience) return no_answer();
+    if (asked_at_ && now - *asked_at_ > hung) return no_answer();
     const std::uint64_t mine = ++wanted_;
     if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
     changed_.notify_all();

@@ -168,7 +168,6 @@ void Front::on_readable(std::uint64_t key, Connection& connection) {
 /// Reads on in what has come.
 void Front::advance(std::uint64_t key, Connection& connection) {
     RequestReader& reader = connection.reader;
-    const bool was_fresh = reader.fresh();
     const bool was_in_body = reader.in_body();
     const auto state = reader.read(connection.input);
     if (state == RequestReader::State::failed) {
@@ -177,8 +176,8 @@ void Front::advance(std::uint64_t key, Connection& connection) {
     }
     if (state == RequestReader::State::done) return route(key, connection);
     // A head has its time from its first byte on, a body again.
-    const bool begun = was_fresh && (!reader.fresh() || !connection.input.empty());
-    if (begun || (!was_in_body && reader.in_body())) connection.deadline = RealClock::now() + options_.head_timeout;
+    const bool first_byte = !std::exchange(connection.begun, true);
+    if (first_byte || (!was_in_body && reader.in_body())) connection.deadline = RealClock::now() + options_.head_timeout;
     if (reader.take_continue() &&
         send(connection.socket.get(), go_on.data(), go_on.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         return close(key);
@@ -300,6 +299,7 @@ void Front::finish(std::uint64_t key, Connection& connection) {
     connection.phase = Phase::reading;
     connection.reader = RequestReader({options_.max_head, options_.max_body, 100});
     connection.deadline = RealClock::now() + options_.idle_timeout;
+    connection.begun = false;
     if (connection.input.empty()) return watch(key, connection, EPOLLIN);
     advance(key, connection);  // The next request came with the last one.
 }
@@ -326,8 +326,7 @@ void Front::enforce_deadlines() {
         if (connection->phase != Phase::routing && now >= connection->deadline) late.push_back(key);
     for (const auto key : late) {
         Connection& connection = *connections_.find(key)->second;
-        const bool silent = connection.reader.fresh() && connection.input.empty();
-        if (connection.phase == Phase::reading && !silent)
+        if (connection.phase == Phase::reading && connection.begun)
             refuse(key, connection, 408, "REQUEST_TIMEOUT", "The request did not arrive in time");
         else
             close(key);

@@ -45,6 +45,7 @@ private:
         std::string input;
         std::optional<Reply> reply;
         std::size_t sent = 0;             ///< Of head and text together.
+        bool begun = false;               ///< The first byte of the next request has come.
         bool answering_failure = false;   ///< The reply came from the front; the connection ends after it.
         bool peer_gone = false;
         std::uint32_t interest = 0;

@@ -32,8 +32,6 @@ public:
     /// Takes what it can use from the front of `bytes`. In state done the rest belongs to the next request.
     State read(std::string& bytes);
     State state() const { return state_; }
-    /// Nothing of a request has come yet.
-    bool fresh() const { return state_ == State::line && head_bytes_ == 0; }
     /// The head was read and a body is still to come.
     bool in_body() const { return state_ > State::headers && state_ < State::done; }
     /// The client waits for "100 Continue" before it sends the body. True once.

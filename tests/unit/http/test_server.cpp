@@ -1,0 +1,290 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "http_fixture.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include <unistd.h>
+
+using namespace http_test;
+
+namespace {
+
+const std::string head = "Host: localhost\r\n";
+
+std::string post(const std::string& target, const std::string& body) {
+    return "POST " + target + " HTTP/1.1\r\n" + head + "Content-Type: application/json\r\nContent-Length: " +
+           std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+
+}  // namespace
+
+TEST_CASE("requests follow each other on one connection, also when they come all at once") {
+    Host host;
+    Client client(host.start());
+    for (int i = 0; i < 3; ++i) {
+        const auto reply = client.get("/api/health");
+        REQUIRE(reply);
+        CHECK(reply->status == 200);
+        CHECK(reply->headers.contains("x-trace-id"));
+        CHECK(reply->headers.contains("date"));
+        CHECK_FALSE(reply->headers.contains("connection"));
+    }
+    std::string many;
+    for (int i = 0; i < 5; ++i) many += post("/api/jobs", R"({"kind":"demo.echo","payload":{"n":)" + std::to_string(i) + "}}");
+    client.send(many + "GET /nowhere HTTP/1.1\r\n" + head + "Connection: close\r\n\r\n");
+    for (int i = 0; i < 5; ++i) {
+        const auto reply = client.read_reply();
+        REQUIRE(reply);
+        CHECK(reply->status == 201);
+        CHECK(reply->body.find("{\"n\":" + std::to_string(i) + "}") != std::string::npos);
+    }
+    const auto last = client.read_reply();
+    REQUIRE(last);
+    CHECK(last->status == 404);
+    CHECK(last->headers.at("connection") == "close");
+    CHECK(client.is_closed());
+}
+
+TEST_CASE("HEAD has the head of GET and no body; HTTP/1.0 ends after one answer") {
+    Host host;
+    const int port = host.start();
+    Client client(port);
+    client.send("HEAD /api/jobs HTTP/1.1\r\n" + head + "\r\n");
+    const auto reply = client.read_reply(true);
+    REQUIRE(reply);
+    CHECK(reply->status == 200);
+    CHECK(std::stoi(reply->headers.at("content-length")) > 10);
+    CHECK(client.get("/api/health")->status == 200);
+    client.send("HEAD /api/telemetry/stream HTTP/1.1\r\n" + head + "\r\n");
+    CHECK(client.read_reply(true)->headers.at("content-type").find("text/event-stream") == 0);
+    CHECK(client.is_closed());
+    Client old(port);
+    CHECK(old.ask("GET /api/health HTTP/1.0\r\n" + head + "\r\n")->status == 200);
+    CHECK(old.is_closed());
+    Client older(port);
+    CHECK(older.ask("OPTIONS * HTTP/1.0\r\n" + head + "Connection: keep-alive\r\n\r\n")->headers.at("connection") == "keep-alive");
+    CHECK(older.ask("GET /api/health HTTP/1.0\r\n" + head + "\r\n")->status == 200);
+}
+
+TEST_CASE("a body may be chunked, and is waited for after 100 Continue") {
+    Host host;
+    Client client(host.start());
+    CHECK(client.ask("POST /api/jobs HTTP/1.1\r\n" + head + "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+                     "8\r\n{\"kind\":\r\nc\r\n\"demo.echo\"}\r\n0\r\n\r\n")->status == 201);
+    client.send("POST /api/jobs HTTP/1.1\r\n" + head + "Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 20\r\n\r\n");
+    CHECK(client.read_to("\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n");
+    CHECK(client.ask(R"({"kind":"demo.echo"})")->status == 201);
+}
+
+TEST_CASE("what is refused before routing is answered in JSON, and the connection ends") {
+    http::Options options;
+    options.max_body = 100'000;
+    Host host(options);
+    const int port = host.start();
+    struct Row {
+        std::string text;
+        int status;
+        const char* code;
+    };
+    const std::vector<Row> rows{
+        {"GET / HTTP/1.1\r\n\r\n", 400, "BAD_REQUEST"},
+        {"POST / HTTP/1.1\r\n" + head + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "BAD_REQUEST"},
+        {"POST / HTTP/1.1\r\n" + head + "Content-Length: 5\r\nContent-Length: 6\r\n\r\n", 400, "BAD_REQUEST"},
+        {"POST / HTTP/1.1\r\n" + head + "Content-Length: -5\r\n\r\n", 400, "BAD_REQUEST"},
+        {"GET /" + std::string(9'000, 'x') + " HTTP/1.1\r\n" + head + "\r\n", 414, "URI_TOO_LONG"},
+        {"GET / HTTP/1.1\r\n" + head + "X: " + std::string(9'000, 'x') + "\r\n\r\n", 431, "HEADERS_TOO_LARGE"},
+        {post("/api/jobs", std::string(3'000'000, ' ')), 413, "PAYLOAD_TOO_LARGE"},
+        {"POST / HTTP/1.1\r\n" + head + "Transfer-Encoding: chunked\r\n\r\n100000\r\n" + std::string(0x100000, 'x'), 413, "PAYLOAD_TOO_LARGE"},
+        {"GET / HTTP/3.0\r\n" + head + "\r\n", 505, "HTTP_VERSION_NOT_SUPPORTED"},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.text.substr(0, 60));
+        Client client(port);
+        const auto reply = client.ask(row.text);
+        REQUIRE(reply);
+        CHECK(reply->status == row.status);
+        CHECK(reply->body.find("\"code\":\"" + std::string(row.code) + "\"") != std::string::npos);
+        CHECK(reply->headers.at("connection") == "close");
+        CHECK(reply->headers.contains("x-trace-id"));
+        CHECK(reply->headers.at("x-content-type-options") == "nosniff");
+        CHECK(client.is_closed());
+    }
+    CHECK(Client(port).get("/api/health")->status == 200);
+}
+
+TEST_CASE("a peer's address is what the socket says, whatever its headers say, and a header cannot end its line") {
+    Host host;
+    host.router.add({"GET", "/who", Role::read, "Who.", {}, [](const Request& request, const RouteMatch&) {
+                         auto response = Response::json(200, {{"remote", request.remote}});
+                         response.headers.emplace_back("x-evil", "a\r\nset-cookie: b");
+                         return response;
+                     }});
+    Client client(host.start());
+    const auto reply = client.get("/who", "REMOTE_ADDR: 6.6.6.6\r\nX-Forwarded-For: 6.6.6.6\r\nX-Trace-Id: a%0d%0aset-cookie: b\r\n");
+    REQUIRE(reply);
+    CHECK(reply->body.find("127.0.0.1") != std::string::npos);
+    CHECK_FALSE(reply->headers.contains("set-cookie"));
+    CHECK(reply->headers.at("x-evil") == "aset-cookie: b");
+    CHECK(reply->headers.at("x-trace-id") == "a%0d%0aset-cookie:b");
+}
+
+TEST_CASE("half-sent heads and bodies are told that their time is up; silent connections are closed") {
+    http::Options options;
+    options.head_timeout = 300ms;
+    options.idle_timeout = 300ms;
+    Host host(options);
+    const int port = host.start();
+    Client silent(port);
+    CHECK(silent.is_closed());
+    Client half(port);
+    const auto late = half.ask("GET /api/health HTTP/1.1\r\nHo");
+    REQUIRE(late);
+    CHECK(late->status == 408);
+    CHECK(half.is_closed());
+    // A byte now and then does not buy more time.
+    Client drip(port);
+    const auto begun = std::chrono::steady_clock::now();
+    while (drip.send("x") && std::chrono::steady_clock::now() - begun < 5s) std::this_thread::sleep_for(20ms);
+    CHECK(std::chrono::steady_clock::now() - begun < 5s);
+    Client body(port);
+    CHECK(body.ask("POST /api/jobs HTTP/1.1\r\n" + head + "Content-Length: 5\r\n\r\nab")->status == 408);
+    Client idle(port);
+    CHECK(idle.get("/api/health")->status == 200);
+    CHECK(idle.is_closed());
+}
+
+TEST_CASE("files are sent whole and in ranges, large ones too, and a file that is gone is 404") {
+    const auto folder = std::filesystem::temp_directory_path() / ("http-files-" + std::to_string(getpid()));
+    std::filesystem::create_directories(folder);
+    std::string content(5'000'000, '\0');
+    for (std::size_t i = 0; i < content.size(); ++i) content[i] = static_cast<char>('a' + i % 23);
+    std::ofstream(folder / "a.bin") << content;
+    Host host;
+    host.router.add({"GET", "/file", Role::read, "A file.", {}, [&](const Request& request, const RouteMatch&) {
+                         return file_response(request, (folder / "a.bin").string(), "application/octet-stream");
+                     }});
+    host.router.add({"GET", "/gone", Role::read, "No file.", {}, [&](const Request&, const RouteMatch&) {
+                         Response response;
+                         response.body = FileSlice{(folder / "none").string(), 0, 5};
+                         return response;
+                     }});
+    host.router.add({"GET", "/shared", Role::read, "Text.", {}, [&](const Request&, const RouteMatch&) {
+                         Response response;
+                         response.body = std::make_shared<const std::string>(content);
+                         return response;
+                     }});
+    Client client(host.start());
+    CHECK(client.get("/file")->body == content);
+    CHECK(client.get("/shared")->body == content);
+    const auto part = client.get("/file", "Range: bytes=1000000-3999999\r\n");
+    REQUIRE(part);
+    CHECK(part->status == 206);
+    CHECK(part->headers.at("content-range") == "bytes 1000000-3999999/5000000");
+    CHECK(part->body == content.substr(1'000'000, 3'000'000));
+    CHECK(client.get("/file", "Range: bytes=5000000-\r\n")->status == 416);
+    CHECK(client.get("/gone")->status == 404);
+    std::filesystem::remove_all(folder);
+    CHECK(client.get("/file")->status == 404);
+}
+
+TEST_CASE("fifty clients are served beside hundreds of half-sent requests, which hold no thread") {
+    http::Options options;
+    options.threads = 2;
+    Host host(options);
+    const int port = host.start();
+    std::vector<std::unique_ptr<Client>> stuck;
+    for (int i = 0; i < 300; ++i) {
+        stuck.push_back(std::make_unique<Client>(port));
+        stuck.back()->send("GET /api/health HTTP/1.1\r\nX: ");
+    }
+    std::vector<std::thread> threads;
+    std::atomic<int> good{0};
+    for (int i = 0; i < 50; ++i)
+        threads.emplace_back([&] {
+            Client client(port);
+            for (int n = 0; n < 20; ++n)
+                if (client.get("/api/jobs")->status == 200) ++good;
+        });
+    for (auto& thread : threads) thread.join();
+    CHECK(good == 1'000);
+}
+
+TEST_CASE("one connection too many is told so") {
+    http::Options options;
+    options.max_connections = 2;
+    Host host(options);
+    const int port = host.start();
+    Client one(port), two(port);
+    CHECK(one.get("/api/health")->status == 200);
+    CHECK(two.get("/api/health")->status == 200);
+    Client three(port);
+    const auto reply = three.read_reply();
+    REQUIRE(reply);
+    CHECK(reply->status == 503);
+    CHECK(reply->headers.at("retry-after") == "1");
+    CHECK(reply->body.find("TOO_MANY_CONNECTIONS") != std::string::npos);
+}
+
+TEST_CASE("one port serves IPv4 and IPv6; a taken port and a foreign address are refused by name") {
+    Host host;
+    const int port = host.start();
+    for (const auto& url : host.server.urls()) CHECK(url.ends_with(":" + std::to_string(port)));
+    const bool has_v6 = host.server.urls().size() == 2;
+    CHECK((has_v6 || host.lines().size() == 1));
+
+    http::Options same;
+    same.port = port;
+    Host second(same);
+    const auto taken = second.server.start();
+    REQUIRE_FALSE(taken);
+    CHECK(taken.error().code == Errc::conflict);
+    CHECK(taken.error().name == "PORT_IN_USE");
+    CHECK(taken.error().message.find(std::to_string(port)) != std::string::npos);
+    for (const char* address : {"0.0.0.0", "::", "192.168.1.1", "example.org", "", "127.1", "::ffff:127.0.0.1"}) {
+        CAPTURE(address);
+        http::Options foreign;
+        foreign.addresses = {address};
+        Host refused(foreign);
+        const auto answer = refused.server.start();
+        REQUIRE_FALSE(answer);
+        CHECK(answer.error().code == Errc::invalid_argument);
+        CHECK(answer.error().name == "ADDRESS_REFUSED");
+    }
+    // The port is free again as soon as the server has stopped, though connections linger in the kernel.
+    CHECK(Client(port).get("/api/health")->status == 200);
+    host.server.stop();
+    Host third(same);
+    CHECK(third.start() == port);
+}
+
+TEST_CASE("stopping lets a running request finish, and closes what is idle") {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool inside = false;
+    Host host;
+    host.router.add({"GET", "/slow", Role::read, "Slow.", {}, [&](const Request&, const RouteMatch&) {
+                         std::unique_lock lock(mutex);
+                         inside = true;
+                         changed.notify_all();
+                         // Longer than it takes stop() to begin, and within what it waits for.
+                         changed.wait_for(lock, 300ms, [] { return false; });
+                         return Response::json(200, {{"slow", true}});
+                     }});
+    const int port = host.start();
+    Client idle(port), slow(port);
+    CHECK(idle.get("/api/health")->status == 200);
+    slow.send("GET /slow HTTP/1.1\r\n" + head + "\r\n");
+    {
+        std::unique_lock lock(mutex);
+        changed.wait(lock, [&] { return inside; });
+    }
+    const auto begun = std::chrono::steady_clock::now();
+    host.server.stop();
+    CHECK(std::chrono::steady_clock::now() - begun < 2s);
+    CHECK(slow.read_reply()->body == R"({"slow":true})");
+    CHECK(slow.is_closed());
+    CHECK(idle.is_closed());
+    host.server.stop();
+}

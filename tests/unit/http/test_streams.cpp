@@ -1,0 +1,289 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "http_fixture.hpp"
+
+#include <atomic>
+#include <thread>
+
+using namespace http_test;
+
+namespace {
+
+struct Frame {
+    std::string id, event, data;
+};
+
+/// Reads server-sent events.
+class Stream {
+public:
+    explicit Stream(int port, const std::string& query = "", const std::string& more = "", int receive_buffer = 0) : client(port, receive_buffer) {
+        client.send("GET /api/telemetry/stream" + query + " HTTP/1.1\r\nHost: localhost\r\n" + more + "\r\n");
+        reply = client.read_reply();
+    }
+    std::optional<Frame> next() {
+        auto text = client.read_to("\n\n");
+        if (!text) return std::nullopt;
+        Frame frame;
+        for (std::size_t at = 0; at + 1 < text->size();) {
+            const auto end = text->find('\n', at);
+            const auto line = text->substr(at, end - at);
+            at = end + 1;
+            const auto colon = line.find(": ");
+            (line.starts_with("id") ? frame.id : line.starts_with("event") ? frame.event : frame.data) = line.substr(colon + 2);
+        }
+        return frame;
+    }
+    /// The next one that is an event of the log.
+    Frame telemetry() {
+        const auto until = std::chrono::steady_clock::now() + patience;
+        while (true) {
+            auto frame = next();
+            REQUIRE(frame);
+            if (frame->event == "telemetry") return *frame;
+            REQUIRE_MESSAGE(std::chrono::steady_clock::now() < until, "no event of the log came within 30 seconds");
+        }
+    }
+
+    Client client;
+    std::optional<Reply> reply;
+};
+
+std::string number_of(const Frame& frame) {
+    const auto at = frame.data.find("\"n\":");
+    return at == std::string::npos ? "" : frame.data.substr(at + 4, frame.data.find_first_of(",}", at) - at - 4);
+}
+
+/// Writes events n = from … to - 1.
+void write_events(Store& store, int from, int to, std::size_t padding = 0, Level level = Level::info) {
+    std::vector<Note> notes;
+    for (int n = from; n < to; ++n) {
+        Event event;
+        event.name = "test.thing.happened";
+        event.at = system_clock().wall();
+        event.level = level;
+        event.trace_id = n % 2 ? "odd" : "even";
+        event.fields = {{"n", n}};
+        if (padding > 0) event.fields["padding"] = std::string(padding, 'x');
+        Note note;
+        note.events.push_back(std::move(event));
+        notes.push_back(std::move(note));
+        if (notes.size() == 100 || n + 1 == to) {
+            REQUIRE(store.note(notes, system_clock().wall()));
+            notes.clear();
+        }
+    }
+}
+
+/// Answers Errc::unavailable to events() while `down`.
+class OutageStore : public Store {
+public:
+    explicit OutageStore(Store& inner) : inner_(inner) {}
+    std::atomic<bool> down{false};
+    std::atomic<int> refused{0};
+
+    Result<EventPage> events(std::optional<EventId> after, const EventFilter& filter, int limit) override {
+        if (down) {
+            ++refused;
+            return Error{Errc::unavailable, "down"};
+        }
+        return inner_.events(after, filter, limit);
+    }
+    Result<std::vector<InsertAnswer>> insert(std::span<const NewJob> jobs, Time now) override { return inner_.insert(jobs, now); }
+    Result<Claimed> claim(std::span<const Want> w, SessionId s, ClaimMode m, Time now) override { return inner_.claim(w, s, m, now); }
+    Result<std::vector<SettleAnswer>> settle(std::span<const Settlement> s, Time now) override { return inner_.settle(s, now); }
+    Result<std::vector<NoteAnswer>> note(std::span<const Note> notes, Time now) override { return inner_.note(notes, now); }
+    Result<Changed> change(const Selection& w, const Change& c, int l, std::string_view k, Time now) override { return inner_.change(w, c, l, k, now); }
+    Result<std::optional<Job>> get(JobId id, unsigned parts) override { return inner_.get(id, parts); }
+    Result<JobPage> list(const JobFilter& f, JobOrder o, std::string_view c, int l, unsigned p) override { return inner_.list(f, o, c, l, p); }
+    Result<std::vector<CountRow>> count(const JobFilter& f, CountBy by) override { return inner_.count(f, by); }
+    Result<BeatAnswer> beat(SessionId s, const SessionFacts& f, Time now) override { return inner_.beat(s, f, now); }
+    Result<Recovered> recover(SessionId s, std::uint64_t b, Loss l, int n, Time now) override { return inner_.recover(s, b, l, n, now); }
+    Result<std::vector<SessionInfo>> sessions() override { return inner_.sessions(); }
+    Result<Tended> tend(const Retention& r, int b, Time now) override { return inner_.tend(r, b, now); }
+    Result<std::vector<Record>> records(std::string_view p) override { return inner_.records(p); }
+    Result<std::uint64_t> put(std::string_view k, std::optional<std::string_view> v, std::uint64_t e) override { return inner_.put(k, v, e); }
+    Subscription on_change(std::function<void(unsigned)> callback) override { return inner_.on_change(std::move(callback)); }
+    std::string describe() const override { return inner_.describe(); }
+
+private:
+    Store& inner_;
+};
+
+}  // namespace
+
+TEST_CASE("a stream begins with history and goes on live, in the contract's format") {
+    Host host;
+    write_events(host.store, 0, 10);
+    Stream stream(host.start(), "?limit=3");
+    REQUIRE(stream.reply);
+    CHECK(stream.reply->status == 200);
+    CHECK(stream.reply->headers.at("content-type") == "text/event-stream; charset=utf-8");
+    CHECK_FALSE(stream.reply->headers.contains("content-length"));
+    for (const char* n : {"7", "8", "9"}) {
+        const auto frame = stream.telemetry();
+        CHECK(number_of(frame) == n);
+        CHECK(frame.data.find("{\"id\":" + frame.id + ",\"ts\":\"") == 0);
+    }
+    write_events(host.store, 10, 12);
+    CHECK(number_of(stream.telemetry()) == "10");
+    CHECK(number_of(stream.telemetry()) == "11");
+}
+
+TEST_CASE("filters are exact and on the server; heartbeats move the position on") {
+    http::Options options;
+    options.stream_heartbeat = 50ms;
+    Host host(options);
+    const int port = host.start();
+    Stream odd(port, "?traceId=odd"), warn(port, "?level=warn"), nobody(port, "?traceId=nobody");
+    write_events(host.store, 0, 6);
+    write_events(host.store, 6, 7, 0, Level::warn);
+    for (const char* n : {"1", "3", "5"}) CHECK(number_of(odd.telemetry()) == n);
+    CHECK(number_of(warn.telemetry()) == "6");
+    const auto newest = std::to_string(host.store.events(std::nullopt, {}, 1)->events.back().id);
+    Frame beat;
+    do {
+        beat = *nobody.next();
+        CHECK(beat.event == "heartbeat");
+        CHECK(beat.data.find("{\"ts\":\"") == 0);
+    } while (beat.id != newest);
+}
+
+TEST_CASE("a stream resumes after the last id without gap or repeat, also at another server") {
+    auto shared = memory::open({"test", "api"});
+    std::string last;
+    std::vector<std::string> seen;
+    for (int round = 0; round < 5; ++round) {
+        Host host({}, shared.get());
+        Stream stream(host.start(), "?after=0", last.empty() ? "" : "Last-Event-ID: " + last + "\r\n");
+        std::jthread writer([&, round] { write_events(*shared, round * 300, (round + 1) * 300); });
+        for (int i = 0; i < 200; ++i) {
+            const auto frame = stream.telemetry();
+            seen.push_back(number_of(frame));
+            last = frame.id;
+        }
+    }
+    for (std::size_t i = 0; i < seen.size(); ++i) REQUIRE(seen[i] == std::to_string(i));
+}
+
+TEST_CASE("a position that is not kept any more is said first, with the oldest that is") {
+    Host host;
+    write_events(host.store, 0, 20);
+    Retention retention;
+    retention.event_count = 5;
+    REQUIRE(host.store.tend(retention, 100, system_clock().wall()));
+    Stream stream(host.start(), "?after=1");
+    const auto first = stream.next();
+    REQUIRE(first);
+    CHECK(first->event == "truncated");
+    CHECK(first->id.empty());
+    const auto oldest = stream.telemetry();
+    CHECK(first->data == "{\"oldestId\":" + oldest.id + "}");
+    CHECK(number_of(oldest) == "15");
+}
+
+TEST_CASE("sixteen streams and fifty clients at once; the seventeenth is told to come back; all end well at a stop") {
+    Host host;
+    const int port = host.start();
+    std::vector<std::unique_ptr<Stream>> streams;
+    for (int i = 0; i < 16; ++i) {
+        streams.push_back(std::make_unique<Stream>(port, i % 2 ? "?traceId=odd" : ""));
+        REQUIRE(streams.back()->reply->status == 200);
+    }
+    Client more(port);
+    const auto refused = more.get("/api/telemetry/stream");
+    REQUIRE(refused);
+    CHECK(refused->status == 503);
+    CHECK(refused->headers.at("retry-after") == "5");
+    CHECK(refused->body.find("TOO_MANY_STREAMS") != std::string::npos);
+    CHECK(more.get("/api/health")->status == 200);
+
+    std::atomic<int> good{0};
+    std::vector<std::thread> clients;
+    for (int i = 0; i < 50; ++i)
+        clients.emplace_back([&] {
+            Client client(port);
+            for (int n = 0; n < 10; ++n)
+                if (client.get("/api/telemetry?limit=10")->status == 200) ++good;
+        });
+    write_events(host.store, 0, 2'000);
+    for (auto& client : clients) client.join();
+    CHECK(good == 500);
+    for (int i = 0; i < 16; ++i)
+        for (int n = i % 2; n < 2'000; n += 1 + i % 2) REQUIRE(number_of(streams[i]->telemetry()) == std::to_string(n));
+
+    // A place becomes free when its client has gone.
+    streams.pop_back();
+    while (true) {
+        Stream again(port, "?limit=1");
+        if (again.reply->status == 200) break;
+        std::this_thread::yield();
+    }
+    const auto begun = std::chrono::steady_clock::now();
+    host.server.stop();
+    CHECK(std::chrono::steady_clock::now() - begun < 2s);
+    for (auto& stream : streams) {
+        std::optional<Frame> last;
+        while (auto frame = stream->next()) last = std::move(frame);
+        REQUIRE(last);
+        CHECK(last->event == "shutdown");
+    }
+}
+
+TEST_CASE("a reader that takes nothing is dropped with a last word, and others get every event meanwhile") {
+    http::Options options;
+    options.stream_backlog = 64 << 10;
+    options.stream_stall = 300ms;
+    Host host(options);
+    const int port = host.start();
+    Stream deaf(port, "", "", 4'096), good(port);
+    const int count = 1'500;
+    std::jthread writer([&] { write_events(host.store, 0, count, 8'000); });
+    for (int n = 0; n < count; ++n) REQUIRE(number_of(good.telemetry()) == std::to_string(n));
+    writer.join();
+    const auto was_dropped = [&] {
+        for (const auto& line : host.lines())
+            if (line.find("dropped") != std::string::npos) return true;
+        return false;
+    };
+    while (!was_dropped()) std::this_thread::yield();
+    // What it did get is whole and in order, then comes the reason.
+    int n = 0;
+    std::optional<Frame> last;
+    while (auto frame = deaf.next()) {
+        if (frame->event == "telemetry") REQUIRE(number_of(*frame) == std::to_string(n++));
+        last = std::move(frame);
+    }
+    CHECK(n < count);
+    REQUIRE(last);
+    CHECK(last->event == "dropped");
+}
+
+TEST_CASE("a reader that is only slow gets everything in the end") {
+    http::Options options;
+    options.stream_backlog = 64 << 10;
+    Host host(options);
+    Stream slow(host.start(), "", "", 4'096);
+    const int count = 1'000;
+    write_events(host.store, 0, count, 8'000);
+    for (int n = 0; n < count; ++n) REQUIRE(number_of(slow.telemetry()) == std::to_string(n));
+}
+
+TEST_CASE("a stream stays open while the store is down, and goes on without gap or repeat") {
+    auto memory = memory::open({"test", "api"});
+    OutageStore store(*memory);
+    http::Options options;
+    options.stream_heartbeat = 50ms;
+    Host host(options, &store);
+    const int port = host.start();
+    Stream stream(port);
+    write_events(store, 0, 5);
+    for (int n = 0; n < 5; ++n) CHECK(number_of(stream.telemetry()) == std::to_string(n));
+    store.down = true;
+    write_events(store, 5, 10);
+    while (store.refused < 2) std::this_thread::yield();
+    Stream second(port);
+    CHECK(second.next()->event == "heartbeat");
+    CHECK(stream.next()->event == "heartbeat");
+    store.down = false;
+    for (int n = 5; n < 10; ++n) CHECK(number_of(stream.telemetry()) == std::to_string(n));
+    for (int n = 0; n < 10; ++n) CHECK(number_of(second.telemetry()) == std::to_string(n));
+}
