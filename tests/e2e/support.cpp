@@ -20,8 +20,12 @@ Folder::Folder() {
     path_ = name;
 }
 Folder::~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
+    // A killed worker's browser is still ending and may write to its profile meanwhile.
+    eventually(5s, [&] {
+        std::error_code ignored;
+        fs::remove_all(path_, ignored);
+        return !fs::exists(path_, ignored);
+    });
 }
 
 Variables environment(const Folder& folder) {

@@ -210,6 +210,11 @@ TEST_CASE("cancel during a slow download: stopped within two seconds, no process
     const auto id = runtime.save(site.url("/page"));
     REQUIRE(eventually(40s, [&] { return in_order(events_of(runtime.port(), id), {"worker.job.download.started"}); }));
     REQUIRE_MESSAGE(eventually(5s, [&] { return !partial_files(folder / "downloads").empty(); }), "it is downloading");
+    const auto twice = http(runtime.port(), "POST", "/api/jobs", "{\"url\":\"" + site.url("/page") + "\"}");
+    check_refusal(twice, 409, "DUPLICATE_ACTIVE_JOB");
+    CHECK(text(twice.json(), "existingJobId") == id);
+    CHECK(text(twice.json(), "existingJobStatus") == "running");
+    check_refusal(http(runtime.port(), "DELETE", "/api/jobs/" + id), 409, "INVALID_STATE");
     CHECK(http(runtime.port(), "POST", "/api/jobs/" + id + "/cancel").status == 202);
     CHECK(text(runtime.wait(id, "canceled", 2s), "status") == "canceled");
     CHECK(children_with(runtime.worker().program().pid(), "jobrt-media").empty());
