@@ -37,14 +37,24 @@ struct Options {
 ///     (*tx)->committed();                // Wakes workers at once; without it they find it by polling.
 ///
 /// Used by one thread, the one that uses the connection; it must not outlive the transaction,
-/// except for the call of committed().
+/// except for the call of committed(), nor the store. Everything that insert wrote goes with a ROLLBACK, also
+/// with one to a savepoint of the caller. While the transaction is open, the verbs of every store on the file that
+/// write wait for it (busy_timeout), so call none of them from the same thread before it ends.
+/// insert answers Errc::invalid_argument when the transaction is over.
 class Transaction : public Inserter {
 public:
     virtual void committed() noexcept = 0;
 };
 
-/// The SQLite store: one file (and its -wal, -shm and a few helpers beside it), any number of
-/// processes on one host, no server.
+/// The SQLite store: one file, any number of processes on one host, no server. Beside the file lie SQLite's own
+/// FILE-wal and FILE-shm, and the folder FILE-jobrt with lock files, doorbells and the ballast; all of it moves
+/// and is deleted together, when no process has it open. The file may hold tables of the program's own, when the
+/// store has made the file; names that begin with "jobrt_" are the store's.
+///
+/// Writing verbs that run at the same time share one fsync, and the threads that call them do the work:
+/// docs/adr/001. One thread of the store's own listens for other processes. A process that is frozen
+/// inside a write makes the others answer Errc::unavailable after busy_timeout until it goes on or ends.
+/// insert answers Errc::full with the name STORE_FULL while the disk is full; jobs can still end and be removed then.
 class Store : public jobruntime::Store {
 public:
     /// Errc::invalid_argument: the connection is on another file, in no transaction, or has a weaker

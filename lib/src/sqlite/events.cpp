@@ -1,0 +1,155 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <algorithm>
+
+#include "core/json.hpp"
+#include "core/state_event.hpp"
+#include "sqlite/reads.hpp"
+
+namespace jobruntime::sqlite {
+namespace {
+
+constexpr int event_codes = static_cast<int>(core::EventCode::removed) + 1;
+
+/// The stored codes for which `wanted` holds, as a list for IN.
+template <class Wanted>
+std::string codes_where(Wanted wanted) {
+    std::string list;
+    for (int code = 1; code < event_codes; ++code)
+        if (wanted(static_cast<core::EventCode>(code)))
+            list.append(list.empty() ? "" : ",").append(std::to_string(code));
+    return list;
+}
+
+/// Terms over jobrt_event e, beside the position: ?2 is the job's id, ?3 the trace, ?4 and ?5 the names' bounds.
+std::string terms_of(const EventFilter& filter) {
+    std::string terms;
+    if (filter.job) {
+        terms +=
+            " AND e.id IN (SELECT id FROM jobrt_event INDEXED BY jobrt_event_job WHERE job IN "
+            "(SELECT seq FROM jobrt_job WHERE id = ?2 UNION ALL SELECT job FROM jobrt_gone WHERE id = ?2))";
+    }
+    if (!filter.trace_id.empty()) {
+        terms +=
+            " AND e.id IN (SELECT id FROM jobrt_event INDEXED BY jobrt_event_trace WHERE trace = ?3 "
+            "UNION SELECT id FROM jobrt_event INDEXED BY jobrt_event_job WHERE trace IS NULL AND job IN "
+            "(SELECT seq FROM jobrt_job WHERE trace = ?3 UNION ALL SELECT job FROM jobrt_gone WHERE trace = ?3))";
+    }
+    if (filter.level) {
+        auto codes = codes_where([&](auto code) { return core::event_level(code) == *filter.level; });
+        codes.append(codes.empty() ? "" : ",").append(std::to_string(static_cast<int>(*filter.level) * 32));
+        terms += " AND e.code IN (" + codes + ")";
+    }
+    if (!filter.name_prefix.empty()) {
+        const auto codes =
+            codes_where([&](auto code) { return core::event_name(code).substr(0, filter.name_prefix.size()) == filter.name_prefix; });
+        terms += " AND (e.code IN (" + codes + ") OR (e.name >= ?4 AND e.name < ?5))";
+    }
+    return terms;
+}
+
+RawEvent read_event(Words& words, Query& row) {
+    RawEvent raw;
+    Event& event = raw.event;
+    event.id = static_cast<EventId>(row.number(0));
+    event.at = from_ms(row.number(1));
+    const auto stored = row.number(2);
+    raw.code = static_cast<core::EventCode>(stored % 32);
+    event.level = raw.code == core::EventCode::other ? static_cast<Level>(stored / 32) : core::event_level(raw.code);
+    const std::string_view source = words.text(row.number(3));
+    const auto split = source.find('\x1f');
+    event.source = source.substr(0, split);
+    if (split != source.npos) event.role = source.substr(split + 1);
+    raw.mark = row.number(4);
+    if (!row.null(5)) raw.queue = words.text(row.number(5));
+    if (!row.null(6)) {
+        const auto& session = words.text(row.number(6));
+        if (session.size() == raw.session.bytes.size())
+            std::memcpy(raw.session.bytes.data(), session.data(), session.size());
+    }
+    raw.due = row.time(7);
+    raw.number = static_cast<int>(row.number(8));
+    raw.data = row.text(9);
+    event.name = raw.code == core::EventCode::other ? row.text(10) : core::event_name(raw.code);
+    event.trace_id = row.null(11) ? row.text(14) : row.text(11);
+    event.job = row.id<JobId>(12);
+    if (!row.null(13)) raw.kind = words.text(row.number(13));
+    return raw;
+}
+
+Event finish_event(RawEvent&& raw) {
+    Event event = std::move(raw.event);
+    if (raw.code == core::EventCode::other) {
+        if (auto fields = core::parse_json_object(raw.data)) event.fields = std::move(*fields);
+        return event;
+    }
+    const std::string_view data = raw.data;
+    const auto line = data.find('\n');
+    core::StateEvent facts;
+    facts.code = raw.code;
+    facts.kind = raw.kind;
+    facts.queue = raw.queue;
+    facts.state = static_cast<JobState>(raw.mark % 8);
+    facts.attempt = static_cast<int>(raw.mark / 8);
+    facts.session = raw.session;
+    facts.error_code = data.substr(0, line);
+    if (line != data.npos) facts.message = data.substr(line + 1);
+    facts.run_at = raw.due.value_or(Time{});
+    facts.crashes = facts.priority = raw.number;
+    event.fields = core::event_fields(facts);
+    return event;
+}
+
+EventId number_of(Connection& connection, const char* sql) {
+    Query row = connection.cached(sql).query();
+    return row.next() ? static_cast<EventId>(row.number(0)) : 0;
+}
+
+}  // namespace
+
+RawEvents read_events(Connection& connection, Words& words, std::optional<EventId> after, const EventFilter& filter,
+                      int limit) {
+    RawEvents page;
+    const auto pruned_through = number_of(connection, "SELECT pruned_through FROM jobrt_state");
+    page.oldest = number_of(connection, "SELECT id FROM jobrt_event ORDER BY id LIMIT 1");
+    const auto newest =
+        std::max(pruned_through, number_of(connection, "SELECT id FROM jobrt_event ORDER BY id DESC LIMIT 1"));
+    EventId from = after.value_or(0);
+    if (after && (*after < pruned_through || *after > newest)) {
+        page.truncated = true;
+        from = 0;
+    }
+    const auto sql = std::string("SELECT e.id, e.at, e.code, e.source, e.mark, e.queue, e.session, e.due, e.n, e.data, "
+                                 "e.name, e.trace, coalesce(j.id, g.id), coalesce(j.kind, g.kind), "
+                                 "coalesce(j.trace, g.trace) FROM jobrt_event e "
+                                 "LEFT JOIN jobrt_job j ON j.seq = e.job LEFT JOIN jobrt_gone g ON g.job = e.job "
+                                 "WHERE e.id > ?1") +
+                     terms_of(filter) + (after ? " ORDER BY e.id LIMIT ?6" : " ORDER BY e.id DESC LIMIT ?6");
+    auto statement = connection.prepare(sql);
+    statement.bind(1, from);
+    if (filter.job) statement.bind(2, bytes(filter.job));
+    if (!filter.trace_id.empty()) statement.bind(3, std::string_view(filter.trace_id));
+    const auto past_prefix = filter.name_prefix + "\xff";
+    if (!filter.name_prefix.empty()) {
+        statement.bind(4, std::string_view(filter.name_prefix));
+        statement.bind(5, std::string_view(past_prefix));
+    }
+    statement.bind(6, limit);
+    Query row = statement.query();
+    while (row.next()) page.events.push_back(read_event(words, row));
+    if (!after) std::reverse(page.events.begin(), page.events.end());
+    const bool full = after && page.events.size() == static_cast<std::size_t>(limit);
+    page.next = full ? page.events.back().event.id : newest;
+    return page;
+}
+
+EventPage finish_events(RawEvents&& raw) {
+    EventPage page;
+    page.events.reserve(raw.events.size());
+    for (auto& event : raw.events) page.events.push_back(finish_event(std::move(event)));
+    page.next = raw.next;
+    page.truncated = raw.truncated;
+    page.oldest = raw.oldest;
+    return page;
+}
+
+}  // namespace jobruntime::sqlite
