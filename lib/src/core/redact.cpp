@@ -112,8 +112,9 @@ private:
     bool user_info() {
         if (text_.substr(at_, 3) != "://") return false;
         const std::size_t begin = at_ + 3;
-        const auto end = std::min(text_.find_first_of("?# \t\r\n\"'<>", begin), text_.size());
-        const auto rest = text_.substr(begin, end - begin);
+        // The next URI bounds this one, so that a text full of them is still gone over once.
+        const auto rest_of_text = text_.substr(begin, text_.find("://", begin) - begin);
+        const auto rest = rest_of_text.substr(0, rest_of_text.find_first_of("?# \t\r\n\"'<>"));
         const auto authority = rest.substr(0, rest.find('/'));
         const auto colon = authority.find(':');
         const auto host = rest.rfind('@');
