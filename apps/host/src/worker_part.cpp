@@ -159,6 +159,7 @@ private:
         options.grace = config_.grace;
         options.clock = &process_.clock;
         options.sink = &process_.sink;
+        options.store_progress = !config_.memory_telemetry;
         options.retention.keep = {std::string(media_kind)};
         options.heartbeat.beat = config_.heartbeat;
         options.heartbeat.lease = config_.lease;

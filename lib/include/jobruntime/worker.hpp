@@ -93,6 +93,7 @@ struct WorkerOptions {
     TelemetrySink* sink = nullptr;     ///< Events as they happen: those of jobs are `logged` already, the worker's own
                                        ///< (worker.started, .stopped, .thread.lost) are not, so put a store_sink beside
                                        ///< yours. nullptr = all into the store's log. It outlives the worker.
+    bool store_progress = true;        ///< False: progress and log lines go to the sink only, not into the store.
     std::optional<std::uint64_t> seed; ///< For ids and jitter; one seed, one exact run.
     /// What an operator may want to read; empty = nowhere. This and the next two come from threads of the worker, and
     /// must be quick; what they throw is ignored.

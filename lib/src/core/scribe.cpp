@@ -132,14 +132,30 @@ void Scribe::take_endings() {
 
 void Scribe::take_notes(SteadyTime now, bool all) {
     // The end of an attempt takes its notes along; it has closed the attempt, so no more will come.
-    for (const auto& ending : endings_)
-        if (auto note = ending.attempt->take_note()) notes_.push_back({ending.attempt, std::move(*note)});
+    for (const auto& ending : endings_) take_note(ending.attempt);
     std::erase_if(waiting_, [&](const std::shared_ptr<Attempt>& attempt) {
         if (!all && now < attempt->note_due()) return false;
-        if (auto note = attempt->take_note()) notes_.push_back({attempt, std::move(*note)});
+        take_note(attempt);
         return true;
     });
     while (notes_.size() > most_notes) notes_.pop_front();
+}
+
+void Scribe::take_note(const std::shared_ptr<Attempt>& attempt) {
+    auto note = attempt->take_note();
+    if (!note) return;
+    if (!options_.store_progress) {
+        note->progress.reset();
+        std::vector<Event> told;
+        std::erase_if(note->events, [&](Event& event) {
+            if (event.name != "worker.job.progress" && event.name != "worker.job.log") return false;
+            told.push_back(std::move(event));
+            return true;
+        });
+        if (options_.on_noted && !told.empty()) options_.on_noted(told);
+        if (note->events.empty()) return;
+    }
+    notes_.push_back({attempt, std::move(*note)});
 }
 
 bool Scribe::write_notes() {

@@ -39,6 +39,7 @@ public:
         Duration give_up_after{60'000};  ///< How long an end is worth repeating.
         std::function<void(std::span<Ended>)> on_ended;
         std::function<void(const std::vector<Event>&)> on_noted;  ///< Events now in the store's log.
+        bool store_progress = true;  ///< False: progress and log lines are told to on_noted only.
         /// What else this thread does in between; when it wants to be called again.
         std::function<SteadyTime(SteadyTime now)> chores;
         std::function<void(const std::string&)> log;
@@ -69,6 +70,7 @@ private:
     void run(std::stop_token stop);
     void take_endings();
     void take_notes(SteadyTime now, bool all);
+    void take_note(const std::shared_ptr<Attempt>& attempt);
     /// False: the store does not answer, and everything not written is kept.
     bool write_notes();
     bool write_endings(SteadyTime now);

@@ -86,6 +86,7 @@ WorkerImpl::WorkerImpl(Store& store, WorkerOptions options)
         if (!options_.sink) return;
         for (const auto& event : events) options_.sink->emit(event, true);
     };
+    writing.store_progress = options_.store_progress;
     writing.chores = [this](SteadyTime now) { return chores(now); };
     writing.log = [this](const std::string& line) { say(line); };
     scribe_ = std::make_unique<core::Scribe>(store_, clock_, std::move(writing));

@@ -35,6 +35,7 @@ private:
     void make_folder_tree();
     bool first_here(const LockFile& in_use);
     void upgrade();
+    void look_again();
     void raise_epoch();
     void remove_old_bells();
 
@@ -52,6 +53,10 @@ T or_throw(Result<T> result) {
     return std::move(*result);
 }
 
+/// A file in the making may look like another program's for a moment: a refusal is believed when it lasts.
+constexpr int second_looks = 10;
+constexpr std::chrono::milliseconds second_look_after{10};
+
 /// Refuses what can be seen to be none of ours before anything is opened for writing.
 void Opening::look_first() {
     for (int tries = 0;; ++tries) {
@@ -63,7 +68,20 @@ void Opening::look_first() {
             // Another process may be making the file just now; while it holds our lock, only a look that waits for
             // SQLite's locks can tell, and when it has just let go, another look.
             if (look_at_lock(folder_ + "/open") == LockSeen::held) return;
-            if (tries > 0) throw;
+            if (tries == second_looks) throw;
+            std::this_thread::sleep_for(second_look_after);
+        }
+    }
+}
+
+/// The same under SQLite's locks, through the connection that will be used.
+void Opening::look_again() {
+    for (int tries = 0;; ++tries) {
+        try {
+            return accept(examine(*connection_), path_, latest());
+        } catch (const Failure& failure) {
+            if (failure.error.code == Errc::unavailable || tries == second_looks) throw;
+            std::this_thread::sleep_for(second_look_after);
         }
     }
 }
@@ -149,7 +167,7 @@ void enter_wal_mode(Connection& db, const std::string& path, SteadyTime deadline
 Opened Opening::run() {
     look_first();
     connect();
-    accept(examine(*connection_), path_, latest());
+    look_again();
 
     make_folder_tree();
     auto in_use = or_throw(LockFile::open(folder_ + "/open"));

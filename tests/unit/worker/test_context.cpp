@@ -181,3 +181,29 @@ TEST_CASE("the program's sink sees what the store logs, and nothing twice") {
     REQUIRE(first);
     CHECK(first->fields == page->events.back().fields);
 }
+
+TEST_CASE("progress and log lines may be kept out of the store, and still reach the sink; other events stay") {
+    for (const bool stored : {true, false}) {
+        auto store = memory::open();
+        testing::RecordingSink sink;
+        WorkerOptions options;
+        options.sink = &sink;
+        options.store_progress = stored;
+        Worker worker(*store, options);
+        worker.on("k", [](JobContext& job) {
+            job.progress(50, "half");
+            job.log("a line");
+            job.event("worker.job.extraction.started");
+            return completed();
+        });
+        JobQueue queue(*store);
+        REQUIRE(queue.enqueue("k", boost::json::object{}));
+        REQUIRE(worker.run_one().value());
+        CHECK(sink.count("worker.job.progress") == 1);
+        CHECK(sink.count("worker.job.log") == 1);
+        CHECK(events_named(*store, "worker.job.progress").size() == (stored ? 1 : 0));
+        CHECK(events_named(*store, "worker.job.log").size() == (stored ? 1 : 0));
+        CHECK(events_named(*store, "worker.job.extraction.started").size() == 1);
+        CHECK(events_named(*store, "worker.job.completed").size() == 1);
+    }
+}
