@@ -122,14 +122,14 @@ private:
 // ---- Names and folders -----------------------------------------------------------------
 
 /// A file of ours below the download root: `<slug>/<jobId>-<fence>[-<nth>].<ext>`, the slug by net::slug.
-struct FileName {
+struct JOBRUNTIME_API FileName {
     JobId job;
     Fence fence = Fence::none;
     int nth = 0;      ///< 2 … 999 for the further videos of a post; 0 for the first.
     std::string ext;  ///< mp4 and other containers, jpg, json.
     std::string str() const;
     /// Reads exactly what str() writes; nothing for every other name.
-    JOBRUNTIME_API static std::optional<FileName> parse(std::string_view text);
+    static std::optional<FileName> parse(std::string_view text);
     bool operator==(const FileName&) const = default;
 };
 

@@ -32,7 +32,7 @@ inline constexpr std::size_t max_fetch_url =
 
 /// An http(s) URL, taken apart and checked. URL parsers disagree about hostile strings, so no
 /// part of this library hands on the text it was given: str() rebuilds it from these parts.
-struct Url {
+struct JOBRUNTIME_API Url {
     std::string scheme;                ///< "http" or "https".
     std::string host;                  ///< Lower case: LDH labels, or a canonical dotted quad.
     std::uint16_t port = 0;            ///< Never 0; the scheme's default when the text named none.
@@ -125,7 +125,7 @@ JOBRUNTIME_API Result<void> vet(std::string_view address, std::span<const Networ
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
-struct Response {
+struct JOBRUNTIME_API Response {
     int status = 0;
     Headers headers;        ///< Names in lower case, in the order they came.
     std::string body;       ///< Content encodings undone.
