@@ -100,7 +100,7 @@ must_pass lib/src/core/worker.cpp 'auto text = "do not call getenv or write to s
 must_pass lib/src/core/worker.cpp 'std::snprintf(text, sizeof text, "%d", domain (1));'
 must_pass lib/src/core/child_linux.cpp '::sigaction(signal, &standard, nullptr);'
 must_pass apps/host/main.cpp 'auto role = std::getenv("ROLE");'
-must_pass docs/tour.md 'https://example.org/work/main and ~/work/x'
+must_pass docs/tour.md 'https://example.org/work/app and ~/work/x'
 
 echo "$passed controls passed, $failed failed"
 [ "$failed" -eq 0 ]
