@@ -23,6 +23,18 @@ void DiskImage::sync(const std::string& path) {
     pending_.erase(found);
 }
 
+void DiskImage::sync_folder(const std::string& path) {
+    for (auto& [name, operations] : pending_) {
+        if (name.substr(0, name.rfind('/')) != path) continue;
+        const auto last = std::find_if(operations.rbegin(), operations.rend(), [](const Operation& operation) {
+            return operation.kind == Operation::Kind::remove;
+        });
+        if (last == operations.rend()) continue;
+        operations.erase(operations.begin(), last.base());
+        durable_[name].clear();
+    }
+}
+
 void DiskImage::apply(std::string& file, const Operation& operation) {
     switch (operation.kind) {
         case Operation::Kind::write:

@@ -21,6 +21,8 @@ public:
     void truncate(const std::string& path, std::uint64_t size);
     void sync(const std::string& path);
     void remove(const std::string& path);
+    /// What an fsync of a folder makes durable: the removals in it.
+    void sync_folder(const std::string& path);
 
     /// The files after a cut now: of each file's unsynced operations a random choice survives (none, a prefix, any
     /// subset, any subset in another order), writes torn at 512-byte sectors.

@@ -67,6 +67,7 @@ int open_file(sqlite3_vfs*, const char* path, sqlite3_file* file, int flags, int
 }
 int delete_file(sqlite3_vfs*, const char* path, int sync_folder) {
     PowerDisk::instance().remove(path);
+    if (sync_folder) PowerDisk::instance().sync_folder(std::string(path).substr(0, std::string_view(path).rfind('/')));
     return below->xDelete(below, path, sync_folder);
 }
 
@@ -118,6 +119,11 @@ void PowerDisk::remove(const std::string& path) {
     const std::lock_guard lock(mutex_);
     image_.remove(path);
     count_down();
+}
+
+void PowerDisk::sync_folder(const std::string& path) {
+    const std::lock_guard lock(mutex_);
+    image_.sync_folder(path);
 }
 
 void register_power_vfs() {

@@ -24,6 +24,7 @@ public:
     void truncate(const std::string& path, std::uint64_t size);
     void sync(const std::string& path);
     void remove(const std::string& path);
+    void sync_folder(const std::string& path);
 
 private:
     void count_down();  // With mutex_ held, before the operation counts.

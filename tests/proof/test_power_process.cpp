@@ -40,7 +40,10 @@ DiskImage read_log(const std::string& path) {
         switch (log[at]) {
             case 'W': image.write(name, offset, data); break;
             case 'T': image.truncate(name, offset); break;
-            case 'S': image.sync(name); break;
+            case 'S':
+                image.sync(name);
+                image.sync_folder(name);
+                break;
             case 'U': image.remove(name); break;
         }
         at += 21 + name_length + length;

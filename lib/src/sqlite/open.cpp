@@ -134,7 +134,7 @@ void Opening::upgrade() {
     const int found = examine(db).version;
     if (found == latest()) return;
     if (found > 0) back_up(db, path_ + ".v" + std::to_string(found) + ".bak", internals_.vfs);
-    db.exec("PRAGMA synchronous = FULL; BEGIN EXCLUSIVE");
+    db.exec("BEGIN EXCLUSIVE");
     try {
         for (int version = found; version < latest(); ++version)
             db.exec(internals_.migrations[static_cast<std::size_t>(version)].sql);
@@ -173,7 +173,9 @@ Opened Opening::run() {
     auto in_use = or_throw(LockFile::open(folder_ + "/open"));
     const bool first = first_here(in_use);
     if (first) {
-        connection_->exec("PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY");
+        // Outside WAL mode a commit is the removal of a journal, and only EXTRA makes the removal itself durable: a
+        // journal that a power cut brings back would be played back over what was written since.
+        connection_->exec("PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY; PRAGMA synchronous = EXTRA");
         upgrade();
     } else if (examine(*connection_).version != latest()) {
         throw Failure{{Errc::unavailable, "the schema of " + path_ +
