@@ -2,7 +2,7 @@
 
 # Every component there can be. NAME.hpp and NAME/ of the public headers belong to component
 # NAME and are installed with it only; all other headers are the core's.
-set(JOBRUNTIME_ALL_COMPONENTS core testing sqlite http net extract media host)
+set(JOBRUNTIME_ALL_COMPONENTS core testing sqlite mongo http net extract media host)
 
 add_library(jobruntime_flags INTERFACE)
 target_compile_features(jobruntime_flags INTERFACE cxx_std_20)
@@ -77,8 +77,9 @@ endfunction()
 
 function(_jobruntime_install_target name)
     set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/jobruntime)
+    # What programs load is apart from what developers need, so that packages can be too.
     install(TARGETS jobruntime_${name} EXPORT jobruntime-${name} COMPONENT ${name}
-        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT ${name} NAMELINK_COMPONENT ${name}
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT ${name}-runtime NAMELINK_COMPONENT ${name}
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT ${name})
     install(EXPORT jobruntime-${name} NAMESPACE jobruntime:: DESTINATION ${package_dir}
         FILE jobruntime-${name}.cmake COMPONENT ${name})

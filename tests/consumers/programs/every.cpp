@@ -7,6 +7,9 @@
 #if __has_include(<jobruntime/sqlite.hpp>)
 #include <jobruntime/sqlite.hpp>
 #endif
+#if __has_include(<jobruntime/mongo.hpp>)
+#include <jobruntime/mongo.hpp>
+#endif
 #if __has_include(<jobruntime/http.hpp>)
 #include <jobruntime/http.hpp>
 #endif
