@@ -97,6 +97,7 @@ struct Job {
     std::string unique_key;                 ///< Empty = none.
     StateSet unique_states;                 ///< Where the key counts; always includes live_states when there is a key.
     std::string idempotency_key;            ///< Of the request that made it; empty = none.
+    std::string idempotency_hash;           ///< Of that request's content; empty = none.
     std::string trace_id;
     std::vector<std::string> tags;
     Progress progress;

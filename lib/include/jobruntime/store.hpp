@@ -137,8 +137,9 @@ struct Note {
     std::optional<std::string> step_name;   ///< With step_value: store this checkpoint, durably (fsynced).
     std::string step_value;                 ///< JSON text.
     std::optional<std::string> forget_step; ///< Remove this checkpoint; durable.
-    std::vector<Event> events;              ///< Appended; id, source, role are the store's to fill in. With a job:
-                                            ///< that job's id, and its trace id where the event has none.
+    std::vector<Event> events;              ///< Appended; the id is the store's to fill in, and source and role
+                                            ///< where source is empty (one with a source is a copy from elsewhere).
+                                            ///< With a job: that job's id, and its trace id where the event has none.
 };
 
 enum class NoteAnswer : std::uint8_t {
@@ -347,6 +348,7 @@ private:
 /// (Job::attempt after it). Besides:
 ///
 ///     jobs.create.queued, .replaced    runAt when scheduled
+///     jobs.restored                    runAt when scheduled
 ///     worker.job.claimed               workerId (the session's id)
 ///     worker.job.completed, .released  workerId
 ///     worker.job.retry_scheduled       workerId, code, error (the message), runAt
@@ -443,6 +445,20 @@ public:
 
     /// For people, without secrets: "sqlite:/srv/app.db", "memory".
     virtual std::string describe() const = 0;
+
+    /// Stores jobs as another store had them (`get` with all_parts): state, attempts, fence, times, errors, steps,
+    /// result, all as given; for copies and imports. One answer per job, in order, and each one atomic step with its
+    /// event jobs.restored, which is the only one: the job's history is the caller's to append (`note`). Durable once
+    /// returned. As with insert, a known id answers `inserted` with the state it has here and changes nothing, so
+    /// repeating is safe; `repeated` and `existing` name the job that holds the idempotency key, or the unique key where
+    /// that counts in the given state, and then nothing was stored.
+    /// The next claim of a restored job gives it a higher fence than the one it came with. Its session is kept
+    /// for people; whether that session is known here does not matter.
+    /// Refused, each for itself (Errc::invalid_argument): what insert refuses; a running job, because a lease cannot be
+    /// handed over; a final job without finished_at, or another with one; counters below zero; a fence above 2^53;
+    /// more errors or steps than limits allow, or a result or step over limits::result.
+    /// Errc::unsupported: a store that cannot, which is what a store does that leaves this verb alone.
+    virtual Result<std::vector<InsertAnswer>> restore(std::span<const Job> jobs, Time now);
 };
 
 }  // namespace jobruntime

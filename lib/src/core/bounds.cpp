@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "core/json.hpp"
+
 namespace jobruntime::core {
 namespace {
 
@@ -36,6 +38,21 @@ std::size_t bytes_of(const Note& note) {
 
 std::size_t bytes_of(const JobId& id) { return id.bytes.size(); }
 
+std::size_t bytes_of(const Job& job) {
+    std::size_t bytes = job.kind.size() + job.queue.size() + job.unique_key.size() + job.idempotency_key.size() +
+                        job.idempotency_hash.size() + job.trace_id.size() + job.wait_reason.size() +
+                        job.progress.stage.size() + job.progress.message.size() + to_text(job.payload).size() +
+                        to_text(job.result).size();
+    for (const auto& tag : job.tags) bytes += tag.size();
+    for (const auto& error : job.errors) bytes += error.code.size() + error.message.size();
+    for (const auto& step : job.steps) bytes += step.name.size() + to_text(step.value).size();
+    return bytes;
+}
+
+Error wrong_job(const Job& job, std::string_view what) {
+    return {Errc::invalid_argument, "job " + job.id.str() + " cannot be restored: " + std::string(what)};
+}
+
 template <class Item>
 Result<void> check(std::span<const Item> items) {
     if (items.size() > limits::batch_items)
@@ -56,6 +73,7 @@ Result<void> check_batch(std::span<const NewJob> jobs) { return check(jobs); }
 Result<void> check_batch(std::span<const Settlement> settlements) { return check(settlements); }
 Result<void> check_batch(std::span<const Note> notes) { return check(notes); }
 Result<void> check_batch(std::span<const JobId> ids) { return check(ids); }
+Result<void> check_batch(std::span<const Job> jobs) { return check(jobs); }
 
 Result<int> check_limit(int limit, std::string_view what) {
     if (limit < 1)
@@ -64,15 +82,36 @@ Result<int> check_limit(int limit, std::string_view what) {
     return std::min(limit, static_cast<int>(limits::batch_items));
 }
 
-std::optional<Error> refusal(const NewJob& job) {
-    if (!job.id) return Error{Errc::invalid_argument, "a job without an id cannot be stored"};
-    if (job.kind.empty() || job.queue.empty())
-        return Error{Errc::invalid_argument, "job " + job.id.str() + " has no kind or no queue"};
-    if (job.payload.size() > limits::payload)
+namespace {
+
+std::optional<Error> refusal(JobId id, std::string_view kind, std::string_view queue, std::size_t payload) {
+    if (!id) return Error{Errc::invalid_argument, "a job without an id cannot be stored"};
+    if (kind.empty() || queue.empty())
+        return Error{Errc::invalid_argument, "job " + id.str() + " has no kind or no queue"};
+    if (payload > limits::payload)
         return Error{Errc::invalid_argument, "PAYLOAD_TOO_LARGE",
-                     "the payload of job " + job.id.str() + " has " + std::to_string(job.payload.size()) +
-                         " bytes; at most " + std::to_string(limits::payload) +
-                         ", so store large data elsewhere and name it here"};
+                     "the payload of job " + id.str() + " has " + std::to_string(payload) + " bytes; at most " +
+                         std::to_string(limits::payload) + ", so store large data elsewhere and name it here"};
+    return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Error> refusal(const NewJob& job) { return refusal(job.id, job.kind, job.queue, job.payload.size()); }
+
+std::optional<Error> refusal(const Job& job) {
+    constexpr auto highest_fence = std::uint64_t{1} << 53;
+    if (auto refused = refusal(job.id, job.kind, job.queue, to_text(job.payload).size())) return refused;
+    if (job.state == JobState::running) return wrong_job(job, "it is running; end its attempt first");
+    if (is_final(job.state) != job.finished_at.has_value())
+        return wrong_job(job, "an ended job has the time of its end, and no other job has one");
+    if (job.attempt < 0 || job.max_attempts < 0 || job.crashes < 0) return wrong_job(job, "a counter is below zero");
+    if (static_cast<std::uint64_t>(job.fence) > highest_fence) return wrong_job(job, "its fence is too high");
+    if (job.errors.size() > limits::errors) return wrong_job(job, "it has more errors than a job keeps");
+    if (job.steps.size() > limits::steps) return wrong_job(job, "it has more steps than a job may have");
+    if (to_text(job.result).size() > limits::result) return wrong_job(job, "its result is too large");
+    for (const auto& step : job.steps)
+        if (to_text(step.value).size() > limits::result) return wrong_job(job, "the step " + step.name + " is too large");
     return std::nullopt;
 }
 

@@ -93,10 +93,22 @@ void Database::erase(Row& row) {
     rows_.erase(JobId{row.job.id});  // A copy: the row that holds the id goes.
 }
 
+Row& Database::make_row(JobId id) {
+    auto made = std::make_unique<Row>();
+    Row& row = *made;
+    row.sequence = ++last_sequence_;
+    row.job.id = id;
+    by_creation_.emplace(row.sequence, &row);
+    rows_.emplace(id, std::move(made));
+    return row;
+}
+
 void Database::append(Event event, const Origin& origin) {
     event.id = ++last_event_;
-    event.source = origin.process;
-    event.role = origin.role;
+    if (event.source.empty()) {
+        event.source = origin.process;
+        event.role = origin.role;
+    }
     log_.push_back(std::move(event));
     pending_hints_ |= hint_events;
 }
@@ -133,7 +145,7 @@ InsertAnswer answer(InsertAnswer::How how, const Row& row) {
     given.how = how;
     given.id = row.job.id;
     given.state = row.job.state;
-    if (how == InsertAnswer::How::repeated) given.hash = row.hash;
+    if (how == InsertAnswer::How::repeated) given.hash = row.job.idempotency_hash;
     return given;
 }
 
@@ -182,11 +194,8 @@ InsertAnswer Database::insert(const NewJob& given, const Origin& origin, Time no
     auto payload = core::parse_json_object(given.payload);
     if (!payload) return refuse(std::move(payload).error());
 
-    auto made = std::make_unique<Row>();
-    Row& row = *made;
-    row.sequence = ++last_sequence_;
-    row.hash = given.idempotency_hash;
-    row.job.id = given.id;
+    Row& row = make_row(given.id);
+    row.job.idempotency_hash = given.idempotency_hash;
     row.job.kind = given.kind;
     row.job.unique_key = given.unique_key;
     if (!given.unique_key.empty()) row.job.unique_states = given.unique_states | live_states;
@@ -194,11 +203,38 @@ InsertAnswer Database::insert(const NewJob& given, const Origin& origin, Time no
     row.job.trace_id = given.trace_id;
     row.job.created_at = now;
     fill(row, given, *std::move(payload), now);
-    by_creation_.emplace(row.sequence, &row);
     if (!given.idempotency_key.empty()) idempotent_.emplace(given.idempotency_key, &row);
-    rows_.emplace(given.id, std::move(made));
     enter(row);
     tell(row, {.code = EventCode::created}, origin, now);
+    pending_hints_ |= hint_jobs;
+    return answer(InsertAnswer::How::inserted, row);
+}
+
+InsertAnswer Database::restore(const Job& given, const Origin& origin, Time now) {
+    if (const Row* known = find(given.id)) return answer(InsertAnswer::How::inserted, *known);
+    if (!given.idempotency_key.empty()) {
+        const auto known = idempotent_.find(given.idempotency_key);
+        if (known != idempotent_.end()) return answer(InsertAnswer::How::repeated, *known->second);
+    }
+    const auto states = given.unique_key.empty() ? given.unique_states : given.unique_states | live_states;
+    if (states.has(given.state))
+        if (const Row* held = holder(given.unique_key, nullptr)) return answer(InsertAnswer::How::existing, *held);
+
+    Row& row = make_row(given.id);
+    row.job = given;
+    row.job.unique_states = states;
+    row.payload = std::move(row.job.payload);
+    row.result = std::move(row.job.result);
+    row.errors = std::move(row.job.errors);
+    row.steps = std::move(row.job.steps);
+    row.job.payload = {};
+    row.job.result = nullptr;
+    row.job.errors.clear();
+    row.job.steps.clear();
+    last_fence_ = std::max(last_fence_, static_cast<std::uint64_t>(given.fence));
+    if (!given.idempotency_key.empty()) idempotent_.emplace(given.idempotency_key, &row);
+    enter(row);
+    tell(row, {.code = EventCode::restored}, origin, now);
     pending_hints_ |= hint_jobs;
     return answer(InsertAnswer::How::inserted, row);
 }

@@ -20,7 +20,6 @@ namespace jobruntime::memory {
 struct Row {
     Job job;
     std::uint64_t sequence = 0;  ///< Order of creation.
-    std::string hash;            ///< Of the idempotency key's request.
     boost::json::object payload;
     boost::json::value result;
     std::vector<JobError> errors;
@@ -47,6 +46,7 @@ public:
     unsigned take_hints() { return std::exchange(pending_hints_, 0u); }
 
     InsertAnswer insert(const NewJob& given, const Origin& origin, Time now);
+    InsertAnswer restore(const Job& given, const Origin& origin, Time now);
     Result<Claimed> claim(std::span<const Want> wants, SessionId session, ClaimMode mode, const Origin& origin, Time now);
     SettleAnswer settle(const Settlement& settlement, const Origin& origin, Time now);
     NoteAnswer note(const Note& note, const Origin& origin);
@@ -82,6 +82,8 @@ private:
     Row* holder(const std::string& unique_key, const Row* except);
     bool holds(const Row* row, Fence fence) const;
     void erase(Row& row);
+    /// A row with a number of its own, in no index yet but those of its id and of creation.
+    Row& make_row(JobId id);
 
     void tell(const Row& row, const Telling& telling, const Origin& origin, Time now);
     void append(Event event, const Origin& origin);

@@ -25,6 +25,15 @@ public:
         });
     }
 
+    Result<std::vector<InsertAnswer>> restore(std::span<const Job> jobs, Time now) override {
+        JR_TRY(core::check_batch(jobs));
+        return each<InsertAnswer>(jobs, [&](const Job& job) {
+            InsertAnswer refused;
+            refused.refused = core::refusal(job);
+            return refused.refused ? refused : database_->restore(job, origin_, now);
+        });
+    }
+
     Result<Claimed> claim(std::span<const Want> wants, SessionId session, ClaimMode mode, Time now) override {
         return locked([&] { return database_->claim(wants, session, mode, origin_, now); });
     }

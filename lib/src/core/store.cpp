@@ -14,4 +14,8 @@ Subscription::~Subscription() {
     if (end_) end_();
 }
 
+Result<std::vector<InsertAnswer>> Store::restore(std::span<const Job>, Time) {
+    return Error{Errc::unsupported, "RESTORE_UNSUPPORTED", "the store " + describe() + " cannot take jobs of another store"};
+}
+
 }  // namespace jobruntime

@@ -12,7 +12,7 @@ struct Named {
     Level level;
 };
 
-constexpr std::array<Named, 17> table{{
+constexpr std::array<Named, static_cast<std::size_t>(last_event_code) + 1> table{{
     {"", Level::info},
     {"jobs.create.queued", Level::info},
     {"jobs.create.replaced", Level::info},
@@ -30,6 +30,7 @@ constexpr std::array<Named, 17> table{{
     {"jobs.moved", Level::info},
     {"jobs.reprioritised", Level::info},
     {"jobs.deleted", Level::info},
+    {"jobs.restored", Level::info},
 }};
 
 }  // namespace

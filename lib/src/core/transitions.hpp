@@ -35,7 +35,10 @@ enum class EventCode : std::uint8_t {
     moved = 14,
     reprioritised = 15,
     removed = 16,
+    restored = 17,
 };
+/// The highest of them.
+inline constexpr EventCode last_event_code = EventCode::restored;
 JOBRUNTIME_API std::string_view event_name(EventCode code) noexcept;
 JOBRUNTIME_API Level event_level(EventCode code) noexcept;
 /// EventCode::other for a name that is not in the list.

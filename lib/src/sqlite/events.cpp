@@ -8,7 +8,7 @@
 namespace jobruntime::sqlite {
 namespace {
 
-constexpr int event_codes = static_cast<int>(core::EventCode::removed) + 1;
+constexpr int event_codes = static_cast<int>(core::last_event_code) + 1;
 
 /// The stored codes for which `wanted` holds, as a list for IN.
 template <class Wanted>

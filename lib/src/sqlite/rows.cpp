@@ -68,6 +68,7 @@ RawJob read_raw(Connection& connection, Words& words, Query& row, unsigned parts
     job.trace_id = row.text(19);
     job.unique_key = row.text(20);
     job.idempotency_key = row.text(21);
+    job.idempotency_hash = row.text(25);
     raw.tags = row.text(22);
     if (parts & part_payload) {
         if (raw.side & side_payload)

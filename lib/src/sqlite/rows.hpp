@@ -28,7 +28,7 @@ struct RawJob {
 #define JOBRT_JOB_COLUMNS                                                                                   \
     "seq, id, state, queue, kind, priority, run_at, attempt, max_attempts, crashes, fence, session, side, " \
     "unique_states, created_at, started_at, finished_at, cancel_at, wait_reason, trace, unique_key, "       \
-    "idem_key, tags, payload, result"
+    "idem_key, tags, payload, result, idem_hash"
 
 /// Reads the current row, and from side tables what `parts` asks for.
 RawJob read_raw(Connection& connection, Words& words, Query& row, unsigned parts);

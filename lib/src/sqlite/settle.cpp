@@ -110,11 +110,23 @@ void write_step(Writer& writer, JobRow& job, const Note& note) {
     writer.sql("UPDATE jobrt_job SET side = ? WHERE seq = ?").run(job.side, job.seq);
 }
 
-/// The job an event speaks of, when its note is about none.
+/// The job an event speaks of, when its note is about none. One that is not here is remembered as one that is gone.
 std::int64_t job_of(Writer& writer, const Event& event) {
     if (!event.job) return 0;
-    const auto job = writer.job(event.job);
-    return job ? job->seq : 0;
+    if (const auto job = writer.job(event.job)) return job->seq;
+    const auto event_number = [&] { return writer.last_number() + 1; };
+    {
+        Query row = writer.sql("SELECT job FROM jobrt_gone WHERE id = ?").query(bytes(event.job));
+        if (row.next()) {
+            const auto known = row.number(0);
+            writer.sql("UPDATE jobrt_gone SET last = ? WHERE job = ?").run(event_number(), known);
+            return known;
+        }
+    }
+    const auto made = static_cast<std::int64_t>(writer.next_number());
+    writer.sql("INSERT INTO jobrt_gone(job, last, id, kind, trace) VALUES(?, ?, ?, 0, ?)")
+        .run(made, event_number(), bytes(event.job), or_null(event.trace_id));
+    return made;
 }
 
 NoteAnswer note_one(Writer& writer, const Note& note) {

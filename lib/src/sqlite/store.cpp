@@ -101,6 +101,17 @@ Result<std::vector<InsertAnswer>> SqliteStore::insert(std::span<const NewJob> jo
     return answers;
 }
 
+Result<std::vector<InsertAnswer>> SqliteStore::restore(std::span<const Job> jobs, Time now) {
+    JR_TRY(core::check_batch(jobs));
+    std::vector<InsertAnswer> answers;
+    if (jobs.empty()) return answers;
+    const RestorePlan plan(jobs);
+    Operation operation{.run = [&] { restore_jobs(parts_->executor.writer(), plan, now, answers); },
+                        .grows = true, .items = jobs.size(), .bytes = limits::batch_bytes};
+    JR_TRY(write(operation));
+    return answers;
+}
+
 Result<Claimed> SqliteStore::claim(std::span<const Want> wants, SessionId session, ClaimMode mode, Time now) {
     std::size_t most = 0;
     for (const auto& want : wants) {

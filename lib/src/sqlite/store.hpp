@@ -53,6 +53,7 @@ public:
                               std::uint64_t expected) override;
     Subscription on_change(std::function<void(unsigned)> callback) override;
     std::string describe() const override;
+    Result<std::vector<InsertAnswer>> restore(std::span<const Job> jobs, Time now) override;
     Result<std::unique_ptr<Transaction>> begin(sqlite3* caller) override;
     const std::string& path() const override;
 

@@ -27,6 +27,19 @@ struct InsertPlan {
 };
 void insert_jobs(Writer& writer, const InsertPlan& plan, Time now, std::vector<InsertAnswer>& answers);
 
+/// The JSON texts of jobs to be restored, made before the write turn.
+struct RestorePlan {
+    explicit RestorePlan(std::span<const Job> given);
+    struct Texts {
+        std::optional<Error> refused;
+        std::string payload, result, tags;
+        std::vector<std::string> steps;
+    };
+    std::span<const Job> jobs;
+    std::vector<Texts> texts;
+};
+void restore_jobs(Writer& writer, const RestorePlan& plan, Time now, std::vector<InsertAnswer>& answers);
+
 struct RawClaim {
     std::vector<RawJob> jobs;
     bool session_gone = false;

@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -101,6 +102,8 @@ public:
     /// The next number: of a job, an event, a fence or a record's version.
     std::uint64_t next_number() { return ++last_; }
     std::uint64_t last_number() const { return last_; }
+    /// Numbers to come are above this one.
+    void pass_number(std::uint64_t number) { last_ = std::max(last_, number); }
     void tally(std::int64_t queue, std::int64_t kind, JobState state, int by);
     void move_tally(const JobRow& job, JobState to);
     /// Writes the event; the number is a new one unless one is given.

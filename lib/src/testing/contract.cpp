@@ -252,6 +252,7 @@ const std::vector<ContractCase>& store_contract() {
         contract::add_upkeep_cases(cases);
         contract::add_record_cases(cases);
         contract::add_shared_cases(cases);
+        contract::add_restore_cases(cases);
         return cases.take();
     }();
     return all;

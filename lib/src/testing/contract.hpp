@@ -147,5 +147,6 @@ void add_event_cases(Cases& cases);
 void add_upkeep_cases(Cases& cases);
 void add_record_cases(Cases& cases);
 void add_shared_cases(Cases& cases);
+void add_restore_cases(Cases& cases);
 
 }  // namespace jobruntime::testing::contract

@@ -9,11 +9,12 @@
 namespace jobruntime::testing {
 namespace {
 
-constexpr std::size_t verb_count = static_cast<std::size_t>(Verb::put) + 1;
+constexpr std::size_t verb_count = static_cast<std::size_t>(Verb::restore) + 1;
 
 constexpr std::array<std::string_view, verb_count> verb_names{"insert", "claim",  "settle",  "note",     "change",
                                                               "get",    "list",   "count",   "beat",     "recover",
-                                                              "sessions", "tend", "events",  "records",  "put"};
+                                                              "sessions", "tend", "events",  "records",  "put",
+                                                              "restore"};
 
 struct Script {
     Errc code = Errc::unavailable;
@@ -182,6 +183,10 @@ Result<std::uint64_t> FaultyStore::put(std::string_view key, std::optional<std::
 
 Subscription FaultyStore::on_change(std::function<void(unsigned)> callback) {
     return store_.on_change(std::move(callback));
+}
+
+Result<std::vector<InsertAnswer>> FaultyStore::restore(std::span<const Job> jobs, Time now) {
+    return through(Verb::restore, [&] { return store_.restore(jobs, now); });
 }
 
 std::string FaultyStore::describe() const { return "faulty " + store_.describe(); }

@@ -13,6 +13,7 @@ namespace jobruntime::testing {
 /// The verbs of a store.
 enum class Verb : std::uint8_t {
     insert, claim, settle, note, change, get, list, count, beat, recover, sessions, tend, events, records, put,
+    restore,
 };
 
 /// Faults that come by themselves. One seed and one order of calls give the same faults.
@@ -62,6 +63,7 @@ public:
     /// Never fails: a hint may be missing, but so may it with any store.
     [[nodiscard]] Subscription on_change(std::function<void(unsigned hints)> callback) override;
     std::string describe() const override;
+    Result<std::vector<InsertAnswer>> restore(std::span<const Job> jobs, Time now) override;
 
 private:
     struct State;
