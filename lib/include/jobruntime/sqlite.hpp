@@ -72,4 +72,21 @@ public:
 /// written (the message says why).
 JOBRUNTIME_API Result<std::unique_ptr<Store>> open(std::string_view path, Options options = {});
 
+/// What a copy holds; read from the copy itself.
+struct BackupFacts {
+    std::string path;  ///< Absolute.
+    std::uint64_t bytes = 0;
+    std::uint64_t jobs = 0;
+    std::uint64_t events = 0;
+};
+
+/// Copies a store's file to `to` as it is at one moment, while this and other processes go on working on it: nobody
+/// waits for it. Reads everything once, so it takes as long as the disk needs. `to` is a store's file like
+/// any other; it appears there only when it is whole, on disk, and has passed SQLite's integrity check. What else the file
+/// holds (a program's own tables) is copied too; FILE-jobrt is not needed. Thread-safe.
+/// Errc::not_found: no file at `path`. Errc::unsupported and Errc::corrupt: as open. Errc::invalid_argument: `to` is there
+/// already, or cannot be written. Errc::full: no space for it. Errc::unavailable: the file is locked for longer
+/// than five seconds, e.g. by a migration.
+JOBRUNTIME_API Result<BackupFacts> back_up(std::string_view path, std::string_view to);
+
 }  // namespace jobruntime::sqlite

@@ -84,12 +84,12 @@ void back_up(Connection& connection, const std::string& copy, const std::string&
     {
         auto target = Connection::open(part, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, vfs);
         sqlite3_backup* backup = sqlite3_backup_init(target.raw(), "main", connection.raw(), "main");
-        if (!backup) fail(target.raw(), sqlite3_extended_errcode(target.raw()), "no copy could be made before the migration");
+        if (!backup) fail(target.raw(), sqlite3_extended_errcode(target.raw()), "no copy of the file could be made");
         sqlite3_backup_step(backup, -1);
         const int code = sqlite3_backup_finish(backup);
         if (code != SQLITE_OK) {
             ::unlink(part.c_str());
-            fail(target.raw(), code, "no copy could be made before the migration");
+            fail(target.raw(), code, "no copy of the file could be made");
         }
     }
     if (::rename(part.c_str(), copy.c_str()) != 0)
