@@ -201,6 +201,10 @@ public:
     /// One resource into memory. Every HTTP status is an answer; status_error() says what it means.
     Result<Response> get(const FetchRequest& request, std::stop_token stop = {}) const;
 
+    /// The same as a POST of `body`; say what it is by a content-type among the headers. It is sent once and
+    /// to this address only: a redirect is an answer like any other, whatever `max_redirects` says.
+    Result<Response> post(const FetchRequest& request, std::string_view body, std::stop_token stop = {}) const;
+
     /// One resource into a file. Bytes go to `<target>.part`, with what identifies them in
     /// `<target>.part.info`; both stay after an error, so that the next try (of any process) sends Range and
     /// If-Range and goes on; a server that ignores Range, or whose file has changed, starts again from the
@@ -218,6 +222,9 @@ public:
     const FetcherOptions& options() const noexcept { return options_; }
 
 private:
+    Result<Response> fetch(const FetchRequest& request, std::optional<std::string_view> body,
+                           std::stop_token stop) const;
+
     FetcherOptions options_;
 };
 

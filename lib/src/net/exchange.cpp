@@ -40,6 +40,11 @@ bool is_credential(std::string_view name) {
     return lower == "cookie" || lower == "authorization" || lower == "proxy-authorization";
 }
 
+bool has_header(const Headers& headers, std::string_view lower_name) {
+    return std::any_of(headers.begin(), headers.end(),
+                       [&](const auto& header) { return lowered(header.first) == lower_name; });
+}
+
 Error network_error(CURLcode code, const char* details, const Url& url) {
     const Errc kind = code == CURLE_OPERATION_TIMEDOUT ? Errc::timed_out : Errc::unavailable;
     const char* what = *details ? details : curl_easy_strerror(code);
@@ -165,9 +170,7 @@ Session::~Session() { curl_multi_cleanup(multi_); }
 
 Result<Answer> Session::run(Exchange exchange, std::stop_token stop) {
     JR_TRY(check_headers(exchange.headers));
-    if (!options_.user_agent.empty() &&
-        std::none_of(exchange.headers.begin(), exchange.headers.end(),
-                     [](const auto& header) { return lowered(header.first) == "user-agent"; }))
+    if (!options_.user_agent.empty() && !has_header(exchange.headers, "user-agent"))
         exchange.headers.emplace_back("User-Agent", options_.user_agent);
     JR_TRY(check_headers(exchange.headers));
     for (int redirects = 0;; ++redirects) {
@@ -196,13 +199,18 @@ Result<Head> Session::run_one(const Exchange& exchange, const std::stop_token& s
     if (!multi_ || !easy) return Error{Errc::unavailable, "NETWORK", "no memory for a transfer"};
     Running running{.exchange = exchange, .options = options_, .follows = exchange.max_redirects > 0};
     std::unique_ptr<curl_slist, ListCloser> list;
-    for (const auto& [name, value] : exchange.headers) {
-        const std::string line =
-            value.empty() ? name + ";" : name + ": " + value;  // curl's way to send an empty one.
+    const auto add_line = [&list](const std::string& line) {
         if (curl_slist* longer = curl_slist_append(list.get(), line.c_str())) {
             (void)list.release();
             list.reset(longer);
         }
+    };
+    for (const auto& [name, value] : exchange.headers)
+        add_line(value.empty() ? name + ";" : name + ": " + value);  // curl's way to send an empty one.
+    if (exchange.body) {
+        // Else curl calls it a form, and waits a second for leave to send a large one.
+        if (!has_header(exchange.headers, "content-type")) add_line("Content-Type:");
+        if (!has_header(exchange.headers, "expect")) add_line("Expect:");
     }
     Url sent = exchange.url;
     sent.fragment.reset();
@@ -221,6 +229,11 @@ Result<Head> Session::run_one(const Exchange& exchange, const std::stop_token& s
     set(CURLOPT_HTTPHEADER, list.get());
     set(CURLOPT_ERRORBUFFER, running.details);
     if (exchange.head) set(CURLOPT_NOBODY, 1L);
+    if (exchange.body) {
+        set(CURLOPT_POST, 1L);
+        set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(exchange.body->size()));
+        set(CURLOPT_POSTFIELDS, exchange.body->data());
+    }
     if (exchange.decode) set(CURLOPT_ACCEPT_ENCODING, "");
     set(CURLOPT_OPENSOCKETFUNCTION, &Running::open_socket);
     set(CURLOPT_OPENSOCKETDATA, static_cast<void*>(&running));

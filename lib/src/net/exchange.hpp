@@ -29,6 +29,7 @@ struct Exchange {
     Url url;
     Headers headers;
     bool head = false;
+    std::optional<std::string_view> body = std::nullopt;  ///< Set: POST. Not with redirects. Outlives it.
     bool decode = true;  ///< Offer content encodings, and undo them.
     int max_redirects = 5;
     std::function<std::optional<Error>(const Head&)> on_head;  ///< Never for a redirect that is followed.

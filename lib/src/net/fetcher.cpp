@@ -68,6 +68,15 @@ Fetcher::Fetcher(FetcherOptions options) : options_(std::move(options)) {
 }
 
 Result<Response> Fetcher::get(const FetchRequest& request, std::stop_token stop) const {
+    return fetch(request, std::nullopt, std::move(stop));
+}
+
+Result<Response> Fetcher::post(const FetchRequest& request, std::string_view body, std::stop_token stop) const {
+    return fetch(request, body, std::move(stop));
+}
+
+Result<Response> Fetcher::fetch(const FetchRequest& request, std::optional<std::string_view> body_sent,
+                                std::stop_token stop) const {
     using std::chrono::steady_clock;
     auto url = parse_url(request.url, max_fetch_url);
     if (!url) return std::move(url).error();
@@ -82,8 +91,9 @@ Result<Response> Fetcher::get(const FetchRequest& request, std::stop_token stop)
     auto answer = session.run(Exchange{.url = std::move(*url),
                                        .headers = request.headers,
                                        .head = request.head,
+                                       .body = body_sent,
                                        .decode = true,
-                                       .max_redirects = request.max_redirects,
+                                       .max_redirects = body_sent ? 0 : request.max_redirects,
                                        .on_head = {},
                                        .on_body = [&](std::string_view bytes) -> std::optional<Error> {
                                            if (bytes.size() > request.max_bytes - body.size())

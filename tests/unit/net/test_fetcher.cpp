@@ -127,6 +127,43 @@ TEST_CASE("HEAD asks for no body") {
     CHECK(server.requests().at(0).method == "HEAD");
 }
 
+TEST_CASE("POST sends the body once, with the headers it was given") {
+    TestServer server;
+    server.on("/jobs", status(201, "Content-Type: application/json\r\n", "{\"ok\":true}"));
+    server.on("/moved", status(307, "Location: /jobs\r\n", ""));
+    const Fetcher fetcher(loopback());
+    const std::string large = pattern(2u << 20);
+    const std::string bodies[] = {"{\"n\":1}", "", std::string("a\0b", 3), large};
+    for (const auto& body : bodies) {
+        CAPTURE(body.size());
+        const auto response = fetcher.post(
+            {.url = server.url("/jobs"), .headers = {{"Content-Type", "application/json"}}}, body);
+        REQUIRE(response);
+        CHECK(response->status == 201);
+        CHECK(response->body == "{\"ok\":true}");
+        const auto seen = server.requests().back();
+        CHECK(seen.method == "POST");
+        CHECK(seen.body == body);
+        CHECK(seen.header("content-type") == "application/json");
+        CHECK(seen.header("expect").empty());
+    }
+    REQUIRE(fetcher.post({.url = server.url("/jobs")}, "x"));
+    CHECK(server.requests().back().header("content-type").empty());
+    const auto before = server.requests().size();
+    const auto moved = fetcher.post({.url = server.url("/moved")}, "x");
+    REQUIRE(moved);
+    CHECK(moved->status == 307);
+    CHECK(server.requests().size() == before + 1);
+}
+
+TEST_CASE("POST passes the same guard") {
+    TestServer server;
+    const auto refused = Fetcher().post({.url = server.url("/jobs")}, "x");
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().name == "SSRF_BLOCKED");
+    CHECK(server.connections() == 0);
+}
+
 TEST_CASE("redirects are followed, each through the grammar, and counted") {
     TestServer server;
     TestServer other;

@@ -28,6 +28,7 @@ struct ServedRequest {
     std::string method;
     std::string target;                          // As the request line has it.
     std::map<std::string, std::string> headers;  // Names in lower case.
+    std::string body;                            // As long as content-length says.
     std::string header(const std::string& name) const {
         const auto found = headers.find(name);
         return found == headers.end() ? "" : found->second;
@@ -122,18 +123,28 @@ private:
         }
     }
 
-    void serve(int fd) {
-        std::string text;
-        while (text.find("\r\n\r\n") == std::string::npos) {
-            if (closing_ || text.size() > 64 * 1024) return;
+    /// More bytes; false when the client is gone or the server closes.
+    bool receive(int fd, std::string& text) const {
+        while (!closing_) {
             pollfd polled{fd, POLLIN, 0};
             if (::poll(&polled, 1, 20) == 0) continue;
             char chunk[4096];
             const auto got = ::recv(fd, chunk, sizeof chunk, 0);
-            if (got <= 0) return;
-            text.append(chunk, static_cast<std::size_t>(got));
+            if (got > 0) text.append(chunk, static_cast<std::size_t>(got));
+            return got > 0;
         }
-        const auto request = parse(text);
+        return false;
+    }
+
+    void serve(int fd) {
+        std::string text;
+        while (text.find("\r\n\r\n") == std::string::npos)
+            if (text.size() > 64 * 1024 || !receive(fd, text)) return;
+        auto request = parse(text);
+        request.body = text.substr(text.find("\r\n\r\n") + 4);
+        const auto length = std::strtoull(request.header("content-length").c_str(), nullptr, 10);
+        while (request.body.size() < length)
+            if (!receive(fd, request.body)) return;
         Behaviour behaviour;
         {
             const std::lock_guard lock(mutex_);
