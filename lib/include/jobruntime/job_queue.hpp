@@ -81,6 +81,10 @@ public:
     /// Many in as few trips as the store's bounds allow; one answer each, in order, a bad one refused by itself.
     Result<std::vector<Result<Enqueued>>> enqueue_many(std::span<const JobSpec> jobs);
 
+    /// Writes the event jobs.create.duplicate: `other` was asked for once more, and nothing was enqueued. For programs
+    /// whose operators watch for it; best effort, since it changes no job.
+    void tell_duplicate(const Job& other, std::string_view trace_id);
+
     /// A queue that puts jobs into `inserter`, e.g. a caller's own transaction (sqlite.hpp). Everything but
     /// enqueue and enqueue_many still goes to the store. `inserter` outlives it.
     JobQueue within(Inserter& inserter) const;

@@ -2,6 +2,9 @@
 #include <algorithm>
 #include <utility>
 
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+
 #include "core/api_impl.hpp"
 
 namespace jobruntime {
@@ -11,6 +14,25 @@ constexpr std::string_view key_header = "idempotency-key";
 
 bool is_printable(std::string_view text) {
     return std::ranges::all_of(text, [](char c) { return c >= ' ' && c < 0x7f; });
+}
+
+/// A job keeps the Idempotency-Key it was made with. That of a request which had a finished job run again is in a
+/// record of its own, this long at least.
+constexpr std::string_view requeued_prefix = "requeued/";
+constexpr Duration requeued_kept{48LL * 3600 * 1000};
+
+std::string requeued_record(std::string_view key) { return std::string(requeued_prefix) + core::fingerprint(key); }
+
+std::string member(const boost::json::object& object, std::string_view name) {
+    const auto* value = object.if_contains(name);
+    return value && value->is_string() ? std::string(value->get_string()) : std::string();
+}
+
+/// What a record says, or an empty object when it is none of ours.
+boost::json::object requeued_facts(const Record& record) {
+    boost::system::error_code code;
+    auto value = boost::json::parse(record.value, code);
+    return !code && value.is_object() ? std::move(value.get_object()) : boost::json::object();
 }
 
 /// The job as it was asked for, to show when the store cannot be asked once more after it took the job.
@@ -31,21 +53,6 @@ Job as_asked(JobId id, const JobSpec& spec, Time now) {
     return job;
 }
 
-/// A duplicate changes no job, but operators watch for it.
-void note_duplicate(Store& store, const Job& other, const std::string& trace_id, Time now) {
-    Note note;
-    note.job = other.id;
-    Event event;
-    event.name = "jobs.create.duplicate";
-    event.at = now;
-    event.job = other.id;
-    event.trace_id = trace_id;
-    event.fields = {{"kind", other.kind}, {"queue", other.queue}, {"status", to_string(other.state)}};
-    note.events.push_back(std::move(event));
-    // Telling is best effort: the refusal itself does not depend on it.
-    (void)store.note({&note, 1}, now).has_value();
-}
-
 }  // namespace
 
 Response ApiRouter::Impl::created(const RouteMatch& match, const Job& job, bool requeued) const {
@@ -59,7 +66,7 @@ Response ApiRouter::Impl::created(const RouteMatch& match, const Job& job, bool 
 }
 
 Response ApiRouter::Impl::taken(const RouteMatch& match, const Job& other, const CreateRules& rules) const {
-    note_duplicate(queue.store(), other, match.trace_id, clock.wall());
+    queue.tell_duplicate(other, match.trace_id);
     boost::json::object more{{"existingJobId", other.id.str()}, {"existingJobStatus", to_string(other.state)}};
     if (other.state == JobState::scheduled) more["retryAt"] = to_iso(other.run_at);
     more["traceId"] = match.trace_id;
@@ -78,8 +85,50 @@ Response ApiRouter::Impl::reused_key(const Enqueued& earlier, const std::string&
                            {{"existingJobId", earlier.id.str()}, {"existingJobStatus", to_string(earlier.state)}});
 }
 
+/// The answer that this key has got before for running a finished job again, or nothing when it has not, or when
+/// whoever began that died before the job ran again.
+std::optional<Response> ApiRouter::Impl::repeated_requeue(const std::string& key, const std::string& hash,
+                                                          const RouteMatch& match, const CreateRules& rules) const {
+    if (key.empty()) return std::nullopt;
+    const auto records = queue.store().records(requeued_record(key));
+    if (!records) return self.error_response(records.error());
+    for (const auto& record : *records) {
+        const auto facts = requeued_facts(record);
+        const auto id = JobId::parse(member(facts, "job"));
+        if (!id || member(facts, "key") != key) continue;
+        const auto job = queue.get(*id, all_parts & ~static_cast<unsigned>(part_steps));
+        if (!job) return self.error_response(job.error());
+        if (!*job) continue;
+        if (const auto before = member(facts, "hash"); before != hash)
+            return reused_key({*id, InsertAnswer::How::repeated, (*job)->state, before}, hash, match);
+        if (is_final((*job)->state) && rules.requeue && rules.requeue(**job)) continue;
+        return created(match, **job, true);
+    }
+    return std::nullopt;
+}
+
+/// Before the job is touched: so that no repeat, not even at the same time, is refused for what its twin did.
+Result<void> ApiRouter::Impl::remember_requeue(const std::string& key, const std::string& hash, JobId job,
+                                               Time now) const {
+    if (key.empty()) return {};
+    auto& store = queue.store();
+    const auto records = store.records(requeued_prefix);
+    if (!records) return records.error();
+    std::uint64_t version = 0;
+    for (const auto& record : *records) {
+        const auto at = parse_iso(member(requeued_facts(record), "at"));
+        if (record.key == requeued_record(key)) version = record.version;
+        // Another request may tidy at the same time: what it has removed is gone either way.
+        else if (!at || now - *at > requeued_kept) (void)store.put(record.key, std::nullopt, record.version).has_value();
+    }
+    const boost::json::object facts{{"key", key}, {"hash", hash}, {"job", job.str()}, {"at", to_iso(now)}};
+    const auto put = store.put(requeued_record(key), boost::json::serialize(facts), version);
+    if (!put) return put.error();
+    return {};
+}
+
 Response ApiRouter::create_job(const Request& request, const RouteMatch& match, JobSpec spec, const CreateRules& rules) {
-    const auto key = request.header(key_header);
+    const std::string key(request.header(key_header));
     if (key.size() > limits::idempotency_key || !is_printable(key))
         return error_response(core::invalid("Idempotency-Key must have at most " +
                                             std::to_string(limits::idempotency_key) + " printable ASCII characters"));
@@ -89,6 +138,7 @@ Response ApiRouter::create_job(const Request& request, const RouteMatch& match, 
     // A second round when the job in the way was deleted between two looks.
     for (int round = 0; round < 3; ++round) {
         const Time now = impl_->clock.wall();
+        if (auto again = impl_->repeated_requeue(key, spec.options.idempotency_hash, match, rules)) return *std::move(again);
         const auto put = impl_->queue.enqueue(spec.kind, spec.payload, spec.options);
         if (!put) return error_response(put.error());
         if (put->how == InsertAnswer::How::repeated)
@@ -102,6 +152,9 @@ Response ApiRouter::create_job(const Request& request, const RouteMatch& match, 
         if (!*job) continue;
         const Job& other = **job;
         if (is_final(other.state) && rules.requeue && rules.requeue(other)) {
+            const auto known = impl_->remember_requeue(key, spec.options.idempotency_hash, other.id, now);
+            if (!known && known.error().code == Errc::conflict) continue;
+            if (!known) return error_response(known.error());
             const auto again = impl_->queue.retry(other.id, true);
             if (again && again->how == ChangeAnswer::How::done) {
                 const auto now_waiting = impl_->queue.get(other.id, all_parts & ~static_cast<unsigned>(part_steps));

@@ -54,6 +54,9 @@ struct ApiRouter::Impl {
     Response created(const RouteMatch& match, const Job& job, bool requeued) const;
     Response taken(const RouteMatch& match, const Job& other, const CreateRules& rules) const;
     Response reused_key(const Enqueued& earlier, const std::string& hash, const RouteMatch& match) const;
+    std::optional<Response> repeated_requeue(const std::string& key, const std::string& hash, const RouteMatch& match,
+                                             const CreateRules& rules) const;
+    Result<void> remember_requeue(const std::string& key, const std::string& hash, JobId job, Time now) const;
 
     // api_actions.cpp
     Result<Response> cancel(const Request& request, const RouteMatch& match) const;

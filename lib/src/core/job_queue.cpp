@@ -142,6 +142,21 @@ void JobQueue::Impl::tell(const NewJob& job, const InsertAnswer& answer, Time no
     sink->emit(event, true);
 }
 
+void JobQueue::tell_duplicate(const Job& other, std::string_view trace_id) {
+    const Time now = impl_->clock.wall();
+    Event event;
+    event.name = "jobs.create.duplicate";
+    event.at = now;
+    event.job = other.id;
+    event.trace_id = trace_id;
+    event.fields = {{"kind", other.kind}, {"queue", other.queue}, {"status", to_string(other.state)}};
+    if (impl_->sink) impl_->sink->emit(event, true);
+    Note note;
+    note.job = other.id;
+    note.events.push_back(std::move(event));
+    (void)impl_->store.note({&note, 1}, now).has_value();
+}
+
 Result<Enqueued> JobQueue::enqueue(std::string_view kind, boost::json::object payload, EnqueueOptions options) {
     const Time now = impl_->clock.wall();
     auto job = impl_->prepare(kind, payload, std::move(options), now);

@@ -171,6 +171,46 @@ TEST_CASE("a program creates jobs of its own by the same rules: own codes, and a
     CHECK(api.post("/save").code() == "DUPLICATE_ACTIVE_JOB");
 }
 
+TEST_CASE("an Idempotency-Key that had a finished job run again gets that answer again") {
+    Api api;
+    bool file_is_there = false;
+    api.router.add({"POST", "/save", Role::operate, "Saves.", {}, [&](const Request& request, const RouteMatch& match) {
+                        JobSpec spec{"demo.echo", {{"url", "u"}}, {}};
+                        spec.options.unique = "the-key";
+                        spec.options.unique_states = StateSet{JobState::completed};
+                        CreateRules rules{"DUPLICATE_ACTIVE_JOB", "DUPLICATE_COMPLETED_JOB", [&](const Job&) { return !file_is_there; }};
+                        return api.router.create_job(request, match, spec, rules);
+                    }});
+    const auto id = api.post("/save", "{}").body.at("job").at("id");
+    api.settle(api.claim(api.beat(1)), Verdict::completed);
+    const Headers key{{"idempotency-key", "again-1"}};
+    const auto first = api.post("/save", "{}", key);
+    REQUIRE(first.status == 201);
+    REQUIRE(first.body.at("requeued") == true);
+    for (const auto* state : {"queued", "running", "completed"}) {
+        CAPTURE(state);
+        if (state == std::string_view("running")) (void)api.claim(api.beat(1));
+        const auto again = api.post("/save", "{}", key);
+        CHECK(again.status == 201);
+        CHECK(again.body.at("requeued") == true);
+        CHECK(again.body.at("job").at("id") == id);
+        const auto other = api.post("/save", R"({"n":2})", key);
+        CHECK(other.code() == "IDEMPOTENCY_KEY_REUSED");
+        CHECK(other.body.at("existingJobId") == id);
+        CHECK(api.post("/api/jobs", R"({"kind":"demo.echo"})", key).code() == "IDEMPOTENCY_KEY_REUSED");
+        if (state == std::string_view("queued")) {
+            CHECK(api.post("/save", "{}").code() == "DUPLICATE_ACTIVE_JOB");
+            CHECK(api.post("/save", "{}", {{"idempotency-key", "again-2"}}).code() == "DUPLICATE_ACTIVE_JOB");
+        }
+        if (state == std::string_view("running")) {
+            api.clock.advance(Duration{1});
+            file_is_there = true;
+        }
+    }
+    // Kept for two days, then room is made by the next one.
+    CHECK(api.store.records("requeued/")->size() == 1);
+}
+
 TEST_CASE("an accepted job is answered with 201 even if the store falls silent right after") {
     Api api;
     api.store.before = [](std::string_view verb) -> std::optional<Error> {
