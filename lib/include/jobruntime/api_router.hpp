@@ -164,6 +164,16 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
+/// A session, and how long ago its beat was last seen to change.
+struct AgedSession {
+    SessionInfo info;
+    Duration age{};
+};
+/// The body of GET /api/worker/health. The worker with the newest beat speaks for all: of those that live, when any
+/// does.
+JOBRUNTIME_API boost::json::object worker_health(std::span<const AgedSession> sessions, Duration stale_after,
+                                                 Duration lease);
+
 /// Percent-decoding of one path segment or query value; unset for a bad escape. `plus_is_space` for queries.
 JOBRUNTIME_API std::optional<std::string> percent_decode(std::string_view text, bool plus_is_space);
 

@@ -21,7 +21,7 @@ Response store_down() {
 }
 
 /// The worker whose beat is the newest; of those that live, when any does.
-const Session* freshest_worker(const std::vector<Session>& sessions) {
+const Session* freshest_worker(std::span<const Session> sessions) {
     const Session* best = nullptr;
     for (const auto& session : sessions) {
         if (!session.info.facts.works) continue;
@@ -29,33 +29,6 @@ const Session* freshest_worker(const std::vector<Session>& sessions) {
             best = &session;
     }
     return best;
-}
-
-boost::json::object worker_health(const std::vector<Session>& sessions, const ApiOptions& options) {
-    const Session* worker = freshest_worker(sessions);
-    if (!worker)
-        return {{"ok", false},
-                {"error", "No heartbeat recorded"},
-                {"lastHeartbeatAt", nullptr},
-                {"ageMs", nullptr},
-                {"staleAfterMs", options.stale_after.count()},
-                {"workers", 0}};
-    const SessionInfo& info = worker->info;
-    std::string_view error;
-    if (info.facts.stopped) error = "Worker stopped";
-    else if (is_gone(info)) error = "Worker died";
-    else if (worker->age > options.stale_after) error = "Heartbeat is too old";
-    const auto live = std::ranges::count_if(sessions, [&](const Session& session) {
-        return session.info.facts.works && !is_gone(session.info) && session.age <= options.lease;
-    });
-    boost::json::object object{{"ok", error.empty()}};
-    if (!error.empty()) object["error"] = error;
-    object["lastHeartbeatAt"] = to_iso(info.beat_at);
-    object["ageMs"] = worker->age.count();
-    object["staleAfterMs"] = options.stale_after.count();
-    object["workers"] = live;
-    object["startedAt"] = to_iso(info.started_at);
-    return object;
 }
 
 boost::json::array strings(const std::vector<std::string>& list) { return boost::json::array(list.begin(), list.end()); }
@@ -87,6 +60,33 @@ boost::json::array sessions_json(const std::vector<Session>& sessions, bool work
 
 }  // namespace
 
+boost::json::object worker_health(std::span<const AgedSession> sessions, Duration stale_after, Duration lease) {
+    const Session* worker = freshest_worker(sessions);
+    if (!worker)
+        return {{"ok", false},
+                {"error", "No heartbeat recorded"},
+                {"lastHeartbeatAt", nullptr},
+                {"ageMs", nullptr},
+                {"staleAfterMs", stale_after.count()},
+                {"workers", 0}};
+    const SessionInfo& info = worker->info;
+    std::string_view error;
+    if (info.facts.stopped) error = "Worker stopped";
+    else if (is_gone(info)) error = "Worker died";
+    else if (worker->age > stale_after) error = "Heartbeat is too old";
+    const auto live = std::ranges::count_if(sessions, [&](const Session& session) {
+        return session.info.facts.works && !is_gone(session.info) && session.age <= lease;
+    });
+    boost::json::object object{{"ok", error.empty()}};
+    if (!error.empty()) object["error"] = error;
+    object["lastHeartbeatAt"] = to_iso(info.beat_at);
+    object["ageMs"] = worker->age.count();
+    object["staleAfterMs"] = stale_after.count();
+    object["workers"] = live;
+    object["startedAt"] = to_iso(info.started_at);
+    return object;
+}
+
 void ApiRouter::Impl::add_health_routes() {
     self.add({"GET", "/api/health", Role::anyone, "HTTP is up and the store answers.", {},
               [this](const Request&, const RouteMatch&) {
@@ -100,7 +100,7 @@ void ApiRouter::Impl::add_health_routes() {
               [this](const Request&, const RouteMatch&) {
                   const auto sessions = probe.sessions();
                   if (!sessions) return store_down();
-                  return Response::json(200, worker_health(*sessions, options));
+                  return Response::json(200, worker_health(*sessions, options.stale_after, options.lease));
               }});
     self.add({"GET", "/api/workers", Role::read, "The workers that have neither stopped nor died.", {},
               [this](const Request&, const RouteMatch&) {

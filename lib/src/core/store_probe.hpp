@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include <jobruntime/api_router.hpp>
 #include <jobruntime/clock.hpp>
 #include <jobruntime/result.hpp>
 #include <jobruntime/store.hpp>
@@ -21,10 +22,7 @@ namespace jobruntime::core {
 /// steady clock, so that two machines' clocks need not agree.
 class StoreProbe {
 public:
-    struct Session {
-        SessionInfo info;
-        Duration age{};   ///< Since the beat was last seen to change.
-    };
+    using Session = AgedSession;
 
     StoreProbe(Store& store, Clock& clock) : store_(store), clock_(clock) {}
     /// Waits for a verb in progress.
