@@ -42,7 +42,14 @@ boost::json::object job_object(const Job& job, std::string_view waiting_for);
 int fail(const Invocation& in, const Error& error);
 /// A job id, or unset after a complaint.
 std::optional<JobId> job_id(const Invocation& in, const std::string& text);
-/// GET on the API that --api names (loopback only, unless allowed); its body as an object.
+struct ApiAnswer {
+    int status = 0;
+    boost::json::object body;
+};
+/// One request to the API that --api names: GET, or POST of `body`. It may be at any address, since the operator has
+/// named it; a redirect is not followed. NOT_JOBRT when no JSON object comes, else the errors of net::Fetcher.
+Result<ApiAnswer> call_api(const std::string& base, const std::string& path, const boost::json::object* body = nullptr);
+/// A GET whose status does not matter; the body.
 Result<boost::json::object> get_api(const std::string& base, const std::string& path);
 
 }  // namespace jobruntime::jobrt

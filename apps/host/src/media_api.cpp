@@ -126,6 +126,15 @@ bool MediaApi::has_file(const Job& job) const {
     return there && *there;
 }
 
+bool MediaApi::clear_if_gone(const Job& job) const {
+    if (has_file(job)) return false;
+    const media::Publisher publisher({.root = download_dir_, .helper = {}});
+    const auto path = result_text(job, "outputPath");
+    // What stays all the same is an orphan, which the sweeper of a worker removes.
+    if (!path.empty()) (void)publisher.remove_files(job.id, path).has_value();
+    return true;
+}
+
 Response MediaApi::create(ApiRouter& router, const Request& request, const RouteMatch& match,
                           const boost::json::object& body) const {
     auto refuse = [](std::string_view message) { return Response::error(400, "INVALID_ARGUMENT", message); };
@@ -157,7 +166,7 @@ Response MediaApi::create(ApiRouter& router, const Request& request, const Route
     CreateRules rules;
     rules.active_code = "DUPLICATE_ACTIVE_JOB";
     rules.finished_code = "DUPLICATE_COMPLETED_JOB";
-    rules.requeue = [this](const Job& job) { return job.state == JobState::completed && !has_file(job); };
+    rules.requeue = [this](const Job& job) { return job.state == JobState::completed && clear_if_gone(job); };
     return router.create_job(request, match, *std::move(spec), rules);
 }
 

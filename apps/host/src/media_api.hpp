@@ -27,6 +27,9 @@ public:
     Result<JobSpec> job_for(std::string_view url, EnqueueOptions options) const;
     /// Whether the file that a completed job names is there.
     bool has_file(const Job& job) const;
+    /// True when it is not: then what lay beside it, thumbnail and JSON, goes too, since the job will be run again and
+    /// make its own.
+    bool clear_if_gone(const Job& job) const;
 
 private:
     Response create(ApiRouter& router, const Request& request, const RouteMatch& match,
