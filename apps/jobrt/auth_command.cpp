@@ -10,6 +10,8 @@
 #include <jobruntime/extract.hpp>
 #include <jobruntime/subprocess.hpp>
 
+#include "profile_slot.hpp"
+
 namespace jobruntime::jobrt {
 namespace {
 
@@ -47,19 +49,22 @@ int bootstrap(const Invocation& in) {
                          "Chromium does not start as root with its sandbox; run this as the worker's own user"});
     auto browser = extract::find_browser(in.config.browser);
     if (!browser) return fail(in, browser.error());
+    const auto slot = host::ProfileSlot::take(in.config.profile_dir);
+    if (!slot) return fail(in, slot.error());
+    const auto& profile = slot->path();
     std::error_code code;
-    std::filesystem::create_directories(in.config.profile_dir, code);
-    std::filesystem::permissions(in.config.profile_dir, std::filesystem::perms::owner_all, code);
-    if (code) return fail(in, {Errc::unavailable, "BROWSER_LAUNCH_FAILED", "cannot use " + in.config.profile_dir + ": " + code.message()});
+    std::filesystem::create_directories(profile, code);
+    std::filesystem::permissions(profile, std::filesystem::perms::owner_all, code);
+    if (code) return fail(in, {Errc::unavailable, "BROWSER_LAUNCH_FAILED", "cannot use " + profile + ": " + code.message()});
 
     SpawnOptions options;
-    options.argv = {*browser, "--user-data-dir=" + in.config.profile_dir, "--password-store=basic", "--no-first-run"};
+    options.argv = {*browser, "--user-data-dir=" + profile, "--password-store=basic", "--no-first-run"};
     if (in.config.browser_no_sandbox) options.argv.push_back("--no-sandbox");
     options.argv.insert(options.argv.end(), pages.begin(), pages.end());
     options.env = display_environment();
     auto child = Subprocess::spawn(options);
     if (!child) return fail(in, child.error());
-    std::cerr << "Log in in the window that opens, then close it. The profile is " << in.config.profile_dir << "\n";
+    std::cerr << "Log in in the window that opens, then close it. The profile is " << profile << "\n";
     auto ended = child->wait();
     if (!ended) return fail(in, ended.error());
     if (!ended->success())

@@ -18,6 +18,14 @@ constexpr std::array<std::string_view, 9> retired{
     "MONGODB_DB", "MONGODB_DB_NAME",    "WORKER_POLL_MS",  "WORKER_POLL_INTERVAL_MS", "TELEMETRY_POLL_MS",
     "NODE_ENV",   "PLAYWRIGHT_CHANNEL", "VITE_API_PROXY", "TELEMETRY_RETENTION_DAYS"};
 
+/// Variables of the operator's contract that this version does not act on.
+struct NotYet {
+    std::string_view name, meaning;
+};
+constexpr std::array<NotYet, 2> not_yet{
+    {{"FFMPEG_PATH", "files are rewritten by the libav that is built in, and no external ffmpeg is run"},
+     {"JOBRT_TOKEN_FILE", "there are no tokens yet: the API binds to loopback only and asks for none"}}};
+
 Error bad(std::string text) { return {Errc::invalid_argument, "INVALID_CONFIGURATION", std::move(text)}; }
 
 Result<std::string> read_file(const std::string& path) {
@@ -43,6 +51,11 @@ std::string Settings::text(std::string_view key) const {
     return value ? value->text : std::string();
 }
 
+void Settings::warn(std::string line) {
+    // The environment and a .env file may both say it.
+    if (std::find(warnings_.begin(), warnings_.end(), line) == warnings_.end()) warnings_.push_back(std::move(line));
+}
+
 Result<void> Settings::add_layer(const std::map<std::string, std::string>& variables, Source source,
                                  const std::string& where) {
     for (const auto& setting : settings_table()) {
@@ -58,14 +71,19 @@ Result<void> Settings::add_layer(const std::map<std::string, std::string>& varia
     }
     for (const auto& [name, text] : variables) {
         if (text.empty()) continue;
+        auto is_name = [&](const NotYet& variable) { return variable.name == name; };
+        if (const auto* known = std::find_if(not_yet.begin(), not_yet.end(), is_name); known != not_yet.end()) {
+            warn(name + " is set and has no effect: " + std::string(known->meaning));
+            continue;
+        }
         if (std::find(retired.begin(), retired.end(), name) != retired.end() && name != "NODE_ENV")
-            warnings_.push_back(name + " has no effect any more and is ignored");
+            warn(name + " has no effect any more and is ignored");
         if (!name.starts_with("JOBRT_") || name.starts_with("JOBRT_TEST_") || name == "JOBRT_FIXTURES" ||
             name == "JOBRT_FAILPOINTS")
             continue;
         auto known = [&](const Setting& setting) { return setting.variable == name || setting.alias == name; };
         if (std::none_of(settings_table().begin(), settings_table().end(), known))
-            warnings_.push_back(name + " is not a setting of jobrt and is ignored; see docs/configuration.md");
+            warn(name + " is not a setting of jobrt and is ignored; see docs/configuration.md");
     }
     return {};
 }
@@ -109,7 +127,7 @@ Result<Settings> Settings::load(const std::map<std::string, std::string>& flags,
             if (!exists(directory + candidate)) continue;
             path = directory + candidate;
             if (std::string_view(candidate) == "/server/.env")
-                loaded.warnings_.push_back("reading " + path + ", as the old program did; move it to ./.env");
+                loaded.warn("reading " + path + ", as the old program did; move it to ./.env");
             break;
         }
     }

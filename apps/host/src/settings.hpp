@@ -51,6 +51,7 @@ public:
     const std::vector<std::string>& warnings() const { return warnings_; }
 
 private:
+    void warn(std::string line);
     Result<void> add_layer(const std::map<std::string, std::string>& variables, Source source, const std::string& where);
     Result<void> add_file(const std::string& path);
     std::map<std::string, Value, std::less<>> values_;

@@ -35,7 +35,8 @@ constexpr std::array table{
     Setting{"allow-nets", "JOBRT_ALLOW_NETS", "", "", "all", Type::text,
             "Private address ranges that the guard lets through, e.g. 127.0.0.0/8 for tests, separated by commas."},
     Setting{"profile-dir", "PLAYWRIGHT_USER_DATA_DIR", "", "./.playwright-profile", "worker", Type::text,
-            "Persistent browser profile; it holds log-ins."},
+            "Persistent browser profile; it holds log-ins. %i is the worker's slot: 0 for the first on a machine, 1 for the "
+            "second, so that each has its own."},
     Setting{"headless", "PLAYWRIGHT_HEADLESS", "", "true", "worker", Type::boolean,
             "false shows the browser and lets a person solve challenges."},
     Setting{"manual-solve-timeout", "PLAYWRIGHT_MANUAL_SOLVE_TIMEOUT_MS", "", "90000", "worker", Type::duration_ms,

@@ -20,6 +20,7 @@
 #include "media_save.hpp"
 #include "parts.hpp"
 #include "platforms.hpp"
+#include "profile_slot.hpp"
 #include "sweeper.hpp"
 
 namespace jobruntime::host {
@@ -70,6 +71,9 @@ public:
         net::FetcherOptions fetching;
         fetching.allow_nets = *nets;
         fetcher_.emplace(std::move(fetching));
+        auto profile = ProfileSlot::take(config_.profile_dir);
+        if (!profile) return std::move(profile).error();
+        profile_.emplace(*std::move(profile));
         browser_.emplace(browser_options());
         for (const auto& line : missing_programs(config_)) process_.in.log.warn(line);
         worker_.emplace(process_.store, worker_options());
@@ -116,7 +120,7 @@ private:
     extract::BrowserOptions browser_options() const {
         extract::BrowserOptions options;
         options.program = config_.browser;
-        options.profile_dir = config_.profile_dir;
+        options.profile_dir = profile_->path();
         options.headless = config_.headless;
         options.no_sandbox = config_.browser_no_sandbox;
         options.environment = child_environment();
@@ -184,6 +188,7 @@ private:
     PlatformFlags flags_;
     media::Publisher publisher_;
     std::optional<net::Fetcher> fetcher_;
+    std::optional<ProfileSlot> profile_;  // Before the browser that lives in it.
     std::optional<extract::Browser> browser_;
     std::optional<Worker> worker_;  // After all that its handlers use.
     std::jthread sweeper_;
