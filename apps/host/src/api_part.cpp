@@ -47,6 +47,9 @@ public:
         if (heartbeat_) heartbeat_->stop();
     }
 
+    /// Of the API itself; in a combined process the worker's heartbeat is watched, and this only counts along.
+    std::uint64_t pulse() override { return heartbeat_ ? heartbeat_->rounds() : ++asked_; }
+
     std::vector<std::string> urls() const override { return server_->urls(); }
 
 private:
@@ -96,6 +99,7 @@ private:
     std::unique_ptr<MediaApi> media_;
     std::unique_ptr<ApiRouter> router_;
     std::unique_ptr<Heartbeat> heartbeat_;
+    std::uint64_t asked_ = 0;
     std::unique_ptr<http::Server> server_;  // Last: it is stopped before what it serves.
 };
 

@@ -11,6 +11,7 @@
 #include <boost/json/serialize.hpp>
 #include <jobruntime/sqlite.hpp>
 
+#include "notify.hpp"
 #include "signals.hpp"
 
 namespace jobruntime::host {
@@ -29,6 +30,22 @@ void print_ready(const Process& process, const std::vector<std::unique_ptr<Part>
                                    {"downloads", config.download_dir},
                                    {"version", JOBRUNTIME_VERSION}};
     std::cout << boost::json::serialize(line) << std::endl;
+}
+
+std::string ready_state(const Process& process, const std::vector<std::unique_ptr<Part>>& parts) {
+    std::string state = "READY=1\nSTATUS=" + std::string(to_string(process.in.config.role)) + " on " +
+                        store_name(process.in.config);
+    for (const auto& part : parts)
+        for (const auto& url : part->urls()) state += " " + url;
+    return state + "\n";
+}
+
+/// Until a signal, or until the process asked for its end; the supervisor's watchdog is patted meanwhile.
+void wait_for_the_end(SignalWaiter& signals, const Notifier& notifier, const std::vector<std::unique_ptr<Part>>& parts) {
+    std::vector<std::function<std::uint64_t()>> pulses;
+    for (const auto& part : parts) pulses.push_back([part = part.get()] { return part->pulse(); });
+    Watchdog watchdog(notifier, std::move(pulses));
+    signals.wait(watchdog.every(), [&] { watchdog.tick(); });
 }
 
 int exit_code_of(const Error& error) {
@@ -101,9 +118,13 @@ int serve(const Invocation& in, const Parts& parts) {
             return exit_code_of(started.error());
         }
     }
+    const auto notifier = Notifier::from_environment();
     print_ready(process, running);
+    if (notifier.wanted() && !notifier.send(ready_state(process, running)))
+        in.log.warn("the supervisor that NOTIFY_SOCKET names does not listen; it is not told that this process is ready");
 
-    signals.wait();
+    wait_for_the_end(signals, notifier, running);
+    notifier.send("STOPPING=1\nSTATUS=stopping; running jobs have " + std::to_string(config.grace.count()) + " ms\n");
     in.log.info("stopping; a second signal ends it at once");
     const auto ended = signals.run(stop_all, [&] {
         for (auto& part : running) part->stop_now();

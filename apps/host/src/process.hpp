@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -34,6 +35,8 @@ public:
     virtual void stop() = 0;
     /// Beside a stop() that takes too long.
     virtual void stop_now() {}
+    /// Rises while the part is alive, as Heartbeat::rounds(); one that stands still for minutes means that it hangs.
+    virtual std::uint64_t pulse() = 0;
     /// Addresses it serves.
     virtual std::vector<std::string> urls() const { return {}; }
 };

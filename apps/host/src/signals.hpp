@@ -1,9 +1,11 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #pragma once
 
+#include <chrono>
 #include <csignal>
 #include <functional>
 #include <memory>
+#include <optional>
 
 namespace jobruntime::host {
 
@@ -21,8 +23,8 @@ public:
     ~SignalWaiter();
     SignalWaiter(const SignalWaiter&) = delete;
     SignalWaiter& operator=(const SignalWaiter&) = delete;
-    /// Blocks; first_signal, or woken.
-    Ended wait();
+    /// Blocks; first_signal, or woken. With `every`, calls `tick` each time so long has passed.
+    Ended wait(std::optional<std::chrono::milliseconds> every = std::nullopt, const std::function<void()>& tick = {});
     /// Runs `work` in a thread of its own and waits for its end, or for another signal, on which it calls
     /// `hurry` and waits on; says which came.
     Ended run(const std::function<void()>& work, const std::function<void()>& hurry);

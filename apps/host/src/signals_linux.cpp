@@ -20,12 +20,16 @@ sigset_t termination_signals() {
     return set;
 }
 
-/// True when `first` became readable, false when `second` did.
-bool wait_for_either(int first, int second) {
+enum class Readable { first, second, neither };
+
+/// Which of the two can be read; neither after `limit` milliseconds (-1 = no limit).
+Readable wait_for_either(int first, int second, int limit = -1) {
     pollfd fds[2] = {{first, POLLIN, 0}, {second, POLLIN, 0}};
-    while (poll(fds, 2, -1) < 0) {
+    int ready = 0;
+    while ((ready = poll(fds, 2, limit)) < 0) {
     }
-    return (fds[0].revents & POLLIN) != 0;
+    if (ready == 0) return Readable::neither;
+    return (fds[0].revents & POLLIN) != 0 ? Readable::first : Readable::second;
 }
 
 void take_signal(int fd) {
@@ -53,10 +57,15 @@ SignalWaiter::~SignalWaiter() {
     close(wake_fd_);
 }
 
-Ended SignalWaiter::wait() {
-    if (!wait_for_either(signal_fd_, wake_fd_)) return Ended::woken;
-    take_signal(signal_fd_);
-    return Ended::first_signal;
+Ended SignalWaiter::wait(std::optional<std::chrono::milliseconds> every, const std::function<void()>& tick) {
+    const int limit = every ? static_cast<int>(every->count()) : -1;
+    while (true) {
+        switch (wait_for_either(signal_fd_, wake_fd_, limit)) {
+            case Readable::neither: tick(); break;
+            case Readable::second: return Ended::woken;
+            case Readable::first: take_signal(signal_fd_); return Ended::first_signal;
+        }
+    }
 }
 
 Ended SignalWaiter::run(const std::function<void()>& work, const std::function<void()>& hurry) {
@@ -67,7 +76,7 @@ Ended SignalWaiter::run(const std::function<void()>& work, const std::function<v
         [[maybe_unused]] auto sent = write(done_fd, &one, sizeof one);
     });
     auto ended = Ended::woken;
-    if (wait_for_either(signal_fd_, done_fd)) {
+    if (wait_for_either(signal_fd_, done_fd) == Readable::first) {
         take_signal(signal_fd_);
         ended = Ended::second_signal;
         hurry();

@@ -95,6 +95,7 @@ public:
     void stop_now() override {
         if (worker_) worker_->stop_now();
     }
+    std::uint64_t pulse() override { return worker_->heartbeat().rounds(); }
 
 private:
     /// Removes what dead attempts have left below the download folder.

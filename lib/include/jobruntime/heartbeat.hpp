@@ -62,6 +62,10 @@ public:
     /// This process is the one that does the upkeep: the live working session with the smallest id. Two may
     /// think so for a moment; upkeep is harmless twice.
     bool leads() const;
+    /// How often its thread has gone round since start(): it rises at least every `watch`, or as slowly as the
+    /// store answers, also while the store is down. One that stands still for minutes means that the thread hangs;
+    /// for watchdogs.
+    std::uint64_t rounds() const;
     /// Changes what the next beat says.
     void update(const std::function<void(SessionFacts&)>& edit);
 

@@ -2,6 +2,7 @@
 #include <jobruntime/heartbeat.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <thread>
 
@@ -53,6 +54,7 @@ struct Heartbeat::Impl {
     core::Observer observer;      // Guarded by turn, as are the next two.
     SteadyTime next_beat{};
     Duration pause = first_retry;
+    std::atomic<std::uint64_t> rounds{0};
     Wakeup wakeup;
     std::jthread thread;          // Last: joined before what it uses goes away.
 
@@ -207,6 +209,7 @@ void Heartbeat::Impl::run(std::stop_token stop) {
             }
             until = std::min(next_beat, next_look);
         }
+        ++rounds;
         nudged = clock.wait_until(until, wakeup, stop) == Woken::rung;
     }
 }
@@ -269,6 +272,8 @@ bool Heartbeat::leads() const {
     const std::lock_guard lock(impl_->mutex);
     return impl_->leads;
 }
+
+std::uint64_t Heartbeat::rounds() const { return impl_->rounds; }
 
 void Heartbeat::update(const std::function<void(SessionFacts&)>& edit) {
     const std::lock_guard lock(impl_->mutex);

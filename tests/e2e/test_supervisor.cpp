@@ -1,0 +1,103 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <csignal>
+
+#include <doctest/doctest.h>
+#include <sqlite3.h>
+
+#include "e2e/support.hpp"
+#include "unit/host/supervisor.hpp"
+
+// What a supervisor that speaks systemd's protocol hears of each role.
+namespace jobruntime::e2e {
+namespace {
+
+using test::Supervisor;
+
+Variables supervised(const Folder& folder, const Supervisor& supervisor) {
+    auto variables = environment(folder);
+    variables["NOTIFY_SOCKET"] = supervisor.name();
+    return variables;
+}
+
+/// The next datagram that is no sign of life; "" when none came in time.
+std::string next_word(const Supervisor& supervisor) {
+    std::string heard;
+    eventually(10s, [&] {
+        heard = supervisor.next();
+        return !heard.empty() && heard != "WATCHDOG=1";
+    });
+    return heard;
+}
+
+/// No sign of life for that long.
+bool silent(const Supervisor& supervisor, Millis time) {
+    const auto until = std::chrono::steady_clock::now() + time;
+    while (std::chrono::steady_clock::now() < until)
+        if (!supervisor.next().empty()) return false;
+    return true;
+}
+
+TEST_CASE("each role says when it is ready and when it stops") {
+    for (const auto* role : {"combined", "api", "worker"}) {
+        CAPTURE(role);
+        const Supervisor supervisor;
+        const Folder folder;
+        auto variables = supervised(folder, supervisor);
+        variables["ROLE"] = role;
+        Service service(folder, variables);
+        REQUIRE_FALSE(service.ready().empty());
+        const auto ready = next_word(supervisor);
+        CHECK_MESSAGE(ready.starts_with("READY=1\nSTATUS=" + std::string(role) + " on sqlite:/"), ready);
+        CHECK_MESSAGE((ready.find("http://127.0.0.1:") != std::string::npos) == (std::string(role) != "worker"), ready);
+        service.program().signal(SIGTERM);
+        const auto stopping = next_word(supervisor);
+        CHECK_MESSAGE(stopping.starts_with("STOPPING=1\n"), stopping);
+        const auto ended = service.program().wait(10s);
+        REQUIRE(ended);
+        CHECK(*ended == ExitStatus{});
+    }
+}
+
+TEST_CASE("a process that cannot start never says that it is ready") {
+    const Supervisor supervisor;
+    const Folder folder;
+    auto variables = supervised(folder, supervisor);
+    variables["JOBRT_STORE"] = "sqlite:/proc/nowhere/jobs.db";
+    CHECK(jobrt({}, variables, folder.path()).status.code == 69);
+    CHECK(supervisor.next().empty());
+}
+
+TEST_CASE("signs of life come while the heartbeat goes round, stop while it hangs, and come again") {
+    for (const auto* role : {"combined", "api", "worker"}) {
+        CAPTURE(role);
+        const Supervisor supervisor;
+        const Folder folder;
+        auto variables = supervised(folder, supervisor);
+        variables["ROLE"] = role;
+        variables["WATCHDOG_USEC"] = "2400000";  // Asked every 600 ms; the heartbeat looks round every 500 ms.
+        Service service(folder, variables);
+        REQUIRE_FALSE(service.ready().empty());
+        CHECK(next_word(supervisor).starts_with("READY=1"));
+        CHECK(eventually(5s, [&] { return supervisor.next() == "WATCHDOG=1"; }));
+        CHECK(eventually(5s, [&] { return supervisor.next() == "WATCHDOG=1"; }));
+
+        // Somebody else is in the middle of a write, so the beat waits.
+        sqlite3* other = nullptr;
+        REQUIRE(sqlite3_open((folder / "jobs.db").c_str(), &other) == SQLITE_OK);
+        sqlite3_busy_timeout(other, 5000);
+        REQUIRE(sqlite3_exec(other, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr) == SQLITE_OK);
+        CHECK(eventually(4s, [&] { return silent(supervisor, 1500ms); }));
+        REQUIRE(sqlite3_exec(other, "ROLLBACK", nullptr, nullptr, nullptr) == SQLITE_OK);
+        sqlite3_close(other);
+        CHECK(eventually(5s, [&] { return supervisor.next() == "WATCHDOG=1"; }));
+
+        // The control: a process that is frozen altogether says nothing.
+        service.program().signal(SIGSTOP);
+        CHECK(eventually(4s, [&] { return silent(supervisor, 1500ms); }));
+        service.program().signal(SIGCONT);
+        CHECK(eventually(5s, [&] { return supervisor.next() == "WATCHDOG=1"; }));
+    }
+}
+
+}  // namespace
+}  // namespace jobruntime::e2e
