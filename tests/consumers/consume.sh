@@ -42,7 +42,10 @@ install_components() { # BUILD PREFIX COMPONENT…
     local build=$1 target=$2 component
     shift 2
     rm -rf "$target"
-    for component in "$@"; do quiet cmake --install "$build" --prefix "$target" --component "$component"; done
+    for component in "$@"; do
+        quiet cmake --install "$build" --prefix "$target" --component "$component"
+        quiet cmake --install "$build" --prefix "$target" --component "$component-runtime"
+    done
 }
 
 mkdir -p "$WORK/$linkage"
