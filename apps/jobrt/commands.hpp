@@ -27,6 +27,8 @@ std::vector<Command> config_commands();
 std::vector<Command> auth_commands();
 std::vector<Command> bench_commands();
 std::vector<Command> demo_commands();
+std::vector<Command> store_commands();
+std::vector<Command> import_commands();
 
 // What they share.
 

@@ -6,6 +6,8 @@
 
 #include <jobruntime/telemetry_sink.hpp>
 
+#include "stores.hpp"
+
 namespace jobruntime::jobrt {
 namespace {
 
@@ -13,7 +15,8 @@ int show_config(const Invocation& in) {
     boost::json::object all;
     for (const auto& setting : host::settings_table()) {
         const auto* value = in.settings.find(setting.key);
-        const std::string text = value ? redact(value->text) : std::string();
+        const bool address = setting.key == "store" || setting.key == "mongodb-uri";
+        const std::string text = !value ? std::string() : address ? host::public_address(value->text) : redact(value->text);
         const std::string where = value ? std::string(host::to_string(value->source)) : "unset";
         if (in.has("json"))
             all[setting.key] = {{"variable", setting.variable},

@@ -155,7 +155,7 @@ int doctor(const Invocation& in) {
     check_port(in, report);
     if (in.config.store.starts_with("sqlite:") && !std::filesystem::exists(in.config.store.substr(7))) {
         report.warn("there is no store at " + in.config.store.substr(7) + " yet; the first start makes it");
-    } else if (auto store = host::open_store(in.config, {"", "cli"})) {
+    } else if (auto store = host::open_store(in.config, {"", "cli"}, in.log)) {
         report.good("store: " + (*store)->describe());
         check_sessions(in, report, **store);
         if (in.has("checklist")) run_checklist(in, report, **store);

@@ -17,7 +17,7 @@
 namespace jobruntime::jobrt {
 
 std::unique_ptr<Store> any_store(const Invocation& in) {
-    auto store = host::open_store(in.config, {"", "cli"});
+    auto store = host::open_store(in.config, {"", "cli"}, in.log);
     if (store) return *std::move(store);
     host::complain(in.log, store.error());
     return nullptr;

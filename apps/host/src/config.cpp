@@ -14,6 +14,13 @@ public:
     Reader(const Settings& settings, const std::string& directory) : settings_(settings), directory_(directory) {}
 
     std::string text(std::string_view key) const { return settings_.text(key); }
+    /// Who gave it; when nobody did, the variable that could.
+    std::string where(std::string_view key) const {
+        if (const auto* value = settings_.find(key)) return value->where;
+        for (const auto& setting : settings_table())
+            if (setting.key == key) return std::string(setting.variable);
+        return std::string(key);
+    }
 
     std::vector<std::string> list(std::string_view key) const {
         std::vector<std::string> parts;
@@ -92,9 +99,11 @@ void read_store(Reader& reader, Config& config) {
     const auto mongo = reader.text("mongodb-uri");
     const bool is_mongo = ours.starts_with("mongodb://") || ours.starts_with("mongodb+srv://");
     if (!mongo.empty() && !mongo.starts_with("mongodb://") && !mongo.starts_with("mongodb+srv://"))
-        return reader.refuse("MONGODB_URI must begin with mongodb:// or mongodb+srv://; for SQLite set JOBRT_STORE");
+        return reader.refuse(reader.where("mongodb-uri") +
+                             " must begin with mongodb:// or mongodb+srv://; for SQLite set JOBRT_STORE");
     if (!ours.empty() && !mongo.empty() && ours != mongo)
         return reader.refuse("JOBRT_STORE and MONGODB_URI are both set and differ; set one of them");
+    config.store_variable = reader.where(!mongo.empty() ? "mongodb-uri" : "store");
     if (!mongo.empty() || is_mongo) {
         config.store = mongo.empty() ? ours : mongo;
         return;

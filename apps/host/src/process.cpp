@@ -9,10 +9,10 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
-#include <jobruntime/sqlite.hpp>
 
 #include "notify.hpp"
 #include "signals.hpp"
+#include "stores.hpp"
 
 namespace jobruntime::host {
 namespace {
@@ -64,17 +64,14 @@ void warn_of_settings(const Invocation& in) {
 
 }  // namespace
 
-std::string store_name(const Config& config) { return redact(config.store); }
+std::string store_name(const Config& config) { return public_address(config.store); }
 
-Result<std::unique_ptr<Store>> open_store(const Config& config, Origin origin) {
-    if (!config.store.starts_with("sqlite:"))
-        return Error{Errc::unsupported, "STORE_UNSUPPORTED",
-                     "this build has no MongoDB store; unset MONGODB_URI and set JOBRT_STORE=sqlite:PATH"};
-    sqlite::Options options;
+Result<std::unique_ptr<Store>> open_store(const Config& config, Origin origin, const Log& log) {
+    OpenOptions options;
+    options.variable = config.store_variable;
     options.origin = std::move(origin);
-    auto opened = sqlite::open(config.store.substr(7), std::move(options));
-    if (!opened) return std::move(opened).error();
-    return std::unique_ptr<Store>(std::move(*opened));
+    options.log = [&log](std::string_view line) { log.warn(line); };
+    return open_address(config.store, std::move(options));
 }
 
 int serve(const Invocation& in, const Parts& parts) {
@@ -86,11 +83,19 @@ int serve(const Invocation& in, const Parts& parts) {
         return exit_usage;
     }
     warn_of_settings(in);
-    auto store = open_store(config, {"", std::string(to_string(config.role))});
+    auto store = open_store(config, {"", std::string(to_string(config.role))}, in.log);
     if (!store) {
         in.log.error("cannot use the store " + store_name(config) + ": " + store.error().message);
-        return store.error().code == Errc::unsupported && store.error().name == "STORE_UNSUPPORTED" ? exit_usage
-                                                                                                    : exit_unusable;
+        const auto& name = store.error().name;
+        return name == "STORE_UNSUPPORTED" || name == "STORE_URI_INVALID" ? exit_usage : exit_unusable;
+    }
+    if (auto answered = try_store(**store); !answered) {
+        const auto where = "the store " + store_name(config) + " (" + config.store_variable + ")";
+        if (answered.error().code != Errc::unavailable) {
+            in.log.error("cannot use " + where + ": " + answered.error().message);
+            return exit_unusable;
+        }
+        in.log.warn(where + " does not answer: " + answered.error().message + "; it is tried again until it does");
     }
     auto& clock = system_clock();
     std::unique_ptr<TelemetrySink> stored;

@@ -49,7 +49,8 @@ struct Parts {
 };
 
 /// Opens the configured store. The message of an error names the variable to check, never a password.
-Result<std::unique_ptr<Store>> open_store(const Config& config, Origin origin);
+/// `log` outlives the store.
+Result<std::unique_ptr<Store>> open_store(const Config& config, Origin origin, const Log& log);
 /// The store's address without secrets, for people.
 std::string store_name(const Config& config);
 

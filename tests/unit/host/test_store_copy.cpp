@@ -1,0 +1,266 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <set>
+
+#include <jobruntime/job_queue.hpp>
+#include <jobruntime/memory.hpp>
+#include <jobruntime/sqlite.hpp>
+#include <jobruntime/testing/faulty_store.hpp>
+#include <jobruntime/worker.hpp>
+
+#include "host/src/store_copy.hpp"
+
+using namespace jobruntime;
+using namespace jobruntime::host;
+
+namespace {
+
+/// A folder that is gone afterwards.
+struct Folder {
+    Folder() {
+        std::string pattern = (std::filesystem::temp_directory_path() / "jobrt-copy-XXXXXX").string();
+        path = mkdtemp(pattern.data());
+    }
+    ~Folder() { std::filesystem::remove_all(path); }
+    std::unique_ptr<Store> store(const std::string& name) const {
+        sqlite::Options options;
+        options.ballast_bytes = 0;
+        auto opened = sqlite::open(path + "/" + name, options);
+        REQUIRE(opened.has_value());
+        return std::move(*opened);
+    }
+    std::string path;
+};
+
+template <class T>
+T must(Result<T> result) {
+    REQUIRE_MESSAGE(result.has_value(), (result ? "" : result.error().message));
+    return *std::move(result);
+}
+
+/// Ended, failing and waiting jobs, with steps, tags, keys and events.
+void fill(Store& store, int jobs) {
+    JobQueue queue(store);
+    {
+        Worker worker(store);
+        worker.on("copy.good", [](JobContext& context) -> Outcome {
+            auto step = context.step("one", [] { return Result<boost::json::value>(boost::json::value{{"n", 1}}); });
+            context.log("half way");
+            return step ? completed({{"path", "a/b"}}) : retry("STEP", "no step");
+        });
+        worker.on("copy.bad", [](JobContext&) -> Outcome { return failed("BROKEN", "for good"); });
+        REQUIRE(worker.start());
+        for (int i = 0; i < jobs; ++i) {
+            EnqueueOptions options;
+            options.unique = "key-" + std::to_string(i);
+            options.unique_states = {JobState::completed};
+            options.idempotency_key = "request-" + std::to_string(i);
+            options.idempotency_hash = "hash";
+            options.tags = {"tag"};
+            const auto id = must(queue.enqueue(i % 3 == 2 ? "copy.bad" : "copy.good", {{"i", i}}, options)).id;
+            REQUIRE(must(queue.wait(id, Duration{20'000})).finished_at);
+        }
+        worker.stop();
+    }
+    EnqueueOptions later;
+    later.delay = Duration{3'600'000};
+    must(queue.enqueue("copy.good", {{"later", true}}, later));
+    must(queue.enqueue("copy.nobody", {{"text", std::string(100'000, 'x')}}));
+    must(store.put("platform/x", "false", 0));
+}
+
+std::vector<Job> jobs_of(Store& store) {
+    return must(store.list({}, JobOrder::oldest_first, "", 2000, all_parts)).jobs;
+}
+
+/// Events without their ids and without what restoring wrote.
+std::vector<Event> events_of(Store& store) {
+    std::vector<Event> all;
+    for (auto& event : must(store.events(EventId{0}, {}, 2000)).events) {
+        if (event.name == "jobs.restored") continue;
+        event.id = 0;
+        all.push_back(std::move(event));
+    }
+    return all;
+}
+
+void same(Store& from, Store& to) {
+    CHECK(jobs_of(from) == jobs_of(to));
+    CHECK(events_of(from) == events_of(to));
+    CHECK(must(to.records("platform/x")).front().value == "false");
+}
+
+}  // namespace
+
+TEST_CASE("a copy has the jobs, the events and the records of the source, from memory to SQLite and back") {
+    const Folder folder;
+    auto from = memory::open();
+    fill(*from, 12);
+    auto file = folder.store("a.db");
+    const auto report = must(copy_store(*from, *file, system_clock()));
+    CHECK(report.jobs == 14);
+    CHECK(report.jobs_copied == 14);
+    CHECK(report.jobs_known == 0);
+    CHECK(report.events_copied == events_of(*from).size());
+    CHECK(report.records_copied == 1);
+    same(*from, *file);
+
+    auto back = memory::open();
+    const auto second = must(copy_store(*file, *back, system_clock()));
+    CHECK(second.jobs_copied == 14);
+    CHECK(jobs_of(*from) == jobs_of(*back));
+    // What another store has answered once is answered by the copy.
+    JobQueue queue(*back);
+    EnqueueOptions options;
+    options.unique = "key-0";
+    CHECK(must(queue.enqueue("copy.good", {}, options)).how == InsertAnswer::How::existing);
+}
+
+TEST_CASE("a second copy goes on: it copies what is new, and nothing twice") {
+    const Folder folder;
+    auto from = folder.store("from.db");
+    auto to = folder.store("to.db");
+    fill(*from, 5);
+    CopyOptions small;
+    small.page = 3;
+    must(copy_store(*from, *to, system_clock(), small));
+    auto again = must(copy_store(*from, *to, system_clock(), small));
+    CHECK(again.jobs_copied == 0);
+    CHECK(again.jobs_known == 7);
+    CHECK(again.events_copied == 0);
+    CHECK(again.records_known == 1);
+    same(*from, *to);
+
+    // The target goes its way: a job is deleted there, and does not come back.
+    const auto gone = jobs_of(*to).front();
+    Change remove;
+    remove.action = Action::remove;
+    must(to->change(std::vector{gone.id}, remove, 1, "", system_clock().wall()));
+    JobQueue queue(*from);
+    const auto fresh = must(queue.enqueue("copy.nobody", {{"new", true}})).id;
+    again = must(copy_store(*from, *to, system_clock(), small));
+    CHECK(again.jobs == 8);
+    CHECK(again.jobs_copied == 1);
+    CHECK(again.jobs_gone == 1);
+    CHECK(again.jobs_known == 6);
+    CHECK(again.events_copied == 1);
+    CHECK(must(to->get(fresh, 0)).has_value());
+    CHECK_FALSE(must(to->get(gone.id, 0)).has_value());
+}
+
+TEST_CASE("wherever a copy is interrupted, the next one ends it without loss or repeat") {
+    const Folder folder;
+    auto from = folder.store("from.db");
+    fill(*from, 4);
+    int interruptions = 0;
+    for (int fault = 0; fault < 400; ++fault) {
+        auto to = memory::open();
+        bool whole = false;
+        for (int calls = 0; !whole && calls < 3; ++calls) {
+            testing::FaultyStore shaky(*to);
+            // Once before and once after the write, at every call in turn.
+            const auto verb = std::array{testing::Verb::restore, testing::Verb::note, testing::Verb::put}[
+                static_cast<std::size_t>(fault % 3)];
+            testing::FaultyStore counting(shaky, {.seed = static_cast<std::uint64_t>(fault), .before = 0.02, .after = 0.05});
+            if (calls == 0 && fault % 2 == 0) shaky.die_after_write(verb);
+            CopyOptions small;
+            small.page = 2;
+            auto report = copy_store(*from, calls < 2 ? static_cast<Store&>(counting) : *to, system_clock(), small);
+            whole = report.has_value();
+            if (!whole) {
+                ++interruptions;
+                CHECK_MESSAGE(report.error().code == Errc::unavailable, report.error().message);
+            }
+        }
+        CAPTURE(fault);
+        REQUIRE(whole);
+        CHECK(jobs_of(*from) == jobs_of(*to));
+        REQUIRE(events_of(*from) == events_of(*to));
+    }
+    MESSAGE(interruptions << " interruptions");
+    CHECK(interruptions > 200);
+}
+
+TEST_CASE("a clash with jobs of the target is told before anything is copied") {
+    auto from = memory::open();
+    auto to = memory::open();
+    fill(*from, 3);
+    JobQueue queue(*to);
+    EnqueueOptions options;
+    options.unique = "key-1";
+    const auto other = must(queue.enqueue("copy.good", {}, options)).id;
+    auto refused = copy_store(*from, *to, system_clock());
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().name == "STORE_COPY_CONFLICT");
+    CHECK(refused.error().message.find(other.str()) != std::string::npos);
+    CHECK(jobs_of(*to).size() == 1);
+    Change remove;
+    remove.action = Action::remove;
+    must(to->change(std::vector{other}, remove, 1, "", system_clock().wall()));
+    EnqueueOptions request;
+    request.idempotency_key = "request-0";
+    const auto same_request = must(queue.enqueue("copy.good", {}, request)).id;
+    refused = copy_store(*from, *to, system_clock());
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().message.find(same_request.str()) != std::string::npos);
+    must(to->change(std::vector{same_request}, remove, 1, "", system_clock().wall()));
+    CHECK(must(copy_store(*from, *to, system_clock())).jobs_copied == 5);
+}
+
+TEST_CASE("a record that the target has its own value for is kept and named") {
+    auto from = memory::open();
+    auto to = memory::open();
+    must(from->put("platform/x", "false", 0));
+    must(from->put("queue/default", "1", 0));
+    must(to->put("platform/x", "true", 0));
+    const auto report = must(copy_store(*from, *to, system_clock()));
+    CHECK(report.records_kept == std::vector<std::string>{"platform/x"});
+    CHECK(report.records_copied == 1);
+    CHECK(must(to->records("platform/x")).front().value == "true");
+}
+
+TEST_CASE("a source in use is refused, a source whose worker died is copied with its running jobs waiting") {
+    auto from = memory::open();
+    auto to = memory::open();
+    JobQueue queue(*from);
+    const auto id = must(queue.enqueue("copy.good", {{"n", 1}})).id;
+    const auto doomed = must(queue.enqueue("copy.good", {{"n", 2}})).id;
+    SessionId session;
+    session.bytes[0] = 1;
+    SessionFacts facts;
+    facts.host = "there";
+    facts.pid = 4711;
+    facts.works = true;
+    const auto now = system_clock().wall();
+    must(from->beat(session, facts, now));
+    const Want want{"default", {"copy.good"}, 2};
+    REQUIRE(must(from->claim({&want, 1}, session, ClaimMode::ordinary, now)).jobs.size() == 2);
+    must(queue.cancel(doomed));
+    const auto refused = copy_store(*from, *to, system_clock());
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().name == "STORE_IN_USE");
+    CHECK(refused.error().message.find("4711") != std::string::npos);
+    CHECK(must(to->records("")).empty());
+
+    CopyOptions soon;
+    soon.lease = Duration{0};
+    const auto report = must(copy_store(*from, *to, system_clock(), soon));
+    CHECK(report.interrupted == 2);
+    const auto copied = must(to->get(id, all_parts)).value();
+    CHECK(copied.state == JobState::queued);
+    CHECK(copied.attempt == 0);
+    CHECK(must(to->get(doomed, 0))->state == JobState::canceled);
+}
+
+TEST_CASE("a store is not copied into itself") {
+    const Folder folder;
+    auto one = folder.store("a.db");
+    auto other = folder.store("a.db");
+    fill(*one, 1);
+    auto refused = copy_store(*one, *other, system_clock());
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().name == "SAME_STORE");
+    CHECK(jobs_of(*one).size() == 3);
+}
