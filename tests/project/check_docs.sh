@@ -20,14 +20,14 @@ fi
 
 # The first word or two of each command, as the tables in apps/jobrt name them; "jobs list" also makes "jobs".
 commands=$(find apps/jobrt -name '*.cpp' -exec awk '/std::vector<Command> .*\{$/,/^\}/' {} + |
-    grep -oE '\{"[a-z]+( [a-z]+)?", "[A-Z]' | cut -d'"' -f2 | sort -u)
+    grep -oE '\{"[a-z]+( [a-z][a-z-]*)?", "[A-Z]' | cut -d'"' -f2 | sort -u)
 commands+=$'\n'$(cut -d' ' -f1 <<<"$commands")
 
 # findings DOCUMENT: what it names, as "line kind text", outside and inside of code.
 findings() {
     awk '
     function words(text,   name) {
-        while (match(text, /(^|[ \/;&|(])jobrt( [a-z]+)( [a-z]+)?/)) {
+        while (match(text, /(^|[ \/;&|(])jobrt( [a-z]+)( [a-z][a-z-]*)?/)) {
             name = substr(text, RSTART, RLENGTH)
             text = substr(text, RSTART + RLENGTH)
             sub(/^.*jobrt /, "", name)
