@@ -93,11 +93,11 @@ PKG_CONFIG_PATH=$libdir/pkgconfig quiet make -C "$work/by_pkg_config" -f "$sourc
 (cd "$room" && under_root "$work/by_pkg_config/sqlite") || fail "the consumer by pkg-config ended with status $?"
 
 # The programs as installed: they serve, run a job, and stop.
-under_root env -i LD_LIBRARY_PATH="$libdir" PATH="$PATH" HOME="$room" PORT=0 JOBRT_STORE="sqlite:$room/jobs.db" \
+env -i LD_LIBRARY_PATH="$libdir" PATH="$PATH" HOME="$room" PORT=0 JOBRT_STORE="sqlite:$room/jobs.db" \
     JOBRT_DOWNLOAD_DIR="$room/downloads" JOBRT_GRACE_MS=500 "$root/usr/bin/jobrt" >"$room/out" 2>"$room/err" &
 service=$!
 for _ in {1..200}; do
-    if grep -q '"ready":true' "$room/out"; then break; fi
+    if grep -qs '"ready":true' "$room/out"; then break; fi
     kill -0 "$service" 2>/dev/null || { cat "$room/err"; fail "the installed jobrt did not start"; }
     sleep 0.1
 done
