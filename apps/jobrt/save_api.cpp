@@ -48,9 +48,9 @@ Result<boost::json::object> follow(const std::string& api, const std::string& id
         const auto* job = answer && answer->status == 200 ? object_of(answer->body, "job") : nullptr;
         if (job) {
             heard = steady_clock::now();
-            view.show(*job);
             const auto status = text_of(*job, "status");
             if (status == "completed" || status == "failed" || status == "canceled") return *job;
+            view.show(*job);
             continue;
         }
         const auto error = answer ? refused(*answer) : answer.error();

@@ -60,7 +60,8 @@ void add_argument(CLI::App& app, const Argument& argument, std::vector<std::uniq
     } else if (argument.form.starts_with("--")) {
         slot->option = app.add_option(std::string(argument.form.substr(0, space)), slot->values, meaning)
                            ->type_name(std::string(argument.form.substr(space + 1)))
-                           ->expected(1);
+                           ->expected(1)
+                           ->allow_extra_args(false);  // What follows its value is an argument of its own.
         if (!argument.fallback.empty()) slot->option->default_str(std::string(argument.fallback));
     } else {
         slot->option = app.add_option(slot->key, slot->values, meaning);

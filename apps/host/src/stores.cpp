@@ -94,8 +94,8 @@ std::string public_address(std::string_view address) {
 Result<std::unique_ptr<Store>> open_address(const std::string& address, OpenOptions options) {
     if (is_mongo(address)) return open_mongo(address, std::move(options));
     sqlite::Options chosen;
-    // Enqueueing tries twice, and whoever waits for the API's answer must not wait long.
-    chosen.busy_timeout = Duration{2'000};
+    // Enqueueing tries twice, and who asks an API is answered within two seconds, come what may.
+    if (options.origin.role == "api" || options.origin.role == "combined") chosen.busy_timeout = Duration{900};
     chosen.origin = std::move(options.origin);
     auto opened = sqlite::open(std::string_view(address).substr(sqlite_scheme.size()), std::move(chosen));
     if (!opened) return std::move(opened).error();
