@@ -137,8 +137,8 @@ bool eventually(Millis limit, const std::function<bool()>& done) {
     }
 }
 
-Service::Service(const Folder& folder, Variables variables, Millis limit)
-    : program_({JOBRT_PROGRAM}, variables, folder.path()) {
+Service::Service(const Folder& folder, Variables variables, Millis limit, std::vector<std::string> argv)
+    : program_(std::move(argv), variables, folder.path()) {
     eventually(limit, [&] { return program_.out().find('\n') != std::string::npos || program_.wait(0ms); });
     const auto line = program_.out();
     boost::system::error_code code;

@@ -98,7 +98,7 @@ Answer http(int port, std::string_view method, std::string_view path, std::strin
 /// A stream of server-sent events, read by a thread of its own.
 class Stream {
 public:
-    Stream(int port, std::string_view path);
+    Stream(int port, std::string_view path, const HeaderList& headers = {});
     ~Stream();
     Stream(const Stream&) = delete;
     Stream& operator=(const Stream&) = delete;
@@ -117,7 +117,8 @@ private:
 class Service {
 public:
     /// Ready within `limit`, or ready() is empty.
-    Service(const Folder& folder, Variables variables, Millis limit = 20s);
+    Service(const Folder& folder, Variables variables, Millis limit = 20s,
+            std::vector<std::string> argv = {JOBRT_PROGRAM});
     const boost::json::object& ready() const { return ready_; }
     int port() const { return port_; }
     Program& program() { return program_; }

@@ -133,12 +133,25 @@ TEST_CASE("a saved post whose file is gone is fetched again, and deleting a job 
     const auto job = runtime.wait(id, "completed|failed");
     REQUIRE(text(job, "status") == "completed");
     fs::remove(folder / "downloads/" + text(job, "outputPath"));
-    const auto again = http(runtime.port(), "POST", "/api/jobs", "{\"url\":\"" + site.url("/page") + "\"}");
+    const HeaderList key{{"Idempotency-Key", "once-more"}};
+    const auto again = http(runtime.port(), "POST", "/api/jobs", "{\"url\":\"" + site.url("/page") + "\"}", key);
     INFO(again.body);
     CHECK(again.status == 201);
     CHECK(again.json().at("requeued") == true);
     CHECK(text(again.json().at("job").get_object(), "id") == id);
+    const auto repeated = http(runtime.port(), "POST", "/api/jobs", "{\"url\":\"" + site.url("/page") + "\"}", key);
+    INFO(repeated.body);
+    CHECK(repeated.status == 201);
+    CHECK(repeated.json().at("requeued") == true);
+    CHECK(text(repeated.json().at("job").get_object(), "id") == id);
     const auto back = runtime.wait(id, "completed|failed");
+    CHECK(text(back, "outputPath") != text(job, "outputPath"));
+    // Nothing of the run before is left beside the new files.
+    for (const auto* name : {"jsonPath", "thumbnailPath"}) {
+        CAPTURE(name);
+        CHECK_FALSE(fs::exists(folder / "downloads/" + text(job.at("result").get_object(), name)));
+        CHECK(fs::exists(folder / "downloads/" + text(back.at("result").get_object(), name)));
+    }
     REQUIRE(text(back, "status") == "completed");
     const auto path = folder / "downloads/" + text(back, "outputPath");
     CHECK(fs::exists(path));
@@ -189,6 +202,7 @@ TEST_CASE("a page that never loads ends with EXTRACTION_TIMEOUT, and the work re
     INFO(boost::json::serialize(job));
     REQUIRE_FALSE(job.at("errors").get_array().empty());
     CHECK(text(job.at("errors").get_array().front().get_object(), "code") == "EXTRACTION_TIMEOUT");
+    CHECK(text(job, "error").find("jobrt auth bootstrap") != std::string::npos);
 }
 
 TEST_CASE("Chromium plays the saved file from /downloads") {

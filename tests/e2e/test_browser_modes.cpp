@@ -1,0 +1,187 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <atomic>
+#include <filesystem>
+#include <iostream>
+
+#include <doctest/doctest.h>
+
+#include "e2e/support.hpp"
+
+// The browser as operators run it: as a normal user with its sandbox, and visible for a person to help.
+namespace jobruntime::e2e {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::vector<std::string> as_nobody{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"};
+
+std::vector<std::string> joined(std::vector<std::string> first, const std::vector<std::string>& then) {
+    first.insert(first.end(), then.begin(), then.end());
+    return first;
+}
+
+/// The value of a line of /proc/PID/status.
+std::string status_line(int pid, const std::string& name) {
+    const auto all = contents("/proc/" + std::to_string(pid) + "/status");
+    const auto at = all.find("\n" + name + ":\t");
+    if (at == std::string::npos) return {};
+    const auto begin = at + name.size() + 3;
+    return all.substr(begin, all.find('\n', begin) - begin);
+}
+
+/// An X server of its own with a display that it chose itself.
+class Display {
+public:
+    explicit Display(const Folder& folder)
+        : server_({"Xvfb", "-displayfd", "1", "-screen", "0", "1024x768x24", "-nolisten", "tcp"}, environment(folder),
+                  folder.path()) {
+        eventually(10s, [&] { return server_.out().find('\n') != std::string::npos || server_.wait(0ms); });
+        const auto out = server_.out();
+        if (out.find('\n') != std::string::npos) name_ = ":" + out.substr(0, out.find('\n'));
+    }
+    const std::string& name() const { return name_; }
+
+private:
+    Program server_;
+    std::string name_;
+};
+
+TEST_CASE("a normal user saves a video with the browser's sandbox on") {
+    const Folder folder;
+    auto variables = environment(folder);
+    variables.erase("JOBRT_BROWSER_NO_SANDBOX");
+    variables["HOME"] = folder / "home";
+    fs::create_directory(folder / "home");
+    std::vector<std::string> prefix;
+    if (::geteuid() == 0) {
+        prefix = as_nobody;
+        for (const auto& path : {folder.path(), folder / "home"})
+            REQUIRE(::chown(path.c_str(), 65534, 65534) == 0);
+        if (!run(joined(prefix, {JOBRT_PROGRAM, "--version"}), variables, folder.path()).status.success()) {
+            std::cout << "skipped: an unprivileged user cannot run " JOBRT_PROGRAM "; build in a folder that all may read\n";
+            return;
+        }
+    }
+    const bool namespaces = run(joined(prefix, {"unshare", "--user", "true"}), variables, folder.path()).status.success();
+    if (!namespaces && !fs::exists("/usr/lib/chromium/chrome-sandbox")) {
+        std::cout << "skipped: this kernel gives a normal user no user namespaces, and there is no chrome-sandbox\n";
+        return;
+    }
+    test::TestServer site;
+    add_clip_page(site);
+    Service service(folder, variables, 20s, joined(prefix, {JOBRT_PROGRAM}));
+    REQUIRE_FALSE(service.ready().empty());
+    CHECK(status_line(service.program().pid(), "Uid").find("0\t0") == std::string::npos);
+    const auto made = http(service.port(), "POST", "/api/jobs", "{\"url\":\"" + site.url("/page") + "\"}");
+    INFO(made.body);
+    REQUIRE(made.status == 201);
+    const auto id = text(made.json().at("job").get_object(), "id");
+    auto job = [&] { return http(service.port(), "GET", "/api/jobs/" + id).json().at("job").get_object(); };
+    bool sandboxed = false, without = false;
+    CHECK(eventually(60s, [&] {
+        const int pid = service.program().pid();
+        // A renderer under seccomp's filter, which no --no-sandbox has.
+        for (const int renderer : children_with(pid, "--type=renderer"))
+            sandboxed = sandboxed || status_line(renderer, "Seccomp") == "2";
+        without = without || !children_with(pid, "--no-sandbox").empty();
+        const auto status = text(job(), "status");
+        return status == "completed" || status == "failed";
+    }));
+    INFO(boost::json::serialize(job()));
+    INFO(service.program().err());
+    CHECK(text(job(), "status") == "completed");
+    CHECK(sandboxed);
+    CHECK_FALSE(without);
+    CHECK((fs::status(folder / "profile").permissions() & fs::perms::all) == fs::perms::owner_all);
+    // It may read the profile of nobody else, and nobody else its own.
+    const auto ended = service.program().stop();
+    REQUIRE(ended);
+    CHECK(ended->code == 0);
+}
+
+TEST_CASE("a visible browser saves a video, and waits for a person where one is needed") {
+    const Folder folder;
+    const Display display(folder);
+    REQUIRE_MESSAGE(!display.name().empty(), "Xvfb does not start; it is in tools/deps");
+    test::TestServer site;
+    add_clip_page(site);
+    // The page asks for a log-in until a person has been there.
+    std::atomic<bool> logged_in = false;
+    const auto login = test::status(401, "Content-Type: text/html\r\n",
+                                    "<!doctype html><meta http-equiv=refresh content=1><title>Log in</title>"
+                                    "<form><input type=password></form>");
+    site.on("/members", [&, page = page_with("/clip.mp4")](const test::ServedConnection& connection,
+                                                          const test::ServedRequest& request) {
+        (logged_in ? page : login)(connection, request);
+    });
+    Runtime runtime(folder, true,
+                    {{"PLAYWRIGHT_HEADLESS", "false"}, {"DISPLAY", display.name()}, {"PLAYWRIGHT_MANUAL_SOLVE_TIMEOUT_MS", "30000"}});
+    const auto id = runtime.save(site.url("/page"));
+    bool visible = false, headless = false;
+    CHECK(eventually(60s, [&] {
+        const int pid = runtime.worker().program().pid();
+        visible = visible || !children_with(pid, "--user-data-dir").empty();
+        headless = headless || !children_with(pid, "--headless").empty();
+        const auto status = runtime.status(id);
+        return status == "completed" || status == "failed";
+    }));
+    INFO(boost::json::serialize(runtime.job(id)));
+    CHECK(runtime.status(id) == "completed");
+    CHECK(visible);
+    CHECK_FALSE(headless);
+
+    const auto members = runtime.save(site.url("/members"));
+    REQUIRE(eventually(30s, [&] {
+        return in_order(events_of(runtime.port(), members), {"worker.job.extraction.waiting_for_human"});
+    }));
+    logged_in = true;
+    const auto saved = runtime.wait(members, "completed|failed", 40s);
+    INFO(boost::json::serialize(saved));
+    CHECK(text(saved, "status") == "completed");
+}
+
+TEST_CASE("a person who does not come is not waited for for ever") {
+    const Folder folder;
+    const Display display(folder);
+    REQUIRE_MESSAGE(!display.name().empty(), "Xvfb does not start; it is in tools/deps");
+    test::TestServer site;
+    site.on("/members", test::status(401, "Content-Type: text/html\r\n", "<!doctype html><title>Log in</title>"));
+    Runtime runtime(folder, false,
+                    {{"PLAYWRIGHT_HEADLESS", "false"}, {"DISPLAY", display.name()}, {"PLAYWRIGHT_MANUAL_SOLVE_TIMEOUT_MS", "2000"}});
+    const auto job = runtime.wait(runtime.save(site.url("/members")), "completed|failed", 40s);
+    INFO(boost::json::serialize(job));
+    CHECK(text(job, "errorCode") == "AUTH_REQUIRED");
+    CHECK(text(job, "error").find("jobrt auth bootstrap") != std::string::npos);
+    CHECK(in_order(events_of(runtime.port(), text(job, "id")), {"worker.job.extraction.waiting_for_human", "worker.job.failed"}));
+}
+
+TEST_CASE("%i gives each worker on a machine a profile of its own") {
+    test::TestServer site;
+    add_clip_page(site);
+    const Folder folder;
+    auto variables = environment(folder);
+    variables["PLAYWRIGHT_USER_DATA_DIR"] = folder / "profile-%i";
+    variables["ROLE"] = "worker";
+    {
+        Service first(folder, variables), second(folder, variables);
+        CHECK(fs::exists(folder / "profile-0"));
+        CHECK(fs::exists(folder / "profile-1"));
+        const Service third(folder, variables);
+        CHECK(fs::exists(folder / "profile-2"));
+        CHECK((fs::status(folder / "profile-0").permissions() & fs::perms::all) == fs::perms::owner_all);
+        CHECK(first.program().stop().has_value());
+        // Whoever comes next finds the log-ins of the slot that is free.
+        const Service again(folder, variables);
+        CHECK_FALSE(fs::exists(folder / "profile-3"));
+    }
+    variables["ROLE"] = "combined";
+    Service runtime(folder, variables);
+    const auto saved = jobrt({"save", site.url("/page")}, variables, folder.path(), 60s);
+    INFO(saved.err);
+    CHECK(saved.status.code == 0);
+    CHECK(fs::exists(folder / "profile-0/Default"));
+    CHECK_FALSE(fs::exists(folder / "profile-%i"));
+}
+
+}  // namespace
+}  // namespace jobruntime::e2e

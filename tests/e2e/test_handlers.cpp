@@ -1,0 +1,107 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <csignal>
+#include <memory>
+
+#include <doctest/doctest.h>
+
+#include "e2e/support.hpp"
+
+// A user's own program whose handlers throw, block for ever, or take the process down: what the others see of it.
+namespace jobruntime::e2e {
+namespace {
+
+std::string code_of_first_error(const boost::json::object& job) {
+    const auto& errors = job.at("errors").get_array();
+    return errors.empty() ? std::string() : text(errors.front().get_object(), "code");
+}
+
+TEST_CASE("a handler that blocks for ever ends with DEADLINE and its thread is replaced; after two the program ends with 70") {
+    const Folder folder;
+    auto variables = environment(folder);
+    variables["JOBRT_CONCURRENCY"] = "1";  // What runs beside a lost thread runs on its replacement.
+    Service service(folder, variables, 20s, {HANDLERS_PROGRAM});
+    auto put = [&](const std::string& kind) {
+        const auto made = http(service.port(), "POST", "/api/jobs", R"({"kind":")" + kind + R"(","maxAttempts":1})");
+        CHECK(made.status == 201);
+        return text(made.json().at("job").get_object(), "id");
+    };
+    auto job = [&](const std::string& id) { return http(service.port(), "GET", "/api/jobs/" + id).json().at("job").get_object(); };
+    const auto stuck = put("test.block");
+    CHECK(eventually(5s, [&] { return text(job(stuck), "status") == "running"; }));
+    const auto behind = put("test.good");
+    REQUIRE(eventually(20s, [&] { return text(job(stuck), "status") == "failed"; }));
+    CHECK(text(job(stuck), "errorCode") == "DEADLINE");
+    CHECK(eventually(5s, [&] { return text(job(behind), "status") == "completed"; }));
+    CHECK_FALSE(service.program().wait(0ms));
+    CHECK(http(service.port(), "GET", "/api/worker/health").json().at("ok") == true);
+
+    const auto second = put("test.block");
+    const auto ended = service.program().wait(30s);
+    REQUIRE(ended);
+    CHECK(ended->code == 70);
+    CHECK(service.program().err().find("threads lost") != std::string::npos);
+    variables["ROLE"] = "api";
+    Service api(folder, variables);
+    const auto last = http(api.port(), "GET", "/api/jobs/" + second).json().at("job").get_object();
+    CHECK(code_of_first_error(last) == "DEADLINE");
+}
+
+TEST_CASE("a handler that takes its process down is convicted by the crash rule, alone, and its neighbours complete") {
+    const Folder folder;
+    auto variables = environment(folder);
+    variables["ROLE"] = "api";
+    Service api(folder, variables);
+    variables["ROLE"] = "worker";
+    variables["JOBRT_CONCURRENCY"] = "4";
+    auto put = [&](const std::string& kind) {
+        const auto made = http(api.port(), "POST", "/api/jobs", R"({"kind":")" + kind + R"("})");
+        CHECK(made.status == 201);
+        return text(made.json().at("job").get_object(), "id");
+    };
+    auto job = [&](const std::string& id) { return http(api.port(), "GET", "/api/jobs/" + id).json().at("job").get_object(); };
+    std::vector<std::string> good;
+    for (int i = 0; i < 6; ++i) good.push_back(put("test.good"));
+    const auto poison = put("test.abort");
+    for (int i = 0; i < 6; ++i) good.push_back(put("test.good"));
+
+    // A supervisor that starts the worker again whenever it dies.
+    auto worker = std::make_unique<Service>(folder, variables, 20s, std::vector<std::string>{HANDLERS_PROGRAM});
+    int deaths = 0;
+    CHECK(eventually(90s, [&] {
+        if (const auto ended = worker->program().wait(0ms)) {
+            CHECK(ended->signal == SIGABRT);
+            ++deaths;
+            worker = std::make_unique<Service>(folder, variables, 20s, std::vector<std::string>{HANDLERS_PROGRAM});
+        }
+        // Its back-off may be cut short; what counts is how often it runs.
+        const auto now = job(poison);
+        if (text(now, "status") == "scheduled") http(api.port(), "POST", "/api/jobs/" + poison + "/retry");
+        return text(now, "status") == "failed";
+    }));
+    const auto convicted = job(poison);
+    INFO(boost::json::serialize(convicted));
+    CHECK(text(convicted, "errorCode") == "CRASH_LIMIT");
+    CHECK(deaths >= 2);
+    CHECK(deaths <= 5);
+    for (const auto& id : good) {
+        CAPTURE(id);
+        CHECK(eventually(20s, [&] { return text(job(id), "status") == "completed"; }));
+        CHECK(job(id).at("attempt") == 1);
+    }
+}
+
+TEST_CASE("an exception is an error of the attempt with its text, and the worker goes on") {
+    const Folder folder;
+    Service service(folder, environment(folder), 20s, {HANDLERS_PROGRAM});
+    const auto made = http(service.port(), "POST", "/api/jobs", R"({"kind":"test.throw","maxAttempts":1})");
+    REQUIRE(made.status == 201);
+    const auto id = text(made.json().at("job").get_object(), "id");
+    auto job = [&] { return http(service.port(), "GET", "/api/jobs/" + id).json().at("job").get_object(); };
+    CHECK(eventually(10s, [&] { return text(job(), "status") == "failed"; }));
+    CHECK(text(job(), "errorCode") == "EXCEPTION");
+    CHECK(text(job(), "error").find("the handler's own words") != std::string::npos);
+    CHECK_FALSE(service.program().wait(0ms));
+}
+
+}  // namespace
+}  // namespace jobruntime::e2e
