@@ -12,7 +12,7 @@ for tool in dpkg-deb dpkg-shlibdeps; do
 done
 service=
 trap '[ -z "$service" ] || kill "$service" 2>/dev/null' EXIT
-mkdir -p "$work"
+mkdir -p "$work/packages"
 fail() { echo "FAILED: $*"; exit 1; }
 quiet() { "$@" >"$work/log" 2>&1 || { cat "$work/log"; fail "$*"; }; }
 
@@ -22,7 +22,7 @@ common=(-G Ninja --no-warn-unused-cli -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLA
 if command -v ccache >/dev/null; then
     common+=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 fi
-build=$work/build
+build=$work/packages/build # As deep as those of tests/consumers: the compiler cache sees relative paths.
 rm -rf "$build"/*.deb
 quiet cmake -S "$source_dir" -B "$build" "${common[@]}" -DBUILD_SHARED_LIBS=ON -DCMAKE_INSTALL_PREFIX=/usr \
     -DJOBRUNTIME_TESTS=OFF -DJOBRUNTIME_EXAMPLES=OFF
