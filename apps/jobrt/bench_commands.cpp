@@ -62,7 +62,7 @@ int bench(const Invocation& in) {
     plan.program = std::filesystem::read_symlink("/proc/self/exe").string();
     bool well = true;
     for (const auto& workload : workloads) {
-        if (!only.empty() && only.front() != workload.name) continue;
+        if (!only.empty() && std::find(only.begin(), only.end(), workload.name) == only.end()) continue;
         for (const bool full : {true, false}) {
             if (!full && !in.has("normal")) continue;
             plan.full = full;

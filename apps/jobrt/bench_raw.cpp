@@ -79,8 +79,8 @@ public:
         }
         insert_ = raw.prepare(
             "INSERT INTO jobrt_job(seq, id, state, queue, kind, priority, run_at, attempt, max_attempts, crashes, fence, "
-            "side, counted, unique_states, created_at, trace, payload) "
-            "VALUES(?1, ?2, 1, 1, 2, 0, ?3, 0, 25, 0, 0, 0, 0, 7, ?3, '0123456789abcdef0123456789abcdef', ?4)");
+            "side, counted, unique_states, created_at, payload) "
+            "VALUES(?1, ?2, 1, 1, 2, 0, ?3, 0, 25, 0, 0, 64, 0, 7, ?3, ?4)");
         find_ = raw.prepare("SELECT seq FROM jobrt_job INDEXED BY jobrt_job_queued WHERE state = 1 AND crashes < 2 AND "
                             "queue = 1 AND kind = 2 ORDER BY priority, run_at, id LIMIT ?");
         claim_ = raw.prepare("UPDATE jobrt_job SET state = 2, attempt = 1, fence = ?2, session = 4, started_at = ?3 "
@@ -143,7 +143,7 @@ private:
         sqlite3_bind_int64(event_, 1, static_cast<sqlite3_int64>(id));
         sqlite3_bind_int64(event_, 2, static_cast<sqlite3_int64>(now_));
         sqlite3_bind_int(event_, 3, code);
-        sqlite3_bind_int64(event_, 4, static_cast<sqlite3_int64>(job));
+        job == id ? sqlite3_bind_null(event_, 4) : sqlite3_bind_int64(event_, 4, static_cast<sqlite3_int64>(job));
         sqlite3_bind_int(event_, 5, mark);
         session ? sqlite3_bind_int(event_, 6, 4) : sqlite3_bind_null(event_, 6);
         raw_.run(event_);

@@ -33,7 +33,7 @@ struct EnqueueOptions {
     OnConflict on_conflict = OnConflict::keep;
     std::string idempotency_key;         ///< Of a request; repeated, it answers with the job it made.
     std::string idempotency_hash;        ///< Of that request's content; answered back.
-    std::string trace_id;                ///< "" = a new one is made.
+    std::string trace_id;                ///< "" = the 32 digits of the job's id.
     std::vector<std::string> tags;
 };
 

@@ -72,4 +72,12 @@ std::array<std::uint8_t, 16> IdSource::uuid(Time now) {
     return bytes;
 }
 
+std::string own_trace_id(JobId id) {
+    static constexpr char digits[] = "0123456789abcdef";
+    std::string text;
+    text.reserve(2 * id.bytes.size());
+    for (const auto byte : id.bytes) text.append(1, digits[byte >> 4]).append(1, digits[byte & 15]);
+    return text;
+}
+
 }  // namespace jobruntime::core

@@ -37,4 +37,7 @@ private:
     std::uint64_t counter_ = 0;      // Guarded by mutex_.
 };
 
+/// The trace id of a job that was given none: the digits of its id, 32 of them as in W3C trace context.
+std::string own_trace_id(JobId id);
+
 }  // namespace jobruntime::core

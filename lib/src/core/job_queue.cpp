@@ -50,15 +50,6 @@ Result<void> check_bounds(const EnqueueOptions& options) {
     return {};
 }
 
-/// 32 hexadecimal digits, as W3C trace context has them.
-std::string make_trace_id(core::IdSource& ids) {
-    static constexpr char digits[] = "0123456789abcdef";
-    std::string text(32, '0');
-    std::uint64_t bits[] = {ids.random(), ids.random()};
-    for (std::size_t i = 0; i < text.size(); ++i) text[i] = digits[(bits[i / 16] >> (4 * (i % 16))) & 15];
-    return text;
-}
-
 Enqueued to_enqueued(InsertAnswer answer) {
     return {answer.id, answer.how, answer.state, std::move(answer.hash)};
 }
@@ -108,7 +99,7 @@ Result<NewJob> JobQueue::Impl::prepare(std::string_view kind, const boost::json:
     job.on_conflict = options.on_conflict;
     job.idempotency_key = std::move(options.idempotency_key);
     job.idempotency_hash = std::move(options.idempotency_hash);
-    job.trace_id = options.trace_id.empty() ? make_trace_id(*ids) : std::move(options.trace_id);
+    job.trace_id = options.trace_id.empty() ? core::own_trace_id(job.id) : std::move(options.trace_id);
     job.tags = std::move(options.tags);
     return job;
 }

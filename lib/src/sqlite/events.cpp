@@ -1,8 +1,10 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <algorithm>
 
+#include "core/ids.hpp"
 #include "core/json.hpp"
 #include "core/state_event.hpp"
+#include "sqlite/filter.hpp"
 #include "sqlite/reads.hpp"
 
 namespace jobruntime::sqlite {
@@ -20,19 +22,24 @@ std::string codes_where(Wanted wanted) {
     return list;
 }
 
+/// The numbers of the events of these jobs: those that name them, and those of their creation.
+std::string events_of(std::string_view term, const std::string& jobs) {
+    return "SELECT id FROM jobrt_event INDEXED BY jobrt_event_job WHERE " + std::string(term) + "job IN (" + jobs +
+           ") UNION " + jobs;
+}
+
 /// Terms over jobrt_event e, beside the position: ?2 is the job's id, ?3 the trace, ?4 and ?5 the names' bounds.
 std::string terms_of(const EventFilter& filter) {
     std::string terms;
     if (filter.job) {
-        terms +=
-            " AND e.id IN (SELECT id FROM jobrt_event INDEXED BY jobrt_event_job WHERE job IN "
-            "(SELECT seq FROM jobrt_job WHERE id = ?2 UNION ALL SELECT job FROM jobrt_gone WHERE id = ?2))";
+        terms += " AND e.id IN (" + events_of("", "SELECT seq FROM jobrt_job WHERE id = ?2 UNION ALL "
+                                                  "SELECT job FROM jobrt_gone WHERE id = ?2") + ")";
     }
     if (!filter.trace_id.empty()) {
         terms +=
             " AND e.id IN (SELECT id FROM jobrt_event INDEXED BY jobrt_event_trace WHERE trace = ?3 "
-            "UNION SELECT id FROM jobrt_event INDEXED BY jobrt_event_job WHERE trace IS NULL AND job IN "
-            "(SELECT seq FROM jobrt_job WHERE trace = ?3 UNION ALL SELECT job FROM jobrt_gone WHERE trace = ?3))";
+            "UNION " + events_of("trace IS NULL AND ", jobs_of_trace("?3", filter.trace_id) +
+                                                          " UNION ALL SELECT job FROM jobrt_gone WHERE trace = ?3") + ")";
     }
     if (filter.level) {
         auto codes = codes_where([&](auto code) { return core::event_level(code) == *filter.level; });
@@ -70,8 +77,13 @@ RawEvent read_event(Words& words, Query& row) {
     raw.number = static_cast<int>(row.number(8));
     raw.data = row.text(9);
     event.name = raw.code == core::EventCode::other ? row.text(10) : core::event_name(raw.code);
-    event.trace_id = row.null(11) ? row.text(14) : row.text(11);
     event.job = row.id<JobId>(12);
+    if (!row.null(11))
+        event.trace_id = row.text(11);
+    else if (row.number(15) & side_own_trace)
+        event.trace_id = core::own_trace_id(event.job);
+    else
+        event.trace_id = row.text(14);
     if (!row.null(13)) raw.kind = words.text(row.number(13));
     return raw;
 }
@@ -120,8 +132,9 @@ RawEvents read_events(Connection& connection, Words& words, std::optional<EventI
     }
     const auto sql = std::string("SELECT e.id, e.at, e.code, e.source, e.mark, e.queue, e.session, e.due, e.n, e.data, "
                                  "e.name, e.trace, coalesce(j.id, g.id), coalesce(j.kind, g.kind), "
-                                 "coalesce(j.trace, g.trace) FROM jobrt_event e "
-                                 "LEFT JOIN jobrt_job j ON j.seq = e.job LEFT JOIN jobrt_gone g ON g.job = e.job "
+                                 "coalesce(j.trace, g.trace), j.side FROM jobrt_event e "
+                                 "LEFT JOIN jobrt_job j ON j.seq = coalesce(e.job, e.id) "
+                                 "LEFT JOIN jobrt_gone g ON g.job = coalesce(e.job, e.id) "
                                  "WHERE e.id > ?1") +
                      terms_of(filter) + (after ? " ORDER BY e.id LIMIT ?6" : " ORDER BY e.id DESC LIMIT ?6");
     auto statement = connection.prepare(sql);

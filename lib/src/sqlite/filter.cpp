@@ -154,7 +154,7 @@ Where where_of(const JobFilter& filter, Words& words) {
     if (!add_names(where, words, "kind", filter.kinds, where.kinds)) where.none = true;
     if (!add_names(where, words, "queue", filter.queues, where.queues)) where.none = true;
     if (!filter.tag.empty()) add(where, "seq IN (SELECT job FROM jobrt_tag WHERE tag = ?)", filter.tag);
-    if (!filter.trace_id.empty()) add(where, "trace = ?", filter.trace_id);
+    if (!filter.trace_id.empty()) add(where, "seq IN (" + jobs_of_trace("?", filter.trace_id) + ")", filter.trace_id);
     if (!filter.unique_key.empty()) add(where, "unique_key = ?", filter.unique_key);
     if (!filter.idempotency_key.empty()) add(where, "idem_key = ?", filter.idempotency_key);
     if (!filter.error_code.empty()) add(where, "error_code = ?", filter.error_code);
@@ -168,6 +168,15 @@ Where where_of(const JobFilter& filter, Words& words) {
     if (filter.created_after) add(where, "created_at >= ?", static_cast<std::int64_t>(ms(*filter.created_after)));
     if (where.sql.empty()) where.sql = "1";
     return where;
+}
+
+std::string jobs_of_trace(std::string_view parameter, std::string_view trace_id) {
+    auto sql = "SELECT seq FROM jobrt_job WHERE trace = " + std::string(parameter);
+    const bool digits = trace_id.size() == 32 && trace_id.find_first_not_of("0123456789abcdef") == trace_id.npos;
+    if (digits)
+        sql.append(" UNION ALL SELECT seq FROM jobrt_job WHERE id = x'").append(trace_id).append("' AND side & ").append(
+            std::to_string(side_own_trace));
+    return sql;
 }
 
 std::vector<std::int64_t> matching(Connection& connection, const JobFilter& filter, const Where& where, JobOrder order,

@@ -35,6 +35,9 @@ Where where_of(const JobFilter& filter, Words& words);
 std::vector<std::int64_t> matching(Connection& connection, const JobFilter& filter, const Where& where, JobOrder order,
                                    std::optional<std::int64_t> cursor, int limit);
 
+/// A query of the numbers (seq) of a trace's jobs; `parameter` is where the trace id is bound.
+std::string jobs_of_trace(std::string_view parameter, std::string_view trace_id);
+
 /// A position in a listing as text that only this store makes.
 std::string write_cursor(char what, std::int64_t seq);
 /// Errc::invalid_argument for any other text; empty is no cursor.

@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "core/bounds.hpp"
 #include "core/failpoint.hpp"
+#include "core/ids.hpp"
 #include "core/json.hpp"
 #include "sqlite/verbs.hpp"
 
@@ -88,6 +89,8 @@ InsertAnswer insert_one(Writer& writer, const NewJob& job, std::string_view tags
     std::int64_t side = 0;
     if (outside) side |= side_payload;
     if (!tags.empty()) side |= side_tags;
+    const bool own_trace = job.trace_id == core::own_trace_id(job.id);
+    if (own_trace) side |= side_own_trace;
     const auto seq = static_cast<std::int64_t>(writer.last_number() + 1);
     const auto states = job.unique_key.empty() ? job.unique_states : job.unique_states | live_states;
     writer
@@ -96,8 +99,8 @@ InsertAnswer insert_one(Writer& writer, const NewJob& job, std::string_view tags
              "VALUES(?, ?, ?, ?, ?, ?, ?, 0, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING")
         .run(seq, bytes(job.id), static_cast<int>(state), queue, kind, static_cast<int>(job.priority), job.run_at,
              job.max_attempts, side,
-             job.unique_key.empty() || JOBRT_FAILPOINT("control.ignore_unique") ? 0 : 1, static_cast<int>(states.bits), now, or_null(job.trace_id),
-             or_null(job.unique_key), or_null(job.idempotency_key), or_null(job.idempotency_hash), or_null(tags),
+             job.unique_key.empty() || JOBRT_FAILPOINT("control.ignore_unique") ? 0 : 1, static_cast<int>(states.bits), now,
+             or_null(own_trace ? std::string_view() : job.trace_id), or_null(job.unique_key), or_null(job.idempotency_key), or_null(job.idempotency_hash), or_null(tags),
              inline_payload(job));
     if (writer.connection().changes() == 0) return clash(writer, job, tags, now);
     writer.next_number();

@@ -1,5 +1,6 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "core/bounds.hpp"
+#include "core/ids.hpp"
 #include "core/json.hpp"
 #include "sqlite/verbs.hpp"
 
@@ -32,6 +33,7 @@ std::int64_t side_of(const Job& job, const RestorePlan::Texts& texts) {
     if (!job.steps.empty()) side |= side_steps;
     if (!job.tags.empty()) side |= side_tags;
     if (job.progress != Progress{}) side |= side_progress;
+    if (job.trace_id == core::own_trace_id(job.id)) side |= side_own_trace;
     return side;
 }
 
@@ -80,7 +82,7 @@ InsertAnswer restore_one(Writer& writer, const Job& job, const RestorePlan::Text
         .run(seq, bytes(job.id), static_cast<int>(job.state), queue, kind, static_cast<int>(job.priority), job.run_at,
              job.attempt, job.max_attempts, job.crashes, static_cast<std::uint64_t>(job.fence), session, side,
              counted ? 1 : 0, static_cast<int>(states.bits), job.created_at, job.started_at, job.finished_at,
-             job.cancel_requested_at, or_null(code), or_null(job.wait_reason), or_null(job.trace_id),
+             job.cancel_requested_at, or_null(code), or_null(job.wait_reason), or_null(side & side_own_trace ? std::string_view() : job.trace_id),
              or_null(job.unique_key), or_null(job.idempotency_key), or_null(job.idempotency_hash), or_null(texts.tags),
              inlined(texts.payload, "{}"), inlined(texts.result, "null"));
     write_sides(writer, seq, side, job, texts);

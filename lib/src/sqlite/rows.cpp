@@ -3,6 +3,7 @@
 
 #include <jobruntime/store.hpp>
 
+#include "core/ids.hpp"
 #include "core/json.hpp"
 #include "sqlite/schema.hpp"
 #include "sqlite/writer.hpp"
@@ -65,7 +66,10 @@ RawJob read_raw(Connection& connection, Words& words, Query& row, unsigned parts
     job.finished_at = row.time(16);
     job.cancel_requested_at = row.time(17);
     job.wait_reason = row.text(18);
-    job.trace_id = row.text(19);
+    if (raw.side & side_own_trace)
+        job.trace_id = core::own_trace_id(job.id);
+    else
+        job.trace_id = row.text(19);
     job.unique_key = row.text(20);
     job.idempotency_key = row.text(21);
     job.idempotency_hash = row.text(25);

@@ -14,7 +14,8 @@ namespace {
 // jobrt_job     One row a job. seq, the number of its creation event, is the order of creation. counted = 1
 //               while its unique key counts.
 // jobrt_tally   How many jobs a queue, kind and state has; kept in the same transaction as the jobs.
-// jobrt_event   One row an event, by number; what the job's row knows is not repeated. code: core's EventCode,
+// jobrt_event   One row an event, by number; what the job's row knows is not repeated. job is NULL in the event of
+//               creation, whose number is the job's, which keeps the index on it small. code: core's EventCode,
 //               for code 0 plus 32 times the level. mark: attempt * 8 + state. due: run_at of a scheduled job.
 // jobrt_gone    What events still need of a deleted job, until its last event is pruned.
 //
@@ -64,8 +65,7 @@ CREATE UNIQUE INDEX jobrt_job_id ON jobrt_job(id);
 CREATE INDEX jobrt_job_queued ON jobrt_job(queue, kind, priority, run_at, id) WHERE state = 1 AND crashes < 2;
 CREATE INDEX jobrt_job_solitary ON jobrt_job(queue, kind, priority, run_at, id) WHERE state = 1 AND crashes >= 2;
 CREATE INDEX jobrt_job_scheduled ON jobrt_job(run_at, queue, kind) WHERE state = 0;
-CREATE INDEX jobrt_job_running ON jobrt_job(session) WHERE state = 2;
-CREATE INDEX jobrt_job_cancel ON jobrt_job(session) WHERE state = 2 AND cancel_at IS NOT NULL;
+CREATE INDEX jobrt_job_running ON jobrt_job(session, cancel_at) WHERE state = 2;
 CREATE INDEX jobrt_job_final ON jobrt_job(state) WHERE state >= 3;
 CREATE INDEX jobrt_job_finished ON jobrt_job(state, queue, kind, finished_at) WHERE state >= 3;
 CREATE UNIQUE INDEX jobrt_job_counted ON jobrt_job(unique_key) WHERE counted = 1;

@@ -26,6 +26,7 @@ enum Side : std::int64_t {
     side_steps = 8,
     side_tags = 16,
     side_progress = 32,
+    side_own_trace = 64,  ///< No row beside, but none in the column: the trace id is the id's digits.
 };
 
 /// Texts up to this size lie in the job's own row; longer ones in a table of their own.

@@ -26,7 +26,7 @@ std::optional<SessionState> state_of(Writer& writer, SessionId session) {
 void read_cancels(Writer& writer, SessionId session, BeatAnswer& answer) {
     const auto word = writer.words().find(raw_bytes(session), true);
     if (!word) return;
-    Query row = writer.sql("SELECT id, fence FROM jobrt_job INDEXED BY jobrt_job_cancel "
+    Query row = writer.sql("SELECT id, fence FROM jobrt_job INDEXED BY jobrt_job_running "
                            "WHERE state = 2 AND cancel_at IS NOT NULL AND session = ? ORDER BY seq")
                     .query(*word);
     while (row.next()) answer.cancels.push_back({row.id<JobId>(0), static_cast<Fence>(row.number(1))});

@@ -107,7 +107,7 @@ std::uint64_t Writer::event(const EventRow& event, Time now, std::uint64_t numbe
     }
     sql("INSERT INTO jobrt_event(id, at, code, source, job, mark, queue, session, due, n, data) "
         "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-        .run(number, now, static_cast<int>(event.code), source_number_, event.job,
+        .run(number, now, static_cast<int>(event.code), source_number_, event.code == core::EventCode::created ? std::nullopt : std::optional(event.job),
              event.attempt * 8 + static_cast<int>(event.state), event.queue, event.session, event.due, event.number,
              or_null(data));
     ++events_;
@@ -185,8 +185,9 @@ void Writer::append_error(JobRow& job, Time now, int attempt, std::string_view c
 }
 
 void Writer::erase(const JobRow& job) {
-    sql("INSERT OR REPLACE INTO jobrt_gone(job, last, id, kind, trace) SELECT seq, ?, id, kind, trace FROM jobrt_job "
-        "WHERE seq = ? AND EXISTS(SELECT 1 FROM jobrt_event WHERE job = seq)")
+    sql("INSERT OR REPLACE INTO jobrt_gone(job, last, id, kind, trace) SELECT seq, ?, id, kind, "
+        "CASE WHEN side & 64 THEN lower(hex(id)) ELSE trace END FROM jobrt_job WHERE seq = ? AND "
+        "(EXISTS(SELECT 1 FROM jobrt_event WHERE id = seq) OR EXISTS(SELECT 1 FROM jobrt_event WHERE job = seq))")
         .run(last_, job.seq);
     if (job.side & side_tags) {
         sql("DELETE FROM jobrt_tag WHERE job = ?1 AND tag IN "

@@ -99,6 +99,39 @@ Result<void> filters(Bench& bench) {
     return {};
 }
 
+/// What JobQueue gives a job that comes without a trace id.
+Result<void> digits_of_the_id(Bench& bench) {
+    std::vector<NewJob> jobs{bench.job(), bench.job(), bench.job()};
+    for (auto& job : jobs) {
+        job.trace_id = job.id.str();
+        std::erase(job.trace_id, '-');
+    }
+    const auto& wanted = jobs[1];
+    jobs[2].trace_id = jobs[0].trace_id;  // Another job's digits are a trace id like any other.
+    must(bench.store().insert(jobs, noon));
+    for (const auto& job : bench.claim(3).jobs) {
+        JR_EXPECT(job.trace_id == jobs[job.id == wanted.id ? 1 : 0].trace_id);
+        bench.end(job, Verdict::completed);
+    }
+    JobFilter of_trace;
+    of_trace.trace_id = wanted.trace_id;
+    JR_EXPECT(only(must(bench.store().list(of_trace, JobOrder::newest_first, {}, 10, 0)).jobs).id == wanted.id);
+    of_trace.trace_id = jobs[0].trace_id;
+    JR_EXPECT(must(bench.store().list(of_trace, JobOrder::newest_first, {}, 10, 0)).jobs.size() == 2);
+    EventFilter events_of_trace;
+    events_of_trace.trace_id = jobs[0].trace_id;
+    JR_EXPECT(bench.events(events_of_trace).size() == 6);
+    bench.change(wanted.id, Action::remove);
+    events_of_trace.trace_id = wanted.trace_id;
+    const auto story = bench.events(events_of_trace);
+    JR_EXPECT(story.size() == 4);
+    for (const auto& event : story) {
+        JR_EXPECT(event.job == wanted.id);
+        JR_EXPECT(event.trace_id == wanted.trace_id);
+    }
+    return {};
+}
+
 Result<void> the_last_ones(Bench& bench) {
     auto page = must(bench.store().events(std::nullopt, {}, 5));
     JR_EXPECT(page.events.empty());
@@ -179,6 +212,8 @@ void add_event_cases(Cases& cases) {
               one_job_one_story);
     cases.add("every event is read once and in order, whatever the page", every_event_once);
     cases.add("events are chosen by job, trace, level and name", filters);
+    cases.add("a trace id that is the digits of the job's id finds the job and its events, also when it is gone",
+              digits_of_the_id);
     cases.add("without a position the last events are read", the_last_ones);
     cases.add("a position before what is kept, or after what there is, is told as truncated", truncation);
     cases.add("a log that was emptied still knows where it stands", an_empty_log);
