@@ -1,9 +1,12 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "commands.hpp"
 
+#include <array>
 #include <cmath>
 #include <filesystem>
 #include <iostream>
+
+#include <unistd.h>
 
 #include <boost/json/array.hpp>
 #include <jobruntime/extract.hpp>
@@ -12,6 +15,8 @@
 #include "parts.hpp"
 #include "port_owner.hpp"
 #include "process.hpp"
+#include "session_watch.hpp"
+#include "stores.hpp"
 
 namespace jobruntime::jobrt {
 namespace {
@@ -51,41 +56,29 @@ std::string detail(const SessionInfo& session, std::string_view name) {
     return value && value->is_string() ? std::string(value->get_string()) : std::string();
 }
 
-std::vector<SessionInfo> live(std::vector<SessionInfo> sessions, Duration lease) {
-    const auto now = system_clock().wall();
-    std::erase_if(sessions, [&](const SessionInfo& session) {
-        return session.facts.stopped || session.declared_dead || session.seen_dead ||
-               (!session.seen_alive && now - session.beat_at >= lease);
-    });
-    return sessions;
-}
-
 void check_sessions(const Invocation& in, Report& report, Store& store) {
-    auto all = store.sessions();
-    if (!all) return report.bad("the store does not list its processes: " + all.error().message);
-    const auto sessions = live(*std::move(all), in.config.lease);
+    host::WatchOptions watching;
+    watching.lease = in.config.lease;
+    watching.heartbeat = in.config.heartbeat;
+    std::array<char, 256> name{};
+    if (::gethostname(name.data(), name.size() - 1) == 0) watching.own_host = name.data();
+    auto live = host::live_processes(store, system_clock(), watching);
+    if (!live) return report.bad("the store does not list its processes: " + live.error().message);
     bool works = false;
-    for (const auto& session : sessions) {
+    for (const auto& process : *live) {
+        const auto& session = process.session;
         works = works || session.facts.works;
         report.good("live process: " + session.facts.role + ", pid " + std::to_string(session.facts.pid) + " on " +
                     session.facts.host + ", version " + session.facts.version + ", store " + detail(session, "store") +
                     (detail(session, "telemetrySink").empty() ? "" : ", telemetry " + detail(session, "telemetrySink")));
-        const auto skew = session.beat_at - system_clock().wall();
-        if (skew > Duration{2'000})
-            report.warn("the clock of " + session.facts.host + " is " + std::to_string(skew.count()) +
-                        " ms ahead of this one; schedules go by it");
-        if (session.facts.version != sessions.front().facts.version)
-            report.warn("versions differ: " + session.facts.version + " beside " + sessions.front().facts.version);
-        if (detail(session, "store") != detail(sessions.front(), "store"))
-            report.warn("processes name different stores: " + detail(session, "store") + " beside " +
-                        detail(sessions.front(), "store"));
         if (const auto* missing = session.facts.details.if_contains("missing"); missing && missing->is_array())
             for (const auto& line : missing->get_array())
                 if (line.is_string())
                     report.warn("pid " + std::to_string(session.facts.pid) + " misses: " + std::string(line.get_string()));
     }
-    JobQueue queue(store);
+    for (const auto& line : host::mismatches(*live, JOBRUNTIME_VERSION)) report.warn(line);
     if (works) return;
+    JobQueue queue(store);
     auto waiting = queue.count({.states = {JobState::queued, JobState::scheduled}}, CountBy::nothing);
     const auto count = waiting && !waiting->empty() ? waiting->front().count : 0;
     report.warn("no worker is running; start one with ROLE=worker (" + std::to_string(count) + " jobs wait)");
@@ -156,11 +149,15 @@ int doctor(const Invocation& in) {
     if (in.config.store.starts_with("sqlite:") && !std::filesystem::exists(in.config.store.substr(7))) {
         report.warn("there is no store at " + in.config.store.substr(7) + " yet; the first start makes it");
     } else if (auto store = host::open_store(in.config, {"", "cli"}, in.log)) {
-        report.good("store: " + (*store)->describe());
+        if (auto answers = host::try_store(**store); !answers) {
+            report.bad("store " + host::store_name(in.config) + " (" + in.config.store_variable + "): " + answers.error().message);
+            return report.finish(in);
+        }
+        report.good("store: " + (*store)->describe() + " (" + in.config.store_variable + ")");
         check_sessions(in, report, **store);
         if (in.has("checklist")) run_checklist(in, report, **store);
     } else {
-        report.bad("store " + host::store_name(in.config) + ": " + store.error().message);
+        report.bad("store " + host::store_name(in.config) + " (" + in.config.store_variable + "): " + store.error().message);
     }
     return report.finish(in);
 }

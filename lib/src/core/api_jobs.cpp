@@ -75,7 +75,8 @@ Result<Response> list_jobs(ApiRouter& router, JobQueue& queue, const ApiOptions&
         auto page = queue.list(*filter, cursor, slice, JobOrder::newest_first, part_payload | part_result | part_errors);
         if (!page) {
             // The only thing of a caller's that can still be wrong here.
-            if (page.error().code == Errc::invalid_argument)
+            // Without a name it is about the cursor; a name tells what is wrong with the store.
+            if (page.error().code == Errc::invalid_argument && page.error().name.empty())
                 return core::invalid("cursor must be the nextCursor of an earlier answer to the same question");
             return page.error();
         }

@@ -235,7 +235,11 @@ Response ApiRouter::error_response(const Error& error) const {
         core::set_header(response, "retry-after", seconds);
         return response;
     };
-    switch (error.code) {
+    // A store that refuses us for a reason of its own (credentials, rights, versions) is away for whoever asks,
+    // whatever kind of error that is for the program.
+    const bool refused = error.name.starts_with("STORE_") || error.name.starts_with("SERVER_");
+    const auto code = refused && error.code != Errc::full ? Errc::unavailable : error.code;
+    switch (code) {
         case Errc::invalid_argument:
             if (error.name.empty()) return Response::error(400, "INVALID_ARGUMENT", "The request asks for something impossible");
             return Response::error(error.name == "PAYLOAD_TOO_LARGE" ? 413 : 400, error.name, error.message);

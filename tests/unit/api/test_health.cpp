@@ -30,6 +30,24 @@ TEST_CASE("health is 503 when the store fails, and good again when it is") {
     CHECK(api.get("/api/health").status == 200);
 }
 
+TEST_CASE("a store that refuses us for its own reasons is away for whoever asks, and its reason is not told") {
+    Api api;
+    const std::pair<Errc, const char*> refusals[] = {{Errc::invalid_argument, "STORE_CREDENTIALS"},
+                                                     {Errc::invalid_argument, "STORE_RIGHTS"},
+                                                     {Errc::conflict, "STORE_INDEX"},
+                                                     {Errc::unsupported, "STORE_TOO_NEW"},
+                                                     {Errc::unsupported, "SERVER_TOO_OLD"}};
+    for (const auto& [code, name] : refusals) {
+        CAPTURE(name);
+        api.store.before = [code = code, name = name](std::string_view) { return Error{code, name, "user ada, s3cret"}; };
+        CHECK(api.get("/api/health").status == 503);
+        const auto answer = api.get("/api/jobs");
+        CHECK(answer.status == 503);
+        CHECK(answer.code() == "STORE_UNAVAILABLE");
+        CHECK(std::get<std::string>(answer.response.body).find("s3cret") == std::string::npos);
+    }
+}
+
 TEST_CASE("health answers within two seconds while a verb of the store hangs") {
     std::mutex mutex;
     std::condition_variable changed;
