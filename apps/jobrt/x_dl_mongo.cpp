@@ -26,7 +26,19 @@ using Uri = Handle<mongoc_uri_t, mongoc_uri_destroy>;
 using Client = Handle<mongoc_client_t, mongoc_client_destroy>;
 using Collection = Handle<mongoc_collection_t, mongoc_collection_destroy>;
 using Cursor = Handle<mongoc_cursor_t, mongoc_cursor_destroy>;
-using Bson = Handle<bson_t, bson_destroy>;
+
+/// Owns a document. A class of its own, because bson_t is over-aligned, of which g++ warns in a template.
+class Bson {
+public:
+    explicit Bson(bson_t* document) : document_(document) {}
+    ~Bson() { bson_destroy(document_); }
+    Bson(const Bson&) = delete;
+    Bson& operator=(const Bson&) = delete;
+    bson_t* get() const { return document_; }
+
+private:
+    bson_t* document_;
+};
 
 /// Far more than the old application's jobs ever need; not a program's memory full.
 constexpr std::size_t most_documents = 2'000'000;
