@@ -10,7 +10,8 @@
 
 #include "commands.hpp"
 
-// What `jobrt save` does the same way on the store and through an API. A job is its JSON here, as the API shows it.
+// What `jobrt save` does the same way on the store and through an API. A job is its JSON here, as the API
+// shows it.
 namespace jobruntime::jobrt {
 
 /// Shows a job's way to its end: one line that moves on a terminal, else a line whenever the stage changes.

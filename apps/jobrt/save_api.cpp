@@ -28,7 +28,8 @@ Error refused(const ApiAnswer& answer) {
     auto code = text_of(answer.body, "code");
     auto sentence = text_of(answer.body, "error");
     if (sentence.empty()) sentence = "the API answers with status " + std::to_string(answer.status);
-    return {answer.status >= 500 ? Errc::unavailable : Errc::invalid_argument, std::move(code), std::move(sentence)};
+    return {answer.status >= 500 ? Errc::unavailable : Errc::invalid_argument, std::move(code),
+            std::move(sentence)};
 }
 
 /// False when the stop came first.
@@ -80,7 +81,9 @@ int save_through_api(const Invocation& in) {
     const auto status = get_api(api, "/api/status");
     if (!status) return fail(in, status.error());
     saving.download_dir = text_of(*status, "downloadDir");
-    saving.follow = [&](ProgressView& view, std::stop_token stop) { return follow(api, saving.id, view, stop); };
+    saving.follow = [&](ProgressView& view, std::stop_token stop) {
+        return follow(api, saving.id, view, stop);
+    };
     return see_through(in, saving);
 }
 

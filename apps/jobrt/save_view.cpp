@@ -26,8 +26,10 @@ int tell_end(const Invocation& in, const boost::json::object& job, const Saving&
     const bool completed = text_of(job, "status") == "completed";
     const auto path = (std::filesystem::path(saving.download_dir) / text_of(job, "outputPath")).string();
     if (in.has("json")) {
-        print_json({{"ok", completed}, {"alreadySaved", saving.already},
-                    {"path", completed ? boost::json::value(path) : boost::json::value(nullptr)}, {"job", job}});
+        print_json({{"ok", completed},
+                    {"alreadySaved", saving.already},
+                    {"path", completed ? boost::json::value(path) : boost::json::value(nullptr)},
+                    {"job", job}});
     } else if (completed) {
         if (saving.already) std::cerr << "already saved\n";
         std::cout << path << std::endl;
@@ -71,7 +73,8 @@ int see_through(const Invocation& in, const Saving& saving, const std::function<
     std::stop_source stop;
     Result<boost::json::object> ended = Error{Errc::internal, "the wait did not begin"};
     host::SignalWaiter signals;
-    const auto how = signals.run([&] { ended = saving.follow(view, stop.get_token()); }, [&] { stop.request_stop(); });
+    const auto how =
+        signals.run([&] { ended = saving.follow(view, stop.get_token()); }, [&] { stop.request_stop(); });
     view.end();
     if (finally) finally();
     if (how == host::Ended::second_signal) {

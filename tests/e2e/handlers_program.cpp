@@ -11,14 +11,14 @@ int main(int argc, char** argv) {
     using namespace std::chrono_literals;
     host::Setup setup;
     setup.handlers = [](Worker& worker) {
-        worker.on(
-            "test.block",
-            [](JobContext&) -> Outcome {
-                for (;;) std::this_thread::sleep_for(1h);
-            },
-            {.deadline = 300ms, .backoff = {}, .max_prefetch = 0});
+        worker.on("test.block",
+                  [](JobContext&) -> Outcome {
+                      for (;;) std::this_thread::sleep_for(1h);
+                  },
+                  {.deadline = 300ms, .backoff = {}, .max_prefetch = 0});
         worker.on("test.abort", [](JobContext&) -> Outcome { std::abort(); }, {.max_prefetch = 0});
-        worker.on("test.throw", [](JobContext&) -> Outcome { throw std::runtime_error("the handler's own words"); });
+        worker.on("test.throw",
+                  [](JobContext&) -> Outcome { throw std::runtime_error("the handler's own words"); });
         worker.on("test.good", [](JobContext& job) -> Outcome {
             std::this_thread::sleep_for(100ms);
             return completed(job.job().payload);

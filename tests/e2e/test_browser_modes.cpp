@@ -33,8 +33,8 @@ std::string status_line(int pid, const std::string& name) {
 class Display {
 public:
     explicit Display(const Folder& folder)
-        : server_({"Xvfb", "-displayfd", "1", "-screen", "0", "1024x768x24", "-nolisten", "tcp"}, environment(folder),
-                  folder.path()) {
+        : server_({"Xvfb", "-displayfd", "1", "-screen", "0", "1024x768x24", "-nolisten", "tcp"},
+                  environment(folder), folder.path()) {
         eventually(10s, [&] { return server_.out().find('\n') != std::string::npos || server_.wait(0ms); });
         const auto out = server_.out();
         if (out.find('\n') != std::string::npos) name_ = ":" + out.substr(0, out.find('\n'));
@@ -58,13 +58,16 @@ TEST_CASE("a normal user saves a video with the browser's sandbox on") {
         for (const auto& path : {folder.path(), folder / "home"})
             REQUIRE(::chown(path.c_str(), 65534, 65534) == 0);
         if (!run(joined(prefix, {JOBRT_PROGRAM, "--version"}), variables, folder.path()).status.success()) {
-            std::cout << "skipped: an unprivileged user cannot run " JOBRT_PROGRAM "; build in a folder that all may read\n";
+            std::cout << "skipped: an unprivileged user cannot run " JOBRT_PROGRAM
+                         "; build in a folder that all may read\n";
             return;
         }
     }
-    const bool namespaces = run(joined(prefix, {"unshare", "--user", "true"}), variables, folder.path()).status.success();
+    const bool namespaces =
+        run(joined(prefix, {"unshare", "--user", "true"}), variables, folder.path()).status.success();
     if (!namespaces && !fs::exists("/usr/lib/chromium/chrome-sandbox")) {
-        std::cout << "skipped: this kernel gives a normal user no user namespaces, and there is no chrome-sandbox\n";
+        std::cout << "skipped: this kernel gives a normal user no user namespaces, and there is no "
+                     "chrome-sandbox\n";
         return;
     }
     test::TestServer site;
@@ -111,11 +114,13 @@ TEST_CASE("a visible browser saves a video, and waits for a person where one is 
                                     "<!doctype html><meta http-equiv=refresh content=1><title>Log in</title>"
                                     "<form><input type=password></form>");
     site.on("/members", [&, page = page_with("/clip.mp4")](const test::ServedConnection& connection,
-                                                          const test::ServedRequest& request) {
+                                                           const test::ServedRequest& request) {
         (logged_in ? page : login)(connection, request);
     });
     Runtime runtime(folder, true,
-                    {{"PLAYWRIGHT_HEADLESS", "false"}, {"DISPLAY", display.name()}, {"PLAYWRIGHT_MANUAL_SOLVE_TIMEOUT_MS", "30000"}});
+                    {{"PLAYWRIGHT_HEADLESS", "false"},
+                     {"DISPLAY", display.name()},
+                     {"PLAYWRIGHT_MANUAL_SOLVE_TIMEOUT_MS", "30000"}});
     const auto id = runtime.save(site.url("/page"));
     bool visible = false, headless = false;
     CHECK(eventually(60s, [&] {
@@ -145,14 +150,18 @@ TEST_CASE("a person who does not come is not waited for for ever") {
     const Display display(folder);
     REQUIRE_MESSAGE(!display.name().empty(), "Xvfb does not start; it is in tools/deps");
     test::TestServer site;
-    site.on("/members", test::status(401, "Content-Type: text/html\r\n", "<!doctype html><title>Log in</title>"));
+    site.on("/members",
+            test::status(401, "Content-Type: text/html\r\n", "<!doctype html><title>Log in</title>"));
     Runtime runtime(folder, false,
-                    {{"PLAYWRIGHT_HEADLESS", "false"}, {"DISPLAY", display.name()}, {"PLAYWRIGHT_MANUAL_SOLVE_TIMEOUT_MS", "2000"}});
+                    {{"PLAYWRIGHT_HEADLESS", "false"},
+                     {"DISPLAY", display.name()},
+                     {"PLAYWRIGHT_MANUAL_SOLVE_TIMEOUT_MS", "2000"}});
     const auto job = runtime.wait(runtime.save(site.url("/members")), "completed|failed", 40s);
     INFO(boost::json::serialize(job));
     CHECK(text(job, "errorCode") == "AUTH_REQUIRED");
     CHECK(text(job, "error").find("jobrt auth bootstrap") != std::string::npos);
-    CHECK(in_order(events_of(runtime.port(), text(job, "id")), {"worker.job.extraction.waiting_for_human", "worker.job.failed"}));
+    CHECK(in_order(events_of(runtime.port(), text(job, "id")),
+                   {"worker.job.extraction.waiting_for_human", "worker.job.failed"}));
 }
 
 TEST_CASE("%i gives each worker on a machine a profile of its own") {

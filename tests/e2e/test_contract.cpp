@@ -49,18 +49,22 @@ TEST_CASE("trace ids come from the request, are cut to 120, and are made when mi
     CHECK(text(runtime.job(id), "traceId") == parent);
     const auto all = http(runtime.port(), "GET", "/api/telemetry?traceId=" + parent).json();
     CHECK(all.at("count").to_number<std::size_t>() >= 3);
-    for (const auto& event : all.at("events").get_array()) CHECK(text(event.get_object(), "traceId") == parent);
+    for (const auto& event : all.at("events").get_array())
+        CHECK(text(event.get_object(), "traceId") == parent);
 }
 
 TEST_CASE("a job's JSON has every member that operators read, and status, not state") {
     const Folder folder;
     Runtime runtime(folder, true);
-    const auto id = runtime.submit({{"kind", "demo.echo"}, {"payload", {{"n", 1}}}, {"tags", {"a", "b"}}, {"priority", 7}});
+    const auto id = runtime.submit(
+        {{"kind", "demo.echo"}, {"payload", {{"n", 1}}}, {"tags", {"a", "b"}}, {"priority", 7}});
     const auto job = runtime.wait(id, "completed", 10s);
     for (const auto* name :
-         {"id", "kind", "queue", "status", "priority", "payload", "url", "canonicalUrl", "attempt", "maxAttempts", "crashes",
-          "cancelRequestedAt", "progress", "result", "outputPath", "thumbnailPath", "error", "errorCode", "errors",
-          "waitingFor", "tags", "uniqueKey", "traceId", "workerId", "createdAt", "runAt", "startedAt", "finishedAt"}) {
+         {"id",        "kind",         "queue",      "status",        "priority", "payload",
+          "url",       "canonicalUrl", "attempt",    "maxAttempts",   "crashes",  "cancelRequestedAt",
+          "progress",  "result",       "outputPath", "thumbnailPath", "error",    "errorCode",
+          "errors",    "waitingFor",   "tags",       "uniqueKey",     "traceId",  "workerId",
+          "createdAt", "runAt",        "startedAt",  "finishedAt"}) {
         CAPTURE(name);
         CHECK(job.contains(name));
     }
@@ -69,7 +73,8 @@ TEST_CASE("a job's JSON has every member that operators read, and status, not st
     CHECK(job.at("priority") == 7);
     CHECK(job.at("result") == boost::json::value{{"n", 1}});
     CHECK(job.at("waitingFor").is_null());
-    for (const auto* name : {"percent", "stage", "message"}) CHECK(job.at("progress").get_object().contains(name));
+    for (const auto* name : {"percent", "stage", "message"})
+        CHECK(job.at("progress").get_object().contains(name));
 }
 
 TEST_CASE("jobs are listed newest first, filtered exactly, and paged without gap or repeat") {
@@ -113,7 +118,9 @@ TEST_CASE("jobs are listed newest first, filtered exactly, and paged without gap
 TEST_CASE("cancel, retry and delete answer as the states allow") {
     const Folder folder;
     Runtime runtime(folder, true);
-    auto act = [&](std::string_view method, const std::string& path) { return http(runtime.port(), method, "/api/jobs/" + path); };
+    auto act = [&](std::string_view method, const std::string& path) {
+        return http(runtime.port(), method, "/api/jobs/" + path);
+    };
     const auto running = runtime.submit({{"kind", "demo.sleep"}, {"payload", {{"ms", 60000}}}});
     REQUIRE(text(runtime.wait(running, "running", 10s), "status") == "running");
     CHECK(text(act("POST", running + "/retry").json(), "code") == "INVALID_STATE");
@@ -143,17 +150,22 @@ TEST_CASE("cancel, retry and delete answer as the states allow") {
     CHECK(text(held.json(), "existingJobId") == second);
 }
 
-TEST_CASE("streams filter on the server, begin with history, resume by Last-Event-ID, and say what is no longer kept") {
+TEST_CASE(
+    "streams filter on the server, begin with history, resume by Last-Event-ID, and say what is no longer "
+    "kept") {
     const Folder folder;
     Runtime runtime(folder, true);
     const auto one = runtime.submit({{"kind", "demo.echo"}}), other = runtime.submit({{"kind", "demo.echo"}});
-    const auto failing = runtime.submit({{"kind", "demo.sleep"}, {"payload", {{"ms", 1}, {"failTimes", 9}}}, {"maxAttempts", 1}});
+    const auto failing = runtime.submit(
+        {{"kind", "demo.sleep"}, {"payload", {{"ms", 1}, {"failTimes", 9}}}, {"maxAttempts", 1}});
     REQUIRE(text(runtime.wait(one, "completed", 10s), "status") == "completed");
     REQUIRE(text(runtime.wait(other, "completed", 10s), "status") == "completed");
     REQUIRE(text(runtime.wait(failing, "failed", 10s), "status") == "failed");
     {
         const Stream stream(runtime.port(), "/api/telemetry/stream?jobId=" + one);
-        CHECK(eventually(5s, [&] { return in_order(stream.names(one), {"jobs.create.queued", "worker.job.completed"}); }));
+        CHECK(eventually(5s, [&] {
+            return in_order(stream.names(one), {"jobs.create.queued", "worker.job.completed"});
+        }));
         CHECK(stream.names(other).empty());
     }
     {
@@ -166,13 +178,15 @@ TEST_CASE("streams filter on the server, begin with history, resume by Last-Even
         const Stream stream(runtime.port(), "/api/telemetry/stream?limit=2");
         CHECK(eventually(5s, [&] { return count_of(stream.text(), "event: telemetry") == 2; }));
     }
-    const auto events = http(runtime.port(), "GET", "/api/telemetry?limit=2000").json().at("events").get_array();
+    const auto events =
+        http(runtime.port(), "GET", "/api/telemetry?limit=2000").json().at("events").get_array();
     REQUIRE(events.size() > 4);
     const auto third = std::to_string(events[2].get_object().at("id").to_number<std::int64_t>());
     const auto fourth = std::to_string(events[3].get_object().at("id").to_number<std::int64_t>());
     {
         const Stream stream(runtime.port(), "/api/telemetry/stream", {{"Last-Event-ID", third}});
-        CHECK(eventually(5s, [&] { return count_of(stream.text(), "event: telemetry") >= events.size() - 3; }));
+        CHECK(
+            eventually(5s, [&] { return count_of(stream.text(), "event: telemetry") >= events.size() - 3; }));
         CHECK(stream.text().find("id: " + third + "\n") == std::string::npos);
         CHECK(stream.text().find("event: truncated") == std::string::npos);
         const auto begin = stream.text().find("\nid: ");
@@ -184,7 +198,8 @@ TEST_CASE("streams filter on the server, begin with history, resume by Last-Even
         CHECK(eventually(5s, [&] { return stream.text().find("event: truncated") != std::string::npos; }));
         CHECK(stream.text().find("\"oldestId\":") != std::string::npos);
     }
-    const auto after = http(runtime.port(), "GET", "/api/telemetry?limit=1&after=" + third).json().at("events").get_array();
+    const auto after =
+        http(runtime.port(), "GET", "/api/telemetry?limit=1&after=" + third).json().at("events").get_array();
     REQUIRE(after.size() == 1);
     CHECK(std::to_string(after.front().get_object().at("id").to_number<std::int64_t>()) == fourth);
     for (const auto* name : {"id", "ts", "event", "level", "sourceProcessId", "processRole"})
@@ -206,25 +221,34 @@ TEST_CASE("a job that runs long does not make a healthy worker look dead") {
 
 TEST_CASE("a reverse proxy's Host and a development server's Origin are let in when they are named") {
     const Folder folder;
-    Runtime runtime(folder, false,
-                    {{"JOBRT_ALLOWED_HOSTS", "videos.example"}, {"JOBRT_ALLOWED_ORIGINS", "http://localhost:5173"}});
+    Runtime runtime(
+        folder, false,
+        {{"JOBRT_ALLOWED_HOSTS", "videos.example"}, {"JOBRT_ALLOWED_ORIGINS", "http://localhost:5173"}});
     CHECK(http(runtime.port(), "GET", "/api/jobs", {}, {{"Host", "videos.example"}}).status == 200);
     CHECK(http(runtime.port(), "GET", "/api/jobs", {}, {{"Host", "other.example"}}).status == 421);
     const auto echo = R"({"kind":"demo.echo"})";
-    CHECK(http(runtime.port(), "POST", "/api/jobs", echo, {{"Origin", "http://localhost:5173"}}).status == 201);
-    CHECK(http(runtime.port(), "POST", "/api/jobs", echo, {{"Origin", "http://localhost:5174"}}).status == 403);
+    CHECK(http(runtime.port(), "POST", "/api/jobs", echo, {{"Origin", "http://localhost:5173"}}).status ==
+          201);
+    CHECK(http(runtime.port(), "POST", "/api/jobs", echo, {{"Origin", "http://localhost:5174"}}).status ==
+          403);
 }
 
 TEST_CASE("a platform flag kept in the store lasts over a restart; false in the environment is final") {
     const Folder folder;
     auto variables = environment(folder);
     auto platform = [](int port, std::string_view name) {
-        return http(port, "GET", "/api/capabilities").json().at("platforms").get_object().at(name).get_object();
+        return http(port, "GET", "/api/capabilities")
+            .json()
+            .at("platforms")
+            .get_object()
+            .at(name)
+            .get_object();
     };
     {
         Service service(folder, variables);
         CHECK(text(platform(service.port(), "x"), "source") == "default");
-        CHECK(http(service.port(), "PATCH", "/api/capabilities", R"({"platforms":{"x":false,"tiktok":true}})").status == 200);
+        CHECK(http(service.port(), "PATCH", "/api/capabilities", R"({"platforms":{"x":false,"tiktok":true}})")
+                  .status == 200);
     }
     variables["ENABLE_TIKTOK"] = "false";
     Service service(folder, variables);
@@ -244,7 +268,8 @@ TEST_CASE("TELEMETRY_SINK: another store's name is warned of once, memory keeps 
         CHECK(count_of(runtime.front().program().err(), "TELEMETRY_SINK") == 1);
         const auto id = runtime.submit({{"kind", "demo.echo"}});
         CHECK(text(runtime.wait(id, "completed", 10s), "status") == "completed");
-        CHECK(in_order(events_of(runtime.port(), id), {"jobs.create.queued", "worker.job.claimed", "worker.job.completed"}));
+        CHECK(in_order(events_of(runtime.port(), id),
+                       {"jobs.create.queued", "worker.job.claimed", "worker.job.completed"}));
     }
     Runtime runtime(folder, true, {{"TELEMETRY_SINK", "memory"}});
     const auto id = runtime.submit({{"kind", "demo.sleep"}, {"payload", {{"ms", 400}, {"steps", 4}}}});
@@ -259,7 +284,8 @@ TEST_CASE("what has no effect is named, once, and settings come from the configu
     auto variables = environment(folder);
     std::ofstream(folder / ".env") << "WORKER_POLL_MS=5\nFFMPEG_PATH=/usr/bin/ffmpeg\n";
     std::ofstream(folder / "jobrt.json") << "{ // comments are fine\n  \"stale\": 7777, \"grace\": 1 }";
-    for (const auto* name : {"WORKER_POLL_MS", "MONGODB_DB", "TELEMETRY_RETENTION_DAYS"}) variables[name] = "1";
+    for (const auto* name : {"WORKER_POLL_MS", "MONGODB_DB", "TELEMETRY_RETENTION_DAYS"})
+        variables[name] = "1";
     variables["FFMPEG_PATH"] = "/usr/bin/ffmpeg";
     variables["JOBRT_TOKEN_FILE"] = folder / "tokens";
     variables["JOBRT_CONFIG"] = folder / "jobrt.json";
@@ -293,7 +319,8 @@ TEST_CASE("each program has the roles of its name") {
     }
 }
 
-TEST_CASE("operators find the events they know: a worker's start and stop, retries, the download's progress") {
+TEST_CASE(
+    "operators find the events they know: a worker's start and stop, retries, the download's progress") {
     test::TestServer site;
     site.on("/clip.mp4", test::slowly({.bytes = made_clip()}, 8192, 30ms));
     site.on("/page", page_with("/clip.mp4"));
@@ -305,14 +332,19 @@ TEST_CASE("operators find the events they know: a worker's start and stop, retri
     auto names = [&] {
         std::vector<std::string> all;
         const auto page = http(api.port(), "GET", "/api/telemetry?limit=2000").json();
-        for (const auto& event : page.at("events").get_array()) all.push_back(text(event.get_object(), "event"));
+        for (const auto& event : page.at("events").get_array())
+            all.push_back(text(event.get_object(), "event"));
         return all;
     };
     {
         Service worker(folder, variables);
-        auto put = [&](const std::string& body) { return http(api.port(), "POST", "/api/jobs", body).status == 201; };
+        auto put = [&](const std::string& body) {
+            return http(api.port(), "POST", "/api/jobs", body).status == 201;
+        };
         CHECK(put(R"({"kind":"demo.sleep","payload":{"ms":1,"failTimes":1}})"));
-        CHECK(eventually(10s, [&] { return in_order(names(), {"worker.job.retry_scheduled", "worker.job.completed"}); }));
+        CHECK(eventually(10s, [&] {
+            return in_order(names(), {"worker.job.retry_scheduled", "worker.job.completed"});
+        }));
         CHECK(put("{\"url\":\"" + site.url("/page") + "\"}"));
         CHECK(eventually(60s, [&] {
             return in_order(names(), {"worker.job.download.started", "worker.job.download.progress",

@@ -6,7 +6,8 @@
 
 #include "e2e/support.hpp"
 
-// A user's own program whose handlers throw, block for ever, or take the process down: what the others see of it.
+// A user's own program whose handlers throw, block for ever, or take the process down: what the others see of
+// it.
 namespace jobruntime::e2e {
 namespace {
 
@@ -15,17 +16,22 @@ std::string code_of_first_error(const boost::json::object& job) {
     return errors.empty() ? std::string() : text(errors.front().get_object(), "code");
 }
 
-TEST_CASE("a handler that blocks for ever ends with DEADLINE and its thread is replaced; after two the program ends with 70") {
+TEST_CASE(
+    "a handler that blocks for ever ends with DEADLINE and its thread is replaced; after two the program "
+    "ends with 70") {
     const Folder folder;
     auto variables = environment(folder);
     variables["JOBRT_CONCURRENCY"] = "1";  // What runs beside a lost thread runs on its replacement.
     Service service(folder, variables, 20s, {HANDLERS_PROGRAM});
     auto put = [&](const std::string& kind) {
-        const auto made = http(service.port(), "POST", "/api/jobs", R"({"kind":")" + kind + R"(","maxAttempts":1})");
+        const auto made =
+            http(service.port(), "POST", "/api/jobs", R"({"kind":")" + kind + R"(","maxAttempts":1})");
         CHECK(made.status == 201);
         return text(made.json().at("job").get_object(), "id");
     };
-    auto job = [&](const std::string& id) { return http(service.port(), "GET", "/api/jobs/" + id).json().at("job").get_object(); };
+    auto job = [&](const std::string& id) {
+        return http(service.port(), "GET", "/api/jobs/" + id).json().at("job").get_object();
+    };
     const auto stuck = put("test.block");
     CHECK(eventually(5s, [&] { return text(job(stuck), "status") == "running"; }));
     const auto behind = put("test.good");
@@ -46,7 +52,9 @@ TEST_CASE("a handler that blocks for ever ends with DEADLINE and its thread is r
     CHECK(code_of_first_error(last) == "DEADLINE");
 }
 
-TEST_CASE("a handler that takes its process down is convicted by the crash rule, alone, and its neighbours complete") {
+TEST_CASE(
+    "a handler that takes its process down is convicted by the crash rule, alone, and its neighbours "
+    "complete") {
     const Folder folder;
     auto variables = environment(folder);
     variables["ROLE"] = "api";
@@ -58,20 +66,24 @@ TEST_CASE("a handler that takes its process down is convicted by the crash rule,
         CHECK(made.status == 201);
         return text(made.json().at("job").get_object(), "id");
     };
-    auto job = [&](const std::string& id) { return http(api.port(), "GET", "/api/jobs/" + id).json().at("job").get_object(); };
+    auto job = [&](const std::string& id) {
+        return http(api.port(), "GET", "/api/jobs/" + id).json().at("job").get_object();
+    };
     std::vector<std::string> good;
     for (int i = 0; i < 6; ++i) good.push_back(put("test.good"));
     const auto poison = put("test.abort");
     for (int i = 0; i < 6; ++i) good.push_back(put("test.good"));
 
     // A supervisor that starts the worker again whenever it dies.
-    auto worker = std::make_unique<Service>(folder, variables, 20s, std::vector<std::string>{HANDLERS_PROGRAM});
+    auto worker =
+        std::make_unique<Service>(folder, variables, 20s, std::vector<std::string>{HANDLERS_PROGRAM});
     int deaths = 0;
     CHECK(eventually(90s, [&] {
         if (const auto ended = worker->program().wait(0ms)) {
             CHECK(ended->signal == SIGABRT);
             ++deaths;
-            worker = std::make_unique<Service>(folder, variables, 20s, std::vector<std::string>{HANDLERS_PROGRAM});
+            worker =
+                std::make_unique<Service>(folder, variables, 20s, std::vector<std::string>{HANDLERS_PROGRAM});
         }
         // Its back-off may be cut short; what counts is how often it runs.
         const auto now = job(poison);

@@ -5,7 +5,8 @@
 
 #include "e2e/support.hpp"
 
-// `jobrt save`, through a running API and beside one: the same words and exit codes, and what operators see of it.
+// `jobrt save`, through a running API and beside one: the same words and exit codes, and what operators see
+// of it.
 namespace jobruntime::e2e {
 namespace {
 
@@ -23,7 +24,8 @@ std::string line_of(std::string out) {
 
 /// A place with no store and no settings of its own: all must come from the API.
 Variables elsewhere(const Folder& folder) {
-    return {{"PATH", "/usr/bin:/bin"}, {"HOME", folder.path()}, {"JOBRT_STORE", "sqlite:" + folder / "none.db"}};
+    return {
+        {"PATH", "/usr/bin:/bin"}, {"HOME", folder.path()}, {"JOBRT_STORE", "sqlite:" + folder / "none.db"}};
 }
 
 TEST_CASE("save --api leaves the work to the API's worker and prints the path") {
@@ -33,7 +35,8 @@ TEST_CASE("save --api leaves the work to the API's worker and prints the path") 
     CAPTURE(split);
     test::TestServer site;
     add_clip_page(site);
-    site.on("/empty", test::status(200, "Content-Type: text/html\r\n", "<!doctype html><title>Words</title>"));
+    site.on("/empty",
+            test::status(200, "Content-Type: text/html\r\n", "<!doctype html><title>Words</title>"));
     const Folder folder, away;
     Runtime runtime(folder, split);
     const auto api = "http://127.0.0.1:" + std::to_string(runtime.port());
@@ -97,7 +100,8 @@ TEST_CASE("save --api follows the job over a restart of the API, and leaves it q
     auto api = std::make_unique<Service>(folder, variables);
     variables["PORT"] = std::to_string(api->port());
     const auto base = "http://127.0.0.1:" + std::to_string(api->port());
-    Program saving({JOBRT_PROGRAM, "save", "http://127.0.0.1:9/clip", "--api", base}, elsewhere(folder), folder.path());
+    Program saving({JOBRT_PROGRAM, "save", "http://127.0.0.1:9/clip", "--api", base}, elsewhere(folder),
+                   folder.path());
     REQUIRE(eventually(10s, [&] { return saving.err().find("no worker is running") != std::string::npos; }));
     REQUIRE(api->program().stop().has_value());
     CHECK_FALSE(saving.wait(500ms));
