@@ -94,8 +94,8 @@ std::string public_address(std::string_view address) {
 Result<std::unique_ptr<Store>> open_address(const std::string& address, OpenOptions options) {
     if (is_mongo(address)) return open_mongo(address, std::move(options));
     sqlite::Options chosen;
-    // Enqueueing tries twice, and who asks an API is answered within two seconds, come what may.
-    if (options.origin.role == "api" || options.origin.role == "combined") chosen.busy_timeout = Duration{900};
+    // Enqueueing tries twice, behind a write that may be waiting already; who asks an API is answered in two seconds.
+    if (options.origin.role == "api" || options.origin.role == "combined") chosen.busy_timeout = Duration{600};
     chosen.origin = std::move(options.origin);
     auto opened = sqlite::open(std::string_view(address).substr(sqlite_scheme.size()), std::move(chosen));
     if (!opened) return std::move(opened).error();

@@ -123,6 +123,7 @@ struct CreateRules {
 ///
 /// handle() blocks as long as the store does, except for those two: they answer within two seconds whatever the
 /// store does, because one thread of the router asks it (begun by the first such request, joined by the destructor).
+/// Creating a job asks that thread first, so that it is refused as soon when the store hangs.
 class JOBRUNTIME_API ApiRouter {
 public:
     ApiRouter(JobQueue& queue, ApiOptions options = {});

@@ -57,15 +57,25 @@ Result<void> StoreProbe::answers() {
     return ask(lock);
 }
 
+bool StoreProbe::hangs() {
+    std::unique_lock lock(mutex_);
+    if (answered_ > 0 && std::chrono::steady_clock::now() - answered_at_ < fresh) return false;
+    return !heard(lock);
+}
+
 Result<void> StoreProbe::ask(std::unique_lock<std::mutex>& lock) {
+    if (!heard(lock)) return no_answer();
+    if (!newest_) return newest_.error();
+    return {};
+}
+
+bool StoreProbe::heard(std::unique_lock<std::mutex>& lock) {
     const auto now = std::chrono::steady_clock::now();
-    if (asked_at_ && now - *asked_at_ > hung) return no_answer();
+    if (asked_at_ && now - *asked_at_ > hung) return false;
     const std::uint64_t mine = ++wanted_;
     if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
     changed_.notify_all();
-    if (!changed_.wait_until(lock, now + patience, [&] { return answered_ >= mine; })) return no_answer();
-    if (!newest_) return newest_.error();
-    return {};
+    return changed_.wait_until(lock, now + patience, [&] { return answered_ >= mine; });
 }
 
 void StoreProbe::run() {

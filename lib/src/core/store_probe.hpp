@@ -32,6 +32,8 @@ public:
     Result<std::vector<Session>> sessions();
     /// Whether the store answers; a good answer of the last 50 ms counts, so that a flood of questions is one.
     Result<void> answers();
+    /// Whether it says nothing at all for a second and a half, not even an error. As cheap as answers().
+    bool hangs();
 
 private:
     using RealTime = std::chrono::steady_clock::time_point;
@@ -41,6 +43,7 @@ private:
     };
 
     Result<void> ask(std::unique_lock<std::mutex>& lock);
+    bool heard(std::unique_lock<std::mutex>& lock);
     void run();
     void note(Result<std::vector<SessionInfo>> answer);
 
