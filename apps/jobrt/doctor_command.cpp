@@ -1,12 +1,9 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "commands.hpp"
 
-#include <array>
 #include <cmath>
 #include <filesystem>
 #include <iostream>
-
-#include <unistd.h>
 
 #include <boost/json/array.hpp>
 #include <jobruntime/extract.hpp>
@@ -60,8 +57,6 @@ void check_sessions(const Invocation& in, Report& report, Store& store) {
     host::WatchOptions watching;
     watching.lease = in.config.lease;
     watching.heartbeat = in.config.heartbeat;
-    std::array<char, 256> name{};
-    if (::gethostname(name.data(), name.size() - 1) == 0) watching.own_host = name.data();
     auto live = host::live_processes(store, system_clock(), watching);
     if (!live) return report.bad("the store does not list its processes: " + live.error().message);
     bool works = false;

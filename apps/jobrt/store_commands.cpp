@@ -75,6 +75,7 @@ int copy(const Invocation& in) {
     if (!to) return host::exit_failed;
     host::CopyOptions options;
     options.lease = in.config.lease;
+    options.heartbeat = in.config.heartbeat;
     options.say = [&in](std::string_view line) { in.log.info(line); };
     auto report = host::copy_store(*from, *to, system_clock(), options);
     if (!report) return fail(in, report.error());

@@ -66,6 +66,8 @@ void add_argument(CLI::App& app, const Argument& argument, std::vector<std::uniq
     } else {
         slot->option = app.add_option(slot->key, slot->values, meaning);
         slot->option->expected(argument.form.ends_with("...") ? -1 : 1);
+        // Else a first positional would take the second's value, too.
+        if (!argument.form.ends_with("...")) slot->option->allow_extra_args(false);
         if (!argument.form.starts_with('[')) slot->option->required();
     }
     slots.push_back(std::move(slot));

@@ -2,7 +2,10 @@
 #include "session_watch.hpp"
 
 #include <algorithm>
+#include <array>
 #include <map>
+
+#include <unistd.h>
 
 namespace jobruntime::host {
 namespace {
@@ -24,6 +27,11 @@ bool ended(const SessionInfo& session) {
 }
 
 }  // namespace
+
+std::string own_host_name() {
+    std::array<char, 256> name{};
+    return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
+}
 
 Result<std::vector<LiveProcess>> live_processes(Store& store, Clock& clock, const WatchOptions& options) {
     auto all = store.sessions();

@@ -18,10 +18,13 @@ struct LiveProcess {
     std::optional<Duration> ahead;
 };
 
+/// As sessions name this machine.
+std::string own_host_name();
+
 struct WatchOptions {
     Duration lease{30'000};
     Duration heartbeat{10'000};
-    std::string own_host;  ///< Processes here share this machine's clock.
+    std::string own_host = own_host_name();  ///< Processes here share this machine's clock.
 };
 
 /// The live processes of a store. On this host the store sees them, or their beat is young by the one clock they share

@@ -10,6 +10,8 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "session_watch.hpp"
+
 namespace jobruntime::host {
 namespace {
 
@@ -139,16 +141,24 @@ private:
 };
 
 Result<void> Copying::check_rest() {
-    auto sessions = from_.sessions();
-    if (!sessions) return of(from_, std::move(sessions).error());
-    for (const auto& session : *sessions) {
-        const auto& facts = session.facts;
-        if (facts.stopped || session.declared_dead || session.seen_dead) continue;
-        if (!session.seen_alive && clock_.wall() - session.beat_at >= options_.lease) continue;
+    const auto in_use = [&](const SessionFacts& facts) {
         return Error{Errc::conflict, "STORE_IN_USE",
                      from_.describe() + " is in use by pid " + std::to_string(facts.pid) + " on " + facts.host + " (" +
                          facts.role + "); stop it first, because a copy would miss what it does meanwhile"};
+    };
+    auto sessions = from_.sessions();
+    if (!sessions) return of(from_, std::move(sessions).error());
+    for (const auto& session : *sessions) {
+        if (session.facts.stopped || session.declared_dead || session.seen_dead) continue;
+        if (session.seen_alive || clock_.wall() - session.beat_at < options_.lease) return in_use(session.facts);
     }
+    // Another host's clock may be slow, so that its beats only look old.
+    WatchOptions watching;
+    watching.lease = options_.lease;
+    watching.heartbeat = options_.heartbeat;
+    auto live = live_processes(from_, clock_, watching);
+    if (!live) return of(from_, std::move(live).error());
+    if (!live->empty()) return in_use(live->front().session.facts);
     return {};
 }
 

@@ -14,7 +14,8 @@
 namespace jobruntime::host {
 
 struct CopyOptions {
-    Duration lease{30'000};  ///< A process of the source whose beat is younger is taken to live.
+    Duration lease{30'000};      ///< A process of the source whose beat is younger is taken to live.
+    Duration heartbeat{10'000};  ///< And one whose beat changes while we look for a little longer than this.
     int page = 100;          ///< Jobs and events at once.
     std::function<void(std::string_view line)> say;  ///< What a person may want to see on the way.
 };

@@ -47,12 +47,13 @@ TEST_CASE("clocks ten minutes apart hide no live process, and are measured to th
     const auto store = memory::open();
     // Both beat now; one clock is ten minutes slow, the other five seconds fast.
     const std::pair<std::uint8_t, Duration> others[] = {{1, Duration{-600'000}}, {2, Duration{5'000}}, {3, Duration{0}}};
+    const auto beat_all = [&] {
+        for (const auto& [number, off] : others)
+            static_cast<void>(store->beat(session(number), facts("there"), system_clock().wall() + off).has_value());
+    };
+    beat_all();  // The rows are there before anybody looks.
     std::jthread beating([&](const std::stop_token& stop) {
-        while (!stop.stop_requested()) {
-            for (const auto& [number, off] : others)
-                REQUIRE(store->beat(session(number), facts("there"), system_clock().wall() + off));
-            std::this_thread::sleep_for(300ms);
-        }
+        for (; !stop.stop_requested(); std::this_thread::sleep_for(200ms)) beat_all();
     });
     // A row of a process elsewhere that died fresh: by its clock it could live.
     REQUIRE(store->beat(session(9), facts("there"), system_clock().wall()));

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <set>
+#include <thread>
 
 #include <jobruntime/job_queue.hpp>
 #include <jobruntime/memory.hpp>
@@ -246,6 +247,17 @@ TEST_CASE("a source in use is refused, a source whose worker died is copied with
 
     CopyOptions soon;
     soon.lease = Duration{0};
+    soon.heartbeat = Duration{1'000};
+    {
+        // A slow clock makes old what is new; the counter gives it away.
+        std::jthread beating([&](const std::stop_token& stop) {
+            for (; !stop.stop_requested(); std::this_thread::sleep_for(std::chrono::milliseconds(20)))
+                static_cast<void>(from->beat(session, facts, now - Duration{600'000}).has_value());
+        });
+        const auto slow = copy_store(*from, *to, system_clock(), soon);
+        REQUIRE_FALSE(slow.has_value());
+        CHECK(slow.error().name == "STORE_IN_USE");
+    }
     const auto report = must(copy_store(*from, *to, system_clock(), soon));
     CHECK(report.interrupted == 2);
     const auto copied = must(to->get(id, all_parts)).value();

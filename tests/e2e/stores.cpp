@@ -1,0 +1,47 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "e2e/stores.hpp"
+
+#include <iostream>
+
+#ifdef E2E_MONGO_SERVER
+#include <cstdlib>
+
+#include "support/mongo_server.hpp"
+#endif
+
+namespace jobruntime::e2e {
+namespace {
+
+#ifdef E2E_MONGO_SERVER
+bool server_to_be_had() {
+    for (const auto* name : {"JOBRT_TEST_MONGODB_URI", "JOBRT_STANDIN"})
+        if (const char* value = std::getenv(name); value && *value) return true;
+    return false;
+}
+#endif
+
+}  // namespace
+
+std::vector<StoreKind> store_kinds() {
+    std::vector<StoreKind> kinds{
+        {"sqlite", [](const Folder& folder) { return Variables{{"JOBRT_STORE", "sqlite:" + folder / "jobs.db"}}; }}};
+#ifdef E2E_MONGO_SERVER
+    if (server_to_be_had()) {
+        kinds.push_back({"mongodb", [](const Folder&) {
+                             auto& server = tests::MongoServer::shared();
+                             return Variables{{"JOBRT_STORE", ""}, {"MONGODB_URI", server.uri(server.fresh_database())}};
+                         }});
+        return kinds;
+    }
+#endif
+    std::cout << "MongoDB is left out: it is not built, or neither JOBRT_TEST_MONGODB_URI nor JOBRT_STANDIN is set\n";
+    return kinds;
+}
+
+Variables environment(const Folder& folder, const StoreKind& kind) {
+    auto all = environment(folder);
+    for (const auto& [name, value] : kind.variables(folder)) all[name] = value;
+    return all;
+}
+
+}  // namespace jobruntime::e2e

@@ -1,0 +1,25 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "e2e/support.hpp"
+
+// A test that holds for every store runs once for each that is here.
+namespace jobruntime::e2e {
+
+struct StoreKind {
+    std::string name;
+    /// The variables that name a store which no other test uses.
+    std::function<Variables(const Folder&)> variables;
+};
+
+/// SQLite, and MongoDB where there is a server or a stand-in (tests/support/mongo_server.hpp); says aloud when not.
+std::vector<StoreKind> store_kinds();
+
+/// environment() with that store instead.
+Variables environment(const Folder& folder, const StoreKind& kind);
+
+}  // namespace jobruntime::e2e
