@@ -1,13 +1,19 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <mongoc/mongoc.h>
 
 #include <jobruntime/mongo.hpp>
+
+#include "mongo/bson.hpp"
 
 namespace jobruntime::mongo {
 
@@ -30,5 +36,65 @@ void start_driver(bool quiet);
 
 /// The driver's form of a URI, with what this store insists on; `place` is filled in.
 Result<Uri> read_uri(std::string_view text, const Options& options, Place& place);
+
+/// One change of one document.
+struct Update {
+    Doc filter;
+    Doc change;
+};
+
+struct Updated {
+    std::size_t matched = 0;                 ///< A total only; which ones they were must be read again.
+    std::vector<std::size_t> duplicates;     ///< Those that would have broken a unique index.
+};
+
+/// The four collections of one database, by way of a pool of connections. Thread-safe.
+///
+/// Errors: Errc::unavailable means that the command may or may not have been done. After one, each verb looks before
+/// it repeats. Codes decide, never texts.
+class Server {
+public:
+    enum class Where { jobs, log, sessions, records };
+
+    /// `write_timeout` in milliseconds.
+    Server(Uri uri, Place place, std::int32_t write_timeout);
+
+    struct Look {
+        Doc filter{};
+        Doc order{};
+        Doc fields{};     ///< A projection; empty = all.
+        int limit = 0;    ///< 0 = all.
+    };
+    Result<std::vector<Doc>> find(Where where, const Look& look);
+    Result<std::vector<Doc>> aggregate(Where where, const Doc& pipeline);
+    /// In no order. Answers with the places of those that are there already by some unique index.
+    Result<std::vector<std::size_t>> insert(Where where, std::span<const Doc> docs);
+    Result<Updated> update(Where where, std::span<const Update> updates);
+    Result<std::size_t> update_all(Where where, const Doc& filter, const Doc& change);
+    Result<std::size_t> remove_all(Where where, const Doc& filter);
+    /// The document as it is afterwards. Errc::conflict with the name DUPLICATE when `filter` finds nothing and
+    /// what would be made is there already.
+    Result<Doc> upsert(Where where, const Doc& filter, const Doc& change);
+    Result<Doc> command(const Doc& command);
+
+    /// Calls `changed` whenever the log or the records may have changed, until `keep_on` says no, which is asked
+    /// often. False, at once: the server has no change streams or does not answer.
+    bool watch(const std::function<void()>& changed, const std::function<bool()>& keep_on);
+
+    const Place& place() const { return place_; }
+    static std::string_view name_of(Where where);
+    /// After fork(): what the pool holds belongs to the parent.
+    void abandon() { static_cast<void>(pool_.release()); }
+
+private:
+    class Lease;
+
+    Error error(const bson_error_t& why, std::string_view doing) const;
+    Error no_connection() const;
+
+    const Place place_;
+    const std::int32_t write_timeout_;
+    Pool pool_;
+};
 
 }  // namespace jobruntime::mongo

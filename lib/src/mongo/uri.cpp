@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "mongo/driver.hpp"
 
@@ -13,6 +14,31 @@ Error bad_uri(std::string why) {
                 "; it has the form mongodb://[user:password@]host[:port][,host…]/[database][?options]"};
 }
 
+/// What the driver would take, in another sense than whoever wrote it meant.
+std::optional<Error> ambiguous(std::string_view text) {
+    const auto rest = text.substr(text.find("://") + 3);
+    const auto authority = rest.substr(0, rest.find_first_of("/?"));
+    const auto user = authority.substr(0, std::min(authority.rfind('@'), authority.size()));
+    if (authority.find('@') != authority.npos) {
+        if (user.find('@') != user.npos) return bad_uri("user or password hold an @, which must be written %40");
+        if (std::count(user.begin(), user.end(), ':') > 1)
+            return bad_uri("user or password hold a colon, which must be written %3A");
+    }
+    // A driver that does not understand whether to encrypt does not; better not to connect then.
+    auto options = rest.substr(std::min(rest.find('?'), rest.size()));
+    while (!options.empty()) {
+        options.remove_prefix(1);
+        const auto end = std::min(options.find_first_of("&;"), options.size());
+        const auto option = options.substr(0, end);
+        const auto name = option.substr(0, option.find('='));
+        const auto value = name.size() < option.size() ? option.substr(name.size() + 1) : std::string_view();
+        if ((name == "tls" || name == "ssl") && value != "true" && value != "false")
+            return bad_uri("its option " + std::string(name) + " is neither true nor false");
+        options.remove_prefix(end);
+    }
+    return std::nullopt;
+}
+
 /// The driver's own sentences repeat what they complain about, which may be the password.
 Error refuse(std::string_view text) {
     const auto rest = text.substr(text.find("://") + 3);
@@ -22,13 +48,8 @@ Error refuse(std::string_view text) {
         return bad_uri("user or password hold a character that must be percent-encoded (/ is %2F, @ is %40, : is %3A)");
     const auto authority = rest.substr(0, hosts_end);
     const auto first = authority.find('@');
-    if (first != authority.npos && first != authority.rfind('@'))
-        return bad_uri("user or password hold an @, which must be written %40");
     const auto hosts = first == authority.npos ? authority : authority.substr(first + 1);
     if (hosts.empty()) return bad_uri("it names no host");
-    if (first != authority.npos && std::count(authority.begin(), authority.begin() + static_cast<std::ptrdiff_t>(first),
-                                              ':') > 1)
-        return bad_uri("user or password hold a colon, which must be written %3A");
     return bad_uri("its hosts \"" + std::string(hosts) + "\", its database name or its options are not what they must be");
 }
 
@@ -63,6 +84,7 @@ Result<Uri> read_uri(std::string_view text, const Options& options, Place& place
     if (!text.starts_with("mongodb://") && !text.starts_with("mongodb+srv://"))
         return bad_uri("it does not begin with mongodb:// or mongodb+srv://");
     if (text.find('\0') != text.npos) return bad_uri("it holds a zero byte");
+    if (auto why = ambiguous(text)) return *std::move(why);
     start_driver(options.quiet_driver);
     bson_error_t why;
     Uri uri(mongoc_uri_new_with_error(std::string(text).c_str(), &why));

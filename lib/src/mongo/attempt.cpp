@@ -1,0 +1,234 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+// How an attempt ends, and what is noted while it runs.
+#include <algorithm>
+
+#include "core/bounds.hpp"
+#include "core/json.hpp"
+#include "mongo/store.hpp"
+
+namespace jobruntime::mongo {
+namespace {
+
+/// What the checkpoints of one job may sum up to, so that its document stays under MongoDB's 16 MiB.
+constexpr std::int64_t most_step_bytes = 12ll << 20;
+constexpr std::size_t most_lost = 10'000;
+
+bool holds(const Row* row, Fence fence) {
+    return row && row->job.state == JobState::running && fence != Fence::none && row->job.fence == fence;
+}
+
+void keep_error(Row& row, std::string_view code, std::string_view message, Time now) {
+    row.error = JobError{now, row.job.attempt, std::string(code), std::string(core::cut(message, limits::message))};
+}
+
+struct Ending {
+    Verdict verdict;
+    std::string_view code;
+    std::string_view message;
+    boost::json::value result;
+};
+
+Ending ending_of(const Settlement& given) {
+    Ending ending{given.verdict, given.code, core::cut(given.message, limits::message), nullptr};
+    if (given.verdict != Verdict::completed) return ending;
+    if (given.result.size() > limits::result)
+        return {Verdict::failed, "RESULT_TOO_LARGE",
+                "the result of the job is larger than 1 MiB; keep it elsewhere and return where it is", nullptr};
+    if (given.result.empty()) return ending;
+    auto parsed = core::parse_json(given.result);
+    if (!parsed) return {Verdict::failed, "RESULT_INVALID", "the result of the job is no JSON text", nullptr};
+    ending.result = *std::move(parsed);
+    return ending;
+}
+
+}  // namespace
+
+Mutation MongoStore::settle_one(const Settlement& given, const std::string& token, Time now, SettleAnswer& answer) {
+    std::vector<std::string> tokens{token};
+    {
+        const std::scoped_lock lock(lost_mutex_);
+        if (const auto lost = lost_settlements_.find({given.job, given.fence}); lost != lost_settlements_.end())
+            tokens.insert(tokens.end(), lost->second.begin(), lost->second.end());
+    }
+    auto apply = [this, &given, &answer, token, tokens, now](Row* row) {
+        answer = {};
+        if (row) answer.state = row->job.state;
+        if (row && row->settled_fence == given.fence &&
+            std::find(tokens.begin(), tokens.end(), row->settled_by) != tokens.end()) {
+            answer.done = true;  // It was accepted, and only the answer lost.
+            return;
+        }
+        if (!holds(row, given.fence)) return;
+        auto ending = ending_of(given);
+        Job& job = row->job;
+        const auto next = core::after_settle(ending.verdict, job.cancel_requested_at.has_value());
+        if (next.keep_error) keep_error(*row, ending.code, ending.message, now);
+        job.state = next.state;
+        if (next.give_attempt_back) --job.attempt;
+        if (next.reset_crashes) job.crashes = 0;
+        if (job.state == JobState::scheduled) {
+            job.run_at = given.run_at;
+            job.wait_reason = ending.message;
+        }
+        if (job.state == JobState::completed) row->result = std::move(ending.result);
+        if (is_final(job.state)) job.finished_at = now;
+        row->settle_token = token;
+        row->settled_by = token;
+        row->settled_fence = given.fence;
+        mongo::tell(*row, {.code = next.event, .ran = true, .error_code = ending.code, .message = ending.message}, origin_, now);
+        answer.done = true;
+        answer.state = job.state;
+    };
+    return {given.job, std::move(apply)};
+}
+
+Result<std::vector<SettleAnswer>> MongoStore::settle(std::span<const Settlement> settlements, Time now) {
+    JR_TRY(core::check_batch(settlements));
+    std::vector<SettleAnswer> answers(settlements.size());
+    if (settlements.empty()) return answers;
+    JR_TRY(usable());
+    Operation operation;
+    operation.now = now;
+    operation.items = settlements.size();
+    std::vector<std::string> tokens;
+    for (std::size_t i = 0; i < settlements.size(); ++i) {
+        operation.bytes += settlements[i].result.size() + 500;
+        tokens.push_back(parts_->jobs.token());
+        operation.mutations.push_back(settle_one(settlements[i], tokens[i], now, answers[i]));
+    }
+    auto written = write(operation);
+    const std::scoped_lock lock(lost_mutex_);
+    if (lost_settlements_.size() > most_lost) lost_settlements_.clear();
+    for (std::size_t i = 0; i < settlements.size(); ++i) {
+        const std::pair key{settlements[i].job, settlements[i].fence};
+        if (written) lost_settlements_.erase(key);
+        else if (written.error().code == Errc::unavailable) lost_settlements_[key].push_back(tokens[i]);
+    }
+    if (!written) return std::move(written).error();
+    return answers;
+}
+
+// ---- note ----------------------------------------------------------------------------------------
+
+namespace {
+
+std::int64_t sum(const std::vector<std::int64_t>& sizes) {
+    std::int64_t all = 0;
+    for (const auto size : sizes) all += size;
+    return all;
+}
+
+/// False: refused.
+bool keep_step(Row& row, const std::string& name, const boost::json::value& value, std::size_t size) {
+    const auto known = std::find(row.step_names.begin(), row.step_names.end(), name);
+    const auto place = static_cast<std::size_t>(known - row.step_names.begin());
+    const auto bytes = static_cast<std::int64_t>(size);
+    if (known == row.step_names.end()) {
+        if (row.step_names.size() >= limits::steps) return false;
+        row.step_names.push_back(name);
+        row.step_sizes.push_back(0);
+        if (row.whole_steps) row.job.steps.push_back({name, nullptr});
+    }
+    const auto before = row.step_sizes[place];
+    row.step_sizes[place] = bytes;
+    if (sum(row.step_sizes) > most_step_bytes) {
+        row.step_sizes[place] = before;
+        return false;
+    }
+    if (row.whole_steps) {
+        row.job.steps[place].value = value;
+        row.rewrite_steps = true;
+    } else {
+        row.new_steps[place] = value;
+    }
+    row.changed = true;
+    return true;
+}
+
+void forget_step(Row& row, const std::string& name) {
+    const auto known = std::find(row.step_names.begin(), row.step_names.end(), name);
+    if (known == row.step_names.end()) return;
+    const auto place = known - row.step_names.begin();
+    row.step_names.erase(known);
+    row.step_sizes.erase(row.step_sizes.begin() + place);
+    row.job.steps.erase(row.job.steps.begin() + place);
+    row.rewrite_steps = true;
+    row.changed = true;
+}
+
+/// False: refused, and the row must be as it was.
+bool keep_steps(Row& row, const Note& note) {
+    if (note.step_name && note.step_value.size() > limits::result) return false;
+    if (note.forget_step) forget_step(row, *note.forget_step);
+    if (!note.step_name) return true;
+    const auto value = core::parse_json(note.step_value.empty() ? "null" : note.step_value);
+    return value && keep_step(row, *note.step_name, *value, note.step_value.size());
+}
+
+}  // namespace
+
+Mutation MongoStore::note_one(const Note& note, NoteAnswer& answer) {
+    auto apply = [this, &note, &answer](Row* row) {
+        answer = NoteAnswer::conflict;
+        if (!holds(row, note.fence)) return;
+        answer = NoteAnswer::done;
+        if (note.step_name || note.forget_step) {
+            auto names = row->step_names;
+            auto sizes = row->step_sizes;
+            auto steps = row->job.steps;
+            const bool rewrite = row->rewrite_steps, changed = row->changed;
+            if (!keep_steps(*row, note)) {
+                row->step_names = std::move(names);
+                row->step_sizes = std::move(sizes);
+                row->job.steps = std::move(steps);
+                row->rewrite_steps = rewrite;
+                row->changed = changed;
+                answer = NoteAnswer::refused;
+                return;
+            }
+        }
+        if (note.progress && row->job.progress != *note.progress) {
+            row->job.progress = *note.progress;
+            row->changed = true;
+        }
+        for (const Event& event : note.events) {
+            Event copy = event;
+            copy.job = note.job;
+            mongo::tell(*row, std::move(copy), origin_);
+        }
+    };
+    return {note.job, std::move(apply), note.forget_step.has_value()};
+}
+
+Result<std::vector<NoteAnswer>> MongoStore::note(std::span<const Note> notes, Time now) {
+    JR_TRY(core::check_batch(notes));
+    std::vector<NoteAnswer> answers(notes.size(), NoteAnswer::done);
+    if (notes.empty()) return answers;
+    JR_TRY(usable());
+    Operation operation;
+    operation.now = now;
+    operation.items = notes.size();
+    for (std::size_t i = 0; i < notes.size(); ++i) {
+        const Note& note = notes[i];
+        operation.bytes += note.step_value.size() + note.events.size() * 300;
+        if (note.fence != Fence::none || note.progress || note.step_name || note.forget_step) {
+            operation.mutations.push_back(note_one(note, answers[i]));
+            continue;
+        }
+        for (const Event& given : note.events) {
+            Event event = given;
+            if (event.source.empty()) {
+                event.source = origin_.process;
+                event.role = origin_.role;
+            }
+            const auto job = note.job ? note.job : event.job;
+            const auto owner = job ? job.str() : "none";
+            operation.loose.push_back({job, 0, owner + "/" + parts_->jobs.token(), event_document(event)});
+        }
+    }
+    if (operation.mutations.empty() && operation.loose.empty()) return answers;
+    JR_TRY(write(operation));
+    return answers;
+}
+
+}  // namespace jobruntime::mongo

@@ -1,0 +1,23 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include "mongo/driver.hpp"
+
+namespace jobruntime::mongo {
+
+/// A filter in the server's words. Documents without one of our states are never meant.
+Doc filter_of(const JobFilter& filter);
+
+/// A place in the order of creation, as a cursor says it.
+struct Position {
+    Time created_at{};
+    JobId id;
+};
+/// Nothing for the empty cursor. Errc::invalid_argument for one this store did not make.
+Result<std::optional<Position>> read_cursor(std::string_view cursor);
+std::string write_cursor(const Job& last);
+/// Adds "after this place", in the order asked for.
+void continue_after(Doc& filter, const Position& place, JobOrder order);
+Doc creation_order(JobOrder order);
+
+}  // namespace jobruntime::mongo

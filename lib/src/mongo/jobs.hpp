@@ -1,0 +1,89 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <mutex>
+#include <set>
+#include <span>
+
+#include "mongo/journal.hpp"
+
+namespace jobruntime::mongo {
+
+/// Something to be done to one job.
+struct Mutation {
+    JobId id;
+    /// Changes the row and sets Row::changed, or leaves it alone; nullptr when the job is not there. It is called again
+    /// on a fresh row when somebody else was quicker, so it must begin its answer anew each time.
+    std::function<void(Row*)> apply;
+    bool whole_steps = false;  ///< It needs Job::steps.
+};
+
+/// A job to be stored.
+struct Arrival {
+    Row row;                      ///< With its first event told.
+    InsertAnswer* answer = nullptr;
+    const NewJob* given = nullptr;  ///< To replace another with; nullptr = never.
+};
+
+/// What changed jobs leave to be done: their events go to the log, and documents of deleted jobs go then.
+struct Told {
+    std::vector<Entry> entries;
+    std::vector<JobId> gone;
+};
+
+/// A row with what it is to become.
+struct Draft {
+    Row before;
+    Row row;
+    bool applied = false;
+};
+
+/// Reads, changes in memory by the core's state table, and writes back if nobody was quicker: the one way in which this
+/// store changes a job. Each job's change is one update of one document. Thread-safe.
+class Jobs {
+public:
+    Jobs(Server& server, Journal& journal, const Origin& origin, std::function<void(std::string_view)> log);
+
+    Result<void> insert(std::span<Arrival> arrivals, Time now, Told& told);
+    Result<void> mutate(std::span<Mutation> work, Told& told);
+    /// Writes what changed; Draft::applied says which of them nobody else was quicker with.
+    Result<void> commit(std::span<Draft> drafts, const std::string& token);
+    /// Brings the events of changes into the log. Whatever fails here is made up for by tend.
+    Result<unsigned> finish(const Told& told);
+
+    /// Rows of these jobs. What makes no sense is reported and left out.
+    Result<std::vector<Row>> rows(Doc filter, unsigned parts, int limit = 0, Doc order = Doc());
+    /// Never the same twice, in any process.
+    std::string token();
+    /// Says once that a document makes no sense, and remembers it.
+    void skip(const View& doc, const Error& why);
+    /// The _ids of such documents, so that they do not stand in the way of others. Empty when there are none.
+    std::optional<Doc> skipped();
+
+    Server& server() { return server_; }
+    Journal& journal() { return journal_; }
+    const Origin& origin() const { return origin_; }
+
+private:
+    struct Group;
+
+    Result<void> settle_duplicates(std::vector<Arrival*>& left, Time now, Told& told);
+    Result<bool> meet(Arrival& arrival, const Row& held, Time now, Told& told);
+
+    Server& server_;
+    Journal& journal_;
+    const Origin& origin_;
+    const std::function<void(std::string_view)> log_;
+    const std::string prefix_;
+    std::atomic<std::uint64_t> tokens_{0};
+    std::mutex mutex_;
+    std::set<std::string> skipped_;  // Guarded by mutex_.
+};
+
+Doc ids_filter(std::span<const JobId> ids);
+/// A row as it was, without the parts that a change does not compare.
+Draft draft_of(Row row);
+
+}  // namespace jobruntime::mongo

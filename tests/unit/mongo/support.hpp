@@ -1,0 +1,75 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <jobruntime/mongo.hpp>
+
+#include "core/ids.hpp"
+#include "support/mongo_server.hpp"
+
+namespace jobruntime::tests {
+
+inline core::IdSource& ids() {
+    static core::IdSource source;
+    return source;
+}
+
+inline std::unique_ptr<Store> open_store(const std::string& uri, mongo::Options options = {}) {
+    auto store = mongo::open(uri, std::move(options));
+    REQUIRE_MESSAGE(store.has_value(), (store ? "" : store.error().message));
+    return *std::move(store);
+}
+
+inline NewJob new_job(Time now, std::string kind = "test.a") {
+    NewJob job;
+    job.id = ids().job(now);
+    job.kind = std::move(kind);
+    job.run_at = now;
+    return job;
+}
+
+template <class T>
+T must(Result<T> result) {
+    REQUIRE_MESSAGE(result.has_value(), (result ? "" : result.error().message));
+    return *std::move(result);
+}
+
+inline JobId add(Store& store, Time now, std::string kind = "test.a") {
+    const auto job = new_job(now, std::move(kind));
+    const auto answers = must(store.insert({&job, 1}, now));
+    REQUIRE(!answers.front().refused);
+    return job.id;
+}
+
+inline SessionId begin(Store& store, Time now) {
+    const auto session = ids().session(now);
+    must(store.beat(session, {}, now));
+    return session;
+}
+
+inline Result<Claimed> claim(Store& store, SessionId session, Time now, int limit = 10) {
+    const Want want{"default", {"test.a"}, limit};
+    return store.claim({&want, 1}, session, ClaimMode::ordinary, now);
+}
+
+inline Settlement completed(const Job& job) {
+    Settlement settlement;
+    settlement.job = job.id;
+    settlement.fence = job.fence;
+    return settlement;
+}
+
+inline std::vector<std::string> names_of(Store& store, JobId job) {
+    EventFilter filter;
+    filter.job = job;
+    std::vector<std::string> names;
+    for (const auto& event : must(store.events(EventId{0}, filter, 1000)).events) names.push_back(event.name);
+    return names;
+}
+
+}  // namespace jobruntime::tests

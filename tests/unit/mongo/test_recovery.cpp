@@ -1,0 +1,279 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+// What processes that died half-way and answers that never came leave behind, and how it is mended.
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+
+#include <jobruntime/job_queue.hpp>
+#include <jobruntime/worker.hpp>
+
+#include "core/failpoint.hpp"
+#include "unit/mongo/support.hpp"
+
+using namespace jobruntime;
+using namespace jobruntime::tests;
+using namespace std::chrono_literals;
+
+namespace {
+
+const Time noon = std::chrono::sys_days{std::chrono::year{2026} / 3 / 1} + 12h;
+
+struct Failpoint {
+    Failpoint(std::string place, int times) : name(std::move(place)) {
+        auto left = std::make_shared<std::atomic<int>>(times);
+        core::set_failpoint(name, [left] { return left->fetch_sub(1) > 0; });
+    }
+    ~Failpoint() { core::set_failpoint(name, {}); }
+    const std::string name;
+};
+
+struct Two {
+    Two() : database(MongoServer::shared().fresh_database()) {
+        mongo::Options options;
+        options.change_streams = false;
+        options.origin.process = "first";
+        first = open_store(MongoServer::shared().uri(database), options);
+        options.origin.process = "second";
+        second = open_store(MongoServer::shared().uri(database), options);
+    }
+    std::string database;
+    std::unique_ptr<Store> first, second;
+};
+
+void check_ids(Store& store) {
+    EventId last = 0;
+    for (const auto& event : must(store.events(EventId{0}, {}, 2000)).events) {
+        CHECK(event.id == last + 1);
+        last = event.id;
+    }
+}
+
+}  // namespace
+
+TEST_CASE("events of a process that died between a change and the log are told once, by whoever comes next") {
+    Two stores;
+    JobId id;
+    {
+        const Failpoint died("mongo.before_append", 100);
+        id = add(*stores.first, noon);
+        const auto session = begin(*stores.first, noon);
+        const auto job = must(claim(*stores.first, session, noon)).jobs.at(0);
+        const auto settlement = completed(job);
+        CHECK(must(stores.first->settle({&settlement, 1}, noon)).front().done);
+        CHECK(names_of(*stores.second, id).empty());
+    }
+    must(stores.second->tend({}, 100, noon));
+    const std::vector<std::string> story{"jobs.create.queued", "worker.job.claimed", "worker.job.completed"};
+    CHECK(names_of(*stores.second, id) == story);
+    must(stores.first->tend({}, 100, noon));
+    CHECK(names_of(*stores.first, id) == story);
+    for (const auto& event : must(stores.second->events(EventId{0}, {}, 10)).events) CHECK(event.source == "first");
+    check_ids(*stores.first);
+}
+
+TEST_CASE("events of a process that died between the log and its outbox are not told again") {
+    Two stores;
+    JobId id;
+    {
+        const Failpoint died("mongo.before_empty", 100);
+        id = add(*stores.first, noon);
+        CHECK(names_of(*stores.second, id).size() == 1);
+    }
+    must(stores.second->tend({}, 100, noon));
+    must(stores.second->tend({}, 100, noon));
+    // A change that brings what the outbox still held, too.
+    const auto session = begin(*stores.second, noon);
+    must(claim(*stores.second, session, noon));
+    CHECK(names_of(*stores.second, id) == std::vector<std::string>{"jobs.create.queued", "worker.job.claimed"});
+    check_ids(*stores.second);
+}
+
+TEST_CASE("a deletion that stopped half-way hides the job at once and is ended later") {
+    Two stores;
+    const auto id = add(*stores.first, noon);
+    {
+        const Failpoint died("mongo.before_append", 100);
+        Change remove;
+        remove.action = Action::remove;
+        must(stores.first->change(std::vector{id}, remove, 1, "", noon));
+        CHECK(!must(stores.second->get(id, 0)).has_value());
+        CHECK(must(stores.second->count({}, CountBy::nothing)).front().count == 0);
+    }
+    must(stores.second->tend({}, 100, noon));
+    CHECK(names_of(*stores.second, id).back() == "jobs.deleted");
+    mongo::Doc all;
+    CHECK(MongoServer::shared().find(stores.database, "jobrt_jobs", all).empty());
+}
+
+TEST_CASE("a claim whose answer was lost is read back by its token") {
+    Two stores;
+    for (int i = 0; i < 5; ++i) add(*stores.first, noon);
+    const auto session = begin(*stores.first, noon);
+    const Failpoint lost("mongo.commit_answer", 1);
+    const auto claimed = must(claim(*stores.first, session, noon, 3));
+    CHECK(claimed.jobs.size() == 3);
+    CHECK(must(claim(*stores.second, begin(*stores.second, noon), noon)).jobs.size() == 2);
+}
+
+TEST_CASE("a claim of which nothing was heard goes back into the queue, no attempt spent") {
+    Two stores;
+    const auto id = add(*stores.first, noon);
+    const auto session = begin(*stores.first, noon);
+    {
+        const Failpoint answer("mongo.commit_answer", 1);
+        const Failpoint look("mongo.commit_look", 1);
+        const auto claimed = claim(*stores.first, session, noon);
+        REQUIRE(!claimed.has_value());
+        CHECK(claimed.error().code == Errc::unavailable);
+    }
+    CHECK(must(stores.second->get(id, 0))->state == JobState::running);
+    SUBCASE("with the next claim") {
+        const auto claimed = must(claim(*stores.first, session, noon));
+        REQUIRE(claimed.jobs.size() == 1);
+        CHECK(claimed.jobs[0].attempt == 1);
+        CHECK(claimed.jobs[0].fence > Fence{1});
+    }
+    SUBCASE("with the next beat") {
+        must(stores.first->beat(session, {}, noon));
+        const auto job = must(stores.second->get(id, 0));
+        CHECK(job->state == JobState::queued);
+        CHECK(job->attempt == 0);
+        CHECK(job->crashes == 0);
+    }
+}
+
+TEST_CASE("a settlement of which nothing was heard is done when it is repeated, and done once") {
+    Two stores;
+    const auto id = add(*stores.first, noon);
+    const auto job = must(claim(*stores.first, begin(*stores.first, noon), noon)).jobs.at(0);
+    const auto settlement = completed(job);
+    {
+        const Failpoint answer("mongo.commit_answer", 1);
+        const Failpoint look("mongo.commit_look", 1);
+        CHECK(!stores.first->settle({&settlement, 1}, noon).has_value());
+    }
+    const auto again = must(stores.first->settle({&settlement, 1}, noon)).front();
+    CHECK(again.done);
+    CHECK(again.state == JobState::completed);
+    CHECK(!must(stores.first->settle({&settlement, 1}, noon)).front().done);
+    CHECK(!must(stores.second->settle({&settlement, 1}, noon)).front().done);
+    must(stores.second->tend({}, 100, noon));
+    CHECK(names_of(*stores.second, id) ==
+          std::vector<std::string>{"jobs.create.queued", "worker.job.claimed", "worker.job.completed"});
+}
+
+TEST_CASE("a note whose answer was lost is written once") {
+    Two stores;
+    const auto id = add(*stores.first, noon);
+    const auto job = must(claim(*stores.first, begin(*stores.first, noon), noon)).jobs.at(0);
+    Note note;
+    note.job = id;
+    note.fence = job.fence;
+    note.step_name = "step";
+    note.step_value = "17";
+    Event event;
+    event.name = "worker.job.log";
+    event.at = noon;
+    note.events.push_back(event);
+    {
+        const Failpoint answer("mongo.commit_answer", 1);
+        CHECK(must(stores.first->note({&note, 1}, noon)).front() == NoteAnswer::done);
+    }
+    CHECK(names_of(*stores.second, id).size() == 3);
+    CHECK(must(stores.second->get(id, part_steps))->steps.size() == 1);
+}
+
+TEST_CASE("jobs that a session got after it was declared dead run again") {
+    Two stores;
+    const auto id = add(*stores.first, noon);
+    const auto session = begin(*stores.first, noon);
+    const auto job = must(claim(*stores.first, session, noon)).jobs.at(0);
+    // As if whoever declared it dead had died before it came to this job.
+    mongo::Doc update;
+    update.text("update", "jobrt_sessions");
+    mongo::Doc one;
+    one.doc("q", mongo::Doc().text("_id", session.str()));
+    one.doc("u", mongo::Doc().doc("$set", mongo::Doc().flag("declaredDead", true).text("loss", "crash")));
+    update.list("updates", mongo::List().doc(one).made());
+    MongoServer::shared().run(stores.database, update);
+    must(stores.second->tend({}, 100, noon));
+    CHECK(must(stores.second->get(id, 0))->state == JobState::queued);
+    CHECK(must(stores.second->get(id, 0))->crashes == 1);
+    const auto late = completed(job);
+    CHECK(!must(stores.first->settle({&late, 1}, noon)).front().done);
+}
+
+namespace {
+
+/// A machine whose wall clock is wrong.
+class Shifted final : public Clock {
+public:
+    explicit Shifted(Duration shift) : shift_(shift) {}
+    Time wall() const override { return system_clock().wall() + shift_; }
+    SteadyTime steady() const override { return system_clock().steady(); }
+    Woken wait_until(SteadyTime deadline, Wakeup& wakeup, std::stop_token stop) override {
+        return system_clock().wait_until(deadline, wakeup, stop);
+    }
+
+private:
+    const Duration shift_;
+};
+
+}  // namespace
+
+TEST_CASE("two workers whose clocks are ten minutes apart never steal from each other") {
+    Two stores;
+    Shifted behind(-5min), ahead(5min);
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::map<std::string, int> runs;
+    bool let_go = false;
+    const auto options = [](Clock& clock) {
+        WorkerOptions made;
+        made.queues = {{"default", 2}};
+        made.poll = 50ms;
+        made.clock = &clock;
+        made.upkeep = 100ms;
+        made.heartbeat.clock = &clock;
+        made.heartbeat.beat = 100ms;
+        made.heartbeat.lease = 3s;
+        return made;
+    };
+    const auto handler = [&](JobContext& job) -> Outcome {
+        std::unique_lock lock(mutex);
+        ++runs[job.job().id.str()];
+        changed.notify_all();
+        changed.wait(lock, [&] { return let_go || job.stop().stop_requested(); });
+        return completed();
+    };
+    Worker first(*stores.first, options(behind)), second(*stores.second, options(ahead));
+    first.on("test.a", handler);
+    second.on("test.a", handler);
+    REQUIRE(first.start().has_value());
+    REQUIRE(second.start().has_value());
+    std::vector<JobId> jobs;
+    for (int i = 0; i < 4; ++i) jobs.push_back(add(*stores.first, behind.wall()));
+    {
+        std::unique_lock lock(mutex);
+        REQUIRE(changed.wait_for(lock, 30s, [&] { return runs.size() == 4; }));
+        // More than a lease, in which each of them beats, watches the other, and does the upkeep.
+        changed.wait_for(lock, 5s, [&] {
+            for (const auto& [id, count] : runs)
+                if (count > 1) return true;
+            return false;
+        });
+        let_go = true;
+        changed.notify_all();
+    }
+    const auto end = std::chrono::steady_clock::now() + 30s;
+    JobFilter done;
+    done.states = {JobState::completed};
+    while (must(stores.first->count(done, CountBy::nothing)).front().count < 4 && std::chrono::steady_clock::now() < end)
+        std::this_thread::sleep_for(20ms);
+    for (const auto id : jobs) {
+        CHECK(runs[id.str()] == 1);
+        CHECK(must(stores.first->get(id, 0))->crashes == 0);
+        CHECK(must(stores.first->get(id, 0))->state == JobState::completed);
+    }
+}
