@@ -33,9 +33,11 @@ std::unique_ptr<Store> open_end(const Invocation& in, const std::string& name, b
     options.log = [&log = in.log](std::string_view line) { log.warn(line); };
     auto store = host::open_address(*address, std::move(options));
     if (store) {
-        if (auto answered = host::try_store(**store)) return *std::move(store);
-        else store = Error{answered.error().code, answered.error().name,
-                           host::public_address(*address) + " does not answer: " + answered.error().message};
+        if (auto answered = host::try_store(**store))
+            return *std::move(store);
+        else
+            store = Error{answered.error().code, answered.error().name,
+                          host::public_address(*address) + " does not answer: " + answered.error().message};
     }
     fail(in, store.error());
     return nullptr;
@@ -45,25 +47,34 @@ void print_report(const Invocation& in, const Store& from, const Store& to, cons
     if (in.has("json")) {
         boost::json::array kept;
         for (const auto& key : report.records_kept) kept.push_back(boost::json::string(key));
-        print_json({{"ok", true}, {"from", from.describe()}, {"to", to.describe()}, {"jobs", report.jobs},
-                    {"jobsCopied", report.jobs_copied}, {"jobsKnown", report.jobs_known},
-                    {"jobsGone", report.jobs_gone}, {"interrupted", report.interrupted},
-                    {"eventsCopied", report.events_copied}, {"eventsKnown", report.events_known},
-                    {"recordsCopied", report.records_copied}, {"recordsKnown", report.records_known},
+        print_json({{"ok", true},
+                    {"from", from.describe()},
+                    {"to", to.describe()},
+                    {"jobs", report.jobs},
+                    {"jobsCopied", report.jobs_copied},
+                    {"jobsKnown", report.jobs_known},
+                    {"jobsGone", report.jobs_gone},
+                    {"interrupted", report.interrupted},
+                    {"eventsCopied", report.events_copied},
+                    {"eventsKnown", report.events_known},
+                    {"recordsCopied", report.records_copied},
+                    {"recordsKnown", report.records_known},
                     {"recordsKept", std::move(kept)}});
         return;
     }
     std::cout << from.describe() << " -> " << to.describe() << "\n"
-              << "jobs: " << report.jobs_copied << " copied, " << report.jobs_known << " were there; verified: all "
-              << report.jobs << " of the source are in the target";
+              << "jobs: " << report.jobs_copied << " copied, " << report.jobs_known
+              << " were there; verified: all " << report.jobs << " of the source are in the target";
     if (report.jobs_gone > 0)
-        std::cout << " but " << report.jobs_gone << " that an earlier copy brought and that were deleted there since";
+        std::cout << " but " << report.jobs_gone
+                  << " that an earlier copy brought and that were deleted there since";
     std::cout << "\n";
     if (report.interrupted > 0)
         std::cout << report.interrupted << " jobs were running in the source and wait again in the target\n";
     std::cout << "events: " << report.events_copied << " copied";
     if (report.events_known > 0) std::cout << ", " << report.events_known << " were there";
-    std::cout << "\nrecords: " << report.records_copied << " copied, " << report.records_known << " were there\n";
+    std::cout << "\nrecords: " << report.records_copied << " copied, " << report.records_known
+              << " were there\n";
     for (const auto& key : report.records_kept)
         std::cout << "record " << key << ": the target has another value and keeps it\n";
 }
@@ -101,11 +112,14 @@ int backup(const Invocation& in) {
     std::error_code ignored;
     std::filesystem::remove_all(made->path + "-jobrt", ignored);
     if (in.has("json"))
-        print_json({{"ok", true}, {"file", made->path}, {"bytes", made->bytes}, {"jobs", made->jobs},
+        print_json({{"ok", true},
+                    {"file", made->path},
+                    {"bytes", made->bytes},
+                    {"jobs", made->jobs},
                     {"events", made->events}});
     else
-        std::cout << made->path << ": " << made->jobs << " jobs, " << made->events << " events, " << made->bytes
-                  << " bytes; checked and opened\n";
+        std::cout << made->path << ": " << made->jobs << " jobs, " << made->events << " events, "
+                  << made->bytes << " bytes; checked and opened\n";
     return host::exit_ok;
 }
 
@@ -113,13 +127,17 @@ int backup(const Invocation& in) {
 
 std::vector<Command> store_commands() {
     return {
-        {"store copy", "Copies all jobs, events and records of one store into another; run again, it goes on.",
-         {{"FROM", "The store to read: sqlite:PATH, a path, or a mongodb:// URI. Nothing may be running on it."},
+        {"store copy",
+         "Copies all jobs, events and records of one store into another; run again, it goes on.",
+         {{"FROM",
+           "The store to read: sqlite:PATH, a path, or a mongodb:// URI. Nothing may be running on it."},
           {"TO", "The store to write; a file is made when missing. What it holds already stays."},
           {"--json", "Print JSON."}},
-         {"jobrt store copy jobrt.db mongodb://db.example/jobrt", "jobrt store copy mongodb://db.example/jobrt sqlite:back.db"},
+         {"jobrt store copy jobrt.db mongodb://db.example/jobrt",
+          "jobrt store copy mongodb://db.example/jobrt sqlite:back.db"},
          copy},
-        {"store backup", "Copies the configured SQLite store into a new file while it is in use, and checks the copy.",
+        {"store backup",
+         "Copies the configured SQLite store into a new file while it is in use, and checks the copy.",
          {{"FILE", "The file to make; it must not be there yet."}, {"--json", "Print JSON."}},
          {"jobrt store backup /backup/jobrt-$(date +%F).db"},
          backup},

@@ -23,18 +23,21 @@ bool server_to_be_had() {
 }  // namespace
 
 std::vector<StoreKind> store_kinds() {
-    std::vector<StoreKind> kinds{
-        {"sqlite", [](const Folder& folder) { return Variables{{"JOBRT_STORE", "sqlite:" + folder / "jobs.db"}}; }}};
+    std::vector<StoreKind> kinds{{"sqlite", [](const Folder& folder) {
+                                      return Variables{{"JOBRT_STORE", "sqlite:" + folder / "jobs.db"}};
+                                  }}};
 #ifdef E2E_MONGO_SERVER
     if (server_to_be_had()) {
-        kinds.push_back({"mongodb", [](const Folder&) {
-                             auto& server = tests::MongoServer::shared();
-                             return Variables{{"JOBRT_STORE", ""}, {"MONGODB_URI", server.uri(server.fresh_database())}};
-                         }});
+        kinds.push_back(
+            {"mongodb", [](const Folder&) {
+                 auto& server = tests::MongoServer::shared();
+                 return Variables{{"JOBRT_STORE", ""}, {"MONGODB_URI", server.uri(server.fresh_database())}};
+             }});
         return kinds;
     }
 #endif
-    std::cout << "MongoDB is left out: it is not built, or neither JOBRT_TEST_MONGODB_URI nor JOBRT_STANDIN is set\n";
+    std::cout << "MongoDB is left out: it is not built, or neither JOBRT_TEST_MONGODB_URI nor JOBRT_STANDIN "
+                 "is set\n";
     return kinds;
 }
 

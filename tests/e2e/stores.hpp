@@ -16,7 +16,8 @@ struct StoreKind {
     std::function<Variables(const Folder&)> variables;
 };
 
-/// SQLite, and MongoDB where there is a server or a stand-in (tests/support/mongo_server.hpp); says aloud when not.
+/// SQLite, and MongoDB where there is a server or a stand-in (tests/support/mongo_server.hpp); says aloud
+/// when not.
 std::vector<StoreKind> store_kinds();
 
 /// environment() with that store instead.

@@ -137,8 +137,10 @@ TEST_CASE("doctor names every live process of a store") {
         std::string said;
         CHECK(eventually(10s, [&] {
             said = jobrt({"doctor"}, variables, folder.path()).out;
-            return said.find("live process: api, pid " + std::to_string(api.program().pid())) != std::string::npos &&
-                   said.find("live process: worker, pid " + std::to_string(worker.program().pid())) != std::string::npos;
+            return said.find("live process: api, pid " + std::to_string(api.program().pid())) !=
+                       std::string::npos &&
+                   said.find("live process: worker, pid " + std::to_string(worker.program().pid())) !=
+                       std::string::npos;
         }));
         INFO(said);
         CHECK(said.find("version " + text(api.ready(), "version")) != std::string::npos);
@@ -188,7 +190,8 @@ void copies_and_goes_on(const StoreKind& from, const StoreKind& to) {
     std::string done, later;
     {
         Runtime runtime(here, true, source);
-        done = runtime.submit({{"kind", "demo.echo"}, {"payload", {{"n", 1}}}, {"uniqueKey", "only-one"}, {"tags", {"kept"}}});
+        done = runtime.submit(
+            {{"kind", "demo.echo"}, {"payload", {{"n", 1}}}, {"uniqueKey", "only-one"}, {"tags", {"kept"}}});
         later = runtime.submit({{"kind", "demo.echo"}, {"delayMs", 3'600'000}});
         CHECK(text(runtime.wait(done, "completed"), "status") == "completed");
         const auto refused = jobrt(copy, source, here.path());
@@ -206,7 +209,8 @@ void copies_and_goes_on(const StoreKind& from, const StoreKind& to) {
         Runtime runtime(there, false, target);
         CHECK(text(runtime.job(done), "status") == "completed");
         CHECK(runtime.status(later) == "scheduled");
-        CHECK(in_order(events_of(runtime.port(), done), {"jobs.create.queued", "worker.job.claimed", "worker.job.completed"}));
+        CHECK(in_order(events_of(runtime.port(), done),
+                       {"jobs.create.queued", "worker.job.claimed", "worker.job.completed"}));
         CHECK(http(runtime.port(), "POST", "/api/jobs/" + later + "/retry").status == 200);
         CHECK(text(runtime.wait(later, "completed"), "status") == "completed");
     }
@@ -239,8 +243,10 @@ TEST_CASE("what the old application has saved is served, and not saved again") {
             << R"({"_id":{"$oid":"65a000000000000000000001"},"tweetUrl":"https://twitter.com/Ada/status/1001",)"
             << R"("canonicalUrl":"https://x.com/ada/status/1001","status":"completed","accountHandle":"Ada",)"
             << R"("accountSlug":"ada","createdAt":{"$date":"2024-01-11T10:00:00.000Z"},)"
-            << R"("completedAt":{"$date":"2024-01-11T10:01:00.000Z"},"outputPath":"ada/1001.mp4"})" << "\n";
-        const std::vector<std::string> import{"import", "x-dl", "--file", "jobs.json", "--downloads", "old", "--json"};
+            << R"("completedAt":{"$date":"2024-01-11T10:01:00.000Z"},"outputPath":"ada/1001.mp4"})"
+            << "\n";
+        const std::vector<std::string> import{"import",      "x-dl", "--file", "jobs.json",
+                                              "--downloads", "old",  "--json"};
         auto dry = import;
         dry.push_back("--dry-run");
         const auto rehearsed = jobrt(dry, variables, folder.path());
@@ -252,7 +258,8 @@ TEST_CASE("what the old application has saved is served, and not saved again") {
         CHECK(number(output(jobrt(import, variables, folder.path())), "known") == 1);
 
         Runtime runtime(folder, false, variables);
-        const auto answer = http(runtime.port(), "POST", "/api/jobs", R"({"url":"https://x.com/ADA/status/1001?s=20"})");
+        const auto answer =
+            http(runtime.port(), "POST", "/api/jobs", R"({"url":"https://x.com/ADA/status/1001?s=20"})");
         CHECK(answer.status == 409);
         CHECK(text(answer.json(), "code") == "DUPLICATE_COMPLETED_JOB");
         const auto job = runtime.job(text(answer.json(), "existingJobId"));
@@ -275,7 +282,8 @@ TEST_CASE("an import that cannot be is refused with what to do") {
     const auto missing = jobrt({"import", "x-dl", "--file", "none.json"}, variables, folder.path());
     CHECK(missing.status.code == 1);
     CHECK(missing.err.find("none.json") != std::string::npos);
-    const auto away = jobrt({"import", "x-dl", "--from", "mongodb://user:s3cret@127.0.0.1:1/x"}, variables, folder.path());
+    const auto away =
+        jobrt({"import", "x-dl", "--from", "mongodb://user:s3cret@127.0.0.1:1/x"}, variables, folder.path());
     CHECK(away.status.code == 1);
     CHECK(away.err.find("s3cret") == std::string::npos);
     CHECK(away.err.find("127.0.0.1:1") != std::string::npos);
@@ -319,8 +327,10 @@ TEST_CASE("an unreachable MongoDB delays nobody's start, and its password is now
     CHECK(refused.body.find("MONGODB_URI") != std::string::npos);
     CHECK(refused.body.find("127.0.0.1:1") != std::string::npos);
     seen += health.body + refused.body;
-    for (const std::vector<std::string>& command :
-         {std::vector<std::string>{"config", "show"}, {"doctor"}, {"jobs", "list"}, {"store", "backup", "x.db"}}) {
+    for (const std::vector<std::string>& command : {std::vector<std::string>{"config", "show"},
+                                                    {"doctor"},
+                                                    {"jobs", "list"},
+                                                    {"store", "backup", "x.db"}}) {
         const auto ended = jobrt(command, variables, folder.path());
         seen += ended.out + ended.err;
         if (command[0] == "doctor") {
@@ -336,8 +346,9 @@ TEST_CASE("an unreachable MongoDB delays nobody's start, and its password is now
 }
 
 TEST_CASE("a broken MongoDB address ends the start, naming the variable and not the password") {
-    for (const std::string uri : {"mongodb://user:s3cret@db.example:99999999/jobs", "mongodb://user:s3cret@",
-                                  "mongodb://user:s3cret@s3cret@/x", "mongodb://", "mongo://user:s3cret@db.example/jobs"}) {
+    for (const std::string uri :
+         {"mongodb://user:s3cret@db.example:99999999/jobs", "mongodb://user:s3cret@",
+          "mongodb://user:s3cret@s3cret@/x", "mongodb://", "mongo://user:s3cret@db.example/jobs"}) {
         CAPTURE(uri);
         const Folder folder;
         auto variables = environment(folder);

@@ -19,7 +19,8 @@ std::string detail(const SessionInfo& session, std::string_view name) {
 }
 
 std::string name_of(const SessionInfo& session) {
-    return session.facts.role + " (pid " + std::to_string(session.facts.pid) + " on " + session.facts.host + ")";
+    return session.facts.role + " (pid " + std::to_string(session.facts.pid) + " on " + session.facts.host +
+           ")";
 }
 
 bool ended(const SessionInfo& session) {
@@ -57,19 +58,22 @@ Result<std::vector<LiveProcess>> live_processes(Store& store, Clock& clock, cons
             const auto known = watched.find(session.id);
             if (known == watched.end()) continue;
             if (!ended(session) && session.beat == known->second) continue;
-            if (!ended(session)) live.push_back({session, std::chrono::duration_cast<Duration>(session.beat_at - now)});
+            if (!ended(session))
+                live.push_back({session, std::chrono::duration_cast<Duration>(session.beat_at - now)});
             watched.erase(known);
         }
     }
-    std::sort(live.begin(), live.end(),
-              [](const LiveProcess& a, const LiveProcess& b) { return a.session.started_at < b.session.started_at; });
+    std::sort(live.begin(), live.end(), [](const LiveProcess& a, const LiveProcess& b) {
+        return a.session.started_at < b.session.started_at;
+    });
     return live;
 }
 
 std::vector<std::string> mismatches(const std::vector<LiveProcess>& live, const std::string& own_version) {
     std::vector<std::string> lines;
     // Each is compared with the first that says anything; silence is no difference.
-    const auto differ = [&](std::string_view what, auto&& said_by, std::string first, std::string first_name) {
+    const auto differ = [&](std::string_view what, auto&& said_by, std::string first,
+                            std::string first_name) {
         for (const auto& process : live) {
             const std::string said = said_by(process.session);
             if (said.empty() || said == first) continue;
@@ -78,20 +82,26 @@ std::vector<std::string> mismatches(const std::vector<LiveProcess>& live, const 
                 first_name = name_of(process.session);
                 continue;
             }
-            lines.push_back(std::string(what) + " differ: " + said + " in " + name_of(process.session) + ", " + first +
-                            " in " + first_name);
+            lines.push_back(std::string(what) + " differ: " + said + " in " + name_of(process.session) +
+                            ", " + first + " in " + first_name);
         }
     };
-    differ("versions", [](const SessionInfo& session) { return session.facts.version; }, own_version, "this program");
-    differ("stores", [](const SessionInfo& session) { return detail(session, "store"); }, "", "");
-    differ("telemetry sinks", [](const SessionInfo& session) { return detail(session, "telemetrySink"); }, "", "");
+    differ(
+        "versions", [](const SessionInfo& session) { return session.facts.version; }, own_version,
+        "this program");
+    differ(
+        "stores", [](const SessionInfo& session) { return detail(session, "store"); }, "", "");
+    differ(
+        "telemetry sinks", [](const SessionInfo& session) { return detail(session, "telemetrySink"); }, "",
+        "");
     for (const auto& process : live) {
         if (!process.ahead || std::chrono::abs(*process.ahead) <= tolerable_skew) continue;
-        lines.push_back("the clock of " + process.session.facts.host + " is " +
-                        std::to_string(std::chrono::abs(*process.ahead).count()) + " ms " +
-                        (process.ahead->count() > 0 ? "ahead of" : "behind") +
-                        " this machine's (the time in its beat against ours when the beat was seen); schedules go by "
-                        "it, leases do not: run NTP on both");
+        lines.push_back(
+            "the clock of " + process.session.facts.host + " is " +
+            std::to_string(std::chrono::abs(*process.ahead).count()) + " ms " +
+            (process.ahead->count() > 0 ? "ahead of" : "behind") +
+            " this machine's (the time in its beat against ours when the beat was seen); schedules go by "
+            "it, leases do not: run NTP on both");
     }
     return lines;
 }

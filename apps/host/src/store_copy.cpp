@@ -6,10 +6,9 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include <boost/json/array.hpp>
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "copy_bookmark.hpp"
 #include "session_watch.hpp"
 
 namespace jobruntime::host {
@@ -33,47 +32,6 @@ std::string new_identity() {
     JobId id;
     for (auto& byte : id.bytes) byte = static_cast<std::uint8_t>(random());
     return id.str();
-}
-
-/// How far an earlier run came; a record of the target.
-struct Bookmark {
-    std::string cursor;                   ///< In the source's list of jobs; what is before it was copied.
-    std::unordered_set<std::string> tail; ///< Copied jobs behind the cursor: the last page has no cursor after it.
-    EventId events_after = 0;             ///< In the source's log.
-    EventId target_after = 0;             ///< Newest event of the target when that was written.
-    std::uint64_t version = 0;
-};
-
-std::string to_text(const Bookmark& mark) {
-    json::array tail;
-    for (const auto& id : mark.tail) tail.push_back(json::string(id));
-    return json::serialize(json::object{{"cursor", mark.cursor}, {"tail", std::move(tail)},
-                                        {"eventsAfter", mark.events_after}, {"targetAfter", mark.target_after}});
-}
-
-/// A record that nobody can read is as good as none: copying begins again, and what is there is seen by its id.
-Bookmark from_text(const Record& record) {
-    Bookmark mark;
-    mark.version = record.version;
-    boost::system::error_code code;
-    const auto parsed = json::parse(record.value, code);
-    if (code || !parsed.is_object()) return mark;
-    const auto& object = parsed.get_object();
-    auto number = [&](std::string_view name) -> EventId {
-        const auto* value = object.if_contains(name);
-        if (!value || !value->is_number()) return 0;
-        boost::system::error_code wrong;
-        const auto read = value->to_number<EventId>(wrong);
-        return wrong ? 0 : read;
-    };
-    if (const auto* cursor = object.if_contains("cursor"); cursor && cursor->is_string())
-        mark.cursor = std::string(cursor->get_string());
-    if (const auto* tail = object.if_contains("tail"); tail && tail->is_array())
-        for (const auto& id : tail->get_array())
-            if (id.is_string()) mark.tail.emplace(id.get_string());
-    mark.events_after = number("eventsAfter");
-    mark.target_after = number("targetAfter");
-    return mark;
 }
 
 /// Where the jobs of the target stand in the way.
@@ -143,14 +101,16 @@ private:
 Result<void> Copying::check_rest() {
     const auto in_use = [&](const SessionFacts& facts) {
         return Error{Errc::conflict, "STORE_IN_USE",
-                     from_.describe() + " is in use by pid " + std::to_string(facts.pid) + " on " + facts.host + " (" +
-                         facts.role + "); stop it first, because a copy would miss what it does meanwhile"};
+                     from_.describe() + " is in use by pid " + std::to_string(facts.pid) + " on " +
+                         facts.host + " (" + facts.role +
+                         "); stop it first, because a copy would miss what it does meanwhile"};
     };
     auto sessions = from_.sessions();
     if (!sessions) return of(from_, std::move(sessions).error());
     for (const auto& session : *sessions) {
         if (session.facts.stopped || session.declared_dead || session.seen_dead) continue;
-        if (session.seen_alive || clock_.wall() - session.beat_at < options_.lease) return in_use(session.facts);
+        if (session.seen_alive || clock_.wall() - session.beat_at < options_.lease)
+            return in_use(session.facts);
     }
     // Another host's clock may be slow, so that its beats only look old.
     WatchOptions watching;
@@ -178,7 +138,8 @@ Result<void> Copying::identify() {
     for (const auto& record : *theirs)
         if (record.key == identity_key && record.value == identity)
             return Error{Errc::conflict, "SAME_STORE",
-                         from_.describe() + " and " + to_.describe() + " are the same store, or one is a file copy of the other"};
+                         from_.describe() + " and " + to_.describe() +
+                             " are the same store, or one is a file copy of the other"};
     mark_key_ = std::string(bookmark_prefix) + identity.substr(1, identity.size() - 2);
     auto marks = to_.records(mark_key_);
     if (!marks) return of(to_, std::move(marks).error());
@@ -210,18 +171,21 @@ Result<void> Copying::check_conflicts() {
         const bool counts = !job.unique_key.empty() && (job.unique_states | live_states).has(state);
         auto held = counts ? target_.unique.find(job.unique_key) : target_.unique.end();
         std::string by;
-        if (held != target_.unique.end()) by = "the unique key \"" + job.unique_key + "\", which " + held->second.str() + " holds";
+        if (held != target_.unique.end())
+            by = "the unique key \"" + job.unique_key + "\", which " + held->second.str() + " holds";
         if (by.empty() && !job.idempotency_key.empty()) {
             held = target_.idempotent.find(job.idempotency_key);
-            if (held != target_.idempotent.end()) by = "the idempotency key that " + held->second.str() + " has";
+            if (held != target_.idempotent.end())
+                by = "the idempotency key that " + held->second.str() + " has";
         }
         if (by.empty()) return;
         if (++found <= 5) examples += "; " + job.id.str() + " has " + by;
     }));
     if (found == 0) return {};
     return Error{Errc::conflict, "STORE_COPY_CONFLICT",
-                 std::to_string(found) + " jobs of " + from_.describe() + " clash with other jobs of " + to_.describe() +
-                     ", so nothing was copied; delete one of each pair, then try again" + examples};
+                 std::to_string(found) + " jobs of " + from_.describe() + " clash with other jobs of " +
+                     to_.describe() + ", so nothing was copied; delete one of each pair, then try again" +
+                     examples};
 }
 
 Result<void> Copying::copy_records() {
@@ -234,13 +198,17 @@ Result<void> Copying::copy_records() {
     for (const auto& record : *mine) {
         if (record.key == identity_key || record.key.starts_with(bookmark_prefix)) continue;
         if (const auto known = there.find(record.key); known != there.end()) {
-            known->second == record.value ? void(++report_.records_known) : report_.records_kept.push_back(record.key);
+            known->second == record.value ? void(++report_.records_known)
+                                          : report_.records_kept.push_back(record.key);
             continue;
         }
         auto put = to_.put(record.key, record.value, 0);
-        if (!put && put.error().code == Errc::conflict) report_.records_kept.push_back(record.key);
-        else if (!put) return of(to_, std::move(put).error());
-        else ++report_.records_copied;
+        if (!put && put.error().code == Errc::conflict)
+            report_.records_kept.push_back(record.key);
+        else if (!put)
+            return of(to_, std::move(put).error());
+        else
+            ++report_.records_copied;
     }
     return {};
 }
@@ -270,8 +238,9 @@ Result<void> Copying::hand_over(std::vector<Job>& part) {
         if (answer.refused) return of(to_, *answer.refused);
         if (answer.how != InsertAnswer::How::inserted)
             return Error{Errc::conflict, "STORE_COPY_CONFLICT",
-                         "job " + part[i].id.str() + " clashes with " + answer.id.str() + ", which came into " +
-                             to_.describe() + " meanwhile; delete one of them and copy again, which goes on here"};
+                         "job " + part[i].id.str() + " clashes with " + answer.id.str() +
+                             ", which came into " + to_.describe() +
+                             " meanwhile; delete one of them and copy again, which goes on here"};
         done_.insert(part[i].id);
         ++report_.jobs_copied;
     }
@@ -317,8 +286,8 @@ Result<void> Copying::copy_jobs() {
     }
 }
 
-/// Whether this page of the source's events stands in the target behind the bookmark: the run that wrote it ended
-/// before it could say so. A page is one note, so its first event is enough.
+/// Whether this page of the source's events stands in the target behind the bookmark: the run that wrote it
+/// ended before it could say so. A page is one note, so its first event is enough.
 Result<bool> Copying::in_target(const std::vector<Event>& events) {
     EventId after = mark_.target_after;
     while (true) {
@@ -370,7 +339,8 @@ Result<void> Copying::save() {
     auto put = to_.put(mark_key_, to_text(mark_), mark_.version);
     if (!put && put.error().code == Errc::conflict)
         return Error{Errc::conflict, "STORE_COPY_TWICE",
-                     "another copy of " + from_.describe() + " into " + to_.describe() + " is running; let one of them end"};
+                     "another copy of " + from_.describe() + " into " + to_.describe() +
+                         " is running; let one of them end"};
     if (!put) return of(to_, std::move(put).error());
     mark_.version = *put;
     return {};

@@ -33,7 +33,8 @@ std::string hosts_of(std::string_view uri) {
         const bool plain = std::all_of(name.begin(), name.end(), [](unsigned char c) {
             return std::isalnum(c) || c == '.' || c == '-' || c == '_' || c == '[' || c == ']' || c == ':';
         });
-        const bool digits = port.size() <= 5 && std::all_of(port.begin(), port.end(), [](unsigned char c) { return std::isdigit(c); });
+        const bool digits = port.size() <= 5 && std::all_of(port.begin(), port.end(),
+                                                            [](unsigned char c) { return std::isdigit(c); });
         if (!plain || !digits) return {};
     }
     return std::string(uri);
@@ -57,10 +58,11 @@ Result<std::unique_ptr<Store>> open_mongo(const std::string& uri, OpenOptions op
 }
 #else
 Result<std::unique_ptr<Store>> open_mongo(const std::string& uri, const OpenOptions& options) {
-    return Error{Errc::unsupported, "STORE_UNSUPPORTED",
-                 options.variable + " names a MongoDB (" + hidden_uri(uri) +
-                     "), but this program was built without MongoDB; unset it and set JOBRT_STORE=sqlite:PATH, or "
-                     "install a build with MongoDB"};
+    return Error{
+        Errc::unsupported, "STORE_UNSUPPORTED",
+        options.variable + " names a MongoDB (" + hidden_uri(uri) +
+            "), but this program was built without MongoDB; unset it and set JOBRT_STORE=sqlite:PATH, or "
+            "install a build with MongoDB"};
 }
 #endif
 
@@ -79,7 +81,8 @@ Result<std::string> read_address(std::string_view text, const std::string& direc
         path = {};
     if (path.empty())
         return Error{Errc::invalid_argument, "INVALID_STORE",
-                     "a store is named as sqlite:PATH or mongodb://…" + std::string(bare_path ? ", or as a path" : "")};
+                     "a store is named as sqlite:PATH or mongodb://…" +
+                         std::string(bare_path ? ", or as a path" : "")};
     return std::string(sqlite_scheme) + (std::filesystem::path(directory) / path).lexically_normal().string();
 }
 
@@ -94,8 +97,10 @@ std::string public_address(std::string_view address) {
 Result<std::unique_ptr<Store>> open_address(const std::string& address, OpenOptions options) {
     if (is_mongo(address)) return open_mongo(address, std::move(options));
     sqlite::Options chosen;
-    // Enqueueing tries twice, behind a write that may be waiting already; who asks an API is answered in two seconds.
-    if (options.origin.role == "api" || options.origin.role == "combined") chosen.busy_timeout = Duration{600};
+    // Enqueueing tries twice, behind a write that may be waiting already; who asks an API is answered in two
+    // seconds.
+    if (options.origin.role == "api" || options.origin.role == "combined")
+        chosen.busy_timeout = Duration{600};
     chosen.origin = std::move(options.origin);
     auto opened = sqlite::open(std::string_view(address).substr(sqlite_scheme.size()), std::move(chosen));
     if (!opened) return std::move(opened).error();

@@ -21,7 +21,8 @@ constexpr Fence imported_fence = static_cast<Fence>(1);
 enum class OldState { completed, failed, canceled, unfinished };
 
 OldState state_of(std::string status) {
-    std::transform(status.begin(), status.end(), status.begin(), [](unsigned char c) { return std::tolower(c); });
+    std::transform(status.begin(), status.end(), status.begin(),
+                   [](unsigned char c) { return std::tolower(c); });
     if (status == "completed" || status == "done" || status == "success") return OldState::completed;
     if (status == "failed" || status == "error") return OldState::failed;
     if (status == "canceled" || status == "cancelled") return OldState::canceled;
@@ -38,10 +39,12 @@ std::uint64_t hash_of(std::string_view text, std::uint64_t seed) {
 /// A UUIDv7 made of the old job's time and id.
 JobId id_of(const OldJob& old, Time created) {
     const auto ms = static_cast<std::uint64_t>(created.time_since_epoch().count());
-    const std::uint64_t bits[] = {hash_of("x-dl/" + old.id, 0), hash_of("x-dl/" + old.id, 0x9e3779b97f4a7c15ull)};
+    const std::uint64_t bits[] = {hash_of("x-dl/" + old.id, 0),
+                                  hash_of("x-dl/" + old.id, 0x9e3779b97f4a7c15ull)};
     JobId id;
     for (std::size_t i = 0; i < 6; ++i) id.bytes[i] = static_cast<std::uint8_t>(ms >> (40 - 8 * i));
-    for (std::size_t i = 6; i < 16; ++i) id.bytes[i] = static_cast<std::uint8_t>(bits[i / 8] >> (8 * (i % 8)));
+    for (std::size_t i = 6; i < 16; ++i)
+        id.bytes[i] = static_cast<std::uint8_t>(bits[i / 8] >> (8 * (i % 8)));
     id.bytes[6] = static_cast<std::uint8_t>((id.bytes[6] & 0x0f) | 0x70);
     id.bytes[8] = static_cast<std::uint8_t>((id.bytes[8] & 0x3f) | 0x80);
     return id;
@@ -57,12 +60,14 @@ std::string cut(std::string text, std::size_t size) {
 std::string code_of(const OldJob& old) {
     const auto& code = old.error_code;
     const bool plain = !code.empty() && code.size() <= limits::name &&
-                       std::all_of(code.begin(), code.end(), [](unsigned char c) { return std::isupper(c) || std::isdigit(c) || c == '_'; });
+                       std::all_of(code.begin(), code.end(), [](unsigned char c) {
+                           return std::isupper(c) || std::isdigit(c) || c == '_';
+                       });
     return plain ? code : "X_DL_FAILED";
 }
 
-/// The old file that a path in the database means; nothing when there is none below the folder. The paths were
-/// absolute, relative to the folder, to its parent, or URLs below /downloads/.
+/// The old file that a path in the database means; nothing when there is none below the folder. The paths
+/// were absolute, relative to the folder, to its parent, or URLs below /downloads/.
 std::optional<fs::path> old_file(const std::string& folder, const std::string& path) {
     if (path.empty()) return std::nullopt;
     std::error_code code;
@@ -87,7 +92,8 @@ std::optional<fs::path> old_file(const std::string& folder, const std::string& p
 }
 
 bool is_video(std::string_view extension) {
-    for (const std::string_view known : {".mp4", ".mov", ".webm", ".mkv", ".ts", ".flv", ".avi", ".mpg", ".ogv", ".wmv"})
+    for (const std::string_view known :
+         {".mp4", ".mov", ".webm", ".mkv", ".ts", ".flv", ".avi", ".mpg", ".ogv", ".wmv"})
         if (extension == known) return true;
     return false;
 }
@@ -119,7 +125,8 @@ struct Plan {
 
 class Importing {
 public:
-    Importing(Store& store, Clock& clock, const ImportOptions& options) : store_(store), clock_(clock), options_(options) {}
+    Importing(Store& store, Clock& clock, const ImportOptions& options)
+        : store_(store), clock_(clock), options_(options) {}
 
     Result<ImportReport> run(const std::vector<json::object>& documents);
 
@@ -154,7 +161,8 @@ void Importing::count(OldState state) {
 void Importing::plan_files(const OldJob& old, const net::Post& post, Plan& plan) const {
     plan.missing = !old.output_path.empty();
     plan.file = old_file(options_.downloads, old.output_path);
-    std::string extension = plan.file ? plan.file->extension().string() : fs::path(old.output_path).extension().string();
+    std::string extension =
+        plan.file ? plan.file->extension().string() : fs::path(old.output_path).extension().string();
     if (!is_video(extension)) plan.file.reset();
     if (!is_video(extension)) extension = ".mp4";
     plan.missing = plan.missing && !plan.file;
@@ -182,8 +190,11 @@ Result<Plan> Importing::plan(const OldJob& old, OldState state) const {
     job.id = id_of(old, job.created_at);
     job.kind = std::string(media_kind);
     job.queue = std::string(media_queue);
-    job.payload = {{"url", url->str()}, {"canonicalUrl", post->canonical}, {"platform", post->platform},
-                   {"accountHandle", old.account_handle}, {"accountSlug", old.account_slug}};
+    job.payload = {{"url", url->str()},
+                   {"canonicalUrl", post->canonical},
+                   {"platform", post->platform},
+                   {"accountHandle", old.account_handle},
+                   {"accountSlug", old.account_slug}};
     job.run_at = job.created_at;
     job.max_attempts = media_attempts;
     job.unique_key = post->unique_key;
@@ -206,7 +217,9 @@ Result<Plan> Importing::plan(const OldJob& old, OldState state) const {
     if (state != OldState::completed) return plan;
     job.fence = imported_fence;
     plan_files(old, *post, plan);
-    auto or_null = [](const std::string& text) { return text.empty() ? json::value(nullptr) : json::value(text); };
+    auto or_null = [](const std::string& text) {
+        return text.empty() ? json::value(nullptr) : json::value(text);
+    };
     job.result = {{"outputPath", plan.output_path},
                   {"thumbnailPath", or_null(plan.thumbnail_path)},
                   {"importedFrom", "x-dl"},
@@ -217,7 +230,8 @@ Result<Plan> Importing::plan(const OldJob& old, OldState state) const {
 
 Result<void> Importing::place_files(const Plan& plan) {
     const fs::path root = options_.download_dir;
-    for (const auto& [from, to] : {std::pair{plan.file, plan.output_path}, std::pair{plan.thumbnail, plan.thumbnail_path}}) {
+    for (const auto& [from, to] :
+         {std::pair{plan.file, plan.output_path}, std::pair{plan.thumbnail, plan.thumbnail_path}}) {
         if (!from) continue;
         auto made = give_name(*from, root / to);
         if (!made) {
@@ -240,8 +254,10 @@ Result<void> Importing::queue_again(const OldJob& old, const Plan& plan) {
     auto changed = store_.change(std::vector{plan.job.id}, retry, 1, "", clock_.wall());
     if (!changed) return std::move(changed).error();
     const auto& answer = changed->answers.front();
-    if (answer.how == ChangeAnswer::How::done) ++report_.resubmitted;
-    else say(old.id + ": not queued again, because job " + answer.other.str() + " is about the same post");
+    if (answer.how == ChangeAnswer::How::done)
+        ++report_.resubmitted;
+    else
+        say(old.id + ": not queued again, because job " + answer.other.str() + " is about the same post");
     return {};
 }
 
@@ -250,7 +266,8 @@ Result<void> Importing::stored(const OldJob& old, OldState state, Plan& plan) {
     if (!known) return known.error();
     if (*known) {
         ++report_.known;
-        // The file of a job that stands as it was taken over; an earlier run may have ended before it was linked.
+        // The file of a job that stands as it was taken over; an earlier run may have ended before it was
+        // linked.
         if (state == OldState::completed && (*known)->result == plan.job.result) return place_files(plan);
         return state == OldState::failed && options_.resubmit ? queue_again(old, plan) : Result<void>{};
     }
@@ -330,9 +347,11 @@ Result<ImportReport> Importing::run(const std::vector<json::object>& documents) 
         ++report_.unreadable;
         say("left out: " + job.error().message);
     }
-    // What is saved goes first: it decides that the same post need not be run again. Then in the order of making.
+    // What is saved goes first: it decides that the same post need not be run again. Then in the order of
+    // making.
     std::stable_sort(jobs.begin(), jobs.end(), [](const OldJob& a, const OldJob& b) {
-        const bool a_done = state_of(a.status) == OldState::completed, b_done = state_of(b.status) == OldState::completed;
+        const bool a_done = state_of(a.status) == OldState::completed,
+                   b_done = state_of(b.status) == OldState::completed;
         return a_done != b_done ? a_done : a.created_at < b.created_at;
     });
     for (const auto& job : jobs) JR_TRY(take(job, state_of(job.status)));

@@ -15,7 +15,9 @@ namespace json = boost::json;
 
 constexpr std::size_t largest_export = 512u << 20;
 
-Error unreadable(std::string message) { return {Errc::invalid_argument, "IMPORT_UNREADABLE", std::move(message)}; }
+Error unreadable(std::string message) {
+    return {Errc::invalid_argument, "IMPORT_UNREADABLE", std::move(message)};
+}
 
 std::string text_of(const json::object& object, std::string_view name) {
     const auto* value = object.if_contains(name);
@@ -104,7 +106,8 @@ Result<OldJob> read_old_job(const json::object& document) {
 Result<std::vector<json::object>> read_export(std::istream& file) {
     std::string text{std::istreambuf_iterator<char>(file), {}};
     if (file.bad()) return unreadable("the file cannot be read to its end");
-    if (text.size() > largest_export) return unreadable("the file is larger than 512 MiB; export it in parts");
+    if (text.size() > largest_export)
+        return unreadable("the file is larger than 512 MiB; export it in parts");
     std::string_view rest = text;
     if (rest.starts_with("\xEF\xBB\xBF")) rest.remove_prefix(3);
     std::vector<json::object> documents;
@@ -128,7 +131,8 @@ Result<std::vector<json::object>> read_export(std::istream& file) {
         auto one = parse(line, "line " + std::to_string(number));
         if (!one) return std::move(one).error();
         if (!one->is_object())
-            return unreadable("line " + std::to_string(number) + " is no JSON object; export with mongoexport, one document a line");
+            return unreadable("line " + std::to_string(number) +
+                              " is no JSON object; export with mongoexport, one document a line");
         documents.push_back(std::move(one->get_object()));
     }
     return documents;

@@ -39,6 +39,19 @@ std::optional<Error> ambiguous(std::string_view text) {
     return std::nullopt;
 }
 
+/// True for names and addresses with numbers for ports: what stands behind a colon else may be a password whose @ is
+/// missing.
+bool shows_no_secret(std::string_view hosts) {
+    while (!hosts.empty()) {
+        auto host = hosts.substr(0, hosts.find(','));
+        hosts.remove_prefix(std::min(hosts.size(), host.size() + 1));
+        if (host.starts_with('[')) host.remove_prefix(std::min(host.size(), host.find(']') + 1));
+        const auto port = host.substr(std::min(host.size(), host.find(':')));
+        if (port.find_first_not_of(":0123456789") != port.npos) return false;
+    }
+    return true;
+}
+
 /// The driver's own sentences repeat what they complain about, which may be the password.
 Error refuse(std::string_view text) {
     const auto rest = text.substr(text.find("://") + 3);
@@ -50,6 +63,8 @@ Error refuse(std::string_view text) {
     const auto first = authority.find('@');
     const auto hosts = first == authority.npos ? authority : authority.substr(first + 1);
     if (hosts.empty()) return bad_uri("it names no host");
+    if (!shows_no_secret(hosts))
+        return bad_uri("its hosts are not host[:port], or an @ is missing between the password and the host");
     return bad_uri("its hosts \"" + std::string(hosts) + "\", its database name or its options are not what they must be");
 }
 

@@ -28,7 +28,8 @@ BackupFacts checked(const std::string& copy) {
     {
         Query row = connection.cached("PRAGMA integrity_check(1)").query();
         if (!row.next() || row.text(0) != "ok")
-            throw Failure{{Errc::corrupt, "the copy does not pass the integrity check (" + std::string(row.text(0)) +
+            throw Failure{{Errc::corrupt, "the copy does not pass the integrity check (" +
+                                              std::string(row.text(0)) +
                                               "), so the file itself is damaged; restore an earlier backup"}};
     }
     BackupFacts facts;
@@ -42,7 +43,8 @@ BackupFacts checked(const std::string& copy) {
 /// Gives the copy its name without replacing a file that came meanwhile, and makes the name durable.
 void publish(const std::string& part, const std::string& to) {
     if (::link(part.c_str(), to.c_str()) != 0)
-        throw Failure{{Errc::invalid_argument, "the copy could not be named " + to + ": " + std::strerror(errno)}};
+        throw Failure{
+            {Errc::invalid_argument, "the copy could not be named " + to + ": " + std::strerror(errno)}};
     ::unlink(part.c_str());
     const int folder = ::open(to.substr(0, to.rfind('/') + 1).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0) return;

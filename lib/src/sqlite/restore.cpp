@@ -13,14 +13,18 @@ using How = InsertAnswer::How;
 std::optional<InsertAnswer> met(Writer& writer, const Job& job, bool counted) {
     if (const auto same = writer.job(job.id)) return InsertAnswer{How::inserted, job.id, same->state, {}, {}};
     if (!job.idempotency_key.empty()) {
-        Query row =
-            writer.sql("SELECT id, state, idem_hash FROM jobrt_job WHERE idem_key = ?").query(job.idempotency_key);
+        Query row = writer.sql("SELECT id, state, idem_hash FROM jobrt_job WHERE idem_key = ?")
+                        .query(job.idempotency_key);
         if (row.next())
-            return InsertAnswer{How::repeated, row.id<JobId>(0), static_cast<JobState>(row.number(1)),
-                                std::string(row.text(2)), {}};
+            return InsertAnswer{How::repeated,
+                                row.id<JobId>(0),
+                                static_cast<JobState>(row.number(1)),
+                                std::string(row.text(2)),
+                                {}};
     }
     if (!counted) return std::nullopt;
-    Query row = writer.sql("SELECT id, state FROM jobrt_job WHERE unique_key = ? AND counted = 1").query(job.unique_key);
+    Query row = writer.sql("SELECT id, state FROM jobrt_job WHERE unique_key = ? AND counted = 1")
+                    .query(job.unique_key);
     if (!row.next()) return std::nullopt;
     return InsertAnswer{How::existing, row.id<JobId>(0), static_cast<JobState>(row.number(1)), {}, {}};
 }
@@ -37,10 +41,14 @@ std::int64_t side_of(const Job& job, const RestorePlan::Texts& texts) {
     return side;
 }
 
-void write_sides(Writer& writer, std::int64_t seq, std::int64_t side, const Job& job, const RestorePlan::Texts& texts) {
-    if (side & side_payload) writer.sql("INSERT INTO jobrt_payload(job, text) VALUES(?, ?)").run(seq, texts.payload);
-    if (side & side_result) writer.sql("INSERT INTO jobrt_result(job, text) VALUES(?, ?)").run(seq, texts.result);
-    for (const auto& tag : job.tags) writer.sql("INSERT OR IGNORE INTO jobrt_tag(tag, job) VALUES(?, ?)").run(tag, seq);
+void write_sides(Writer& writer, std::int64_t seq, std::int64_t side, const Job& job,
+                 const RestorePlan::Texts& texts) {
+    if (side & side_payload)
+        writer.sql("INSERT INTO jobrt_payload(job, text) VALUES(?, ?)").run(seq, texts.payload);
+    if (side & side_result)
+        writer.sql("INSERT INTO jobrt_result(job, text) VALUES(?, ?)").run(seq, texts.result);
+    for (const auto& tag : job.tags)
+        writer.sql("INSERT OR IGNORE INTO jobrt_tag(tag, job) VALUES(?, ?)").run(tag, seq);
     std::int64_t n = 0;
     for (const auto& error : job.errors)
         writer.sql("INSERT INTO jobrt_error(job, n, at, attempt, code, message) VALUES(?, ?, ?, ?, ?, ?)")
@@ -75,18 +83,25 @@ InsertAnswer restore_one(Writer& writer, const Job& job, const RestorePlan::Text
     const auto code = job.errors.empty() ? std::string_view() : std::string_view(job.errors.back().code);
     const auto seq = static_cast<std::int64_t>(writer.next_number());
     writer
-        .sql("INSERT INTO jobrt_job(seq, id, state, queue, kind, priority, run_at, attempt, max_attempts, crashes, fence, "
-             "session, side, counted, unique_states, created_at, started_at, finished_at, cancel_at, error_code, "
-             "wait_reason, trace, unique_key, idem_key, idem_hash, tags, payload, result) "
-             "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-        .run(seq, bytes(job.id), static_cast<int>(job.state), queue, kind, static_cast<int>(job.priority), job.run_at,
-             job.attempt, job.max_attempts, job.crashes, static_cast<std::uint64_t>(job.fence), session, side,
-             counted ? 1 : 0, static_cast<int>(states.bits), job.created_at, job.started_at, job.finished_at,
-             job.cancel_requested_at, or_null(code), or_null(job.wait_reason), or_null(side & side_own_trace ? std::string_view() : job.trace_id),
-             or_null(job.unique_key), or_null(job.idempotency_key), or_null(job.idempotency_hash), or_null(texts.tags),
+        .sql(
+            "INSERT INTO jobrt_job(seq, id, state, queue, kind, priority, run_at, attempt, max_attempts, "
+            "crashes, fence, "
+            "session, side, counted, unique_states, created_at, started_at, finished_at, cancel_at, "
+            "error_code, "
+            "wait_reason, trace, unique_key, idem_key, idem_hash, tags, payload, result) "
+            "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+        .run(seq, bytes(job.id), static_cast<int>(job.state), queue, kind, static_cast<int>(job.priority),
+             job.run_at, job.attempt, job.max_attempts, job.crashes, static_cast<std::uint64_t>(job.fence),
+             session, side, counted ? 1 : 0, static_cast<int>(states.bits), job.created_at, job.started_at,
+             job.finished_at, job.cancel_requested_at, or_null(code), or_null(job.wait_reason),
+             or_null(side & side_own_trace ? std::string_view() : job.trace_id), or_null(job.unique_key),
+             or_null(job.idempotency_key), or_null(job.idempotency_hash), or_null(texts.tags),
              inlined(texts.payload, "{}"), inlined(texts.result, "null"));
     write_sides(writer, seq, side, job, texts);
-    EventRow event{.code = core::EventCode::restored, .job = seq, .state = job.state, .attempt = job.attempt,
+    EventRow event{.code = core::EventCode::restored,
+                   .job = seq,
+                   .state = job.state,
+                   .attempt = job.attempt,
                    .queue = queue};
     if (job.state == JobState::scheduled) event.due = job.run_at;
     // Steps have numbers of their own, so the event's is not the job's.

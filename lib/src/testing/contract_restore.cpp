@@ -37,12 +37,14 @@ Job elsewhere(Bench& bench, JobState state) {
     return job;
 }
 
-InsertAnswer restore(Bench& bench, const Job& job) { return only(must(bench.store().restore({&job, 1}, bench.now))); }
+InsertAnswer restore(Bench& bench, const Job& job) {
+    return only(must(bench.store().restore({&job, 1}, bench.now)));
+}
 
 Result<void> as_given(Bench& bench) {
     std::vector<Job> jobs;
-    for (const auto state : {JobState::scheduled, JobState::queued, JobState::completed, JobState::failed,
-                             JobState::canceled})
+    for (const auto state :
+         {JobState::scheduled, JobState::queued, JobState::completed, JobState::failed, JobState::canceled})
         jobs.push_back(elsewhere(bench, state));
     // Nothing but what a job must have.
     Job bare;
@@ -226,7 +228,10 @@ Result<void> found_and_pruned(Bench& bench) {
         change(filter);
         return must(bench.store().list(filter, JobOrder::newest_first, "", 10, 0)).jobs;
     };
-    JR_EXPECT(only(listed([](auto& filter) { filter.error_code = "LAST"; filter.states = {JobState::failed}; })).id == failed.id);
+    JR_EXPECT(only(listed([](auto& filter) {
+                  filter.error_code = "LAST";
+                  filter.states = {JobState::failed};
+              })).id == failed.id);
     JR_EXPECT(listed([](auto& filter) { filter.tag = "moved"; }).size() == 2);
     JR_EXPECT(only(listed([&](auto& filter) { filter.unique_key = failed.unique_key; })).id == failed.id);
     JR_EXPECT(only(listed([&](auto& filter) { filter.session = failed.session; })).id == failed.id);
@@ -278,10 +283,12 @@ void add_restore_cases(Cases& cases) {
     cases.add("a restored job that has ended can be retried", ended_job_again);
     cases.add("a restored job that took two processes down runs alone", runs_alone);
     cases.add("a restored job holds its unique key, and is not stored when another holds it", unique_keys);
-    cases.add("a restored job answers for its idempotency key, and is not stored when another does", idempotency_keys);
+    cases.add("a restored job answers for its idempotency key, and is not stored when another does",
+              idempotency_keys);
     cases.add("a job that cannot be restored is refused without harm to its neighbours", refused_alone);
     cases.add("restored jobs are found, counted and pruned as others are", found_and_pruned);
-    cases.add("events copied from elsewhere keep who wrote them, and the job even when it is gone", events_from_elsewhere);
+    cases.add("events copied from elsewhere keep who wrote them, and the job even when it is gone",
+              events_from_elsewhere);
     cases.add("the hash of a request is read back with its job", [](Bench& bench) -> Result<void> {
         NewJob job = bench.job();
         job.idempotency_key = "request";

@@ -46,10 +46,12 @@ std::vector<LiveProcess> look(Store& store) {
 TEST_CASE("clocks ten minutes apart hide no live process, and are measured to the second") {
     const auto store = memory::open();
     // Both beat now; one clock is ten minutes slow, the other five seconds fast.
-    const std::pair<std::uint8_t, Duration> others[] = {{1, Duration{-600'000}}, {2, Duration{5'000}}, {3, Duration{0}}};
+    const std::pair<std::uint8_t, Duration> others[] = {
+        {1, Duration{-600'000}}, {2, Duration{5'000}}, {3, Duration{0}}};
     const auto beat_all = [&] {
         for (const auto& [number, off] : others)
-            static_cast<void>(store->beat(session(number), facts("there"), system_clock().wall() + off).has_value());
+            static_cast<void>(
+                store->beat(session(number), facts("there"), system_clock().wall() + off).has_value());
     };
     beat_all();  // The rows are there before anybody looks.
     std::jthread beating([&](const std::stop_token& stop) {
@@ -84,7 +86,8 @@ TEST_CASE("processes of this host are told without waiting, the ended are not na
 }
 
 TEST_CASE("what does not fit together among live processes is said in words") {
-    const auto process = [](std::string version, std::string store, std::string sink, std::optional<Duration> ahead) {
+    const auto process = [](std::string version, std::string store, std::string sink,
+                            std::optional<Duration> ahead) {
         LiveProcess made;
         made.session.facts = facts("host-" + version);
         made.session.facts.version = std::move(version);
@@ -94,7 +97,8 @@ TEST_CASE("what does not fit together among live processes is said in words") {
         return made;
     };
     CHECK(mismatches({}, "1.0").empty());
-    CHECK(mismatches({process("1.0", "s", "", {}), process("1.0", "s", "store", Duration{2'000})}, "1.0").empty());
+    CHECK(mismatches({process("1.0", "s", "", {}), process("1.0", "s", "store", Duration{2'000})}, "1.0")
+              .empty());
     const auto said = mismatches({process("1.0", "sqlite:/a", "store", Duration{-2'001}),
                                   process("1.1", "sqlite:/b", "memory", Duration{600'000})},
                                  "1.0");

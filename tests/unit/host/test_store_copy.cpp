@@ -47,7 +47,9 @@ void fill(Store& store, int jobs) {
     {
         Worker worker(store);
         worker.on("copy.good", [](JobContext& context) -> Outcome {
-            auto step = context.step("one", [] { return Result<boost::json::value>(boost::json::value{{"n", 1}}); });
+            auto step = context.step("one", [] {
+                return Result<boost::json::value>(boost::json::value{{"n", 1}});
+            });
             context.log("half way");
             return step ? completed({{"path", "a/b"}}) : retry("STEP", "no step");
         });
@@ -60,7 +62,8 @@ void fill(Store& store, int jobs) {
             options.idempotency_key = "request-" + std::to_string(i);
             options.idempotency_hash = "hash";
             options.tags = {"tag"};
-            const auto id = must(queue.enqueue(i % 3 == 2 ? "copy.bad" : "copy.good", {{"i", i}}, options)).id;
+            const auto id =
+                must(queue.enqueue(i % 3 == 2 ? "copy.bad" : "copy.good", {{"i", i}}, options)).id;
             REQUIRE(must(queue.wait(id, Duration{20'000})).finished_at);
         }
         worker.stop();
@@ -162,13 +165,15 @@ TEST_CASE("wherever a copy is interrupted, the next one ends it without loss or 
         for (int calls = 0; !whole && calls < 3; ++calls) {
             testing::FaultyStore shaky(*to);
             // Once before and once after the write, at every call in turn.
-            const auto verb = std::array{testing::Verb::restore, testing::Verb::note, testing::Verb::put}[
-                static_cast<std::size_t>(fault % 3)];
-            testing::FaultyStore counting(shaky, {.seed = static_cast<std::uint64_t>(fault), .before = 0.02, .after = 0.05});
+            const auto verb = std::array{testing::Verb::restore, testing::Verb::note,
+                                         testing::Verb::put}[static_cast<std::size_t>(fault % 3)];
+            testing::FaultyStore counting(
+                shaky, {.seed = static_cast<std::uint64_t>(fault), .before = 0.02, .after = 0.05});
             if (calls == 0 && fault % 2 == 0) shaky.die_after_write(verb);
             CopyOptions small;
             small.page = 2;
-            auto report = copy_store(*from, calls < 2 ? static_cast<Store&>(counting) : *to, system_clock(), small);
+            auto report =
+                copy_store(*from, calls < 2 ? static_cast<Store&>(counting) : *to, system_clock(), small);
             whole = report.has_value();
             if (!whole) {
                 ++interruptions;

@@ -46,7 +46,8 @@ TEST_CASE("no way to write a URI makes its password public") {
         CHECK(opened.error().message.find("s3cret") == std::string::npos);
         CHECK(opened.error().message.find("MONGODB_URI") != std::string::npos);
     }
-    CHECK(public_address("mongodb://user:s3cret@db.example:27017/jobs").find("db.example:27017") != std::string::npos);
+    CHECK(public_address("mongodb://user:s3cret@db.example:27017/jobs").find("db.example:27017") !=
+          std::string::npos);
     CHECK(public_address("sqlite:/srv/jobrt.db") == "sqlite:/srv/jobrt.db");
 }
 
@@ -66,7 +67,8 @@ TEST_CASE("a store's address is read in each of its forms") {
 TEST_CASE("a broken URI is an error that names the variable and the host") {
     OpenOptions options;
     options.variable = "MONGODB_URI in /srv/.env";
-    auto opened = open_address("mongodb://user:s3cret@db.example:27017/jobs?tls=perhaps&replicaSet", std::move(options));
+    auto opened = open_address("mongodb://user:s3cret@db.example:27017/jobs?tls=perhaps&replicaSet",
+                               std::move(options));
     if (!opened) {
         CHECK(opened.error().message.find("MONGODB_URI in /srv/.env") != std::string::npos);
         CHECK(opened.error().message.find("db.example:27017") != std::string::npos);

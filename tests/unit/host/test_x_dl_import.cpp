@@ -16,8 +16,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// As `mongoexport --collection jobs` writes it: relaxed and canonical dates, a link in each spelling, what is broken.
-constexpr const char* export_file = R"json({"_id":{"$oid":"65a000000000000000000001"},"tweetUrl":"https://twitter.com/Ada/status/1001?s=20","canonicalUrl":"https://x.com/ada/status/1001","status":"completed","accountHandle":"Ada","accountSlug":"ada","createdAt":{"$date":"2024-01-11T10:00:00.000Z"},"completedAt":{"$date":"2024-01-11T10:01:00.500Z"},"outputPath":"ada/1001.mp4","thumbnailPath":"ada/1001.jpg","traceId":"trace-1"}
+/// As `mongoexport --collection jobs` writes it: relaxed and canonical dates, a link in each spelling, what
+/// is broken.
+constexpr const char* export_file =
+    R"json({"_id":{"$oid":"65a000000000000000000001"},"tweetUrl":"https://twitter.com/Ada/status/1001?s=20","canonicalUrl":"https://x.com/ada/status/1001","status":"completed","accountHandle":"Ada","accountSlug":"ada","createdAt":{"$date":"2024-01-11T10:00:00.000Z"},"completedAt":{"$date":"2024-01-11T10:01:00.500Z"},"outputPath":"ada/1001.mp4","thumbnailPath":"ada/1001.jpg","traceId":"trace-1"}
 {"_id":{"$oid":"65a000000000000000000002"},"tweetUrl":"https://x.com/bob/status/1002","canonicalUrl":"https://x.com/bob/status/1002","status":"completed","accountHandle":"bob","createdAt":{"$date":{"$numberLong":"1704967200000"}},"completedAt":{"$date":{"$numberLong":"1704967260000"}},"outputPath":"/srv/x-dl/downloads/bob/1002.mp4"}
 {"_id":{"$oid":"65a000000000000000000003"},"tweetUrl":"https://x.com/eve/status/1003","status":"completed","createdAt":{"$date":"2024-01-12T10:00:00Z"},"outputPath":"downloads/eve/gone.mp4"}
 {"_id":{"$oid":"65a000000000000000000004"},"tweetUrl":"https://x.com/eve/status/1004","status":"failed","createdAt":{"$date":"2024-01-12T11:00:00Z"},"completedAt":{"$date":"2024-01-12T11:00:30Z"},"error":"Login required","errorCode":"AUTH_REQUIRED"}
@@ -206,7 +208,8 @@ TEST_CASE("resubmitting queues the unfinished and the failed, once") {
     must(store->beat(session, {}, now));
     const Want want{"media", {"media.save"}, 10};
     for (const auto& job : must(store->claim({&want, 1}, session, ClaimMode::ordinary, now)).jobs) {
-        const Settlement ended{.job = job.id, .fence = job.fence, .verdict = Verdict::failed, .code = "NO_MEDIA"};
+        const Settlement ended{
+            .job = job.id, .fence = job.fence, .verdict = Verdict::failed, .code = "NO_MEDIA"};
         must(store->settle({&ended, 1}, now));
     }
     CHECK(import_into(*store, place, false, true).report.resubmitted == 0);

@@ -26,7 +26,8 @@ TEST_CASE("a backup made while jobs come and go is a whole store of one moment")
     });
     CHECK(soon([&] { return rounds > 5; }));
     std::vector<BackupFacts> made;
-    for (int i = 0; i < 5; ++i) made.push_back(must(back_up(scratch / "jobs.db", scratch / ("copy" + std::to_string(i)))));
+    for (int i = 0; i < 5; ++i)
+        made.push_back(must(back_up(scratch / "jobs.db", scratch / ("copy" + std::to_string(i)))));
     const int after = rounds;
     CHECK(soon([&] { return rounds > after; }));  // Nobody was locked out.
     over = true;
