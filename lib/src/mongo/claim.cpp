@@ -17,6 +17,8 @@ namespace {
 constexpr int claim_rounds = 20;
 constexpr int due_at_once = 500;
 constexpr std::size_t most_lost_claims = 1000;
+/// No command is on its way for longer.
+constexpr std::chrono::minutes late_command{10};
 
 Doc ready(const Want& want, bool alone) {
     List kinds;
@@ -97,12 +99,9 @@ Result<std::optional<Time>> MongoStore::promote_due(Time now, std::size_t most, 
         JR_TRY(parts_->jobs.mutate(mutations, told));
         tell(told);
         promoted += std::min<std::uint64_t>(done, mutations.size());
-        if (more) return next;
-        if (found->size() < static_cast<std::size_t>(due_at_once)) {
-            if (next) return next;
-            // All that there was is promoted; look once more for what came meanwhile.
-            if (done == 0) return next;
-        }
+        if (more || next) return next;
+        // Others were quicker with all of them, or they make no sense; the next call looks again.
+        if (done == 0) return next;
     }
 }
 
@@ -136,7 +135,7 @@ Result<void> MongoStore::take(const Want& want, bool alone, std::size_t limit, S
         if (auto written = parts_->jobs.commit(drafts, token); !written) {
             // Perhaps they are this session's now, and nobody knows: the next claim or beat looks for the token.
             const std::scoped_lock lock(lost_mutex_);
-            if (lost_claims_.size() < most_lost_claims) lost_claims_.emplace(session, token);
+            if (lost_claims_.size() < most_lost_claims) lost_claims_.emplace(session, LostClaim{token, std::chrono::steady_clock::now()});
             return written;
         }
         Told told;
@@ -179,7 +178,7 @@ Result<void> MongoStore::give_back_lost(SessionId session, Time now) {
     {
         const std::scoped_lock lock(lost_mutex_);
         const auto [first, last] = lost_claims_.equal_range(session);
-        for (auto it = first; it != last; ++it) tokens.push_back(it->second);
+        for (auto it = first; it != last; ++it) tokens.push_back(it->second.token);
     }
     if (tokens.empty()) return {};
     List list;
@@ -202,8 +201,9 @@ Result<void> MongoStore::give_back_lost(SessionId session, Time now) {
     }
     JR_TRY(release(std::move(mutations)));
     const std::scoped_lock lock(lost_mutex_);
+    const auto longest = std::chrono::steady_clock::now() - late_command;
     std::erase_if(lost_claims_, [&](const auto& entry) {
-        return entry.first == session && std::find(seen.begin(), seen.end(), entry.second) != seen.end();
+        return entry.second.since < longest || std::find(seen.begin(), seen.end(), entry.second.token) != seen.end();
     });
     return {};
 }

@@ -78,10 +78,11 @@ void start_driver(bool quiet) {
 /// A connection for the time of one command.
 class Server::Lease {
 public:
-    explicit Lease(Server& server) : server_(server), client_(mongoc_client_pool_pop(server.pool_.get())) {}
+    explicit Lease(Server& server)
+        : server_(server), pool_(server.pool()), client_(pool_ ? mongoc_client_pool_pop(pool_.get()) : nullptr) {}
     Lease(const Lease&) = delete;
     ~Lease() {
-        if (client_) mongoc_client_pool_push(server_.pool_.get(), client_);
+        if (client_) mongoc_client_pool_push(pool_.get(), client_);
     }
     explicit operator bool() const { return client_ != nullptr; }
     mongoc_client_t* client() const { return client_; }
@@ -108,12 +109,34 @@ public:
 
 private:
     Server& server_;
-    mongoc_client_t* client_;
+    const std::shared_ptr<mongoc_client_pool_t> pool_;
+    mongoc_client_t* const client_;
 };
 
+namespace {
+
+std::shared_ptr<mongoc_client_pool_t> make_pool(const mongoc_uri_t* uri) {
+    auto* pool = mongoc_client_pool_new(uri);
+    if (!pool) return nullptr;
+    mongoc_client_pool_set_error_api(pool, MONGOC_ERROR_API_VERSION_2);
+    return {pool, mongoc_client_pool_destroy};
+}
+
+}  // namespace
+
 Server::Server(Uri uri, Place place, std::int32_t write_timeout)
-    : place_(std::move(place)), write_timeout_(write_timeout), pool_(mongoc_client_pool_new(uri.get())) {
-    if (pool_) mongoc_client_pool_set_error_api(pool_.get(), MONGOC_ERROR_API_VERSION_2);
+    : place_(std::move(place)), write_timeout_(write_timeout), uri_(std::move(uri)), pool_(make_pool(uri_.get())) {}
+
+std::shared_ptr<mongoc_client_pool_t> Server::pool() {
+    const std::scoped_lock lock(mutex_);
+    return pool_;
+}
+
+void Server::look_up_again() {
+    if (!mongoc_uri_get_srv_hostname(uri_.get())) return;
+    auto fresh = make_pool(uri_.get());
+    const std::scoped_lock lock(mutex_);
+    pool_.swap(fresh);
 }
 
 std::string_view Server::name_of(Where where) {

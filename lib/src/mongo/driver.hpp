@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -26,7 +27,6 @@ template <class T, auto close>
 using CHandle = std::unique_ptr<T, Closer<T, close>>;
 
 using Uri = CHandle<mongoc_uri_t, mongoc_uri_destroy>;
-using Pool = CHandle<mongoc_client_pool_t, mongoc_client_pool_destroy>;
 using Cursor = CHandle<mongoc_cursor_t, mongoc_cursor_destroy>;
 using CollectionHandle = CHandle<mongoc_collection_t, mongoc_collection_destroy>;
 using ChangeStream = CHandle<mongoc_change_stream_t, mongoc_change_stream_destroy>;
@@ -83,18 +83,22 @@ public:
 
     const Place& place() const { return place_; }
     static std::string_view name_of(Where where);
-    /// After fork(): what the pool holds belongs to the parent.
-    void abandon() { static_cast<void>(pool_.release()); }
+    /// A mongodb+srv name that could not be looked up is not looked up again by the driver: begins anew.
+    void look_up_again();
 
 private:
     class Lease;
+
+    std::shared_ptr<mongoc_client_pool_t> pool();
 
     Error error(const bson_error_t& why, std::string_view doing) const;
     Error no_connection() const;
 
     const Place place_;
     const std::int32_t write_timeout_;
-    Pool pool_;
+    const Uri uri_;
+    std::mutex mutex_;
+    std::shared_ptr<mongoc_client_pool_t> pool_;  // Guarded by mutex_; what it points to is thread-safe.
 };
 
 }  // namespace jobruntime::mongo

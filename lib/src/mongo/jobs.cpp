@@ -230,8 +230,10 @@ Result<void> Jobs::insert(std::span<Arrival> arrivals, Time now, Told& told) {
     std::vector<Arrival*> left;
     for (auto& arrival : arrivals) left.push_back(&arrival);
     bool lost = false;
+    int standstill = 0;
     for (int round = 0; round < patience && !left.empty(); ++round) {
         step_aside(round);
+        const auto before = left.size();
         // Of those that may meet each other the first goes first.
         std::set<std::string> seen;
         std::vector<Arrival*> now_in, later;
@@ -264,6 +266,15 @@ Result<void> Jobs::insert(std::span<Arrival> arrivals, Time now, Told& told) {
         JR_TRY(settle_duplicates(met, now, told));
         left = std::move(met);
         left.insert(left.end(), later.begin(), later.end());
+        standstill = left.size() < before ? 0 : standstill + 1;
+        if (standstill < 20) continue;
+        // There and not to be seen, again and again: held by a document that makes no sense.
+        for (auto* arrival : left)
+            arrival->answer->refused =
+                Error{Errc::corrupt, "job " + arrival->row.job.id.str() +
+                                         " cannot be stored: its id or one of its keys is held by a document of jobrt_jobs "
+                                         "that makes no sense; mend or delete that"};
+        return {};
     }
     if (left.empty()) return {};
     return Error{Errc::unavailable, "others hold and free the same keys of " + server_.place().text + " all the time; try again"};

@@ -57,13 +57,29 @@ Result<void> MongoStore::usable() {
     if (::getpid() != process_)
         return Error{Errc::invalid_argument, "this store was opened before fork(); open it again in the child"};
     if (ready_.load(std::memory_order_acquire)) return {};
+    const auto asked_at = std::chrono::steady_clock::now();
     const std::scoped_lock lock(preparing_);
     if (ready_.load(std::memory_order_relaxed)) return {};
+    // Those who waited while somebody was refused do not wait for a refusal of their own.
+    if (refused_ && refused_at_ > asked_at) return *refused_;
     auto done = prepare(parts_->server);
     if (!done && done.error().name == "CONNECTION_LOST") done = prepare(parts_->server);
-    if (!done) return done;
+    note_health(done ? nullptr : &done.error());
+    if (!done) {
+        if (done.error().code == Errc::unavailable) parts_->server.look_up_again();
+        refused_ = done.error();
+        refused_at_ = std::chrono::steady_clock::now();
+        return done;
+    }
     ready_.store(true, std::memory_order_release);
     return {};
+}
+
+void MongoStore::note_health(const Error* error) {
+    const bool down = error && error->code == Errc::unavailable;
+    if (error && !down) return;
+    if (down_.load(std::memory_order_relaxed) == down || down_.exchange(down) == down || !options_.log) return;
+    options_.log(down ? error->message : "MongoDB at " + place_.hosts + " answers again");
 }
 
 std::string MongoStore::describe() const { return place_.text; }
@@ -93,6 +109,7 @@ void MongoStore::tell(const Told& told) {
 Result<void> MongoStore::write(Operation& operation) {
     JR_TRY(usable());
     combiner_.submit(operation);
+    note_health(operation.error ? &*operation.error : nullptr);
     if (operation.error) return std::move(*operation.error);
     return {};
 }
@@ -256,7 +273,8 @@ Result<std::vector<Record>> MongoStore::records(std::string_view prefix) {
 Result<std::uint64_t> MongoStore::put(std::string_view key, std::optional<std::string_view> value,
                                       std::uint64_t expected) {
     JR_TRY(core::check_record(key, value));
-    JR_TRY(usable());
+    // A put cannot be repeated blindly, so a connection that broke unseen is found out by something that can.
+    if (const auto lives = again([&] { return record_counter(parts_->server); }); !lives) return lives.error();
     auto version = put_record(parts_->server, key, value, expected);
     if (version) parts_->hub->tell(hint_records);
     return version;

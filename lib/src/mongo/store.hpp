@@ -2,9 +2,11 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -60,6 +62,8 @@ private:
         Watcher watcher;  // Last: its thread ends before what it uses goes.
     };
 
+    /// Tells Options::log when the server goes and comes back.
+    void note_health(const Error* error);
     /// Errc::invalid_argument after fork(); else the database is prepared, or an error says why it cannot be.
     Result<void> usable();
     Result<void> write(Operation& operation);
@@ -71,8 +75,9 @@ private:
     auto again(Body&& body) -> decltype(body()) {
         if (auto ready = usable(); !ready) return std::move(ready).error();
         auto answer = body();
-        if (answer || answer.error().name != "CONNECTION_LOST") return answer;
-        return body();
+        if (!answer && answer.error().name == "CONNECTION_LOST") answer = body();
+        note_health(answer ? nullptr : &answer.error());
+        return answer;
     }
 
     Result<Claimed> claim_once(std::span<const Want> wants, SessionId session, ClaimMode mode, Time now);
@@ -100,12 +105,19 @@ private:
     const pid_t process_;
     std::unique_ptr<Parts> parts_;
     std::atomic<bool> ready_{false};
+    std::atomic<bool> down_{false};
     std::mutex preparing_;
+    std::optional<Error> refused_;                           // Guarded by preparing_, as is the next.
+    std::chrono::steady_clock::time_point refused_at_{};
     Combiner combiner_;
 
     std::mutex lost_mutex_;
+    struct LostClaim {
+        std::string token;
+        std::chrono::steady_clock::time_point since;
+    };
     /// Claims whose answer never came, by session. Guarded by lost_mutex_.
-    std::multimap<SessionId, std::string> lost_claims_;
+    std::multimap<SessionId, LostClaim> lost_claims_;
     /// Settlements of which nobody knows whether they were accepted. Guarded by lost_mutex_.
     std::map<std::pair<JobId, Fence>, std::vector<std::string>> lost_settlements_;
 };

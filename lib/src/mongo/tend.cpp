@@ -146,7 +146,10 @@ Result<Tended> MongoStore::tend(const Retention& retention, int budget, Time now
     if (!most) return most.error();
     return again([&]() -> Result<Tended> {
         Tended tended;
-        JR_TRY(mend(*most, now, tended));
+        if (const auto mended = mend(*most, now, tended); !mended) {
+            if (mended.error().code == Errc::unavailable) return mended.error();
+            if (options_.log) options_.log("upkeep could not mend all: " + mended.error().message);
+        }
         JR_TRY(promote(*most, now, tended));
         JR_TRY(prune_jobs(retention, *most, now, tended));
         const auto pruned = parts_->journal.prune(retention, *most, now);

@@ -126,6 +126,14 @@ TEST_CASE("documents that make no sense are skipped, told of once, and stand in 
     CHECK(listed.contains(ids[10]));
     CHECK(!listed.contains(ids[0]));
     must(store->count({}, CountBy::queue_and_state));
+    // Nor can one be stored again under such an id; its neighbours can.
+    std::vector<NewJob> again{new_job(noon), new_job(noon)};
+    again[0].id = ids[0];
+    const auto answers = must(store->insert(again, noon));
+    REQUIRE(answers[0].refused.has_value());
+    CHECK(answers[0].refused->code == Errc::corrupt);
+    CHECK(answers[0].refused->message.find(ids[0].str()) != std::string::npos);
+    CHECK(!answers[1].refused);
     Change cancel;
     for (const auto& id : ids) must(store->change(std::vector{id}, cancel, 1, "", noon));
     must(store->tend({}, 100, noon));

@@ -1,5 +1,6 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 // The server is killed and comes back while many use it: nothing is lost, nothing runs again after it was done.
+#include <algorithm>
 #include <atomic>
 #include <map>
 #include <mutex>
@@ -90,6 +91,12 @@ TEST_CASE("the server is killed and restarted under load: work goes on, nothing 
     mongo::Options options;
     options.server_selection = 500ms;
     options.change_streams = false;
+    std::mutex said_mutex;
+    std::vector<std::string> said;  // Guarded by said_mutex.
+    options.log = [&](std::string_view line) {
+        const std::scoped_lock lock(said_mutex);
+        said.emplace_back(line);
+    };
     const auto uri = server->uri("app");
     auto first = open_store(uri, options), second = open_store(uri, options);
     const auto now = system_clock().wall();
@@ -117,6 +124,11 @@ TEST_CASE("the server is killed and restarted under load: work goes on, nothing 
         }
     }
     CHECK(load.failures == 0);
+    {
+        const std::scoped_lock lock(said_mutex);
+        CHECK(std::any_of(said.begin(), said.end(), [](const std::string& line) { return line.find("does not answer") != line.npos; }));
+        CHECK(std::any_of(said.begin(), said.end(), [](const std::string& line) { return line.ends_with("answers again"); }));
+    }
     CHECK(load.accepted.size() >= 10);
     MESSAGE(load.accepted.size() << " jobs, three kills");
     CHECK(load.completed.size() == load.accepted.size());

@@ -277,3 +277,32 @@ TEST_CASE("two workers whose clocks are ten minutes apart never steal from each 
         CHECK(must(stores.first->get(id, 0))->state == JobState::completed);
     }
 }
+
+TEST_CASE("where the server pushes changes, another store hears of them without polling") {
+    auto& server = MongoServer::shared();
+    const auto database = server.fresh_database();
+    mongo::Options options;
+    options.poll = 60s;  // Far longer than this test waits.
+    auto writer = open_store(server.uri(database), options), listener = open_store(server.uri(database), options);
+    must(listener->count({}, CountBy::nothing));
+    std::mutex mutex;
+    std::condition_variable rung;
+    unsigned heard = 0;
+    const auto subscription = listener->on_change([&](unsigned hints) {
+        const std::scoped_lock lock(mutex);
+        heard |= hints;
+        rung.notify_all();
+    });
+    const auto comes = [&](unsigned wanted) {
+        std::unique_lock lock(mutex);
+        const bool came = rung.wait_for(lock, 5s, [&] { return (heard & wanted) == wanted; });
+        heard = 0;
+        return came;
+    };
+    // The first look of a listener tells of everything that may have been; the second comes when the stream is there.
+    REQUIRE(comes(hint_records | hint_jobs));
+    must(writer->put("key", "1", 0));
+    CHECK(comes(hint_records));
+    add(*writer, noon);
+    CHECK(comes(hint_jobs | hint_events));
+}
