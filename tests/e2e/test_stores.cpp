@@ -197,6 +197,8 @@ void copies_and_goes_on(const StoreKind& from, const StoreKind& to) {
         const auto refused = jobrt(copy, source, here.path());
         CHECK(refused.status.code == 1);
         CHECK(text(output(refused), "code") == "STORE_IN_USE");
+        CHECK(runtime.worker().program().stop());
+        CHECK(runtime.front().program().stop());
     }
     const auto first = jobrt(copy, source, here.path());
     CHECK(first.status.code == 0);

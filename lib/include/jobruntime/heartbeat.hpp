@@ -18,7 +18,8 @@ namespace jobruntime {
 struct HeartbeatOptions {
     Duration beat{10'000};        ///< Between two beats. A shorter one sees cancels sooner where there is no doorbell.
     Duration lease{30'000};       ///< Silence after which others take the jobs; at least 3 × beat.
-    Duration watch{500};          ///< How often to look whether another process on this host has died.
+    Duration watch{500};          ///< How often to look whether another process has died or fallen silent; a quarter of
+                                  ///< the lease where that is shorter.
     Clock* clock = nullptr;       ///< nullptr = system_clock().
     std::optional<std::uint64_t> seed;
     SessionFacts facts;           ///< host, boot_id and pid are filled in when left empty.

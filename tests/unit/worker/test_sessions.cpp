@@ -1,4 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <atomic>
+#include <thread>
+
 #include <doctest/doctest.h>
 
 #include <jobruntime/testing/faulty_store.hpp>
@@ -269,4 +272,23 @@ TEST_CASE("a job that went down with two processes runs alone, and one that does
     CHECK(jobs.job(poison).errors.back().code == "CRASH_LIMIT");
     CHECK_FALSE(jobs.run_one());
     CHECK(ran == 0);
+}
+
+TEST_CASE("a silent session is taken over also where the lease is short against the usual look round") {
+    const auto store = memory::open();
+    const auto silent = session_of(1).id;
+    SessionFacts facts;
+    facts.host = "elsewhere";
+    facts.works = true;
+    REQUIRE(store->beat(silent, facts, system_clock().wall()));
+    HeartbeatOptions options;
+    options.beat = Duration{100};
+    options.lease = Duration{600};  // watch stays at its 500 ms.
+    std::atomic<bool> taken{false};
+    Heartbeat heartbeat(*store, options,
+                        {.on_recovered = [&](const SessionInfo& dead, std::size_t) { taken = dead.id == silent; }});
+    REQUIRE(heartbeat.start());
+    const auto end = std::chrono::steady_clock::now() + 20s;
+    while (!taken && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(10ms);
+    CHECK(taken);
 }
