@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -13,9 +14,10 @@
 #include <jobruntime/extractor.hpp>
 #include <jobruntime/net.hpp>
 #include <jobruntime/result.hpp>
+#include <jobruntime/subprocess.hpp>
 
-// From a post's URL to media sources: a real Chromium, driven over its debugging pipe. No port
-// is opened, nothing is downloaded, and no process outlives the Browser that started it. Linux.
+// From a post's URL to media sources: by a real Chromium, driven over its debugging pipe, or by a program
+// of the operator's in any language. No port is opened, and no process outlives who started it. Linux.
 namespace jobruntime::extract {
 
 /// How Chromium is started. Nothing here is read from the environment: programs fill it in.
@@ -118,6 +120,63 @@ public:
 private:
     Browser& browser_;
     const ExtractOptions options_;
+};
+
+// ---------------------------------------------------------------------- external programs
+
+/// A program that is asked over its standard streams. It comes from the operator's configuration only: no
+/// argument is taken from a request, and no shell sees the URL.
+struct CommandOptions {
+    std::string name = "command";   ///< In logs and messages.
+    std::vector<std::string> argv;  ///< The program (a path with '/' must be absolute) and its arguments.
+    /// "NAME=value", its whole environment besides TMPDIR and TRACEPARENT, which each request sets.
+    std::vector<std::string> environment;
+    std::vector<net::Network> allow_nets;   ///< Private networks that its answers may name all the same.
+    std::chrono::milliseconds grace{5000};  ///< From SIGTERM to SIGKILL.
+    LineLimits limits{};                    ///< Of its stdout: 1 MiB a line, 16 MiB in all.
+};
+
+/// What was seen of one run of a program, for those who test it.
+struct CommandFacts {
+    int lines = 0;                     ///< Of its stdout that were read.
+    int answers = 0;                   ///< Results and errors: exactly one is right.
+    bool garbage = false;              ///< A line was no message of the protocol.
+    bool flooded = false;              ///< More output than the limits.
+    bool killed = false;               ///< SIGTERM did not end it within the grace time.
+    std::optional<ExitStatus> status;  ///< Unset when it never started.
+};
+
+/// The "command" extractor: any program, in any language. It gets one line on stdin,
+///
+///     {"v":1,"jobId":"…","url":"https://…","postId":"…","timeoutMs":180000,"tmpDir":"/…","cookiesFile":"/…"}
+///
+/// (cookiesFile only where there is one; "nth" when it is not 1), then the end of file, and answers lines on
+/// stdout: any number of {"type":"progress","percent":12.5,"message":"…"} and {"type":"log","message":"…"}, and
+/// exactly one {"type":"result",…} or {"type":"error","code":"NO_MEDIA","message":"…"}. A result has the names
+/// of yt-dlp's info dict (media_info_from), and `formats` are put best first by picture, size and bit rate; or
+/// it names a file that the program has put below tmpDir: {"type":"result","file":"video.mp4"}. A bare info
+/// dict in one line is a result, too. Its stderr is the job's log, at most 200 lines of it.
+///
+/// It runs in tmp_dir, in a process group of its own, with the environment of its options. `stop` and the end of
+/// `request.timeout` send SIGTERM to the group, and SIGKILL after `grace`: a program that obeys SIGTERM is gone
+/// at once, one that does not holds its caller that long. After its answer it has as long to leave.
+///
+/// Every URL in an answer passes the grammar and the address guard; a source that does not is dropped, and
+/// when none is left its error is the answer. Errors: those of the program itself, its `code` as name;
+/// EXTRACTOR_PROTOCOL (unsupported): garbage, two answers, too much output, a file outside tmpDir;
+/// EXTRACTOR_CRASHED (unavailable): it ended without an answer, or after a result not with 0;
+/// EXTRACTOR_NOT_FOUND (unsupported): it cannot be started; EXTRACTION_TIMEOUT; Errc::canceled.
+class JOBRUNTIME_API CommandExtractor : public Extractor {
+public:
+    explicit CommandExtractor(CommandOptions options);
+    ~CommandExtractor() override;
+    std::string_view name() const override { return options_.name; }
+    Result<MediaInfo> extract(const ExtractRequest& request, std::stop_token stop) override;
+    /// The same, and says what was seen, also when it failed.
+    Result<MediaInfo> extract(const ExtractRequest& request, std::stop_token stop, CommandFacts& facts) const;
+
+private:
+    const CommandOptions options_;
 };
 
 }  // namespace jobruntime::extract

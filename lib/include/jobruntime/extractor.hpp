@@ -71,6 +71,9 @@ struct ExtractRequest {
     std::string cookies_file;            ///< Netscape cookies.txt to use, or empty.
     std::string traceparent;             ///< W3C trace context for child processes, or empty.
     std::function<void(std::string_view message)> log = {};  ///< A line for the job's log; may be empty.
+    int nth = 1;  ///< Which video of a post that has several; beyond the last one there is NO_MEDIA.
+    /// How far it is, 0 to 100 where that is known; may be empty.
+    std::function<void(std::optional<double> percent, std::string_view message)> progress = {};
 };
 
 /// Turns a post's URL into media sources. Stateless towards the caller; one instance may be
@@ -79,8 +82,8 @@ struct ExtractRequest {
 ///
 /// Errors carry a name: NO_MEDIA, VIDEO_UNAVAILABLE, AUTH_REQUIRED, BOT_CHALLENGE,
 /// RATE_LIMITED, GEO_BLOCKED, DRM_PROTECTED, UNSUPPORTED_SOURCE, EXTRACTION_TIMEOUT,
-/// SSRF_BLOCKED, BROWSER_LAUNCH_FAILED, BROWSER_PROFILE_IN_USE, EXTRACTOR_CRASHED, NETWORK;
-/// Errc::canceled when `stop` ended it.
+/// SSRF_BLOCKED, BROWSER_LAUNCH_FAILED, BROWSER_PROFILE_IN_USE, EXTRACTOR_CRASHED, NETWORK; of
+/// external programs also EXTRACTOR_PROTOCOL and EXTRACTOR_NOT_FOUND; Errc::canceled when `stop` ended it.
 class JOBRUNTIME_API Extractor {
 public:
     virtual ~Extractor() = default;

@@ -1,0 +1,132 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "extract/child_run.hpp"
+
+#include <csignal>
+#include <future>
+#include <thread>
+
+namespace jobruntime::extract {
+
+namespace {
+
+constexpr int max_logged_lines = 200;
+
+/// How many bytes the UTF-8 character at the front of `text` has; 0 when it is none (RFC 3629, without
+/// telling overlong forms of three and four bytes apart, which harm no log).
+std::size_t character_size(std::string_view text) {
+    const auto lead = static_cast<unsigned char>(text.front());
+    const std::size_t size = lead < 0x80   ? 1
+                             : lead < 0xc2 ? 0
+                             : lead < 0xe0 ? 2
+                             : lead < 0xf0 ? 3
+                             : lead < 0xf5 ? 4
+                                           : 0;
+    if (size == 0 || text.size() < size) return 0;
+    for (std::size_t i = 1; i < size; ++i)
+        if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) return 0;
+    return size;
+}
+
+/// Reads stderr until its end, so that the child never blocks on it, and hands on the first lines.
+void drain_stderr(int fd, const ChildRun& run, const std::stop_token& stop) {
+    int lines = 0;
+    while (true) {
+        LineReader reader(fd, {.max_line = std::size_t{64} << 10, .max_total = 0});
+        while (true) {
+            auto line = reader.next(forever, stop);
+            if (!line && line.error().code == Errc::full) break;  // One endless line: go on behind it.
+            if (!line || !*line) return;
+            if (++lines > max_logged_lines || !run.on_stderr || (*line)->empty()) continue;
+            run.on_stderr(lines == max_logged_lines ? "further lines are left out" : clean_line(**line));
+        }
+    }
+}
+
+Result<void> read_lines(Subprocess& child, const ChildRun& run, Deadline deadline,
+                        const std::stop_token& stop, ChildEnd& end) {
+    LineReader reader(child.out().get(), run.limits);
+    std::optional<Deadline> leave_by;
+    while (true) {
+        if (!leave_by && run.answered && run.answered())
+            leave_by = std::min(deadline, std::chrono::steady_clock::now() + run.grace);
+        auto line = reader.next(leave_by.value_or(deadline), stop);
+        if (!line) {
+            if (line.error().code == Errc::full) {
+                end.flooded = true;
+                return Error{Errc::unsupported, "EXTRACTOR_PROTOCOL",
+                             run.name + " writes too much: a line may have " +
+                                 std::to_string(run.limits.max_line) + " bytes, all together " +
+                                 std::to_string(run.limits.max_total)};
+            }
+            if (leave_by && line.error().code == Errc::timed_out) {
+                end.lingered = true;
+                return {};
+            }
+            if (line.error().code == Errc::timed_out)
+                return Error{Errc::timed_out, "EXTRACTION_TIMEOUT",
+                             run.name + " gave no answer in time and was ended"};
+            return std::move(line).error();
+        }
+        if (!*line) return {};
+        JR_TRY(run.on_line(**line));
+    }
+}
+
+}  // namespace
+
+std::string clean_line(std::string_view text, std::size_t max_bytes) {
+    std::string line;
+    while (!text.empty() && line.size() < max_bytes) {
+        const auto size = character_size(text);
+        const auto lead = static_cast<unsigned char>(text.front());
+        if (size == 0)
+            line += '?';
+        else if (lead < 0x20 || lead == 0x7f)
+            line += ' ';
+        else
+            line += text.substr(0, size);
+        text.remove_prefix(std::max<std::size_t>(size, 1));
+    }
+    while (!line.empty() && line.back() == ' ') line.pop_back();
+    return line;
+}
+
+Result<void> run_child(const ChildRun& run, Deadline deadline, const std::stop_token& stop, ChildEnd& end) {
+    SpawnOptions options;
+    options.argv = run.argv;
+    options.env = run.environment;
+    options.cwd = run.directory;
+    options.in = options.out = options.err = Stdio::pipe;
+    auto child = Subprocess::spawn(options);
+    if (!child) {
+        const auto& error = child.error();
+        if (error.code == Errc::unavailable) return error;
+        return Error{Errc::unsupported, "EXTRACTOR_NOT_FOUND",
+                     "cannot start " + run.name + ": " + error.message + "; check its command in the configuration"};
+    }
+    std::promise<void> drained;
+    std::jthread stderr_reader([&, fd = child->err().get()](const std::stop_token& ended) {
+        drain_stderr(fd, run, ended);
+        drained.set_value();
+    });
+    // A program need not read its request; that it does not is no error.
+    auto written = write_all(child->in().get(), run.input, deadline, stop);
+    child->in().reset();
+    Result<void> read = !written && written.error().name != "PIPE_CLOSED" ? written
+                                                                         : read_lines(*child, run, deadline, stop, end);
+    // It closed its stdout, so it is about to end; what does not is ended.
+    auto ended = read && !end.lingered ? child->wait(std::min(deadline, std::chrono::steady_clock::now() + run.grace), stop)
+                                       : Result<ExitStatus>(Error{Errc::timed_out, ""});
+    if (!ended) {
+        if (read && ended.error().code == Errc::canceled) read = ended.error();
+        end.lingered = end.lingered || static_cast<bool>(read);
+        ended = child->terminate(run.grace);
+        end.killed = !ended || ended->signal == SIGKILL;
+    }
+    if (ended) end.status = *ended;
+    // Its last words; a process that left the group may hold the pipe for ever.
+    (void)drained.get_future().wait_for(std::chrono::milliseconds(500));
+    return read;
+}
+
+}  // namespace jobruntime::extract

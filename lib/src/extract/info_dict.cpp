@@ -1,0 +1,202 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "extract/info_dict.hpp"
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <filesystem>
+#include <tuple>
+
+#include <boost/json/array.hpp>
+#include <boost/json/value.hpp>
+
+#include "extract/child_run.hpp"
+#include "extract/classify.hpp"
+#include "extract/json_access.hpp"
+#include "extract/media_url.hpp"
+
+namespace jobruntime::extract {
+
+namespace json = boost::json;
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::size_t max_sources = 32;
+
+Error protocol_error(std::string message) {
+    return {Errc::unsupported, "EXTRACTOR_PROTOCOL", std::move(message)};
+}
+
+/// yt-dlp writes a format's cookies as Set-Cookie lines in one: "a=1; Domain=.x.org; Path=/; b=2; …".
+std::string cookie_header(std::string_view cookies) {
+    constexpr std::array attributes{"domain", "path", "expires", "max-age", "samesite", "version"};
+    std::string header;
+    while (!cookies.empty()) {
+        const auto end = std::min(cookies.find(';'), cookies.size());
+        auto part = cookies.substr(0, end);
+        cookies.remove_prefix(std::min(end + 1, cookies.size()));
+        while (part.starts_with(' ')) part.remove_prefix(1);
+        const auto equals = part.find('=');
+        if (equals == std::string_view::npos) continue;
+        const auto name = lower(part.substr(0, equals));
+        if (std::find(attributes.begin(), attributes.end(), name) != attributes.end()) continue;
+        header += (header.empty() ? "" : "; ") + std::string(part);
+    }
+    return header;
+}
+
+/// Of the formats, those with a picture that nobody has locked; with their cookies. The first lacks no sound
+/// unless all do.
+json::object with_usable_formats(const json::object& dict, bool& drm) {
+    json::object out = dict;
+    const auto* formats = array_at(dict, "formats");
+    if (formats == nullptr) return out;
+    json::array muxed;
+    json::array silent;
+    for (const auto& entry : *formats) {
+        const auto* format = entry.if_object();
+        if (format == nullptr) {
+            muxed.push_back(entry);  // media_info_from says what is wrong with it.
+            continue;
+        }
+        if (flag_at(*format, "has_drm")) {
+            drm = true;
+            continue;
+        }
+        const auto protocol = text_at(*format, "protocol");
+        if (text_at(*format, "vcodec") == "none" || protocol == "mhtml") continue;
+        json::object kept = *format;
+        const auto cookies = cookie_header(text_at(*format, "cookies"));
+        if (!cookies.empty()) {
+            auto& headers = kept["http_headers"];
+            if (!headers.is_object()) headers = json::object();
+            headers.get_object()["Cookie"] = cookies;
+        }
+        const bool no_sound = text_at(*format, "acodec") == "none";
+        (no_sound ? silent : muxed).push_back(std::move(kept));
+    }
+    out["formats"] = muxed.empty() ? std::move(silent) : std::move(muxed);
+    return out;
+}
+
+std::string iso_time(double seconds) {
+    const auto time = static_cast<std::time_t>(seconds);
+    std::tm parts{};
+    if (seconds <= 0 || seconds > 32'503'680'000.0 || ::gmtime_r(&time, &parts) == nullptr) return {};
+    char text[32];
+    const auto size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S.000Z", &parts);
+    return {text, size};
+}
+
+Result<MediaInfo> nth_of_playlist(const json::array& entries, int nth) {
+    int seen = 0;
+    for (const auto& entry : entries) {
+        const auto* video = entry.if_object();
+        if (video == nullptr || ++seen < nth) continue;
+        return info_from_dict(*video, 1);
+    }
+    return Error{Errc::not_found, "NO_MEDIA",
+                 "the post has " + std::to_string(seen) + " videos, and number " + std::to_string(nth) + " was asked for"};
+}
+
+/// The file as a path below the folder, or what is wrong with it.
+Result<std::string> file_below(const std::string& folder, const std::string& name) {
+    std::error_code code;
+    const auto root = fs::canonical(folder, code);
+    if (code || folder.empty()) return protocol_error("a file was answered, and there is no folder to find it in");
+    const auto path = fs::canonical(root / name, code);
+    if (code) return protocol_error("the answered file " + clean_line(name, 200) + " is not in tmpDir");
+    const auto relative = path.lexically_relative(root);
+    if (relative.empty() || *relative.begin() == ".." || !fs::is_regular_file(path, code) || fs::is_symlink(root / name, code))
+        return protocol_error("the answered file " + clean_line(name, 200) + " is no file below tmpDir");
+    return relative.string();
+}
+
+Result<std::string> vetted_url(const std::string& text, HostVetter& vetter, Deadline deadline,
+                               const std::stop_token& stop) {
+    auto url = net::parse_url(text, net::max_fetch_url);
+    if (!url) return std::move(url).error();
+    url->fragment.reset();
+    auto rebuilt = url->str();
+    JR_TRY(vetter.check_url(rebuilt, deadline, stop));
+    return rebuilt;
+}
+
+void drop_bad_headers(MediaSource& source) {
+    std::erase_if(source.http_headers, [](const auto& header) {
+        const auto bad = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
+        return header.first.empty() || std::any_of(header.first.begin(), header.first.end(), bad) ||
+               header.first.find_first_of(": ") != std::string::npos ||
+               std::any_of(header.second.begin(), header.second.end(), bad);
+    });
+}
+
+}  // namespace
+
+Errc errc_of(std::string_view code) {
+    const auto is = [&](std::initializer_list<std::string_view> names) {
+        return std::find(names.begin(), names.end(), code) != names.end();
+    };
+    if (is({"NO_MEDIA", "VIDEO_UNAVAILABLE"})) return Errc::not_found;
+    if (is({"EXTRACTION_TIMEOUT"})) return Errc::timed_out;
+    if (is({"SSRF_BLOCKED", "INVALID_URL"})) return Errc::invalid_argument;
+    if (is({"DRM_PROTECTED", "UNSUPPORTED_SOURCE", "EXTRACTOR_PROTOCOL", "BROWSER_LAUNCH_FAILED", "EXTRACTOR_NOT_FOUND"}))
+        return Errc::unsupported;
+    return Errc::unavailable;
+}
+
+Result<MediaInfo> info_from_dict(const json::object& dict, int nth) {
+    if (const auto* entries = array_at(dict, "entries")) return nth_of_playlist(*entries, nth);
+    bool drm = false;
+    auto info = media_info_from(with_usable_formats(dict, drm));
+    if (!info) return protocol_error("the answer is no info dict: " + info.error().message);
+    if (info->published.empty()) info->published = iso_time(number_at(dict, "timestamp"));
+    if (info->author.empty()) info->author = std::string(text_at(dict, "uploader_id"));
+    if (info->sources.empty() && drm)
+        return Error{Errc::unsupported, "DRM_PROTECTED", "every format of the video is protected by DRM"};
+    std::stable_sort(info->sources.begin(), info->sources.end(), [](const auto& a, const auto& b) {
+        const auto key = [](const MediaSource& source) {
+            const bool file = source.protocol == MediaProtocol::https || source.protocol == MediaProtocol::file;
+            return std::tuple(-source.height, -source.tbr, file ? 0 : 1);
+        };
+        return key(a) < key(b);
+    });
+    if (info->sources.size() > max_sources) info->sources.resize(max_sources);
+    return info;
+}
+
+Result<void> vet_info(MediaInfo& info, const ExtractRequest& request, HostVetter& vetter, Deadline deadline,
+                      const std::stop_token& stop) {
+    std::optional<Error> first;
+    std::vector<MediaSource> kept;
+    for (auto& source : info.sources) {
+        auto checked = source.protocol == MediaProtocol::file ? file_below(request.tmp_dir, source.url)
+                                                              : vetted_url(source.url, vetter, deadline, stop);
+        if (!checked) {
+            if (checked.error().code == Errc::canceled) return std::move(checked).error();
+            if (request.log) request.log("a source is dropped: " + checked.error().message);
+            if (!first) first = std::move(checked).error();
+            continue;
+        }
+        source.url = *std::move(checked);
+        drop_bad_headers(source);
+        kept.push_back(std::move(source));
+    }
+    info.sources = std::move(kept);
+    for (auto* address : {&info.thumbnail, &info.webpage_url}) {
+        if (address->empty()) continue;
+        auto checked = vetted_url(*address, vetter, deadline, stop);
+        if (!checked && checked.error().code == Errc::canceled) return std::move(checked).error();
+        *address = checked ? *std::move(checked) : std::string();
+    }
+    if (info.webpage_url.empty()) info.webpage_url = request.url;
+    info.title = clean_line(info.title, 1000);
+    info.author = clean_line(info.author, 200);
+    info.id = clean_line(info.id, 200);
+    info.published = clean_line(info.published, 64);
+    if (info.sources.empty() && first) return *std::move(first);
+    return {};
+}
+
+}  // namespace jobruntime::extract

@@ -1,0 +1,28 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <boost/json/object.hpp>
+#include <jobruntime/extractor.hpp>
+
+#include "extract/host_vetter.hpp"
+
+// From what an external program says to a MediaInfo that may be handed on.
+namespace jobruntime::extract {
+
+/// media_info_from, and what only a whole yt-dlp info dict has: entries of a playlist (the nth video), formats
+/// without a picture or protected by DRM left out, timestamps, cookies; sources ranked by sound and picture
+/// together, height, bit rate, files before playlists. Errors: EXTRACTOR_PROTOCOL; NO_MEDIA; DRM_PROTECTED.
+Result<MediaInfo> info_from_dict(const boost::json::object& dict, int nth);
+
+/// Rebuilds every URL of `info` under the grammar and vets its host; a file must lie below `tmp_dir`. Drops
+/// sources that fail; the first failure when none is left. Errc::canceled.
+Result<void> vet_info(MediaInfo& info, const ExtractRequest& request, HostVetter& vetter, Deadline deadline,
+                      const std::stop_token& stop);
+
+/// The kind of error that a name of the extractors' stands for.
+Errc errc_of(std::string_view code);
+
+}  // namespace jobruntime::extract

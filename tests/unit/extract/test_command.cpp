@@ -1,0 +1,228 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <thread>
+
+#include <boost/json.hpp>
+#include <jobruntime/extract.hpp>
+
+#include "extract/child_run.hpp"
+#include "page_server.hpp"
+
+using namespace jobruntime;
+using namespace std::chrono_literals;
+using extract_test::TempFolder;
+
+namespace {
+
+/// A program of the operator's, its folder, and what its runs said.
+struct Bench {
+    TempFolder folder;
+    std::string tmp = folder / "tmp";
+    std::vector<std::string> log;
+    std::vector<std::string> progress;
+    extract::CommandFacts facts;
+    std::chrono::milliseconds grace{5000};
+
+    Bench() { std::filesystem::create_directory(tmp); }
+
+    std::string program(const std::string& text, const std::string& name = "program") {
+        const auto path = folder / name;
+        std::ofstream(path) << text;
+        std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+        return path;
+    }
+    extract::CommandExtractor extractor(const std::string& path) const {
+        extract::CommandOptions options;
+        options.name = "mine";
+        options.argv = {path};
+        options.environment = {"PATH=/usr/local/bin:/usr/bin:/bin", "GIVEN=yes"};
+        options.allow_nets = net::Network::parse_list("127.0.0.0/8").value();
+        options.grace = grace;
+        return extract::CommandExtractor(std::move(options));
+    }
+    Result<MediaInfo> run(const std::string& path, std::chrono::milliseconds timeout = 20s,
+                          std::stop_token stop = {}) {
+        ExtractRequest request;
+        request.url = "https://example.org/talk/1";
+        request.platform = "web";
+        request.post_id = "7";
+        request.job_id = "the-job";
+        request.timeout = timeout;
+        request.tmp_dir = tmp;
+        request.log = [this](std::string_view line) { log.emplace_back(line); };
+        request.progress = [this](std::optional<double> percent, std::string_view message) {
+            progress.push_back((percent ? std::to_string(static_cast<int>(*percent)) : "-") + " " + std::string(message));
+        };
+        return extractor(path).extract(request, stop, facts);
+    }
+    Result<MediaInfo> shell(const std::string& text, std::chrono::milliseconds timeout = 20s) {
+        return run(program("#!/bin/sh\n" + text + "\n"), timeout);
+    }
+};
+
+const std::string one_format = R"("formats":[{"url":"http://127.0.0.1/a.mp4","ext":"mp4"}])";
+std::string say(const std::string& line) { return "printf '%s\\n' '" + line + "'"; }
+
+/// A zombie counts as gone: where no init reaps orphans, it stays for ever.
+bool gone(int pid) {
+    const auto stat = extract_test::read_file("/proc/" + std::to_string(pid) + "/stat");
+    const auto state = stat.rfind(") ");
+    return state == std::string::npos || stat[state + 2] == 'Z';
+}
+
+}  // namespace
+
+TEST_CASE("a program gets one request line and its result becomes sources, best first") {
+    Bench bench;
+    auto info = bench.shell(
+        "cat > request\n" + say(R"({"type":"progress","percent":40,"message":"half way"})") + "\n" +
+        say(R"({"type":"log","message":"hello"})") + "\necho on stderr >&2\necho $GIVEN $TMPDIR $PWD > seen\n" +
+        say(R"({"type":"result","title":"Talk","uploader":"ada","timestamp":1700000000,"formats":[)"
+            R"({"url":"http://127.0.0.1/low.mp4","height":240,"http_headers":{"Referer":"http://127.0.0.1/","Bad":"a\r\nb"}},)"
+            R"({"url":"http://127.0.0.1/audio.m4a","vcodec":"none"},)"
+            R"({"url":"http://127.0.0.1/high.mp4#x","height":720,"cookies":"sid=1; Domain=.x.org; Path=/; b=2"}]})"));
+    REQUIRE_MESSAGE(info.has_value(), info.error().message);
+    CHECK(info->title == "Talk");
+    CHECK(info->author == "ada");
+    CHECK(info->published == "2023-11-14T22:13:20.000Z");
+    REQUIRE(info->sources.size() == 2);
+    CHECK(info->sources[0].url == "http://127.0.0.1/high.mp4");
+    CHECK(info->sources[0].http_headers.at("Cookie") == "sid=1; b=2");
+    CHECK(info->sources[1].url == "http://127.0.0.1/low.mp4");
+    CHECK(info->sources[1].http_headers == std::map<std::string, std::string>{{"Referer", "http://127.0.0.1/"}});
+    CHECK(bench.progress == std::vector<std::string>{"40 half way"});
+    std::sort(bench.log.begin(), bench.log.end());
+    CHECK(bench.log == std::vector<std::string>{"mine: hello", "mine: on stderr"});
+    CHECK(bench.facts.answers == 1);
+    const auto request = boost::json::parse(extract_test::read_file(bench.tmp + "/request")).as_object();
+    CHECK(request == boost::json::object{{"v", 1}, {"jobId", "the-job"}, {"url", "https://example.org/talk/1"},
+                                         {"postId", "7"}, {"timeoutMs", 20000}, {"tmpDir", bench.tmp}});
+    CHECK(extract_test::read_file(bench.tmp + "/seen") == "yes " + bench.tmp + " " + bench.tmp + "\n");
+}
+
+TEST_CASE("what a program may answer, and what each answer means") {
+    struct Row {
+        const char* what;
+        std::string script;
+        std::string error;  // Empty = a result.
+    };
+    const std::string result = say(R"({"type":"result",)" + one_format + "}");
+    const Row rows[] = {
+        {"a bare info dict", say("{" + one_format + "}"), ""},
+        {"a bare info dict with one url", say(R"({"url":"http://127.0.0.1/a.mp4"})"), ""},
+        {"its own error", say(R"({"type":"error","code":"NO_MEDIA","message":"text only"})"), "NO_MEDIA"},
+        {"an error, and exit 1", say(R"({"type":"error","code":"AUTH_REQUIRED","message":"log in"})") + "; exit 1",
+         "AUTH_REQUIRED"},
+        {"an error without a code", say(R"({"type":"error","message":"hm"})"), "EXTRACTOR_PROTOCOL"},
+        {"two results", result + "; " + result, "EXTRACTOR_PROTOCOL"},
+        {"a result and an error", result + "; " + say(R"({"type":"error","code":"NETWORK"})"), "EXTRACTOR_PROTOCOL"},
+        {"garbage", "echo Looking for the video...", "EXTRACTOR_PROTOCOL"},
+        {"garbage after the result", result + "; echo done", "EXTRACTOR_PROTOCOL"},
+        {"bytes that are no text", "printf '\\377\\376\\000\\n'", "EXTRACTOR_PROTOCOL"},
+        {"an unknown type", say(R"({"type":"video","url":"http://127.0.0.1/a.mp4"})"), "EXTRACTOR_PROTOCOL"},
+        {"a result of the wrong shape", say(R"({"type":"result","formats":{"a":1}})"), "EXTRACTOR_PROTOCOL"},
+        {"a result without anything", say(R"({"type":"result","title":"x"})"), "EXTRACTOR_PROTOCOL"},
+        {"only formats under DRM", say(R"({"formats":[{"url":"http://127.0.0.1/a.mp4","has_drm":true}]})"), "DRM_PROTECTED"},
+        {"no answer", "exit 0", "EXTRACTOR_CRASHED"},
+        {"a crash", "kill -SEGV $$", "EXTRACTOR_CRASHED"},
+        {"a result, then exit 3", result + "; exit 3", "EXTRACTOR_CRASHED"},
+        {"one endless line", "head -c 2000000 /dev/zero | tr '\\0' x", "EXTRACTOR_PROTOCOL"},
+        {"endless lines", "yes '{\"type\":\"log\",\"message\":\"again and again and again\"}'", "EXTRACTOR_PROTOCOL"},
+        {"only private addresses", say(R"({"url":"http://10.0.0.1/a.mp4"})"), "SSRF_BLOCKED"},
+        {"an address that parsers read differently", say(R"({"url":"http://a@127.0.0.1/a.mp4"})"), "INVALID_URL"},
+        {"a file of the machine", say(R"({"type":"result","file":"/etc/passwd"})"), "EXTRACTOR_PROTOCOL"},
+        {"a file above its folder", "echo x > ../up.mp4; " + say(R"({"type":"result","file":"../up.mp4"})"),
+         "EXTRACTOR_PROTOCOL"},
+        {"a link out of its folder", "ln -s /etc/passwd a.mp4; " + say(R"({"type":"result","file":"a.mp4"})"),
+         "EXTRACTOR_PROTOCOL"},
+        {"a file that is not there", say(R"({"type":"result","file":"none.mp4"})"), "EXTRACTOR_PROTOCOL"},
+        {"a file", "echo x > a.mp4; " + say(R"({"type":"result","file":"a.mp4"})"), ""},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.what);
+        Bench bench;
+        const auto info = bench.shell(row.script);
+        if (row.error.empty()) {
+            CHECK_MESSAGE(info.has_value(), info.error().message);
+            if (info) CHECK(info->sources.size() == 1);
+        } else {
+            REQUIRE_FALSE(info.has_value());
+            CHECK_MESSAGE(info.error().name == row.error, info.error().message);
+            CHECK_FALSE(info.error().message.empty());
+        }
+        CHECK_FALSE(bench.facts.killed);
+    }
+}
+
+TEST_CASE("a bad source is dropped and the good ones stay") {
+    Bench bench;
+    auto info = bench.shell(say(R"({"formats":[{"url":"http://192.168.1.1/a.mp4"},{"url":"http://127.0.0.1/b.mp4"},{"url":"ftp://127.0.0.1/c"}],)"
+                                R"("thumbnail":"http://10.0.0.1/t.jpg","webpage_url":"file:///etc/passwd"})"));
+    REQUIRE(info.has_value());
+    REQUIRE(info->sources.size() == 1);
+    CHECK(info->sources[0].url == "http://127.0.0.1/b.mp4");
+    CHECK(info->thumbnail.empty());
+    CHECK(info->webpage_url == "https://example.org/talk/1");
+}
+
+TEST_CASE("stop ends a program that obeys SIGTERM at once, its children too") {
+    Bench bench;
+    const auto path = bench.program("#!/bin/sh\nsleep 1000 & echo $! > child\necho $$ > me\nmv me pid\nwait\n");
+    std::stop_source stop;
+    std::jthread stopper([&] {
+        while (extract_test::read_file(bench.tmp + "/pid").empty()) std::this_thread::sleep_for(5ms);
+        stop.request_stop();
+    });
+    const auto begin = std::chrono::steady_clock::now();
+    const auto info = bench.run(path, 60s, stop.get_token());
+    REQUIRE_FALSE(info.has_value());
+    CHECK(info.error().code == Errc::canceled);
+    CHECK(std::chrono::steady_clock::now() - begin < 4s);
+    CHECK_FALSE(bench.facts.killed);
+    CHECK(gone(std::stoi(extract_test::read_file(bench.tmp + "/pid"))));
+    CHECK(gone(std::stoi(extract_test::read_file(bench.tmp + "/child"))));
+}
+
+TEST_CASE("one that hangs and ignores SIGTERM is killed after the grace time") {
+    Bench bench;
+    bench.grace = 300ms;
+    const auto info = bench.shell("trap '' TERM\necho $$ > pid\nwhile :; do sleep 1; done", 400ms);
+    REQUIRE_FALSE(info.has_value());
+    CHECK(info.error().name == "EXTRACTION_TIMEOUT");
+    CHECK(info.error().code == Errc::timed_out);
+    CHECK(bench.facts.killed);
+    CHECK(gone(std::stoi(extract_test::read_file(bench.tmp + "/pid"))));
+}
+
+TEST_CASE("one that does not leave after its answer is ended, and the answer counts") {
+    Bench bench;
+    bench.grace = 300ms;
+    const auto info = bench.shell(say("{" + one_format + "}") + "\nexec sleep 1000");
+    CHECK_MESSAGE(info.has_value(), info.error().message);
+    CHECK_FALSE(bench.facts.killed);
+}
+
+TEST_CASE("a flood on stderr neither blocks the program nor fills the job's log") {
+    Bench bench;
+    const auto info = bench.shell("yes complaint | head -n 100000 >&2; head -c 300000 /dev/zero >&2; " +
+                                  say("{" + one_format + "}"));
+    CHECK_MESSAGE(info.has_value(), info.error().message);
+    CHECK(bench.log.size() == 200);
+}
+
+TEST_CASE("a program that is not there says what to check") {
+    Bench bench;
+    const auto info = bench.run(bench.folder / "missing");
+    REQUIRE_FALSE(info.has_value());
+    CHECK(info.error().name == "EXTRACTOR_NOT_FOUND");
+    CHECK(info.error().code == Errc::unsupported);
+}
+
+TEST_CASE("lines for logs are cut, valid and without control characters") {
+    CHECK(extract::clean_line("a\tb\x01\r") == "a b");
+    CHECK(extract::clean_line("\xc3\xa4\xff\xc3") == "\xc3\xa4??");
+    CHECK(extract::clean_line("\xe2\x82\xac\xf0\x9f\x98\x80\xc0\xaf") == "\xe2\x82\xac\xf0\x9f\x98\x80??");
+    CHECK(extract::clean_line("abcdef", 3) == "abc");
+}
