@@ -2,7 +2,7 @@
 #pragma once
 
 /// All of core in one include. Stores other than memory, and every other component, have headers of
-/// their own: sqlite.hpp, http.hpp, net.hpp, extract.hpp, media.hpp, testing/….
+/// their own: sqlite.hpp, mongo.hpp, http.hpp, net.hpp, extract.hpp, media.hpp, testing/….
 /// In the order in which one job meets them:
 
 #include <jobruntime/result.hpp>

@@ -61,7 +61,7 @@ JOBRUNTIME_API Result<Place> check_uri(std::string_view uri, const Options& opti
 /// Any other document that makes no sense is skipped, and told of once by Options::log.
 ///
 /// Every acknowledged write is on disk on a majority of the replica set (`w: majority, j: true`), whatever the
-/// URI says. Checkpoints of one job may sum up to 12 MiB here (a document ends at 16), else NoteAnswer::refused.
+/// URI says. Checkpoints of one job may sum up to 10 MiB here (a document ends at 16), else NoteAnswer::refused.
 /// Texts that are not UTF-8 are kept with U+FFFD in place of what is not.
 ///
 /// Verbs that wait at the same time travel to the server together, on the threads that call them. One thread of the

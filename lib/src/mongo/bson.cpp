@@ -81,6 +81,9 @@ void append(Doc& into, std::string_view name, const boost::json::value& value) {
     }
 }
 
+/// From here on a JSON value's size matters.
+constexpr std::size_t much = 64 * 1024;
+
 int length(std::string_view text) { return static_cast<int>(text.size()); }
 
 }  // namespace
@@ -161,11 +164,15 @@ Doc& Doc::all_of(const Doc& other) {
 }
 
 Doc& Doc::json(std::string_view name, const boost::json::value& value) {
-    if (fits(value))
-        append(*this, name, value);
-    else
-        text(std::string(name) + "Text", core::to_text(value));
-    return *this;
+    if (!fits(value)) return text(std::string(name) + "Text", core::to_text(value));
+    Doc as_it_is;
+    append(as_it_is, name, value);
+    // Long lists of small things grow sixfold in BSON, and a document has its end.
+    if (as_it_is.size() > much) {
+        const auto as_text = core::to_text(value);
+        if (as_it_is.size() > as_text.size() + as_text.size() / 4) return text(std::string(name) + "Text", as_text);
+    }
+    return all_of(as_it_is);
 }
 
 Doc& Doc::same(std::string_view name, const bson_iter_t& field) {

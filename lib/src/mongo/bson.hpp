@@ -48,7 +48,8 @@ public:
     Doc& list(std::string_view name, const Doc& value);
     /// All fields of another document.
     Doc& all_of(const Doc& other);
-    /// A JSON value; as text under `name` + "Text" where BSON or the server cannot hold it as it is.
+    /// A JSON value; as text under `name` + "Text" where BSON or the server cannot hold it as it is,
+    /// or where it would grow by more than a quarter.
     Doc& json(std::string_view name, const boost::json::value& value);
     /// One field as it stands in another document, under another name.
     Doc& same(std::string_view name, const bson_iter_t& field);

@@ -96,7 +96,6 @@ Result<Changed> MongoStore::change_ids(std::span<const JobId> ids, const Change&
     changed.answers.resize(ids.size());
     if (ids.empty()) return changed;
     Operation operation;
-    operation.now = now;
     operation.items = ids.size();
     for (std::size_t i = 0; i < ids.size(); ++i)
         operation.mutations.push_back(change_one(ids[i], change, now, changed.answers[i]));

@@ -17,7 +17,6 @@ struct Operation {
     std::vector<Arrival> arrivals{};
     std::vector<Mutation> mutations{};
     std::vector<Entry> loose{};      ///< Events about no attempt.
-    Time now{};
     std::size_t items = 1;
     std::size_t bytes = 0;
     std::optional<Error> error{};    ///< The answer.

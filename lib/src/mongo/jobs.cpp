@@ -226,7 +226,7 @@ void answer_with(InsertAnswer& answer, InsertAnswer::How how, const Row& row) {
 
 }  // namespace
 
-Result<void> Jobs::insert(std::span<Arrival> arrivals, Time now, Told& told) {
+Result<void> Jobs::insert(std::span<Arrival> arrivals, Told& told) {
     std::vector<Arrival*> left;
     for (auto& arrival : arrivals) left.push_back(&arrival);
     bool lost = false;
@@ -263,7 +263,7 @@ Result<void> Jobs::insert(std::span<Arrival> arrivals, Time now, Told& told) {
             answer_with(*now_in[i]->answer, InsertAnswer::How::inserted, now_in[i]->row);
             for (const auto& entry : now_in[i]->row.outbox) told.entries.push_back(entry);
         }
-        JR_TRY(settle_duplicates(met, now, told));
+        JR_TRY(settle_duplicates(met, told));
         left = std::move(met);
         left.insert(left.end(), later.begin(), later.end());
         standstill = left.size() < before ? 0 : standstill + 1;
@@ -281,7 +281,7 @@ Result<void> Jobs::insert(std::span<Arrival> arrivals, Time now, Told& told) {
 }
 
 /// Answers those whose id, idempotency key or unique key is there; leaves in `left` those for whom it went meanwhile.
-Result<void> Jobs::settle_duplicates(std::vector<Arrival*>& left, Time now, Told& told) {
+Result<void> Jobs::settle_duplicates(std::vector<Arrival*>& left, Told& told) {
     if (left.empty()) return {};
     List ids, idempotency_keys, unique_keys;
     for (const auto* arrival : left) {
@@ -321,7 +321,7 @@ Result<void> Jobs::settle_duplicates(std::vector<Arrival*>& left, Time now, Told
         } else if (Row* request = job.idempotency_key.empty() ? nullptr : in(by_request, job.idempotency_key)) {
             answer_with(*arrival->answer, InsertAnswer::How::repeated, *request);
         } else if (Row* held = held_key(arrival->row).empty() ? nullptr : in(by_key, job.unique_key)) {
-            const auto answered = meet(*arrival, *held, now, told);
+            const auto answered = meet(*arrival, *held, told);
             if (!answered) return answered.error();
             if (!*answered) still.push_back(arrival);
         } else {
@@ -333,7 +333,8 @@ Result<void> Jobs::settle_duplicates(std::vector<Arrival*>& left, Time now, Told
 }
 
 /// False: the other holds the key no more.
-Result<bool> Jobs::meet(Arrival& arrival, const Row& held, Time now, Told& told) {
+Result<bool> Jobs::meet(Arrival& arrival, const Row& held, Told& told) {
+    const Time now = arrival.now;
     InsertAnswer& answer = *arrival.answer;
     answer_with(answer, InsertAnswer::How::existing, held);
     if (!arrival.given || arrival.given->on_conflict != OnConflict::replace) return true;

@@ -25,6 +25,7 @@ struct Arrival {
     Row row;                      ///< With its first event told.
     InsertAnswer* answer = nullptr;
     const NewJob* given = nullptr;  ///< To replace another with; nullptr = never.
+    Time now{};
 };
 
 /// What changed jobs leave to be done: their events go to the log, and documents of deleted jobs go then.
@@ -46,7 +47,7 @@ class Jobs {
 public:
     Jobs(Server& server, Journal& journal, const Origin& origin, std::function<void(std::string_view)> log);
 
-    Result<void> insert(std::span<Arrival> arrivals, Time now, Told& told);
+    Result<void> insert(std::span<Arrival> arrivals, Told& told);
     Result<void> mutate(std::span<Mutation> work, Told& told);
     /// Writes what changed; Draft::applied says which of them nobody else was quicker with.
     Result<void> commit(std::span<Draft> drafts, const std::string& token);
@@ -69,8 +70,8 @@ public:
 private:
     struct Group;
 
-    Result<void> settle_duplicates(std::vector<Arrival*>& left, Time now, Told& told);
-    Result<bool> meet(Arrival& arrival, const Row& held, Time now, Told& told);
+    Result<void> settle_duplicates(std::vector<Arrival*>& left, Told& told);
+    Result<bool> meet(Arrival& arrival, const Row& held, Told& told);
 
     Server& server_;
     Journal& journal_;

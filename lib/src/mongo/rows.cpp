@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/failpoint.hpp"
 #include "core/json.hpp"
 
 namespace jobruntime::mongo {
@@ -42,7 +43,6 @@ Doc step_document(std::string_view name, const boost::json::value& value, std::i
     return doc;
 }
 
-std::int64_t size_of(const boost::json::value& value) { return static_cast<std::int64_t>(core::to_text(value).size()); }
 
 Doc texts(const std::vector<std::string>& list) {
     List made;
@@ -89,6 +89,10 @@ Doc names_of(StateSet states) {
     for (const auto state : all_states)
         if (states.has(state)) names.text(to_string(state));
     return Doc(names.made().raw());
+}
+
+std::int64_t stored_size(const boost::json::value& value) {
+    return static_cast<std::int64_t>(Doc().json("value", value).size());
 }
 
 Doc fields_of_parts(unsigned parts) {
@@ -219,7 +223,7 @@ Doc new_document(const Row& row, std::string_view token) {
     doc.json("payload", job.payload);
     if (!job.result.is_null()) doc.json("result", job.result);
     if (!job.unique_key.empty()) doc.text("uniqueKey", job.unique_key).list("uniqueStates", names_of(job.unique_states));
-    if (holds_unique(job)) doc.text("uniqueHeld", job.unique_key);
+    if (holds_unique(job) && !JOBRT_FAILPOINT("control.ignore_unique")) doc.text("uniqueHeld", job.unique_key);
     doc.text_if("idempotencyKey", job.idempotency_key).text_if("idempotencyHash", job.idempotency_hash);
     doc.text_if("traceId", job.trace_id);
     if (!job.tags.empty()) doc.list("tags", texts(job.tags));
@@ -229,7 +233,7 @@ Doc new_document(const Row& row, std::string_view token) {
     doc.time_if("cancelRequestedAt", job.cancel_requested_at);
     List errors, steps, outbox;
     for (const auto& error : job.errors) errors.doc(error_document(error));
-    for (const auto& step : job.steps) steps.doc(step_document(step.name, step.value, size_of(step.value)));
+    for (const auto& step : job.steps) steps.doc(step_document(step.name, step.value, stored_size(step.value)));
     for (const auto& entry : row.outbox) outbox.doc(std::move(Doc().number("n", entry.number).all_of(entry.event)));
     doc.list("errors", errors.made()).list("steps", steps.made());
     if (!job.errors.empty()) doc.text("errorCode", job.errors.back().code);
@@ -240,7 +244,9 @@ Doc new_document(const Row& row, std::string_view token) {
 
 Doc filter_of(const Row& before) {
     Doc filter;
-    filter.text("_id", before.job.id.str()).number("rev", before.rev);
+    filter.text("_id", before.job.id.str());
+    if (JOBRT_FAILPOINT("control.ignore_revisions")) return filter;
+    filter.number("rev", before.rev);
     // The revision says it all; these two say it to people who read the server's log, and keep the promise
     // should a hand have put the revision back.
     if (!before.gone) filter.text("status", to_string(before.job.state)).number("fence", static_cast<std::int64_t>(before.job.fence));
@@ -300,7 +306,7 @@ void parts_difference(const Row& row, Difference& found) {
     if (row.forget_result) found.unset.integer("result", 1).integer("resultText", 1);
     if (row.rewrite_steps) {
         List steps;
-        for (const auto& step : row.job.steps) steps.doc(step_document(step.name, step.value, size_of(step.value)));
+        for (const auto& step : row.job.steps) steps.doc(step_document(step.name, step.value, stored_size(step.value)));
         found.set.list("steps", steps.made());
     } else {
         for (const auto& [place, value] : row.new_steps)
@@ -377,8 +383,9 @@ void tell(Row& row, Event event, const Origin& origin) {
         event.role = origin.role;
     }
     if (event.trace_id.empty()) event.trace_id = row.job.trace_id;
-    ++row.told;
     row.changed = true;
+    if (JOBRT_FAILPOINT("control.drop_event")) return;
+    ++row.told;
     row.outbox.push_back(
         {row.job.id, row.told, row.job.id.str() + "/" + std::to_string(row.told), event_document(event)});
 }

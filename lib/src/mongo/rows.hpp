@@ -41,7 +41,7 @@ struct Row {
     std::string settled_by;           ///< lastSettle.by: the token of the settlement that was accepted last,
     Fence settled_fence = Fence::none;
     std::vector<std::string> step_names;
-    std::vector<std::int64_t> step_sizes;  ///< As text, in bytes.
+    std::vector<std::int64_t> step_sizes;  ///< stored_size of each.
     bool whole_steps = false;         ///< Job::steps was read too.
     std::vector<Entry> outbox;        ///< With the new ones behind.
 
@@ -80,6 +80,9 @@ void tell(Row& row, Event event, const Origin& origin);
 Doc event_document(const Event& event);
 /// Nothing when it is no event.
 std::optional<Event> read_event(const View& doc);
+
+/// The bytes that a JSON value takes in a document.
+std::int64_t stored_size(const boost::json::value& value);
 
 /// The names of a set of states, as a list.
 Doc names_of(StateSet states);

@@ -127,15 +127,13 @@ void MongoStore::execute(std::vector<Operation*>& group) {
         std::vector<Arrival> arrivals;
         std::vector<Mutation> mutations;
         std::vector<Entry> loose;
-        Time now{};
         for (auto* operation : group) {
             std::move(operation->arrivals.begin(), operation->arrivals.end(), std::back_inserter(arrivals));
             std::move(operation->mutations.begin(), operation->mutations.end(), std::back_inserter(mutations));
             loose.insert(loose.end(), operation->loose.begin(), operation->loose.end());
-            now = operation->now;
         }
         if (!arrivals.empty())
-            if (const auto done = parts_->jobs.insert(arrivals, now, told); !done) fail(arrives, done.error());
+            if (const auto done = parts_->jobs.insert(arrivals, told); !done) fail(arrives, done.error());
         if (!mutations.empty())
             if (const auto done = parts_->jobs.mutate(mutations, told); !done) fail(mutates, done.error());
         if (!loose.empty())
@@ -212,7 +210,6 @@ Result<std::vector<InsertAnswer>> MongoStore::insert(std::span<const NewJob> job
     JR_TRY(core::check_batch(jobs));
     std::vector<InsertAnswer> answers(jobs.size());
     Operation operation;
-    operation.now = now;
     for (std::size_t i = 0; i < jobs.size(); ++i) {
         const auto& given = jobs[i];
         if (auto refused = core::refusal(given)) {
@@ -226,7 +223,7 @@ Result<std::vector<InsertAnswer>> MongoStore::insert(std::span<const NewJob> job
         }
         mongo::tell(*row, {.code = core::EventCode::created}, origin_, now);
         operation.bytes += given.payload.size() + 1000;
-        operation.arrivals.push_back({*std::move(row), &answers[i], &given});
+        operation.arrivals.push_back({*std::move(row), &answers[i], &given, now});
     }
     if (operation.arrivals.empty()) return answers;
     operation.items = operation.arrivals.size();
@@ -238,7 +235,6 @@ Result<std::vector<InsertAnswer>> MongoStore::restore(std::span<const Job> jobs,
     JR_TRY(core::check_batch(jobs));
     std::vector<InsertAnswer> answers(jobs.size());
     Operation operation;
-    operation.now = now;
     for (std::size_t i = 0; i < jobs.size(); ++i) {
         if (auto refused = core::refusal(jobs[i])) {
             answers[i] = refuse(*std::move(refused));
@@ -250,7 +246,7 @@ Result<std::vector<InsertAnswer>> MongoStore::restore(std::span<const Job> jobs,
         settle_texts(row.job);
         mongo::tell(row, {.code = core::EventCode::restored}, origin_, now);
         operation.bytes += 4000;
-        operation.arrivals.push_back({std::move(row), &answers[i], nullptr});
+        operation.arrivals.push_back({std::move(row), &answers[i], nullptr, now});
     }
     if (operation.arrivals.empty()) return answers;
     operation.items = operation.arrivals.size();

@@ -48,7 +48,11 @@ void Watcher::look() {
         return;
     }
     const auto counter = record_counter(server_);
-    if (counter && *counter != records_) {
+    if (!counter) {
+        pause_ = slowest_;
+        return;
+    }
+    if (*counter != records_) {
         records_ = *counter;
         hints |= hint_records;
     }

@@ -37,6 +37,17 @@ TEST_CASE("what people can read stays readable: objects are documents, not text"
     CHECK(!View(doc).has("payloadText"));
 }
 
+TEST_CASE("what would grow much in BSON is kept as text, and comes back the same") {
+    boost::json::array many(200'000, 1);
+    Doc doc;
+    doc.json("result", many);
+    CHECK(doc.size() < 600'000);
+    CHECK(View(doc).json("result") == boost::json::value(many));
+    Doc large;
+    large.json("result", boost::json::string(500'000, 'x'));
+    CHECK(View(large).text("result").has_value());
+}
+
 TEST_CASE("text that is no UTF-8 keeps what is") {
     CHECK(mongo::valid_utf8("a\xff" "b") == "a\xef\xbf\xbd" "b");
     CHECK(mongo::valid_utf8("\xed\xa0\x80") == "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");

@@ -306,3 +306,32 @@ TEST_CASE("where the server pushes changes, another store hears of them without 
     add(*writer, noon);
     CHECK(comes(hint_jobs | hint_events));
 }
+
+TEST_CASE("a job may be as large as the limits say, and checkpoints beyond what a document holds are refused") {
+    Two stores;
+    auto given = new_job(noon);
+    given.payload = "{\"list\":[" + std::string(limits::payload - 12, '1') + "]}";
+    for (std::size_t i = 10; i + 3 < given.payload.size(); i += 2) given.payload[i] = ',';
+    must(stores.first->insert({&given, 1}, noon));
+    const auto job = must(claim(*stores.first, begin(*stores.first, noon), noon)).jobs.at(0);
+    const std::string large = "\"" + std::string(limits::result - 2, 's') + "\"";
+    int kept = 0;
+    for (int i = 0; i < 12; ++i) {
+        Note note;
+        note.job = job.id;
+        note.fence = job.fence;
+        note.step_name = "step-" + std::to_string(i);
+        note.step_value = large;
+        if (must(stores.first->note({&note, 1}, noon)).front() == NoteAnswer::done) ++kept;
+    }
+    CHECK(kept == 9);
+    auto settlement = completed(job);
+    settlement.result = "[1";
+    while (settlement.result.size() + 3 < limits::result) settlement.result += ",1";
+    settlement.result += "]";
+    CHECK(must(stores.first->settle({&settlement, 1}, noon)).front().done);
+    const auto read = must(stores.second->get(job.id, all_parts));
+    CHECK(read->steps.size() == 9);
+    CHECK(read->result.as_array().size() > 500'000);
+    CHECK(read->payload.at("list").as_array().size() > 100'000);
+}
