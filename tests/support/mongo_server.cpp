@@ -70,8 +70,9 @@ MongoServer& MongoServer::shared() {
     } else {
         server.program_ = environment("JOBRT_STANDIN");
         if (server.program_.empty() || ::access(server.program_.c_str(), X_OK) != 0) {
-            std::puts("skipped: no MongoDB; set JOBRT_TEST_MONGODB_URI to a server's URI, or JOBRT_STANDIN to what "
-                      "tools/standin prints");
+            std::puts(
+                "skipped: no MongoDB; set JOBRT_TEST_MONGODB_URI to a server's URI, or JOBRT_STANDIN to what "
+                "tools/standin prints");
             std::fflush(stdout);
             std::_Exit(77);
         }
@@ -82,7 +83,8 @@ MongoServer& MongoServer::shared() {
 }
 
 std::unique_ptr<MongoServer> MongoServer::own() {
-    if (!environment("JOBRT_TEST_MONGODB_URI").empty() && environment("JOBRT_STANDIN").empty()) return nullptr;
+    if (!environment("JOBRT_TEST_MONGODB_URI").empty() && environment("JOBRT_STANDIN").empty())
+        return nullptr;
     if (environment("JOBRT_STANDIN").empty()) shared();  // Says why not.
     std::unique_ptr<MongoServer> server(new MongoServer);
     server->program_ = environment("JOBRT_STANDIN");
@@ -108,8 +110,16 @@ void MongoServer::start(const std::vector<std::string>& arguments) {
         base_ = "mongodb://127.0.0.1:" + std::to_string(port_);
         std::ofstream(folder_ + "/empty.toml").flush();
     }
-    std::vector<std::string> words{program_, "--host", "127.0.0.1", "--port", std::to_string(port_), "--storage-path",
-                                   folder_ + "/data", "--config", folder_ + "/empty.toml", "--sync-on-commit"};
+    std::vector<std::string> words{program_,
+                                   "--host",
+                                   "127.0.0.1",
+                                   "--port",
+                                   std::to_string(port_),
+                                   "--storage-path",
+                                   folder_ + "/data",
+                                   "--config",
+                                   folder_ + "/empty.toml",
+                                   "--sync-on-commit"};
     words.insert(words.end(), arguments.begin(), arguments.end());
     std::vector<char*> argv;
     for (auto& word : words) argv.push_back(word.data());
@@ -138,7 +148,8 @@ void MongoServer::start(const std::vector<std::string>& arguments) {
         std::this_thread::sleep_for(50ms);
     }
     std::ifstream said(log);
-    throw std::runtime_error("the stand-in did not start: " + std::string(std::istreambuf_iterator<char>(said), {}));
+    throw std::runtime_error("the stand-in did not start: " +
+                             std::string(std::istreambuf_iterator<char>(said), {}));
 }
 
 void MongoServer::kill() {
@@ -159,7 +170,8 @@ mongo::Doc MongoServer::run(const std::string& database, const mongo::Doc& comma
     const auto client = connect(uri(database));
     bson_t reply;
     bson_error_t why;
-    const bool done = mongoc_client_command_simple(client.get(), database.c_str(), command.raw(), nullptr, &reply, &why);
+    const bool done =
+        mongoc_client_command_simple(client.get(), database.c_str(), command.raw(), nullptr, &reply, &why);
     mongo::Doc answer(&reply);
     bson_destroy(&reply);
     if (!done) throw std::runtime_error(std::string("a command of the test failed: ") + why.message);
@@ -169,15 +181,18 @@ mongo::Doc MongoServer::run(const std::string& database, const mongo::Doc& comma
 std::vector<mongo::Doc> MongoServer::find(const std::string& database, const std::string& collection,
                                           const mongo::Doc& filter) const {
     const auto client = connect(uri(database));
-    const mongo::CollectionHandle handle(mongoc_client_get_collection(client.get(), database.c_str(), collection.c_str()));
-    const mongo::Cursor cursor(mongoc_collection_find_with_opts(handle.get(), filter.raw(), nullptr, nullptr));
+    const mongo::CollectionHandle handle(
+        mongoc_client_get_collection(client.get(), database.c_str(), collection.c_str()));
+    const mongo::Cursor cursor(
+        mongoc_collection_find_with_opts(handle.get(), filter.raw(), nullptr, nullptr));
     std::vector<mongo::Doc> found;
     const bson_t* doc = nullptr;
     while (mongoc_cursor_next(cursor.get(), &doc)) found.emplace_back(doc);
     return found;
 }
 
-void MongoServer::insert(const std::string& database, const std::string& collection, const mongo::Doc& doc) const {
+void MongoServer::insert(const std::string& database, const std::string& collection,
+                         const mongo::Doc& doc) const {
     mongo::Doc command;
     command.text("insert", collection).list("documents", mongo::List().doc(doc).made());
     run(database, command);

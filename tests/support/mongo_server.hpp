@@ -13,12 +13,13 @@
 
 namespace jobruntime::tests {
 
-/// A server that speaks MongoDB's protocol, for the time of a test program: the one that JOBRT_TEST_MONGODB_URI names,
-/// else the stand-in whose program JOBRT_STANDIN names (tools/standin), on a free port and in a folder of its own.
+/// A server that speaks MongoDB's protocol, for the time of a test program: the one that
+/// JOBRT_TEST_MONGODB_URI names, else the stand-in whose program JOBRT_STANDIN names (tools/standin), on a
+/// free port and in a folder of its own.
 class MongoServer {
 public:
-    /// The one of this program, started by the first who asks. When neither can be had, says so and leaves the
-    /// program with status 77, which counts as skipped.
+    /// The one of this program, started by the first who asks. When neither can be had, says so and leaves
+    /// the program with status 77, which counts as skipped.
     static MongoServer& shared();
     /// One more stand-in, to be stopped and started at will; nullptr where only a real server is to be had.
     static std::unique_ptr<MongoServer> own();
@@ -30,7 +31,8 @@ public:
     std::string fresh_database();
     /// Runs a command, as any other program could.
     mongo::Doc run(const std::string& database, const mongo::Doc& command) const;
-    std::vector<mongo::Doc> find(const std::string& database, const std::string& collection, const mongo::Doc& filter) const;
+    std::vector<mongo::Doc> find(const std::string& database, const std::string& collection,
+                                 const mongo::Doc& filter) const;
     void insert(const std::string& database, const std::string& collection, const mongo::Doc& doc) const;
     void drop(const std::string& database) const;
 
@@ -43,7 +45,7 @@ public:
 private:
     MongoServer() = default;
 
-    std::string base_;      // The URI without a database, split at where it goes.
+    std::string base_;  // The URI without a database, split at where it goes.
     std::string options_;
     std::string program_;
     std::string folder_;

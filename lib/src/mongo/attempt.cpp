@@ -19,7 +19,8 @@ bool holds(const Row* row, Fence fence) {
 }
 
 void keep_error(Row& row, std::string_view code, std::string_view message, Time now) {
-    row.error = JobError{now, row.job.attempt, std::string(code), std::string(core::cut(message, limits::message))};
+    row.error =
+        JobError{now, row.job.attempt, std::string(code), std::string(core::cut(message, limits::message))};
 }
 
 struct Ending {
@@ -34,7 +35,8 @@ Ending ending_of(const Settlement& given) {
     if (given.verdict != Verdict::completed) return ending;
     if (given.result.size() > limits::result)
         return {Verdict::failed, "RESULT_TOO_LARGE",
-                "the result of the job is larger than 1 MiB; keep it elsewhere and return where it is", nullptr};
+                "the result of the job is larger than 1 MiB; keep it elsewhere and return where it is",
+                nullptr};
     if (given.result.empty()) return ending;
     auto parsed = core::parse_json(given.result);
     if (!parsed) return {Verdict::failed, "RESULT_INVALID", "the result of the job is no JSON text", nullptr};
@@ -44,11 +46,13 @@ Ending ending_of(const Settlement& given) {
 
 }  // namespace
 
-Mutation MongoStore::settle_one(const Settlement& given, const std::string& token, Time now, SettleAnswer& answer) {
+Mutation MongoStore::settle_one(const Settlement& given, const std::string& token, Time now,
+                                SettleAnswer& answer) {
     std::vector<std::string> tokens{token};
     {
         const std::scoped_lock lock(lost_mutex_);
-        if (const auto lost = lost_settlements_.find({given.job, given.fence}); lost != lost_settlements_.end())
+        if (const auto lost = lost_settlements_.find({given.job, given.fence});
+            lost != lost_settlements_.end())
             tokens.insert(tokens.end(), lost->second.begin(), lost->second.end());
     }
     auto apply = [this, &given, &answer, token, tokens, now](Row* row) {
@@ -76,7 +80,9 @@ Mutation MongoStore::settle_one(const Settlement& given, const std::string& toke
         row->settle_token = token;
         row->settled_by = token;
         row->settled_fence = given.fence;
-        mongo::tell(*row, {.code = next.event, .ran = true, .error_code = ending.code, .message = ending.message}, origin_, now);
+        mongo::tell(*row,
+                    {.code = next.event, .ran = true, .error_code = ending.code, .message = ending.message},
+                    origin_, now);
         answer.done = true;
         answer.state = job.state;
     };
@@ -101,8 +107,10 @@ Result<std::vector<SettleAnswer>> MongoStore::settle(std::span<const Settlement>
     if (lost_settlements_.size() > most_lost) lost_settlements_.clear();
     for (std::size_t i = 0; i < settlements.size(); ++i) {
         const std::pair key{settlements[i].job, settlements[i].fence};
-        if (written) lost_settlements_.erase(key);
-        else if (written.error().code == Errc::unavailable) lost_settlements_[key].push_back(tokens[i]);
+        if (written)
+            lost_settlements_.erase(key);
+        else if (written.error().code == Errc::unavailable)
+            lost_settlements_[key].push_back(tokens[i]);
     }
     if (!written) return std::move(written).error();
     return answers;

@@ -35,7 +35,8 @@ bool fits(const boost::json::value& value) {
     if (const auto* object = value.if_object()) {
         for (const auto& [name, inner] : *object) {
             const std::string_view key(name);
-            if (key.empty() || key.front() == '$' || key.find('.') != key.npos || key.find('\0') != key.npos) return false;
+            if (key.empty() || key.front() == '$' || key.find('.') != key.npos || key.find('\0') != key.npos)
+                return false;
             if (valid_utf8(key) != key || !fits(inner)) return false;
         }
         return true;
@@ -58,8 +59,10 @@ void append(Doc& into, std::string_view name, const boost::json::value& value) {
         case boost::json::kind::string: into.text(name, std::string_view(value.get_string())); return;
         case boost::json::kind::int64:
         case boost::json::kind::uint64: {
-            const auto number = value.is_int64() ? value.get_int64() : static_cast<std::int64_t>(value.get_uint64());
-            if (number >= std::numeric_limits<std::int32_t>::min() && number <= std::numeric_limits<std::int32_t>::max())
+            const auto number =
+                value.is_int64() ? value.get_int64() : static_cast<std::int64_t>(value.get_uint64());
+            if (number >= std::numeric_limits<std::int32_t>::min() &&
+                number <= std::numeric_limits<std::int32_t>::max())
                 into.integer(name, static_cast<std::int32_t>(number));
             else
                 into.number(name, number);
@@ -144,7 +147,8 @@ Doc& Doc::null(std::string_view name) {
 
 Doc& Doc::bytes(std::string_view name, std::string_view value) {
     bson_append_binary(raw_, name.data(), length(name), BSON_SUBTYPE_BINARY,
-                       reinterpret_cast<const std::uint8_t*>(value.data()), static_cast<std::uint32_t>(value.size()));
+                       reinterpret_cast<const std::uint8_t*>(value.data()),
+                       static_cast<std::uint32_t>(value.size()));
     return *this;
 }
 
@@ -170,7 +174,8 @@ Doc& Doc::json(std::string_view name, const boost::json::value& value) {
     // Long lists of small things grow sixfold in BSON, and a document has its end.
     if (as_it_is.size() > much) {
         const auto as_text = core::to_text(value);
-        if (as_it_is.size() > as_text.size() + as_text.size() / 4) return text(std::string(name) + "Text", as_text);
+        if (as_it_is.size() > as_text.size() + as_text.size() / 4)
+            return text(std::string(name) + "Text", as_text);
     }
     return all_of(as_it_is);
 }
@@ -267,10 +272,12 @@ boost::json::value View::as_json(const bson_iter_t& field) {
         }
         case BSON_TYPE_BOOL: return bson_iter_bool(&field);
         case BSON_TYPE_DATE_TIME:
-            return boost::json::value(boost::json::string(to_iso(Time(Duration(bson_iter_date_time(&field))))));
+            return boost::json::value(
+                boost::json::string(to_iso(Time(Duration(bson_iter_date_time(&field))))));
         case BSON_TYPE_DOCUMENT: {
             boost::json::object object;
-            as_doc(field)->each([&](const bson_iter_t& inner) { object[bson_iter_key(&inner)] = as_json(inner); });
+            as_doc(field)->each(
+                [&](const bson_iter_t& inner) { object[bson_iter_key(&inner)] = as_json(inner); });
             return object;
         }
         case BSON_TYPE_ARRAY: {

@@ -17,7 +17,8 @@ namespace jobruntime::mongo {
 /// `text` as MongoDB takes it: what is not UTF-8 becomes U+FFFD. Zero bytes may stay.
 std::string valid_utf8(std::string_view text);
 
-/// A document being made. Each member adds one field and answers with the document, so that they can be chained.
+/// A document being made. Each member adds one field and answers with the document, so that they can be
+/// chained.
 class Doc {
 public:
     Doc() : raw_(bson_new()) {}
@@ -34,13 +35,17 @@ public:
 
     Doc& text(std::string_view name, std::string_view value);
     /// Nothing for an empty text.
-    Doc& text_if(std::string_view name, std::string_view value) { return value.empty() ? *this : text(name, value); }
+    Doc& text_if(std::string_view name, std::string_view value) {
+        return value.empty() ? *this : text(name, value);
+    }
     Doc& integer(std::string_view name, std::int32_t value);
     Doc& number(std::string_view name, std::int64_t value);
     Doc& real(std::string_view name, double value);
     Doc& flag(std::string_view name, bool value);
     Doc& time(std::string_view name, Time value);
-    Doc& time_if(std::string_view name, const std::optional<Time>& value) { return value ? time(name, *value) : *this; }
+    Doc& time_if(std::string_view name, const std::optional<Time>& value) {
+        return value ? time(name, *value) : *this;
+    }
     Doc& null(std::string_view name);
     Doc& bytes(std::string_view name, std::string_view value);
     Doc& doc(std::string_view name, const Doc& value);
@@ -66,10 +71,18 @@ private:
 /// The elements of an array being made.
 class List {
 public:
-    List& text(std::string_view value) { return add([&](auto name) { doc_.text(name, value); }); }
-    List& integer(std::int32_t value) { return add([&](auto name) { doc_.integer(name, value); }); }
-    List& number(std::int64_t value) { return add([&](auto name) { doc_.number(name, value); }); }
-    List& doc(const Doc& value) { return add([&](auto name) { doc_.doc(name, value); }); }
+    List& text(std::string_view value) {
+        return add([&](auto name) { doc_.text(name, value); });
+    }
+    List& integer(std::int32_t value) {
+        return add([&](auto name) { doc_.integer(name, value); });
+    }
+    List& number(std::int64_t value) {
+        return add([&](auto name) { doc_.number(name, value); });
+    }
+    List& doc(const Doc& value) {
+        return add([&](auto name) { doc_.doc(name, value); });
+    }
     const Doc& made() const { return doc_; }
     std::size_t size() const { return size_; }
 
@@ -84,7 +97,8 @@ private:
     std::size_t size_ = 0;
 };
 
-/// Looks into a document that somebody else owns. A field that is not there, or is of another type, is nothing.
+/// Looks into a document that somebody else owns. A field that is not there, or is of another type, is
+/// nothing.
 class View {
 public:
     View(const bson_t* doc) : data_(bson_get_data(doc)), size_(doc->len) {}

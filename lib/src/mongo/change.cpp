@@ -30,8 +30,10 @@ void begin_anew(Row& row, bool fresh, Time now) {
 /// Who holds a unique key, besides this row.
 std::optional<JobId> holder(Server& server, const Row& row) {
     if (row.job.unique_key.empty()) return std::nullopt;
-    const auto found = server.find(Where::jobs, {.filter = std::move(Doc().text("uniqueHeld", row.job.unique_key)),
-                                                 .fields = std::move(Doc().integer("_id", 1)), .limit = 1});
+    const auto found =
+        server.find(Where::jobs, {.filter = std::move(Doc().text("uniqueHeld", row.job.unique_key)),
+                                  .fields = std::move(Doc().integer("_id", 1)),
+                                  .limit = 1});
     // When it cannot be asked, the unique index still says no.
     if (!found || found->empty()) return std::nullopt;
     const auto id = JobId::parse(View(found->front()).text_or("_id"));
@@ -103,8 +105,8 @@ Result<Changed> MongoStore::change_ids(std::span<const JobId> ids, const Change&
     return changed;
 }
 
-Result<std::pair<std::vector<JobId>, std::string>> MongoStore::matching(const JobFilter& filter, std::string_view cursor,
-                                                                        int limit) {
+Result<std::pair<std::vector<JobId>, std::string>> MongoStore::matching(const JobFilter& filter,
+                                                                        std::string_view cursor, int limit) {
     const auto page = list(filter, JobOrder::oldest_first, cursor, limit, 0);
     if (!page) return page.error();
     std::vector<JobId> ids;
@@ -112,8 +114,8 @@ Result<std::pair<std::vector<JobId>, std::string>> MongoStore::matching(const Jo
     return std::pair{std::move(ids), page->next_cursor};
 }
 
-Result<Changed> MongoStore::change(const Selection& which, const Change& change, int limit, std::string_view cursor,
-                                   Time now) {
+Result<Changed> MongoStore::change(const Selection& which, const Change& change, int limit,
+                                   std::string_view cursor, Time now) {
     if (change.action == Action::move && change.queue.empty())
         return Error{Errc::invalid_argument, "a job cannot be moved to a queue without a name"};
     if (const auto* ids = std::get_if<std::vector<JobId>>(&which)) {
@@ -127,7 +129,8 @@ Result<Changed> MongoStore::change(const Selection& which, const Change& change,
     auto changed = change_ids(found->first, change, now);
     if (!changed) return changed;
     // Deleted by somebody since it was found: no answer is due to it.
-    std::erase_if(changed->answers, [](const ChangeAnswer& answer) { return answer.how == ChangeAnswer::How::not_found; });
+    std::erase_if(changed->answers,
+                  [](const ChangeAnswer& answer) { return answer.how == ChangeAnswer::How::not_found; });
     changed->next_cursor = found->second;
     return changed;
 }

@@ -1,5 +1,6 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
-// Jobs are handed to a session: look for candidates, write all of them at once if nobody was quicker, say which.
+// Jobs are handed to a session: look for candidates, write all of them at once if nobody was quicker, say
+// which.
 #include <algorithm>
 
 #include "core/bounds.hpp"
@@ -37,7 +38,8 @@ Doc turn() {
 
 Error session_gone(SessionId session) {
     return {Errc::conflict,
-            "session " + session.str() + " is not there or was declared dead; beat with a new session before claiming"};
+            "session " + session.str() +
+                " is not there or was declared dead; beat with a new session before claiming"};
 }
 
 /// Makes sense, or is it put back in the queue: no attempt was begun.
@@ -55,18 +57,21 @@ void release_row(Row& row, const Origin& origin, Time now) {
 Result<bool> MongoStore::session_lives(SessionId session) {
     const auto found = parts_->server.find(
         Where::sessions, {.filter = std::move(Doc().text("_id", session.str()).flag("declaredDead", false)),
-                          .fields = std::move(Doc().integer("beat", 1)), .limit = 1});
+                          .fields = std::move(Doc().integer("beat", 1)),
+                          .limit = 1});
     if (!found) return found.error();
     return !found->empty();
 }
 
-Result<std::optional<Time>> MongoStore::promote_due(Time now, std::size_t most, std::uint64_t& promoted, bool& more) {
+Result<std::optional<Time>> MongoStore::promote_due(Time now, std::size_t most, std::uint64_t& promoted,
+                                                    bool& more) {
     more = false;
     while (true) {
-        const auto found = parts_->server.find(
-            Where::jobs, {.filter = std::move(Doc().text("status", "scheduled")),
-                          .order = std::move(Doc().integer("runAt", 1).integer("_id", 1)),
-                          .fields = std::move(Doc().integer("runAt", 1)), .limit = due_at_once});
+        const auto found =
+            parts_->server.find(Where::jobs, {.filter = std::move(Doc().text("status", "scheduled")),
+                                              .order = std::move(Doc().integer("runAt", 1).integer("_id", 1)),
+                                              .fields = std::move(Doc().integer("runAt", 1)),
+                                              .limit = due_at_once});
         if (!found) return found.error();
         std::vector<Mutation> mutations;
         std::uint64_t done = 0;
@@ -84,12 +89,14 @@ Result<std::optional<Time>> MongoStore::promote_due(Time now, std::size_t most, 
                 break;
             }
             mutations.push_back({*id, [this, now, &done](Row* row) {
-                if (!row || row->job.state != JobState::scheduled || row->job.run_at > now) return;
-                row->job.state = JobState::queued;
-                row->job.wait_reason.clear();
-                mongo::tell(*row, {.code = EventCode::promoted}, origin_, now);
-                ++done;
-            }});
+                                     if (!row || row->job.state != JobState::scheduled ||
+                                         row->job.run_at > now)
+                                         return;
+                                     row->job.state = JobState::queued;
+                                     row->job.wait_reason.clear();
+                                     mongo::tell(*row, {.code = EventCode::promoted}, origin_, now);
+                                     ++done;
+                                 }});
         }
         if (mutations.empty()) {
             if (!next && !more && found->size() == static_cast<std::size_t>(due_at_once)) more = true;
@@ -111,7 +118,8 @@ Result<void> MongoStore::take(const Want& want, bool alone, std::size_t limit, S
         auto filter = ready(want, alone);
         if (const auto skipped = parts_->jobs.skipped()) filter.doc("_id", Doc().list("$nin", *skipped));
         const auto known = parts_->jobs.skipped().has_value();
-        auto rows = parts_->jobs.rows(std::move(filter), part_payload | part_steps, static_cast<int>(limit), turn());
+        auto rows =
+            parts_->jobs.rows(std::move(filter), part_payload | part_steps, static_cast<int>(limit), turn());
         if (!rows) return std::move(rows).error();
         if (rows->empty()) {
             // Nothing but documents without sense, which are left out from now on.
@@ -133,9 +141,11 @@ Result<void> MongoStore::take(const Want& want, bool alone, std::size_t limit, S
             drafts.push_back(std::move(draft));
         }
         if (auto written = parts_->jobs.commit(drafts, token); !written) {
-            // Perhaps they are this session's now, and nobody knows: the next claim or beat looks for the token.
+            // Perhaps they are this session's now, and nobody knows: the next claim or beat looks for the
+            // token.
             const std::scoped_lock lock(lost_mutex_);
-            if (lost_claims_.size() < most_lost_claims) lost_claims_.emplace(session, LostClaim{token, std::chrono::steady_clock::now()});
+            if (lost_claims_.size() < most_lost_claims)
+                lost_claims_.emplace(session, LostClaim{token, std::chrono::steady_clock::now()});
             return written;
         }
         Told told;
@@ -159,7 +169,8 @@ Result<bool> MongoStore::solitary_waits(std::span<const Want> wants) {
         if (!want.kinds.empty()) any.doc(ready(want, true));
     if (any.size() == 0) return false;
     const auto found = parts_->server.find(Where::jobs, {.filter = std::move(Doc().list("$or", any.made())),
-                                                         .fields = std::move(Doc().integer("_id", 1)), .limit = 1});
+                                                         .fields = std::move(Doc().integer("_id", 1)),
+                                                         .limit = 1});
     if (!found) return found.error();
     return !found->empty();
 }
@@ -171,8 +182,8 @@ Result<void> MongoStore::release(std::vector<Mutation> mutations) {
     return {};
 }
 
-/// Claims whose answer was lost: what they took goes back into the queue, since no handler ever saw it. A token stays
-/// known until its jobs were found, because the lost command may still be on its way.
+/// Claims whose answer was lost: what they took goes back into the queue, since no handler ever saw it. A
+/// token stays known until its jobs were found, because the lost command may still be on its way.
 Result<void> MongoStore::give_back_lost(SessionId session, Time now) {
     std::vector<std::string> tokens;
     {
@@ -184,9 +195,12 @@ Result<void> MongoStore::give_back_lost(SessionId session, Time now) {
     List list;
     for (const auto& token : tokens) list.text(token);
     Doc filter;
-    filter.text("status", "running").text("workerId", session.str()).doc("claimToken", Doc().list("$in", list.made()));
-    const auto found =
-        parts_->server.find(Where::jobs, {.filter = std::move(filter), .fields = std::move(Doc().integer("fence", 1).integer("claimToken", 1))});
+    filter.text("status", "running")
+        .text("workerId", session.str())
+        .doc("claimToken", Doc().list("$in", list.made()));
+    const auto found = parts_->server.find(
+        Where::jobs, {.filter = std::move(filter),
+                      .fields = std::move(Doc().integer("fence", 1).integer("claimToken", 1))});
     if (!found) return found.error();
     std::vector<Mutation> mutations;
     std::vector<std::string> seen;
@@ -196,19 +210,22 @@ Result<void> MongoStore::give_back_lost(SessionId session, Time now) {
         if (!id || !fence) continue;
         seen.push_back(View(doc).text_or("claimToken"));
         mutations.push_back({*id, [this, now, fence = static_cast<Fence>(*fence)](Row* row) {
-            if (row && row->job.state == JobState::running && row->job.fence == fence) release_row(*row, origin_, now);
-        }});
+                                 if (row && row->job.state == JobState::running && row->job.fence == fence)
+                                     release_row(*row, origin_, now);
+                             }});
     }
     JR_TRY(release(std::move(mutations)));
     const std::scoped_lock lock(lost_mutex_);
     const auto longest = std::chrono::steady_clock::now() - late_command;
     std::erase_if(lost_claims_, [&](const auto& entry) {
-        return entry.second.since < longest || std::find(seen.begin(), seen.end(), entry.second.token) != seen.end();
+        return entry.second.since < longest ||
+               std::find(seen.begin(), seen.end(), entry.second.token) != seen.end();
     });
     return {};
 }
 
-Result<Claimed> MongoStore::claim_once(std::span<const Want> wants, SessionId session, ClaimMode mode, Time now) {
+Result<Claimed> MongoStore::claim_once(std::span<const Want> wants, SessionId session, ClaimMode mode,
+                                       Time now) {
     JR_TRY(give_back_lost(session, now));
     const auto lives = session_lives(session);
     if (!lives) return lives.error();
@@ -223,7 +240,8 @@ Result<Claimed> MongoStore::claim_once(std::span<const Want> wants, SessionId se
     for (const auto& want : wants) {
         const std::size_t most = alone ? 1 : limits::batch_items;
         if (claimed.jobs.size() >= most || want.limit <= 0 || want.kinds.empty()) continue;
-        const auto room = std::min(most - claimed.jobs.size(), alone ? 1 : static_cast<std::size_t>(want.limit));
+        const auto room =
+            std::min(most - claimed.jobs.size(), alone ? 1 : static_cast<std::size_t>(want.limit));
         // Some are won already: they are the answer, and the rest comes with the next claim.
         if (auto done = take(want, alone, room, session, now, claimed.jobs); !done && claimed.jobs.empty())
             return std::move(done).error();
@@ -231,15 +249,16 @@ Result<Claimed> MongoStore::claim_once(std::span<const Want> wants, SessionId se
     if (JOBRT_FAILPOINT("mongo.claimed")) return claimed;
     if (const auto waits = solitary_waits(wants)) claimed.solitary_waiting = *waits;
     if (claimed.jobs.empty()) return claimed;
-    // Declared dead while the claim was on its way: then whoever did so may have looked for this session's jobs before
-    // these were among them.
+    // Declared dead while the claim was on its way: then whoever did so may have looked for this session's
+    // jobs before these were among them.
     const auto still = session_lives(session);
     if (still && *still) return claimed;
     std::vector<Mutation> mutations;
     for (const auto& job : claimed.jobs)
         mutations.push_back({job.id, [this, now, fence = job.fence](Row* row) {
-            if (row && row->job.state == JobState::running && row->job.fence == fence) release_row(*row, origin_, now);
-        }});
+                                 if (row && row->job.state == JobState::running && row->job.fence == fence)
+                                     release_row(*row, origin_, now);
+                             }});
     if (!still) return claimed;  // Nobody knows; if it is dead, tend takes care of what its handlers lose.
     JR_TRY(release(std::move(mutations)));
     return session_gone(session);

@@ -15,7 +15,7 @@ constexpr std::uint32_t authentication_failed = 18;
 constexpr std::uint32_t out_of_disk_space = 14031;
 constexpr std::array<std::uint32_t, 2> index_conflicts{85, 86};
 /// Servers on their way down, up, or out of office; time-outs; too little agreement.
-constexpr std::array<std::uint32_t, 17> passing{6,  7,   50,  64,  79,   89,    91,    100,  112,
+constexpr std::array<std::uint32_t, 17> passing{6,   7,   50,  64,   79,    89,    91,    100,  112,
                                                 133, 189, 262, 9001, 10107, 11600, 11602, 13435};
 
 template <class Codes>
@@ -79,7 +79,9 @@ void start_driver(bool quiet) {
 class Server::Lease {
 public:
     explicit Lease(Server& server)
-        : server_(server), pool_(server.pool()), client_(pool_ ? mongoc_client_pool_pop(pool_.get()) : nullptr) {}
+        : server_(server),
+          pool_(server.pool()),
+          client_(pool_ ? mongoc_client_pool_pop(pool_.get()) : nullptr) {}
     Lease(const Lease&) = delete;
     ~Lease() {
         if (client_) mongoc_client_pool_push(pool_.get(), client_);
@@ -125,7 +127,10 @@ std::shared_ptr<mongoc_client_pool_t> make_pool(const mongoc_uri_t* uri) {
 }  // namespace
 
 Server::Server(Uri uri, Place place, std::int32_t write_timeout)
-    : place_(std::move(place)), write_timeout_(write_timeout), uri_(std::move(uri)), pool_(make_pool(uri_.get())) {}
+    : place_(std::move(place)),
+      write_timeout_(write_timeout),
+      uri_(std::move(uri)),
+      pool_(make_pool(uri_.get())) {}
 
 std::shared_ptr<mongoc_client_pool_t> Server::pool() {
     const std::scoped_lock lock(mutex_);
@@ -140,20 +145,23 @@ void Server::look_up_again() {
 }
 
 std::string_view Server::name_of(Where where) {
-    constexpr std::array<std::string_view, 4> names{"jobrt_jobs", "jobrt_log", "jobrt_sessions", "jobrt_records"};
+    constexpr std::array<std::string_view, 4> names{"jobrt_jobs", "jobrt_log", "jobrt_sessions",
+                                                    "jobrt_records"};
     return names[static_cast<std::size_t>(where)];
 }
 
 Error Server::no_connection() const {
-    return {Errc::unavailable, "all connections to MongoDB at " + place_.hosts +
-                                   " are in use and none became free in time; raise maxPoolSize, or try again"};
+    return {Errc::unavailable,
+            "all connections to MongoDB at " + place_.hosts +
+                " are in use and none became free in time; raise maxPoolSize, or try again"};
 }
 
 Error Server::error(const bson_error_t& why, std::string_view doing) const {
     const std::string at = "MongoDB at " + place_.hosts;
     const auto code = static_cast<std::uint32_t>(why.code);
     if (why.domain == MONGOC_ERROR_PROTOCOL && code == MONGOC_ERROR_PROTOCOL_BAD_WIRE_VERSION)
-        return {Errc::unsupported, "SERVER_TOO_OLD", at + " speaks another protocol than this program; it needs MongoDB 4.2 or newer"};
+        return {Errc::unsupported, "SERVER_TOO_OLD",
+                at + " speaks another protocol than this program; it needs MongoDB 4.2 or newer"};
     if ((why.domain == MONGOC_ERROR_CLIENT && code == MONGOC_ERROR_CLIENT_AUTHENTICATE) ||
         (from_server(why) && code == authentication_failed))
         return {Errc::invalid_argument, "STORE_CREDENTIALS",
@@ -170,14 +178,17 @@ Error Server::error(const bson_error_t& why, std::string_view doing) const {
         return {Errc::full, "STORE_FULL", at + " has no space left on its disk"};
     if (from_server(why) && among(index_conflicts, code))
         return {Errc::conflict, "STORE_INDEX",
-                "an index of " + place_.text + " is in the way of the one that jobruntime needs (" + std::string(doing) +
-                    "); drop it"};
+                "an index of " + place_.text + " is in the way of the one that jobruntime needs (" +
+                    std::string(doing) + "); drop it"};
     if (from_server(why) && code == duplicate_key)
-        return {Errc::conflict, "DUPLICATE", at + " has such a document already (" + std::string(doing) + ")"};
+        return {Errc::conflict, "DUPLICATE",
+                at + " has such a document already (" + std::string(doing) + ")"};
     if (why.domain == MONGOC_ERROR_WRITE_CONCERN || (from_server(why) && among(passing, code)))
         return {Errc::unavailable, "CONNECTION_LOST",
-                at + " cannot do it now (" + std::string(doing) + ", code " + std::to_string(code) + "); try again"};
-    return {Errc::internal, at + " refused to " + std::string(doing) + " (code " + std::to_string(code) + ")"};
+                at + " cannot do it now (" + std::string(doing) + ", code " + std::to_string(code) +
+                    "); try again"};
+    return {Errc::internal,
+            at + " refused to " + std::string(doing) + " (code " + std::to_string(code) + ")"};
 }
 
 Result<std::vector<Doc>> Server::find(Where where, const Look& look) {
@@ -188,7 +199,8 @@ Result<std::vector<Doc>> Server::find(Where where, const Look& look) {
     if (!look.order.empty()) options.doc("sort", look.order);
     if (!look.fields.empty()) options.doc("projection", look.fields);
     if (look.limit > 0) options.number("limit", look.limit);
-    const Cursor cursor(mongoc_collection_find_with_opts(collection.get(), look.filter.raw(), options.raw(), nullptr));
+    const Cursor cursor(
+        mongoc_collection_find_with_opts(collection.get(), look.filter.raw(), options.raw(), nullptr));
     std::vector<Doc> found;
     const bson_t* doc = nullptr;
     while (mongoc_cursor_next(cursor.get(), &doc)) found.emplace_back(doc);
@@ -223,8 +235,9 @@ Result<std::vector<std::size_t>> Server::insert(Where where, std::span<const Doc
     options.flag("ordered", false).flag("validate", false);
     Reply reply;
     bson_error_t why;
-    const bool done = mongoc_collection_insert_many(collection.get(), reinterpret_cast<const bson_t**>(raw.data()),
-                                                    raw.size(), options.raw(), &reply.raw, &why);
+    const bool done =
+        mongoc_collection_insert_many(collection.get(), reinterpret_cast<const bson_t**>(raw.data()),
+                                      raw.size(), options.raw(), &reply.raw, &why);
     const std::string doing = "write " + std::string(name_of(where));
     if (done) return std::vector<std::size_t>{};
     auto left = undone(reply.raw);
@@ -250,7 +263,8 @@ Result<Updated> Server::update(Where where, std::span<const Update> updates) {
     unchecked.flag("validate", false);
     bson_error_t why;
     for (const auto& [filter, change] : updates)
-        if (!mongoc_bulk_operation_update_one_with_opts(bulk.get(), filter.raw(), change.raw(), unchecked.raw(), &why))
+        if (!mongoc_bulk_operation_update_one_with_opts(bulk.get(), filter.raw(), change.raw(),
+                                                        unchecked.raw(), &why))
             return Error{Errc::internal, std::string("an update could not be written down: ") + why.message};
     Reply reply;
     const auto done = mongoc_bulk_operation_execute(bulk.get(), &reply.raw, &why);
@@ -271,7 +285,8 @@ Result<std::size_t> Server::update_all(Where where, const Doc& filter, const Doc
     if (!lease) return no_connection();
     Reply reply;
     bson_error_t why;
-    if (!mongoc_collection_update_many(lease.collection(where).get(), filter.raw(), change.raw(), nullptr, &reply.raw, &why))
+    if (!mongoc_collection_update_many(lease.collection(where).get(), filter.raw(), change.raw(), nullptr,
+                                       &reply.raw, &why))
         return error(why, "write " + std::string(name_of(where)));
     return static_cast<std::size_t>(View(&reply.raw).number("matchedCount").value_or(0));
 }
@@ -281,7 +296,8 @@ Result<std::size_t> Server::remove_all(Where where, const Doc& filter) {
     if (!lease) return no_connection();
     Reply reply;
     bson_error_t why;
-    if (!mongoc_collection_delete_many(lease.collection(where).get(), filter.raw(), nullptr, &reply.raw, &why))
+    if (!mongoc_collection_delete_many(lease.collection(where).get(), filter.raw(), nullptr, &reply.raw,
+                                       &why))
         return error(why, "delete in " + std::string(name_of(where)));
     return static_cast<std::size_t>(View(&reply.raw).number("deletedCount").value_or(0));
 }
@@ -292,15 +308,17 @@ Result<Doc> Server::upsert(Where where, const Doc& filter, const Doc& change) {
     const CHandle<mongoc_find_and_modify_opts_t, mongoc_find_and_modify_opts_destroy> options(
         mongoc_find_and_modify_opts_new());
     mongoc_find_and_modify_opts_set_update(options.get(), change.raw());
-    mongoc_find_and_modify_opts_set_flags(options.get(), static_cast<mongoc_find_and_modify_flags_t>(
-                                                             MONGOC_FIND_AND_MODIFY_UPSERT | MONGOC_FIND_AND_MODIFY_RETURN_NEW));
+    mongoc_find_and_modify_opts_set_flags(
+        options.get(), static_cast<mongoc_find_and_modify_flags_t>(MONGOC_FIND_AND_MODIFY_UPSERT |
+                                                                   MONGOC_FIND_AND_MODIFY_RETURN_NEW));
     Reply reply;
     bson_error_t why;
-    if (!mongoc_collection_find_and_modify_with_opts(lease.collection(where).get(), filter.raw(), options.get(), &reply.raw,
-                                                     &why))
+    if (!mongoc_collection_find_and_modify_with_opts(lease.collection(where).get(), filter.raw(),
+                                                     options.get(), &reply.raw, &why))
         return error(why, "write " + std::string(name_of(where)));
     const auto value = View(&reply.raw).doc("value");
-    if (!value) return Error{Errc::internal, "MongoDB at " + place_.hosts + " answered an upsert without a document"};
+    if (!value)
+        return Error{Errc::internal, "MongoDB at " + place_.hosts + " answered an upsert without a document"};
     return value->copy();
 }
 
@@ -312,7 +330,8 @@ Result<Doc> Server::command(const Doc& command) {
     bson_iter_t first;
     const std::string doing =
         bson_iter_init(&first, command.raw()) && bson_iter_next(&first) ? bson_iter_key(&first) : "do that";
-    if (!mongoc_client_command_simple(lease.client(), place_.database.c_str(), command.raw(), nullptr, &reply.raw, &why))
+    if (!mongoc_client_command_simple(lease.client(), place_.database.c_str(), command.raw(), nullptr,
+                                      &reply.raw, &why))
         return error(why, doing);
     return Doc(&reply.raw);
 }
@@ -323,8 +342,9 @@ bool Server::watch(const std::function<void()>& changed, const std::function<boo
     List ours;
     for (const auto where : {Where::log, Where::records}) ours.text(name_of(where));
     Doc pipeline, options;
-    pipeline.list("pipeline",
-                  List().doc(Doc().doc("$match", Doc().doc("ns.coll", Doc().list("$in", ours.made())))).made());
+    pipeline.list(
+        "pipeline",
+        List().doc(Doc().doc("$match", Doc().doc("ns.coll", Doc().list("$in", ours.made())))).made());
     options.number("maxAwaitTimeMS", 200);
     const CHandle<mongoc_database_t, mongoc_database_destroy> database(
         mongoc_client_get_database(lease.client(), place_.database.c_str()));

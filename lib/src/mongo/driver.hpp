@@ -44,14 +44,14 @@ struct Update {
 };
 
 struct Updated {
-    std::size_t matched = 0;                 ///< A total only; which ones they were must be read again.
-    std::vector<std::size_t> duplicates;     ///< Those that would have broken a unique index.
+    std::size_t matched = 0;              ///< A total only; which ones they were must be read again.
+    std::vector<std::size_t> duplicates;  ///< Those that would have broken a unique index.
 };
 
 /// The four collections of one database, by way of a pool of connections. Thread-safe.
 ///
-/// Errors: Errc::unavailable means that the command may or may not have been done. After one, each verb looks before
-/// it repeats. Codes decide, never texts.
+/// Errors: Errc::unavailable means that the command may or may not have been done. After one, each verb looks
+/// before it repeats. Codes decide, never texts.
 class Server {
 public:
     enum class Where { jobs, log, sessions, records };
@@ -62,8 +62,8 @@ public:
     struct Look {
         Doc filter{};
         Doc order{};
-        Doc fields{};     ///< A projection; empty = all.
-        int limit = 0;    ///< 0 = all.
+        Doc fields{};   ///< A projection; empty = all.
+        int limit = 0;  ///< 0 = all.
     };
     Result<std::vector<Doc>> find(Where where, const Look& look);
     Result<std::vector<Doc>> aggregate(Where where, const Doc& pipeline);
@@ -72,13 +72,13 @@ public:
     Result<Updated> update(Where where, std::span<const Update> updates);
     Result<std::size_t> update_all(Where where, const Doc& filter, const Doc& change);
     Result<std::size_t> remove_all(Where where, const Doc& filter);
-    /// The document as it is afterwards. Errc::conflict with the name DUPLICATE when `filter` finds nothing and
-    /// what would be made is there already.
+    /// The document as it is afterwards. Errc::conflict with the name DUPLICATE when `filter` finds nothing
+    /// and what would be made is there already.
     Result<Doc> upsert(Where where, const Doc& filter, const Doc& change);
     Result<Doc> command(const Doc& command);
 
-    /// Calls `changed` whenever the log or the records may have changed, until `keep_on` says no, which is asked
-    /// often. False, at once: the server has no change streams or does not answer.
+    /// Calls `changed` whenever the log or the records may have changed, until `keep_on` says no, which is
+    /// asked often. False, at once: the server has no change streams or does not answer.
     bool watch(const std::function<void()>& changed, const std::function<bool()>& keep_on);
 
     const Place& place() const { return place_; }

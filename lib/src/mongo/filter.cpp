@@ -27,7 +27,9 @@ Doc filter_of(const JobFilter& filter) {
     doc.doc("status", Doc().list("$in", names_of(filter.states.empty() ? every_state : filter.states)));
     one_of(doc, "kind", filter.kinds);
     one_of(doc, "queue", filter.queues);
-    doc.text_if("tags", filter.tag).text_if("traceId", filter.trace_id).text_if("uniqueKey", filter.unique_key);
+    doc.text_if("tags", filter.tag)
+        .text_if("traceId", filter.trace_id)
+        .text_if("uniqueKey", filter.unique_key);
     doc.text_if("idempotencyKey", filter.idempotency_key).text_if("errorCode", filter.error_code);
     if (filter.session) doc.text("workerId", filter.session.str());
     if (filter.created_before || filter.created_after) {
@@ -46,7 +48,8 @@ Result<std::optional<Position>> read_cursor(std::string_view cursor) {
         const char* end = cursor.data() + cursor.size();
         const auto read = std::from_chars(cursor.data() + 1, end, time);
         if (read.ec == std::errc{} && read.ptr != end && *read.ptr == '.')
-            if (const auto id = JobId::parse(std::string_view(read.ptr + 1, static_cast<std::size_t>(end - read.ptr - 1))))
+            if (const auto id = JobId::parse(
+                    std::string_view(read.ptr + 1, static_cast<std::size_t>(end - read.ptr - 1))))
                 return std::optional(Position{Time(Duration(time)), *id});
     }
     return Error{Errc::invalid_argument, "this is no cursor of this store; begin again without one"};

@@ -15,18 +15,21 @@ namespace {
 
 using Where = Server::Where;
 
-constexpr int patience = 200;             ///< Rounds in which somebody else may be quicker.
-constexpr std::size_t most_skipped = 500; ///< Documents without sense that are remembered.
+constexpr int patience = 200;              ///< Rounds in which somebody else may be quicker.
+constexpr std::size_t most_skipped = 500;  ///< Documents without sense that are remembered.
 
 /// Two who want the same rows again and again should not do it in step.
 void step_aside(int round) {
     if (round < 2) return;
     thread_local std::uint64_t state = std::hash<std::thread::id>()(std::this_thread::get_id()) | 1;
     state = state * 6364136223846793005u + 1442695040888963407u;
-    std::this_thread::sleep_for(std::chrono::microseconds((state >> 33) % (200u * static_cast<unsigned>(std::min(round, 25)))));
+    std::this_thread::sleep_for(
+        std::chrono::microseconds((state >> 33) % (200u * static_cast<unsigned>(std::min(round, 25)))));
 }
 
-bool lost_connection(const Error& error) { return error.code == Errc::unavailable && error.name == "CONNECTION_LOST"; }
+bool lost_connection(const Error& error) {
+    return error.code == Errc::unavailable && error.name == "CONNECTION_LOST";
+}
 
 void collect(Row& row, Told& told) {
     for (auto& entry : row.outbox) told.entries.push_back(std::move(entry));
@@ -56,7 +59,10 @@ Draft draft_of(Row row) {
 }
 
 Jobs::Jobs(Server& server, Journal& journal, const Origin& origin, std::function<void(std::string_view)> log)
-    : server_(server), journal_(journal), origin_(origin), log_(std::move(log)),
+    : server_(server),
+      journal_(journal),
+      origin_(origin),
+      log_(std::move(log)),
       prefix_(core::IdSource().session(system_clock().wall()).str()) {}
 
 std::string Jobs::token() { return prefix_ + "-" + std::to_string(++tokens_); }
@@ -77,14 +83,18 @@ std::optional<Doc> Jobs::skipped() {
 }
 
 Result<std::vector<Row>> Jobs::rows(Doc filter, unsigned parts, int limit, Doc order) {
-    auto docs = server_.find(Where::jobs, {.filter = std::move(filter), .order = std::move(order),
-                                           .fields = fields_of_row(parts), .limit = limit});
+    auto docs = server_.find(Where::jobs, {.filter = std::move(filter),
+                                           .order = std::move(order),
+                                           .fields = fields_of_row(parts),
+                                           .limit = limit});
     if (!docs) return std::move(docs).error();
     std::vector<Row> rows;
     for (const auto& doc : *docs) {
         auto row = read_row(doc, parts);
-        if (row) rows.push_back(*std::move(row));
-        else skip(doc, row.error());
+        if (row)
+            rows.push_back(*std::move(row));
+        else
+            skip(doc, row.error());
     }
     return rows;
 }
@@ -110,7 +120,8 @@ Result<void> Jobs::commit(std::span<Draft> drafts, const std::string& token) {
     }
     if (JOBRT_FAILPOINT("mongo.before_commit")) return Error{Errc::unavailable, "a failpoint"};
     auto done = server_.update(Where::jobs, updates);
-    if (JOBRT_FAILPOINT("mongo.commit_answer")) done = Error{Errc::unavailable, "CONNECTION_LOST", "a failpoint"};
+    if (JOBRT_FAILPOINT("mongo.commit_answer"))
+        done = Error{Errc::unavailable, "CONNECTION_LOST", "a failpoint"};
     if (done && done->matched == updates.size()) {
         for (auto& draft : drafts) draft.applied = true;
         return {};
@@ -121,7 +132,8 @@ Result<void> Jobs::commit(std::span<Draft> drafts, const std::string& token) {
     if (JOBRT_FAILPOINT("mongo.commit_look")) return Error{Errc::unavailable, "a failpoint"};
     auto filter = ids_filter(ids);
     filter.text("lastWrite", token);
-    auto mine = server_.find(Where::jobs, {.filter = std::move(filter), .fields = std::move(Doc().integer("_id", 1))});
+    auto mine = server_.find(Where::jobs,
+                             {.filter = std::move(filter), .fields = std::move(Doc().integer("_id", 1))});
     if (!mine) return std::move(mine).error();
     std::set<std::string> written;
     for (const auto& doc : *mine) written.insert(View(doc).text_or("_id"));
@@ -203,7 +215,8 @@ Result<void> Jobs::mutate(std::span<Mutation> work, Told& told) {
             collect(drafts[i].row, told);
         }
     }
-    return Error{Errc::unavailable, "others change the same jobs of " + server_.place().text + " all the time; try again"};
+    return Error{Errc::unavailable,
+                 "others change the same jobs of " + server_.place().text + " all the time; try again"};
 }
 
 // ---- new jobs ------------------------------------------------------------------------------------
@@ -242,7 +255,8 @@ Result<void> Jobs::insert(std::span<Arrival> arrivals, Told& told) {
         for (auto* arrival : left) {
             const Row& row = arrival->row;
             bool first = seen.insert("i" + row.job.id.str()).second;
-            if (!row.job.idempotency_key.empty()) first = seen.insert("k" + row.job.idempotency_key).second && first;
+            if (!row.job.idempotency_key.empty())
+                first = seen.insert("k" + row.job.idempotency_key).second && first;
             if (!held_key(row).empty()) first = seen.insert("u" + std::string(held_key(row))).second && first;
             (first ? now_in : later).push_back(arrival);
             if (first) docs.push_back(new_document(row, token));
@@ -271,27 +285,32 @@ Result<void> Jobs::insert(std::span<Arrival> arrivals, Told& told) {
         // There and not to be seen, again and again: held by a document that makes no sense.
         for (auto* arrival : left)
             arrival->answer->refused =
-                Error{Errc::corrupt, "job " + arrival->row.job.id.str() +
-                                         " cannot be stored: its id or one of its keys is held by a document of jobrt_jobs "
-                                         "that makes no sense; mend or delete that"};
+                Error{Errc::corrupt,
+                      "job " + arrival->row.job.id.str() +
+                          " cannot be stored: its id or one of its keys is held by a document of jobrt_jobs "
+                          "that makes no sense; mend or delete that"};
         return {};
     }
     if (left.empty()) return {};
-    return Error{Errc::unavailable, "others hold and free the same keys of " + server_.place().text + " all the time; try again"};
+    return Error{Errc::unavailable, "others hold and free the same keys of " + server_.place().text +
+                                        " all the time; try again"};
 }
 
-/// Answers those whose id, idempotency key or unique key is there; leaves in `left` those for whom it went meanwhile.
+/// Answers those whose id, idempotency key or unique key is there; leaves in `left` those for whom it went
+/// meanwhile.
 Result<void> Jobs::settle_duplicates(std::vector<Arrival*>& left, Told& told) {
     if (left.empty()) return {};
     List ids, idempotency_keys, unique_keys;
     for (const auto* arrival : left) {
         ids.text(arrival->row.job.id.str());
-        if (!arrival->row.job.idempotency_key.empty()) idempotency_keys.text(arrival->row.job.idempotency_key);
+        if (!arrival->row.job.idempotency_key.empty())
+            idempotency_keys.text(arrival->row.job.idempotency_key);
         if (const auto key = held_key(arrival->row); !key.empty()) unique_keys.text(key);
     }
     List any;
     any.doc(Doc().doc("_id", Doc().list("$in", ids.made())));
-    if (idempotency_keys.size() > 0) any.doc(Doc().doc("idempotencyKey", Doc().list("$in", idempotency_keys.made())));
+    if (idempotency_keys.size() > 0)
+        any.doc(Doc().doc("idempotencyKey", Doc().list("$in", idempotency_keys.made())));
     if (unique_keys.size() > 0) any.doc(Doc().doc("uniqueHeld", Doc().list("$in", unique_keys.made())));
     auto found = rows(std::move(Doc().list("$or", any.made())), 0);
     if (!found) return std::move(found).error();
@@ -317,8 +336,10 @@ Result<void> Jobs::settle_duplicates(std::vector<Arrival*>& left, Told& told) {
         if (Row* known = in(by_id, job.id.str())) {
             answer_with(*arrival->answer, InsertAnswer::How::inserted, *known);
             // Perhaps stored by us a moment ago, when the answer was lost.
-            if (known->untold) for (const auto& entry : known->outbox) told.entries.push_back(entry);
-        } else if (Row* request = job.idempotency_key.empty() ? nullptr : in(by_request, job.idempotency_key)) {
+            if (known->untold)
+                for (const auto& entry : known->outbox) told.entries.push_back(entry);
+        } else if (Row* request =
+                       job.idempotency_key.empty() ? nullptr : in(by_request, job.idempotency_key)) {
             answer_with(*arrival->answer, InsertAnswer::How::repeated, *request);
         } else if (Row* held = held_key(arrival->row).empty() ? nullptr : in(by_key, job.unique_key)) {
             const auto answered = meet(*arrival, *held, told);
@@ -342,23 +363,23 @@ Result<bool> Jobs::meet(Arrival& arrival, const Row& held, Told& told) {
     bool still = false;
     std::vector<Mutation> one;
     one.push_back({held.job.id, [&](Row* row) {
-        still = row && held_key(*row) == held_key(arrival.row);
-        if (!still) return;
-        answer_with(answer, InsertAnswer::How::existing, *row);
-        Job& job = row->job;
-        const bool waits = job.state == JobState::scheduled || job.state == JobState::queued;
-        if (!waits || job.kind != given.kind) return;
-        row->payload = arrival.row.job.payload;
-        job.queue = given.queue;
-        job.priority = given.priority;
-        job.run_at = given.run_at;
-        job.max_attempts = given.max_attempts;
-        job.tags = given.tags;
-        job.wait_reason.clear();
-        job.state = given.run_at > now ? JobState::scheduled : JobState::queued;
-        tell(*row, {.code = core::EventCode::replaced}, origin_, now);
-        answer_with(answer, InsertAnswer::How::replaced, *row);
-    }});
+                       still = row && held_key(*row) == held_key(arrival.row);
+                       if (!still) return;
+                       answer_with(answer, InsertAnswer::How::existing, *row);
+                       Job& job = row->job;
+                       const bool waits = job.state == JobState::scheduled || job.state == JobState::queued;
+                       if (!waits || job.kind != given.kind) return;
+                       row->payload = arrival.row.job.payload;
+                       job.queue = given.queue;
+                       job.priority = given.priority;
+                       job.run_at = given.run_at;
+                       job.max_attempts = given.max_attempts;
+                       job.tags = given.tags;
+                       job.wait_reason.clear();
+                       job.state = given.run_at > now ? JobState::scheduled : JobState::queued;
+                       tell(*row, {.code = core::EventCode::replaced}, origin_, now);
+                       answer_with(answer, InsertAnswer::How::replaced, *row);
+                   }});
     JR_TRY(mutate(one, told));
     return still;
 }

@@ -14,15 +14,16 @@ namespace jobruntime::mongo {
 /// Something to be done to one job.
 struct Mutation {
     JobId id;
-    /// Changes the row and sets Row::changed, or leaves it alone; nullptr when the job is not there. It is called again
-    /// on a fresh row when somebody else was quicker, so it must begin its answer anew each time.
+    /// Changes the row and sets Row::changed, or leaves it alone; nullptr when the job is not there. It is
+    /// called again on a fresh row when somebody else was quicker, so it must begin its answer anew each
+    /// time.
     std::function<void(Row*)> apply;
     bool whole_steps = false;  ///< It needs Job::steps.
 };
 
 /// A job to be stored.
 struct Arrival {
-    Row row;                      ///< With its first event told.
+    Row row;  ///< With its first event told.
     InsertAnswer* answer = nullptr;
     const NewJob* given = nullptr;  ///< To replace another with; nullptr = never.
     Time now{};
@@ -41,8 +42,8 @@ struct Draft {
     bool applied = false;
 };
 
-/// Reads, changes in memory by the core's state table, and writes back if nobody was quicker: the one way in which this
-/// store changes a job. Each job's change is one update of one document. Thread-safe.
+/// Reads, changes in memory by the core's state table, and writes back if nobody was quicker: the one way in
+/// which this store changes a job. Each job's change is one update of one document. Thread-safe.
 class Jobs {
 public:
     Jobs(Server& server, Journal& journal, const Origin& origin, std::function<void(std::string_view)> log);

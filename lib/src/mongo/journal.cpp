@@ -15,8 +15,8 @@ using Where = Server::Where;
 /// One document stays far below 16 MiB, and a reader that wants one event reads no more than this.
 constexpr std::size_t batch_events = 500;
 constexpr std::size_t batch_bytes = 4u << 20;
-/// So many of the newest batches stay although all their events are pruned: a late write of a batch whose number was
-/// taken long ago must still find it taken.
+/// So many of the newest batches stay although all their events are pruned: a late write of a batch whose
+/// number was taken long ago must still find it taken.
 constexpr std::int64_t batches_kept = 100;
 constexpr int patience = 100;
 
@@ -32,7 +32,9 @@ Doc batch_document(const Tail& tail, const std::vector<Entry>& entries, std::siz
         events.doc(event.all_of(entry.event));
     }
     Doc doc;
-    doc.number("_id", tail.batch + 1).number("first", static_cast<std::int64_t>(tail.last) + 1).number("last", id);
+    doc.number("_id", tail.batch + 1)
+        .number("first", static_cast<std::int64_t>(tail.last) + 1)
+        .number("last", id);
     doc.list("keys", keys.made()).list("events", events.made());
     return doc;
 }
@@ -90,7 +92,8 @@ Result<void> Journal::append(const std::vector<Entry>& entries) {
         const std::scoped_lock lock(mutex_);
         for (std::size_t begin = 0; begin < entries.size();) {
             std::size_t end = begin, bytes = 0;
-            while (end < entries.size() && end - begin < batch_events && (end == begin || bytes < batch_bytes))
+            while (end < entries.size() && end - begin < batch_events &&
+                   (end == begin || bytes < batch_bytes))
                 bytes += entries[end++].event.size();
             JR_TRY(append_batch(entries, begin, end));
             begin = end;
@@ -132,18 +135,21 @@ Result<void> Journal::append_batch(const std::vector<Entry>& entries, std::size_
         const auto dropped = drop_known(part, left);
         if (!dropped) return dropped.error();
         if (now->batch == before.batch && *dropped == 0 && taken && ++standstill > 3)
-            return Error{Errc::corrupt, "the document " + std::to_string(before.batch + 1) +
-                                            " in jobrt_log is none of jobruntime's and stands in its way; delete it"};
+            return Error{Errc::corrupt,
+                         "the document " + std::to_string(before.batch + 1) +
+                             " in jobrt_log is none of jobruntime's and stands in its way; delete it"};
     }
     if (left == 0) return {};
-    return Error{Errc::unavailable, "the event log of " + server_.place().text + " is written by too many at once; try again"};
+    return Error{Errc::unavailable,
+                 "the event log of " + server_.place().text + " is written by too many at once; try again"};
 }
 
 Result<std::size_t> Journal::drop_known(std::vector<Entry>& entries, std::size_t& end) {
     List keys;
     for (std::size_t i = 0; i < end; ++i) keys.text(entries[i].key);
-    auto found = server_.find(Where::log, {.filter = std::move(Doc().doc("keys", Doc().list("$in", keys.made()))),
-                                           .fields = std::move(Doc().integer("keys", 1))});
+    auto found =
+        server_.find(Where::log, {.filter = std::move(Doc().doc("keys", Doc().list("$in", keys.made()))),
+                                  .fields = std::move(Doc().integer("keys", 1))});
     if (!found) return std::move(found).error();
     std::unordered_set<std::string> known;
     for (const auto& doc : *found)
@@ -155,8 +161,8 @@ Result<std::size_t> Journal::drop_known(std::vector<Entry>& entries, std::size_t
     return dropped;
 }
 
-/// By number, because all outboxes that end at the same one can be emptied by one command. Where a job has been told of
-/// again meanwhile, only what is in the log goes.
+/// By number, because all outboxes that end at the same one can be emptied by one command. Where a job has
+/// been told of again meanwhile, only what is in the log goes.
 Result<void> Journal::empty_outboxes(const std::vector<Entry>& entries) {
     std::map<JobId, std::int64_t> newest;
     for (const auto& entry : entries)
@@ -256,8 +262,11 @@ Result<std::pair<std::uint64_t, bool>> Journal::prune(const Retention& retention
     // By age: from the oldest on, as far as the budget may reach.
     for (bool look = count > 0 && target <= most; look;) {
         Doc later;
-        later.doc("_id", Doc().number("$gte", 0)).doc("last", Doc().number("$gt", static_cast<std::int64_t>(target)));
-        auto next = server_.find(Where::log, {.filter = std::move(later), .order = std::move(Doc().integer("_id", 1)), .limit = 1});
+        later.doc("_id", Doc().number("$gte", 0))
+            .doc("last", Doc().number("$gt", static_cast<std::int64_t>(target)));
+        auto next = server_.find(
+            Where::log,
+            {.filter = std::move(later), .order = std::move(Doc().integer("_id", 1)), .limit = 1});
         if (!next) return std::move(next).error();
         look = false;
         if (next->empty()) break;
@@ -277,8 +286,9 @@ Result<std::pair<std::uint64_t, bool>> Journal::prune(const Retention& retention
     const bool more = target > most;
     target = std::min(target, most);
     if (target <= *pruned) return std::pair{std::uint64_t{0}, false};
-    const auto moved = server_.upsert(Where::records, log_record_filter(),
-                                      std::move(Doc().doc("$max", Doc().number("prunedThrough", static_cast<std::int64_t>(target)))));
+    const auto moved = server_.upsert(
+        Where::records, log_record_filter(),
+        std::move(Doc().doc("$max", Doc().number("prunedThrough", static_cast<std::int64_t>(target)))));
     if (!moved) return moved.error();
     Doc old;
     old.doc("_id", Doc().number("$gte", 0).number("$lt", end->batch - batches_kept));

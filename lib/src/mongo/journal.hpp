@@ -15,15 +15,16 @@ struct Tail {
     EventId last = 0;        ///< The newest event.
 };
 
-/// The event log: a chain of batches. Batch n+1 can only be written by one who has read batch n, because its _id is
-/// n+1 and its event ids count on from there; who comes too late meets a duplicate, reads the tail and tries again.
-/// A second unique index, over the events' keys, makes it harmless to bring events twice. Thread-safe.
+/// The event log: a chain of batches. Batch n+1 can only be written by one who has read batch n, because its
+/// _id is n+1 and its event ids count on from there; who comes too late meets a duplicate, reads the tail and
+/// tries again. A second unique index, over the events' keys, makes it harmless to bring events twice.
+/// Thread-safe.
 class Journal {
 public:
     explicit Journal(Server& server) : server_(server) {}
 
-    /// Appends what is not in the log yet, in this order, and then empties the outboxes it came from. When this
-    /// fails, the events of jobs stay in their outboxes, and whoever comes next brings them.
+    /// Appends what is not in the log yet, in this order, and then empties the outboxes it came from. When
+    /// this fails, the events of jobs stay in their outboxes, and whoever comes next brings them.
     Result<void> append(const std::vector<Entry>& entries);
 
     Result<Tail> tail();

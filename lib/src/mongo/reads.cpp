@@ -13,9 +13,11 @@ using Where = Server::Where;
 Result<std::optional<Job>> MongoStore::get(JobId id, unsigned parts) {
     return again([&]() -> Result<std::optional<Job>> {
         const auto found = parts_->server.find(
-            Where::jobs, {.filter = std::move(Doc().text("_id", id.str())), .fields = fields_of_parts(parts), .limit = 1});
+            Where::jobs,
+            {.filter = std::move(Doc().text("_id", id.str())), .fields = fields_of_parts(parts), .limit = 1});
         if (!found) return found.error();
-        if (found->empty() || View(found->front()).text_or("status") == "deleted") return std::optional<Job>{};
+        if (found->empty() || View(found->front()).text_or("status") == "deleted")
+            return std::optional<Job>{};
         auto job = read_job(found->front(), parts);
         if (!job) return std::move(job).error();
         return std::optional<Job>(*std::move(job));
@@ -32,8 +34,10 @@ Result<JobPage> MongoStore::list(const JobFilter& filter, JobOrder order, std::s
         auto wanted = filter_of(filter);
         if (*from) continue_after(wanted, **from, order);
         if (const auto skipped = parts_->jobs.skipped()) wanted.doc("_id", Doc().list("$nin", *skipped));
-        auto docs = parts_->server.find(Where::jobs, {.filter = std::move(wanted), .order = creation_order(order),
-                                                      .fields = fields_of_parts(parts), .limit = *most + 1});
+        auto docs = parts_->server.find(Where::jobs, {.filter = std::move(wanted),
+                                                      .order = creation_order(order),
+                                                      .fields = fields_of_parts(parts),
+                                                      .limit = *most + 1});
         if (!docs) return std::move(docs).error();
         JobPage page;
         for (const auto& doc : *docs) {
@@ -46,7 +50,8 @@ Result<JobPage> MongoStore::list(const JobFilter& filter, JobOrder order, std::s
             page.jobs.push_back(*std::move(job));
         }
         const bool more = docs->size() > static_cast<std::size_t>(*most);
-        if (more && page.jobs.empty()) return Error{Errc::corrupt, "NOTHING_BUT_NONSENSE", "a page without a job"};
+        if (more && page.jobs.empty())
+            return Error{Errc::corrupt, "NOTHING_BUT_NONSENSE", "a page without a job"};
         if (more) page.next_cursor = write_cursor(page.jobs.back());
         return page;
     };

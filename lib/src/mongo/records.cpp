@@ -15,8 +15,10 @@ bool is_text(std::string_view key) { return valid_utf8(key) == key; }
 
 /// A key is text where it can be, so that people can read it, else bytes.
 void put_key(Doc& doc, std::string_view name, std::string_view key) {
-    if (is_text(key)) doc.text(name, key);
-    else doc.bytes(name, key);
+    if (is_text(key))
+        doc.text(name, key);
+    else
+        doc.bytes(name, key);
 }
 
 std::optional<std::string> read_key(const View& doc) {
@@ -46,8 +48,8 @@ Result<std::optional<Record>> read_one(Server& server, std::string_view key) {
 }
 
 Error wrong_version(std::string_view key, std::uint64_t version, std::uint64_t expected) {
-    return {Errc::conflict, "record " + std::string(key) + " is at version " + std::to_string(version) + ", not " +
-                                std::to_string(expected) + "; read it again before changing it"};
+    return {Errc::conflict, "record " + std::string(key) + " is at version " + std::to_string(version) +
+                                ", not " + std::to_string(expected) + "; read it again before changing it"};
 }
 
 }  // namespace
@@ -89,8 +91,8 @@ Result<std::uint64_t> put_record(Server& server, std::string_view key, std::opti
     if (version != expected) return wrong_version(key, version, expected);
     if (!value && !*now) return std::uint64_t{0};
     // A version of its own for every put, also one that comes to nothing.
-    const auto counted =
-        server.upsert(Where::records, counter_filter(), std::move(Doc().doc("$inc", Doc().number("version", 1))));
+    const auto counted = server.upsert(Where::records, counter_filter(),
+                                       std::move(Doc().doc("$inc", Doc().number("version", 1))));
     if (!counted) return counted.error();
     const auto next = View(*counted).number("version").value_or(0);
     Doc filter;
@@ -104,7 +106,8 @@ Result<std::uint64_t> put_record(Server& server, std::string_view key, std::opti
     }
     if (*now) {
         const auto changed = server.update_all(
-            Where::records, filter, std::move(Doc().doc("$set", Doc().text("value", *value).number("version", next))));
+            Where::records, filter,
+            std::move(Doc().doc("$set", Doc().text("value", *value).number("version", next))));
         if (!changed) return changed.error();
         if (*changed == 0) return wrong_version(key, 0, expected);
         return static_cast<std::uint64_t>(next);

@@ -10,14 +10,15 @@
 namespace jobruntime::mongo {
 namespace {
 
-constexpr std::array all_states{JobState::scheduled, JobState::queued,   JobState::running,
+constexpr std::array all_states{JobState::scheduled, JobState::queued, JobState::running,
                                 JobState::completed, JobState::failed, JobState::canceled};
 
 bool holds_unique(const Job& job) { return !job.unique_key.empty() && job.unique_states.has(job.state); }
 
 Error nonsense(const View& doc, std::string_view what) {
     return {Errc::corrupt, "the document " + doc.text("_id").value_or("with an _id that is no text") +
-                               " in jobrt_jobs makes no sense (" + std::string(what) + "); mend or delete it by hand"};
+                               " in jobrt_jobs makes no sense (" + std::string(what) +
+                               "); mend or delete it by hand"};
 }
 
 Doc progress_document(const Progress& progress) {
@@ -33,7 +34,10 @@ Progress read_progress(const View& doc) {
 
 Doc error_document(const JobError& error) {
     Doc doc;
-    doc.time("at", error.at).integer("attempt", error.attempt).text("code", error.code).text("message", error.message);
+    doc.time("at", error.at)
+        .integer("attempt", error.attempt)
+        .text("code", error.code)
+        .text("message", error.message);
     return doc;
 }
 
@@ -42,7 +46,6 @@ Doc step_document(std::string_view name, const boost::json::value& value, std::i
     doc.text("name", name).json("value", value).number("bytes", size);
     return doc;
 }
-
 
 Doc texts(const std::vector<std::string>& list) {
     List made;
@@ -63,7 +66,8 @@ void read_parts(const View& doc, unsigned parts, Job& job) {
     if (parts & part_errors)
         if (const auto errors = doc.list("errors"))
             errors->each_doc([&](const View& error) {
-                job.errors.push_back({error.time("at").value_or(Time{}), static_cast<int>(error.number("attempt").value_or(0)),
+                job.errors.push_back({error.time("at").value_or(Time{}),
+                                      static_cast<int>(error.number("attempt").value_or(0)),
                                       error.text_or("code"), error.text_or("message")});
             });
     if (parts & part_steps)
@@ -77,10 +81,17 @@ void include(Doc& fields, std::initializer_list<std::string_view> names) {
     for (const auto name : names) fields.integer(name, 1);
 }
 
-constexpr std::array<std::string_view, 22> job_fields{
-    "kind",        "queue",    "status",       "priority",       "runAt",   "attempt", "maxAttempts", "crashes",
-    "fence",       "workerId", "uniqueKey",    "uniqueStates",   "idempotencyKey", "idempotencyHash", "traceId", "tags", "progress",
-    "waitReason",  "createdAt", "startedAt",   "finishedAt",     "cancelRequestedAt"};
+constexpr std::array<std::string_view, 22> job_fields{"kind",           "queue",
+                                                      "status",         "priority",
+                                                      "runAt",          "attempt",
+                                                      "maxAttempts",    "crashes",
+                                                      "fence",          "workerId",
+                                                      "uniqueKey",      "uniqueStates",
+                                                      "idempotencyKey", "idempotencyHash",
+                                                      "traceId",        "tags",
+                                                      "progress",       "waitReason",
+                                                      "createdAt",      "startedAt",
+                                                      "finishedAt",     "cancelRequestedAt"};
 
 }  // namespace
 
@@ -145,7 +156,8 @@ Result<Job> read_job(const View& doc, unsigned parts) {
     job.unique_key = doc.text_or("uniqueKey");
     if (const auto states = doc.list("uniqueStates"))
         states->each([&](const bson_iter_t& name) {
-            if (const auto one = parse_job_state(View::as_text(name).value_or(""))) job.unique_states = job.unique_states | StateSet{*one};
+            if (const auto one = parse_job_state(View::as_text(name).value_or("")))
+                job.unique_states = job.unique_states | StateSet{*one};
         });
     job.idempotency_key = doc.text_or("idempotencyKey");
     job.idempotency_hash = doc.text_or("idempotencyHash");
@@ -159,7 +171,8 @@ Result<Job> read_job(const View& doc, unsigned parts) {
     job.started_at = doc.time("startedAt");
     job.finished_at = doc.time("finishedAt");
     job.cancel_requested_at = doc.time("cancelRequestedAt");
-    if (is_final(job.state) != job.finished_at.has_value()) return nonsense(doc, "finishedAt does not go with status");
+    if (is_final(job.state) != job.finished_at.has_value())
+        return nonsense(doc, "finishedAt does not go with status");
     if (job.state == JobState::running && (!job.session || job.fence == Fence::none))
         return nonsense(doc, "it runs, and has no workerId or fence");
     if (parts & part_payload) {
@@ -207,7 +220,8 @@ Result<Row> read_row(const View& doc, unsigned parts) {
             event.each([&](const bson_iter_t& field) {
                 if (std::string_view(bson_iter_key(&field)) != "n") copy.same(bson_iter_key(&field), field);
             });
-            row.outbox.push_back({row.job.id, number, row.job.id.str() + "/" + std::to_string(number), std::move(copy)});
+            row.outbox.push_back(
+                {row.job.id, number, row.job.id.str() + "/" + std::to_string(number), std::move(copy)});
         });
     return row;
 }
@@ -215,15 +229,21 @@ Result<Row> read_row(const View& doc, unsigned parts) {
 Doc new_document(const Row& row, std::string_view token) {
     const Job& job = row.job;
     Doc doc;
-    doc.text("_id", job.id.str()).text("kind", job.kind).text("queue", job.queue).text("status", to_string(job.state));
+    doc.text("_id", job.id.str())
+        .text("kind", job.kind)
+        .text("queue", job.queue)
+        .text("status", to_string(job.state));
     doc.integer("priority", job.priority).time("runAt", job.run_at).integer("attempt", job.attempt);
     doc.integer("maxAttempts", job.max_attempts).integer("crashes", job.crashes);
-    doc.flag("alone", job.crashes >= core::solitary_crashes).number("fence", static_cast<std::int64_t>(job.fence));
+    doc.flag("alone", job.crashes >= core::solitary_crashes)
+        .number("fence", static_cast<std::int64_t>(job.fence));
     if (job.session) doc.text("workerId", job.session.str());
     doc.json("payload", job.payload);
     if (!job.result.is_null()) doc.json("result", job.result);
-    if (!job.unique_key.empty()) doc.text("uniqueKey", job.unique_key).list("uniqueStates", names_of(job.unique_states));
-    if (holds_unique(job) && !JOBRT_FAILPOINT("control.ignore_unique")) doc.text("uniqueHeld", job.unique_key);
+    if (!job.unique_key.empty())
+        doc.text("uniqueKey", job.unique_key).list("uniqueStates", names_of(job.unique_states));
+    if (holds_unique(job) && !JOBRT_FAILPOINT("control.ignore_unique"))
+        doc.text("uniqueHeld", job.unique_key);
     doc.text_if("idempotencyKey", job.idempotency_key).text_if("idempotencyHash", job.idempotency_hash);
     doc.text_if("traceId", job.trace_id);
     if (!job.tags.empty()) doc.list("tags", texts(job.tags));
@@ -233,8 +253,10 @@ Doc new_document(const Row& row, std::string_view token) {
     doc.time_if("cancelRequestedAt", job.cancel_requested_at);
     List errors, steps, outbox;
     for (const auto& error : job.errors) errors.doc(error_document(error));
-    for (const auto& step : job.steps) steps.doc(step_document(step.name, step.value, stored_size(step.value)));
-    for (const auto& entry : row.outbox) outbox.doc(std::move(Doc().number("n", entry.number).all_of(entry.event)));
+    for (const auto& step : job.steps)
+        steps.doc(step_document(step.name, step.value, stored_size(step.value)));
+    for (const auto& entry : row.outbox)
+        outbox.doc(std::move(Doc().number("n", entry.number).all_of(entry.event)));
     doc.list("errors", errors.made()).list("steps", steps.made());
     if (!job.errors.empty()) doc.text("errorCode", job.errors.back().code);
     doc.number("rev", 1).text("lastWrite", token).number("eventCount", row.told);
@@ -249,7 +271,9 @@ Doc filter_of(const Row& before) {
     filter.number("rev", before.rev);
     // The revision says it all; these two say it to people who read the server's log, and keep the promise
     // should a hand have put the revision back.
-    if (!before.gone) filter.text("status", to_string(before.job.state)).number("fence", static_cast<std::int64_t>(before.job.fence));
+    if (!before.gone)
+        filter.text("status", to_string(before.job.state))
+            .number("fence", static_cast<std::int64_t>(before.job.fence));
     return filter;
 }
 
@@ -261,13 +285,17 @@ struct Difference {
 
     void time(std::string_view name, const std::optional<Time>& before, const std::optional<Time>& after) {
         if (before == after) return;
-        if (after) set.time(name, *after);
-        else unset.integer(name, 1);
+        if (after)
+            set.time(name, *after);
+        else
+            unset.integer(name, 1);
     }
     void text(std::string_view name, const std::string& before, const std::string& after) {
         if (before == after) return;
-        if (after.empty()) unset.integer(name, 1);
-        else set.text(name, after);
+        if (after.empty())
+            unset.integer(name, 1);
+        else
+            set.text(name, after);
     }
     void integer(std::string_view name, int before, int after) {
         if (before != after) set.integer(name, after);
@@ -306,7 +334,8 @@ void parts_difference(const Row& row, Difference& found) {
     if (row.forget_result) found.unset.integer("result", 1).integer("resultText", 1);
     if (row.rewrite_steps) {
         List steps;
-        for (const auto& step : row.job.steps) steps.doc(step_document(step.name, step.value, stored_size(step.value)));
+        for (const auto& step : row.job.steps)
+            steps.doc(step_document(step.name, step.value, stored_size(step.value)));
         found.set.list("steps", steps.made());
     } else {
         for (const auto& [place, value] : row.new_steps)
@@ -337,13 +366,15 @@ Doc update_of(const Row& before, const Row& row, std::string_view token) {
     Doc push;
     List events;
     for (const auto& entry : row.outbox)
-        if (entry.number > before.told) events.doc(std::move(Doc().number("n", entry.number).all_of(entry.event)));
+        if (entry.number > before.told)
+            events.doc(std::move(Doc().number("n", entry.number).all_of(entry.event)));
     if (events.size() > 0) {
         found.set.number("eventCount", row.told).flag("untold", true);
         push.doc("outbox", Doc().list("$each", events.made()));
     }
     if (row.error)
-        push.doc("errors", Doc().list("$each", List().doc(error_document(*row.error)).made())
+        push.doc("errors", Doc()
+                               .list("$each", List().doc(error_document(*row.error)).made())
                                .integer("$slice", -static_cast<std::int32_t>(limits::errors)));
     Doc update;
     update.doc("$set", found.set).doc("$inc", Doc().number("rev", 1));
@@ -373,7 +404,8 @@ std::optional<Event> read_event(const View& doc) {
     event.trace_id = doc.text_or("traceId");
     event.source = doc.text_or("source");
     event.role = doc.text_or("role");
-    if (auto fields = doc.json("fields"); fields && fields->is_object()) event.fields = std::move(fields->get_object());
+    if (auto fields = doc.json("fields"); fields && fields->is_object())
+        event.fields = std::move(fields->get_object());
     return event;
 }
 

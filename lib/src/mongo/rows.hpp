@@ -23,37 +23,37 @@ struct Telling {
 
 /// One event that waits to be put into the log: in its job's outbox, or about no attempt.
 struct Entry {
-    JobId job;              ///< Zero: about none.
-    std::int64_t number = 0;///< Counts a job's events up from 1; 0 = not from an outbox.
-    std::string key;        ///< Unique in the log, so that it cannot be told twice.
+    JobId job;                ///< Zero: about none.
+    std::int64_t number = 0;  ///< Counts a job's events up from 1; 0 = not from an outbox.
+    std::string key;          ///< Unique in the log, so that it cannot be told twice.
     Doc event;
 };
 
-/// One job's document while it is being changed. The members named after fields are what the server has; what is to
-/// become of it is done to `job` and the "new" members, and update_of() says it in the server's words.
+/// One job's document while it is being changed. The members named after fields are what the server has; what
+/// is to become of it is done to `job` and the "new" members, and update_of() says it in the server's words.
 struct Row {
-    Job job;                          ///< Parts as far as they were read.
-    std::int64_t rev = 0;             ///< Rises with every write of the document.
-    std::int64_t told = 0;            ///< Field eventCount: events so far.
+    Job job;                ///< Parts as far as they were read.
+    std::int64_t rev = 0;   ///< Rises with every write of the document.
+    std::int64_t told = 0;  ///< Field eventCount: events so far.
     bool untold = false;
-    bool gone = false;                ///< Deleted; the document only waits until its last event is in the log.
-    std::string last_write;           ///< The token of the newest write.
-    std::string settled_by;           ///< lastSettle.by: the token of the settlement that was accepted last,
+    bool gone = false;       ///< Deleted; the document only waits until its last event is in the log.
+    std::string last_write;  ///< The token of the newest write.
+    std::string settled_by;  ///< lastSettle.by: the token of the settlement that was accepted last,
     Fence settled_fence = Fence::none;
     std::vector<std::string> step_names;
     std::vector<std::int64_t> step_sizes;  ///< stored_size of each.
-    bool whole_steps = false;         ///< Job::steps was read too.
-    std::vector<Entry> outbox;        ///< With the new ones behind.
+    bool whole_steps = false;              ///< Job::steps was read too.
+    std::vector<Entry> outbox;             ///< With the new ones behind.
 
     // New.
-    std::string claim_token;                      ///< Set: it is claimed.
-    std::string settle_token;                     ///< Set: it is settled.
+    std::string claim_token;   ///< Set: it is claimed.
+    std::string settle_token;  ///< Set: it is settled.
     std::optional<JobError> error;
     std::optional<boost::json::value> result;
     bool forget_result = false;
     bool forget_steps = false;
     std::map<std::size_t, boost::json::value> new_steps;  ///< By place in step_names.
-    bool rewrite_steps = false;                   ///< Job::steps is what they are to be.
+    bool rewrite_steps = false;                           ///< Job::steps is what they are to be.
     std::optional<boost::json::object> payload;
     bool changed = false;
 };

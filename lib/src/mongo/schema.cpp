@@ -32,7 +32,8 @@ Doc where_true(std::string_view name) { return std::move(Doc().flag(name, true))
 /// docs/mongodb.md says what each is for.
 const std::vector<Index>& indexes() {
     static const std::vector<Index> all{
-        {Where::jobs, "jobrt_ready", up({"queue", "kind", "alone", "priority", "runAt", "_id"}), where("status", "queued")},
+        {Where::jobs, "jobrt_ready", up({"queue", "kind", "alone", "priority", "runAt", "_id"}),
+         where("status", "queued")},
         {Where::jobs, "jobrt_due", up({"runAt", "_id"}), where("status", "scheduled")},
         {Where::jobs, "jobrt_running", up({"workerId", "_id"}), where("status", "running")},
         {Where::jobs, "jobrt_unique", up({"uniqueHeld"}), where_there("uniqueHeld"), true},
@@ -75,7 +76,8 @@ bool all_there(Server& server, Where where) {
         ++wanted;
         batch->each_doc([&](const View& there) {
             const auto keys = there.doc("key");
-            if (keys && there.text("name") == index.name && bson_equal(keys->copy().raw(), index.keys.raw()) &&
+            if (keys && there.text("name") == index.name &&
+                bson_equal(keys->copy().raw(), index.keys.raw()) &&
                 there.flag("unique").value_or(false) == index.unique)
                 ++found;
         });
@@ -106,12 +108,14 @@ Result<void> check_version(Server& server) {
     }
     const auto version = View(found->front()).number("version");
     if (!version)
-        return Error{Errc::corrupt, "the document {jobrt: \"schema\"} in jobrt_records of " + server.place().text +
-                                        " has no version; put {version: " + std::to_string(schema_version) + "} back"};
+        return Error{Errc::corrupt,
+                     "the document {jobrt: \"schema\"} in jobrt_records of " + server.place().text +
+                         " has no version; put {version: " + std::to_string(schema_version) + "} back"};
     if (*version > schema_version)
         return Error{Errc::unsupported, "STORE_TOO_NEW",
-                     server.place().text + " was made by a newer jobruntime (schema " + std::to_string(*version) +
-                         ", this program knows " + std::to_string(schema_version) + "); run that version or a newer one"};
+                     server.place().text + " was made by a newer jobruntime (schema " +
+                         std::to_string(*version) + ", this program knows " + std::to_string(schema_version) +
+                         "); run that version or a newer one"};
     return {};
 }
 
@@ -127,7 +131,8 @@ Result<void> prepare(Server& server) {
         if (made.error().name == "DUPLICATE")
             return Error{Errc::conflict, "STORE_INDEX",
                          std::string(Server::name_of(where)) + " of " + server.place().text +
-                             " holds documents that a unique index of jobruntime does not allow; remove what is not its own"};
+                             " holds documents that a unique index of jobruntime does not allow; remove what "
+                             "is not its own"};
         return std::move(made).error();
     }
     return {};

@@ -29,7 +29,10 @@ std::vector<std::string> read_texts(const View& doc, std::string_view name) {
 
 Doc facts_document(const SessionFacts& facts, Time now) {
     Doc doc;
-    doc.text("host", facts.host).text("bootId", facts.boot_id).number("pid", facts.pid).text("role", facts.role);
+    doc.text("host", facts.host)
+        .text("bootId", facts.boot_id)
+        .number("pid", facts.pid)
+        .text("role", facts.role);
     doc.text("version", facts.version).flag("works", facts.works).list("kinds", texts(facts.kinds));
     doc.list("queues", texts(facts.queues)).integer("running", facts.running).flag("stopped", facts.stopped);
     doc.json("details", facts.details).time("beatAt", now);
@@ -56,9 +59,11 @@ std::optional<SessionInfo> read_session(const View& doc) {
     facts.works = doc.flag("works").value_or(false);
     facts.kinds = read_texts(doc, "kinds");
     facts.queues = read_texts(doc, "queues");
-    facts.running = static_cast<int>(std::clamp<std::int64_t>(doc.number("running").value_or(0), 0, INT32_MAX));
+    facts.running =
+        static_cast<int>(std::clamp<std::int64_t>(doc.number("running").value_or(0), 0, INT32_MAX));
     facts.stopped = doc.flag("stopped").value_or(false);
-    if (auto details = doc.json("details"); details && details->is_object()) facts.details = std::move(details->get_object());
+    if (auto details = doc.json("details"); details && details->is_object())
+        facts.details = std::move(details->get_object());
     return info;
 }
 
@@ -68,7 +73,8 @@ void lose_row(Row& row, Loss loss, const Origin& origin, Time now) {
     Job& job = row.job;
     const auto next = core::after_loss(job.crashes, job.cancel_requested_at.has_value(), loss);
     const auto message = core::loss_message(next.code);
-    if (!next.code.empty()) row.error = JobError{now, job.attempt, std::string(next.code), std::string(message)};
+    if (!next.code.empty())
+        row.error = JobError{now, job.attempt, std::string(next.code), std::string(message)};
     job.state = next.state;
     job.crashes = next.crashes;
     if (next.give_attempt_back) --job.attempt;
@@ -87,15 +93,19 @@ Result<BeatAnswer> MongoStore::beat(SessionId session, const SessionFacts& facts
         change.doc("$setOnInsert", Doc().time("startedAt", now));
         Doc alive;
         alive.text("_id", session.str()).flag("declaredDead", false);
-        // The first beat makes the row. Of one that was declared dead the filter finds nothing, and the making meets it.
+        // The first beat makes the row. Of one that was declared dead the filter finds nothing, and the
+        // making meets it.
         auto row = parts_->server.upsert(Where::sessions, alive, change);
         BeatAnswer answer;
         if (!row && row.error().name == "DUPLICATE") {
-            const auto found = parts_->server.find(Where::sessions, {.filter = std::move(Doc().text("_id", session.str())), .limit = 1});
+            const auto found = parts_->server.find(
+                Where::sessions, {.filter = std::move(Doc().text("_id", session.str())), .limit = 1});
             if (!found) return found.error();
             const auto info = found->empty() ? std::nullopt : read_session(found->front());
             // Two first beats at once: the other one made it.
-            if (info && !info->declared_dead) return Error{Errc::unavailable, "CONNECTION_LOST", "two first beats of one session met; beat again"};
+            if (info && !info->declared_dead)
+                return Error{Errc::unavailable, "CONNECTION_LOST",
+                             "two first beats of one session met; beat again"};
             answer.declared_dead = true;
             answer.beat = info ? info->beat : 0;
         } else if (!row) {
@@ -107,8 +117,10 @@ Result<BeatAnswer> MongoStore::beat(SessionId session, const SessionFacts& facts
         Doc asked;
         asked.text("status", "running").text("workerId", session.str());
         asked.doc("cancelRequestedAt", Doc().flag("$exists", true));
-        const auto cancels = parts_->server.find(
-            Where::jobs, {.filter = std::move(asked), .fields = std::move(Doc().integer("fence", 1)), .limit = static_cast<int>(limits::batch_items)});
+        const auto cancels =
+            parts_->server.find(Where::jobs, {.filter = std::move(asked),
+                                              .fields = std::move(Doc().integer("fence", 1)),
+                                              .limit = static_cast<int>(limits::batch_items)});
         if (!cancels) return cancels.error();
         for (const auto& doc : *cancels) {
             const auto job = JobId::parse(View(doc).text_or("_id"));
@@ -122,7 +134,8 @@ Result<BeatAnswer> MongoStore::beat(SessionId session, const SessionFacts& facts
 Result<std::vector<Job>> MongoStore::lose(Doc filter, Loss loss, int limit, Time now, bool& more) {
     const auto found = parts_->server.find(Where::jobs, {.filter = std::move(filter),
                                                          .order = std::move(Doc().integer("_id", 1)),
-                                                         .fields = std::move(Doc().integer("fence", 1)), .limit = limit + 1});
+                                                         .fields = std::move(Doc().integer("fence", 1)),
+                                                         .limit = limit + 1});
     if (!found) return found.error();
     more = found->size() > static_cast<std::size_t>(limit);
     std::vector<Job> jobs;
@@ -134,10 +147,11 @@ Result<std::vector<Job>> MongoStore::lose(Doc filter, Loss loss, int limit, Time
         const auto fence = View(doc).number("fence");
         if (!id || !fence) continue;
         mutations.push_back({*id, [this, loss, now, &lost, fence = static_cast<Fence>(*fence)](Row* row) {
-            if (!row || row->job.state != JobState::running || row->job.fence != fence) return;
-            lose_row(*row, loss, origin_, now);
-            lost[row->job.id] = row->job;
-        }});
+                                 if (!row || row->job.state != JobState::running || row->job.fence != fence)
+                                     return;
+                                 lose_row(*row, loss, origin_, now);
+                                 lost[row->job.id] = row->job;
+                             }});
     }
     Told told;
     const auto done = parts_->jobs.mutate(mutations, told);
@@ -147,19 +161,25 @@ Result<std::vector<Job>> MongoStore::lose(Doc filter, Loss loss, int limit, Time
     return jobs;
 }
 
-Result<Recovered> MongoStore::recover(SessionId session, std::uint64_t beat_seen, Loss loss, int limit, Time now) {
+Result<Recovered> MongoStore::recover(SessionId session, std::uint64_t beat_seen, Loss loss, int limit,
+                                      Time now) {
     const auto most = core::check_limit(limit, "the limit of a recovery");
     if (!most) return most.error();
     return again([&]() -> Result<Recovered> {
         Recovered recovered;
         Doc seen, declare;
-        seen.text("_id", session.str()).number("beat", static_cast<std::int64_t>(beat_seen)).flag("declaredDead", false);
-        declare.doc("$set", Doc().flag("declaredDead", true).text("loss", loss == Loss::crash ? "crash" : "reboot"));
+        seen.text("_id", session.str())
+            .number("beat", static_cast<std::int64_t>(beat_seen))
+            .flag("declaredDead", false);
+        declare.doc("$set",
+                    Doc().flag("declaredDead", true).text("loss", loss == Loss::crash ? "crash" : "reboot"));
         const auto declared = parts_->server.update_all(Where::sessions, seen, declare);
         if (!declared) return declared.error();
         if (*declared == 0) {
             const auto dead = parts_->server.find(
-                Where::sessions, {.filter = std::move(Doc().text("_id", session.str()).flag("declaredDead", true)), .limit = 1});
+                Where::sessions,
+                {.filter = std::move(Doc().text("_id", session.str()).flag("declaredDead", true)),
+                 .limit = 1});
             if (!dead) return dead.error();
             if (dead->empty()) return recovered;
         }
@@ -175,12 +195,15 @@ Result<Recovered> MongoStore::recover(SessionId session, std::uint64_t beat_seen
 
 Result<std::vector<SessionInfo>> MongoStore::sessions() {
     return again([&]() -> Result<std::vector<SessionInfo>> {
-        const auto found = parts_->server.find(Where::sessions, {.order = std::move(Doc().integer("_id", 1))});
+        const auto found =
+            parts_->server.find(Where::sessions, {.order = std::move(Doc().integer("_id", 1))});
         if (!found) return found.error();
         std::vector<SessionInfo> all;
         for (const auto& doc : *found) {
-            if (auto info = read_session(doc)) all.push_back(*std::move(info));
-            else parts_->jobs.skip(doc, {Errc::corrupt, "a document in jobrt_sessions is no session"});
+            if (auto info = read_session(doc))
+                all.push_back(*std::move(info));
+            else
+                parts_->jobs.skip(doc, {Errc::corrupt, "a document in jobrt_sessions is no session"});
         }
         return all;
     });

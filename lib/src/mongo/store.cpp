@@ -32,7 +32,8 @@ Result<std::unique_ptr<Store>> open(std::string_view uri, Options options) {
     Place place;
     auto read = read_uri(uri, options, place);
     if (!read) return std::move(read).error();
-    return std::unique_ptr<Store>(std::make_unique<MongoStore>(*std::move(read), std::move(place), std::move(options)));
+    return std::unique_ptr<Store>(
+        std::make_unique<MongoStore>(*std::move(read), std::move(place), std::move(options)));
 }
 
 MongoStore::Parts::Parts(Uri uri, const Place& place, const Options& options, const Origin& origin)
@@ -44,7 +45,10 @@ MongoStore::Parts::Parts(Uri uri, const Place& place, const Options& options, co
       watcher(server, journal, options, [this](unsigned hints) { hub->tell(hints); }) {}
 
 MongoStore::MongoStore(Uri uri, Place place, Options options)
-    : options_(std::move(options)), origin_(named(options_.origin)), place_(std::move(place)), process_(::getpid()),
+    : options_(std::move(options)),
+      origin_(named(options_.origin)),
+      place_(std::move(place)),
+      process_(::getpid()),
       parts_(std::make_unique<Parts>(std::move(uri), place_, options_, origin_)),
       combiner_([this](std::vector<Operation*>& group) { execute(group); }) {}
 
@@ -55,7 +59,8 @@ MongoStore::~MongoStore() {
 
 Result<void> MongoStore::usable() {
     if (::getpid() != process_)
-        return Error{Errc::invalid_argument, "this store was opened before fork(); open it again in the child"};
+        return Error{Errc::invalid_argument,
+                     "this store was opened before fork(); open it again in the child"};
     if (ready_.load(std::memory_order_acquire)) return {};
     const auto asked_at = std::chrono::steady_clock::now();
     const std::scoped_lock lock(preparing_);
@@ -78,7 +83,8 @@ Result<void> MongoStore::usable() {
 void MongoStore::note_health(const Error* error) {
     const bool down = error && error->code == Errc::unavailable;
     if (error && !down) return;
-    if (down_.load(std::memory_order_relaxed) == down || down_.exchange(down) == down || !options_.log) return;
+    if (down_.load(std::memory_order_relaxed) == down || down_.exchange(down) == down || !options_.log)
+        return;
     options_.log(down ? error->message : "MongoDB at " + place_.hosts + " answers again");
 }
 
@@ -100,7 +106,8 @@ void MongoStore::tell(const Told& told) {
     }
     // The changes hold, and their events wait in their jobs' outboxes.
     if (options_.log)
-        options_.log(std::to_string(told.entries.size()) + " events wait to be brought into the log: " + hints.error().message);
+        options_.log(std::to_string(told.entries.size()) +
+                     " events wait to be brought into the log: " + hints.error().message);
     parts_->hub->tell(hint_jobs | hint_cancel | hint_settled);
 }
 
@@ -129,7 +136,8 @@ void MongoStore::execute(std::vector<Operation*>& group) {
         std::vector<Entry> loose;
         for (auto* operation : group) {
             std::move(operation->arrivals.begin(), operation->arrivals.end(), std::back_inserter(arrivals));
-            std::move(operation->mutations.begin(), operation->mutations.end(), std::back_inserter(mutations));
+            std::move(operation->mutations.begin(), operation->mutations.end(),
+                      std::back_inserter(mutations));
             loose.insert(loose.end(), operation->loose.begin(), operation->loose.end());
         }
         if (!arrivals.empty())
@@ -144,7 +152,8 @@ void MongoStore::execute(std::vector<Operation*>& group) {
     }
 }
 
-/// Events that change nothing. One about a job stands behind all that its outbox holds, and takes the job's trace.
+/// Events that change nothing. One about a job stands behind all that its outbox holds, and takes the job's
+/// trace.
 Result<void> MongoStore::place_loose(std::vector<Entry>& loose, Told& told) {
     std::vector<JobId> ids;
     for (const auto& entry : loose)
@@ -270,7 +279,8 @@ Result<std::uint64_t> MongoStore::put(std::string_view key, std::optional<std::s
                                       std::uint64_t expected) {
     JR_TRY(core::check_record(key, value));
     // A put cannot be repeated blindly, so a connection that broke unseen is found out by something that can.
-    if (const auto lives = again([&] { return record_counter(parts_->server); }); !lives) return lives.error();
+    if (const auto lives = again([&] { return record_counter(parts_->server); }); !lives)
+        return lives.error();
     auto version = put_record(parts_->server, key, value, expected);
     if (version) parts_->hub->tell(hint_records);
     return version;

@@ -22,8 +22,8 @@
 
 namespace jobruntime::mongo {
 
-/// Checks what a call must keep, prepares the database once, and lets writing verbs travel together. The verbs' own
-/// work is in the files named after them.
+/// Checks what a call must keep, prepares the database once, and lets writing verbs travel together. The
+/// verbs' own work is in the files named after them.
 class MongoStore final : public jobruntime::Store {
 public:
     MongoStore(Uri uri, Place place, Options options);
@@ -40,7 +40,8 @@ public:
                          unsigned parts) override;
     Result<std::vector<CountRow>> count(const JobFilter& filter, CountBy by) override;
     Result<BeatAnswer> beat(SessionId session, const SessionFacts& facts, Time now) override;
-    Result<Recovered> recover(SessionId session, std::uint64_t beat_seen, Loss loss, int limit, Time now) override;
+    Result<Recovered> recover(SessionId session, std::uint64_t beat_seen, Loss loss, int limit,
+                              Time now) override;
     Result<std::vector<SessionInfo>> sessions() override;
     Result<Tended> tend(const Retention& retention, int budget, Time now) override;
     Result<EventPage> events(std::optional<EventId> after, const EventFilter& filter, int limit) override;
@@ -88,11 +89,13 @@ private:
     Result<void> give_back_lost(SessionId session, Time now);
     Result<void> release(std::vector<Mutation> mutations);
     Result<bool> session_lives(SessionId session);
-    Mutation settle_one(const Settlement& settlement, const std::string& token, Time now, SettleAnswer& answer);
+    Mutation settle_one(const Settlement& settlement, const std::string& token, Time now,
+                        SettleAnswer& answer);
     Mutation note_one(const Note& note, NoteAnswer& answer);
     Mutation change_one(JobId id, const Change& change, Time now, ChangeAnswer& answer);
     Result<Changed> change_ids(std::span<const JobId> ids, const Change& change, Time now);
-    Result<std::pair<std::vector<JobId>, std::string>> matching(const JobFilter& filter, std::string_view cursor, int limit);
+    Result<std::pair<std::vector<JobId>, std::string>> matching(const JobFilter& filter,
+                                                                std::string_view cursor, int limit);
     Result<std::vector<Job>> lose(Doc filter, Loss loss, int limit, Time now, bool& more);
     Result<void> mend(int budget, Time now, Tended& tended);
     Result<void> promote(int budget, Time now, Tended& tended);
@@ -107,7 +110,7 @@ private:
     std::atomic<bool> ready_{false};
     std::atomic<bool> down_{false};
     std::mutex preparing_;
-    std::optional<Error> refused_;                           // Guarded by preparing_, as is the next.
+    std::optional<Error> refused_;  // Guarded by preparing_, as is the next.
     std::chrono::steady_clock::time_point refused_at_{};
     Combiner combiner_;
 

@@ -38,7 +38,8 @@ Result<void> MongoStore::mend(int budget, Time now, Tended& tended) {
     group.text("_id", "$workerId");
     List stages;
     stages.doc(Doc().doc("$match", Doc().text("status", "running"))).doc(Doc().doc("$group", group));
-    const auto owners = parts_->server.aggregate(Where::jobs, std::move(Doc().list("pipeline", stages.made())));
+    const auto owners =
+        parts_->server.aggregate(Where::jobs, std::move(Doc().list("pipeline", stages.made())));
     if (!owners) return owners.error();
     if (owners->empty()) return {};
     const auto sessions = parts_->server.find(
@@ -65,7 +66,8 @@ Result<void> MongoStore::mend(int budget, Time now, Tended& tended) {
         if (!lost) return lost.error();
         tended.more = tended.more || more;
         if (options_.log && !lost->empty())
-            options_.log(std::to_string(lost->size()) + " jobs of session " + *owner + ", which is gone, run again");
+            options_.log(std::to_string(lost->size()) + " jobs of session " + *owner +
+                         ", which is gone, run again");
     }
     return {};
 }
@@ -90,8 +92,11 @@ Result<void> MongoStore::prune_jobs(const Retention& retention, int budget, Time
         old.text("status", to_string(state)).doc("finishedAt", Doc().time("$lt", before(now, age)));
         old.doc("kind", Doc().list("$nin", keep.made())).doc("untold", Doc().flag("$ne", true));
         const int room = budget - static_cast<int>(tended.pruned.size());
-        const auto found = parts_->server.find(Where::jobs, {.filter = old, .order = std::move(Doc().integer("finishedAt", 1)),
-                                                             .fields = std::move(Doc().integer("_id", 1)), .limit = room + 1});
+        const auto found =
+            parts_->server.find(Where::jobs, {.filter = old,
+                                              .order = std::move(Doc().integer("finishedAt", 1)),
+                                              .fields = std::move(Doc().integer("_id", 1)),
+                                              .limit = room + 1});
         if (!found) return found.error();
         std::vector<JobId> ids;
         for (const auto& doc : *found)
@@ -107,7 +112,8 @@ Result<void> MongoStore::prune_jobs(const Retention& retention, int budget, Time
         if (!removed) return removed.error();
         if (*removed < ids.size()) {
             // Some were changed or removed by others meanwhile: those that are still there are not pruned.
-            const auto left = parts_->server.find(Where::jobs, {.filter = ids_filter(ids), .fields = std::move(Doc().integer("_id", 1))});
+            const auto left = parts_->server.find(
+                Where::jobs, {.filter = ids_filter(ids), .fields = std::move(Doc().integer("_id", 1))});
             if (!left) return left.error();
             for (const auto& doc : *left)
                 std::erase_if(ids, [&](JobId id) { return id.str() == View(doc).text_or("_id"); });
@@ -123,14 +129,17 @@ Result<void> MongoStore::prune_sessions(const Retention& retention, Time now) {
     over.doc(Doc().flag("stopped", true)).doc(Doc().flag("declaredDead", true));
     Doc old;
     old.doc("beatAt", Doc().time("$lt", before(now, retention.sessions))).list("$or", over.made());
-    const auto found = parts_->server.find(Where::sessions, {.filter = old, .fields = std::move(Doc().integer("_id", 1)), .limit = 1000});
+    const auto found = parts_->server.find(
+        Where::sessions, {.filter = old, .fields = std::move(Doc().integer("_id", 1)), .limit = 1000});
     if (!found) return found.error();
     List gone;
     for (const auto& doc : *found) {
         const auto id = View(doc).text_or("_id");
         Doc running;
         running.text("status", "running").text("workerId", id);
-        const auto jobs = parts_->server.find(Where::jobs, {.filter = std::move(running), .fields = std::move(Doc().integer("_id", 1)), .limit = 1});
+        const auto jobs = parts_->server.find(
+            Where::jobs,
+            {.filter = std::move(running), .fields = std::move(Doc().integer("_id", 1)), .limit = 1});
         if (!jobs) return jobs.error();
         if (jobs->empty()) gone.text(id);
     }

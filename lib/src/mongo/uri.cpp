@@ -20,7 +20,8 @@ std::optional<Error> ambiguous(std::string_view text) {
     const auto authority = rest.substr(0, rest.find_first_of("/?"));
     const auto user = authority.substr(0, std::min(authority.rfind('@'), authority.size()));
     if (authority.find('@') != authority.npos) {
-        if (user.find('@') != user.npos) return bad_uri("user or password hold an @, which must be written %40");
+        if (user.find('@') != user.npos)
+            return bad_uri("user or password hold an @, which must be written %40");
         if (std::count(user.begin(), user.end(), ':') > 1)
             return bad_uri("user or password hold a colon, which must be written %3A");
     }
@@ -39,8 +40,8 @@ std::optional<Error> ambiguous(std::string_view text) {
     return std::nullopt;
 }
 
-/// True for names and addresses with numbers for ports: what stands behind a colon else may be a password whose @ is
-/// missing.
+/// True for names and addresses with numbers for ports: what stands behind a colon else may be a password
+/// whose @ is missing.
 bool shows_no_secret(std::string_view hosts) {
     while (!hosts.empty()) {
         auto host = hosts.substr(0, hosts.find(','));
@@ -58,18 +59,21 @@ Error refuse(std::string_view text) {
     const auto hosts_end = std::min(rest.find('/'), rest.size());
     const auto at = rest.rfind('@');
     if (at != rest.npos && at > hosts_end)
-        return bad_uri("user or password hold a character that must be percent-encoded (/ is %2F, @ is %40, : is %3A)");
+        return bad_uri(
+            "user or password hold a character that must be percent-encoded (/ is %2F, @ is %40, : is %3A)");
     const auto authority = rest.substr(0, hosts_end);
     const auto first = authority.find('@');
     const auto hosts = first == authority.npos ? authority : authority.substr(first + 1);
     if (hosts.empty()) return bad_uri("it names no host");
     if (!shows_no_secret(hosts))
         return bad_uri("its hosts are not host[:port], or an @ is missing between the password and the host");
-    return bad_uri("its hosts \"" + std::string(hosts) + "\", its database name or its options are not what they must be");
+    return bad_uri("its hosts \"" + std::string(hosts) +
+                   "\", its database name or its options are not what they must be");
 }
 
 std::int32_t milliseconds(Duration duration) {
-    return static_cast<std::int32_t>(std::min<Duration::rep>(duration.count(), std::numeric_limits<std::int32_t>::max()));
+    return static_cast<std::int32_t>(
+        std::min<Duration::rep>(duration.count(), std::numeric_limits<std::int32_t>::max()));
 }
 
 std::string hosts_of(const mongoc_uri_t* uri) {
@@ -86,9 +90,11 @@ Result<void> check(const Options& options) {
                                       {options.write_timeout, "write_timeout"},
                                       {options.poll, "poll"}})
         if (value <= Duration{0})
-            return Error{Errc::invalid_argument, std::string("the option ") + name + " of a MongoDB store must be above zero"};
+            return Error{Errc::invalid_argument,
+                         std::string("the option ") + name + " of a MongoDB store must be above zero"};
     if (options.connections < 2)
-        return Error{Errc::invalid_argument, "a MongoDB store needs at least two connections; raise the option connections"};
+        return Error{Errc::invalid_argument,
+                     "a MongoDB store needs at least two connections; raise the option connections"};
     return {};
 }
 
@@ -107,7 +113,8 @@ Result<Uri> read_uri(std::string_view text, const Options& options, Place& place
 
     const char* named = mongoc_uri_get_database(uri.get());
     place.database = named && *named ? named : options.database.empty() ? "jobruntime" : options.database;
-    if (place.database.size() > 63 || place.database.find_first_of(std::string_view("/\\. \"$*<>:|?\0", 13)) != std::string::npos)
+    if (place.database.size() > 63 ||
+        place.database.find_first_of(std::string_view("/\\. \"$*<>:|?\0", 13)) != std::string::npos)
         return bad_uri("the database name \"" + place.database + "\" is none that MongoDB takes");
     place.hosts = hosts_of(uri.get());
     place.tls = mongoc_uri_get_tls(uri.get());

@@ -16,7 +16,10 @@ constexpr Duration quickest{5};
 }  // namespace
 
 Watcher::Watcher(Server& server, Journal& journal, const Options& options, std::function<void(unsigned)> tell)
-    : server_(server), journal_(journal), slowest_(std::max(options.poll, quickest)), streams_(options.change_streams),
+    : server_(server),
+      journal_(journal),
+      slowest_(std::max(options.poll, quickest)),
+      streams_(options.change_streams),
       tell_(std::move(tell)) {}
 
 Watcher::~Watcher() {

@@ -10,10 +10,22 @@ using mongo::View;
 
 TEST_CASE("JSON comes back from a document as it went in, also what BSON cannot hold as it is") {
     const char* const texts[] = {
-        R"({})", R"([])", R"("text")", R"(null)", R"(true)", R"(-5)", R"(2147483648)", R"(9007199254740993)", R"(0.5)",
+        R"({})",
+        R"([])",
+        R"("text")",
+        R"(null)",
+        R"(true)",
+        R"(-5)",
+        R"(2147483648)",
+        R"(9007199254740993)",
+        R"(0.5)",
         R"(18446744073709551615)",
         R"({"a":{"b":[1,2.5,null,{"c":"d"}]}})",
-        R"({"$set":1})", R"({"a.b":1})", R"({"":1})", R"({"a\u0000b":1})", R"({"a":[{"$where":"x"}]})",
+        R"({"$set":1})",
+        R"({"a.b":1})",
+        R"({"":1})",
+        R"({"a\u0000b":1})",
+        R"({"a":[{"$where":"x"}]})",
         R"({"zero":"a\u0000b"})",
     };
     for (const char* text : texts) {
@@ -49,7 +61,10 @@ TEST_CASE("what would grow much in BSON is kept as text, and comes back the same
 }
 
 TEST_CASE("text that is no UTF-8 keeps what is") {
-    CHECK(mongo::valid_utf8("a\xff" "b") == "a\xef\xbf\xbd" "b");
+    CHECK(mongo::valid_utf8("a\xff"
+                            "b") ==
+          "a\xef\xbf\xbd"
+          "b");
     CHECK(mongo::valid_utf8("\xed\xa0\x80") == "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
     CHECK(mongo::valid_utf8("\xc3") == "\xef\xbf\xbd");
     CHECK(mongo::valid_utf8("\xf0\x9f\x9a\x80 \xe6\x97\xa5") == "\xf0\x9f\x9a\x80 \xe6\x97\xa5");

@@ -37,7 +37,8 @@ TEST_CASE("the old application shares the database: its claims never see our job
 
     Doc claim_theirs;
     claim_theirs.text("findAndModify", "jobs").doc("query", Doc().text("status", "queued"));
-    claim_theirs.doc("sort", Doc().integer("createdAt", 1)).doc("update", Doc().doc("$set", Doc().text("status", "running")));
+    claim_theirs.doc("sort", Doc().integer("createdAt", 1))
+        .doc("update", Doc().doc("$set", Doc().text("status", "running")));
     auto answer = server.run(database, claim_theirs);
     REQUIRE(View(answer).doc("value").has_value());
     CHECK(View(answer).doc("value")->text("tweetUrl") == "https://x.com/a/status/1");
@@ -51,10 +52,14 @@ TEST_CASE("the old application shares the database: its claims never see our job
     must(store->tend({}, 100, noon + 24h * 365));
     CHECK(server.find(database, "jobs", Doc()).size() == 1);
 
-    const auto listed = server.run(database, std::move(Doc().integer("listCollections", 1).flag("nameOnly", true)));
+    const auto listed =
+        server.run(database, std::move(Doc().integer("listCollections", 1).flag("nameOnly", true)));
     std::set<std::string> names;
-    View(listed).doc("cursor")->list("firstBatch")->each_doc([&](const View& one) { names.insert(one.text_or("name")); });
-    CHECK(names == std::set<std::string>{"jobs", "jobrt_jobs", "jobrt_log", "jobrt_records", "jobrt_sessions"});
+    View(listed).doc("cursor")->list("firstBatch")->each_doc([&](const View& one) {
+        names.insert(one.text_or("name"));
+    });
+    CHECK(names ==
+          std::set<std::string>{"jobs", "jobrt_jobs", "jobrt_log", "jobrt_records", "jobrt_sessions"});
 }
 
 TEST_CASE("documents are there for people: names of the API, states in words, payloads as documents") {
@@ -101,7 +106,8 @@ TEST_CASE("documents that make no sense are skipped, told of once, and stand in 
         std::move(Doc().doc("$set", Doc().time("finishedAt", noon))),
     };
     for (std::size_t i = 0; i < std::size(changes); ++i) edit(database, "jobrt_jobs", ids[i], changes[i]);
-    edit(database, "jobrt_jobs", ids[11], std::move(Doc().doc("$set", Doc().text("progress", "half").text("tags", "a").text("errors", "b"))));
+    edit(database, "jobrt_jobs", ids[11],
+         std::move(Doc().doc("$set", Doc().text("progress", "half").text("tags", "a").text("errors", "b"))));
 
     std::set<JobId> got;
     for (int i = 0; i < 5; ++i)
@@ -167,7 +173,8 @@ TEST_CASE("foreign documents in our collections harm nobody") {
     CHECK(server.find(database, "jobrt_jobs", Doc()).size() == 3);
 }
 
-TEST_CASE("a log document that is not ours and stands where the next batch goes is named, and nothing is lost") {
+TEST_CASE(
+    "a log document that is not ours and stands where the next batch goes is named, and nothing is lost") {
     auto& server = MongoServer::shared();
     const auto database = server.fresh_database();
     std::vector<std::string> said;

@@ -1,5 +1,6 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
-// The server is killed and comes back while many use it: nothing is lost, nothing runs again after it was done.
+// The server is killed and comes back while many use it: nothing is lost, nothing runs again after it was
+// done.
 #include <algorithm>
 #include <atomic>
 #include <map>
@@ -21,15 +22,16 @@ auto insist(Verb&& verb) {
     const auto end = std::chrono::steady_clock::now() + 60s;
     while (true) {
         auto answer = verb();
-        if (answer || answer.error().code != Errc::unavailable || std::chrono::steady_clock::now() > end) return answer;
+        if (answer || answer.error().code != Errc::unavailable || std::chrono::steady_clock::now() > end)
+            return answer;
         std::this_thread::sleep_for(20ms);
     }
 }
 
 struct Load {
     std::mutex mutex;
-    std::set<JobId> accepted;                // Guarded by mutex.
-    std::map<JobId, int> completed;          // Guarded by mutex. Settlements that were accepted.
+    std::set<JobId> accepted;        // Guarded by mutex.
+    std::map<JobId, int> completed;  // Guarded by mutex. Settlements that were accepted.
     std::atomic<bool> stop{false};
     std::atomic<int> failures{0};
 };
@@ -82,7 +84,8 @@ void consume(Store& store, SessionId session, Load& load, std::size_t wanted) {
 
 }  // namespace
 
-TEST_CASE("the server is killed and restarted under load: work goes on, nothing is lost, events have no gap") {
+TEST_CASE(
+    "the server is killed and restarted under load: work goes on, nothing is lost, events have no gap") {
     auto server = MongoServer::own();
     if (!server) {
         MESSAGE("left out: a real server is given, which is not the test's to kill");
@@ -118,7 +121,10 @@ TEST_CASE("the server is killed and restarted under load: work goes on, nothing 
         // Claims whose answer was lost come back with their session's next beat.
         for (int i = 0; i < 20; ++i) {
             for (auto* store : {first.get(), second.get()})
-                must(insist([&] { return store->beat(store == first.get() ? session_a : session_b, {}, system_clock().wall()); }));
+                must(insist([&] {
+                    return store->beat(store == first.get() ? session_a : session_b, {},
+                                       system_clock().wall());
+                }));
             const std::scoped_lock lock(load.mutex);
             if (load.completed.size() >= load.accepted.size()) break;
         }
@@ -126,8 +132,10 @@ TEST_CASE("the server is killed and restarted under load: work goes on, nothing 
     CHECK(load.failures == 0);
     {
         const std::scoped_lock lock(said_mutex);
-        CHECK(std::any_of(said.begin(), said.end(), [](const std::string& line) { return line.find("does not answer") != line.npos; }));
-        CHECK(std::any_of(said.begin(), said.end(), [](const std::string& line) { return line.ends_with("answers again"); }));
+        CHECK(std::any_of(said.begin(), said.end(),
+                          [](const std::string& line) { return line.find("does not answer") != line.npos; }));
+        CHECK(std::any_of(said.begin(), said.end(),
+                          [](const std::string& line) { return line.ends_with("answers again"); }));
     }
     CHECK(load.accepted.size() >= 10);
     MESSAGE(load.accepted.size() << " jobs, three kills");

@@ -68,7 +68,8 @@ TEST_CASE("events of a process that died between a change and the log are told o
     CHECK(names_of(*stores.second, id) == story);
     must(stores.first->tend({}, 100, noon));
     CHECK(names_of(*stores.first, id) == story);
-    for (const auto& event : must(stores.second->events(EventId{0}, {}, 10)).events) CHECK(event.source == "first");
+    for (const auto& event : must(stores.second->events(EventId{0}, {}, 10)).events)
+        CHECK(event.source == "first");
     check_ids(*stores.first);
 }
 
@@ -85,7 +86,8 @@ TEST_CASE("events of a process that died between the log and its outbox are not 
     // A change that brings what the outbox still held, too.
     const auto session = begin(*stores.second, noon);
     must(claim(*stores.second, session, noon));
-    CHECK(names_of(*stores.second, id) == std::vector<std::string>{"jobs.create.queued", "worker.job.claimed"});
+    CHECK(names_of(*stores.second, id) ==
+          std::vector<std::string>{"jobs.create.queued", "worker.job.claimed"});
     check_ids(*stores.second);
 }
 
@@ -269,7 +271,8 @@ TEST_CASE("two workers whose clocks are ten minutes apart never steal from each 
     const auto end = std::chrono::steady_clock::now() + 30s;
     JobFilter done;
     done.states = {JobState::completed};
-    while (must(stores.first->count(done, CountBy::nothing)).front().count < 4 && std::chrono::steady_clock::now() < end)
+    while (must(stores.first->count(done, CountBy::nothing)).front().count < 4 &&
+           std::chrono::steady_clock::now() < end)
         std::this_thread::sleep_for(20ms);
     for (const auto id : jobs) {
         CHECK(runs[id.str()] == 1);
@@ -283,7 +286,8 @@ TEST_CASE("where the server pushes changes, another store hears of them without 
     const auto database = server.fresh_database();
     mongo::Options options;
     options.poll = 60s;  // Far longer than this test waits.
-    auto writer = open_store(server.uri(database), options), listener = open_store(server.uri(database), options);
+    auto writer = open_store(server.uri(database), options),
+         listener = open_store(server.uri(database), options);
     must(listener->count({}, CountBy::nothing));
     std::mutex mutex;
     std::condition_variable rung;
@@ -299,7 +303,8 @@ TEST_CASE("where the server pushes changes, another store hears of them without 
         heard = 0;
         return came;
     };
-    // The first look of a listener tells of everything that may have been; the second comes when the stream is there.
+    // The first look of a listener tells of everything that may have been; the second comes when the stream
+    // is there.
     REQUIRE(comes(hint_records | hint_jobs));
     must(writer->put("key", "1", 0));
     CHECK(comes(hint_records));
@@ -307,7 +312,8 @@ TEST_CASE("where the server pushes changes, another store hears of them without 
     CHECK(comes(hint_jobs | hint_events));
 }
 
-TEST_CASE("a job may be as large as the limits say, and checkpoints beyond what a document holds are refused") {
+TEST_CASE(
+    "a job may be as large as the limits say, and checkpoints beyond what a document holds are refused") {
     Two stores;
     auto given = new_job(noon);
     given.payload = "{\"list\":[" + std::string(limits::payload - 12, '1') + "]}";

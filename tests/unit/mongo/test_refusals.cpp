@@ -1,5 +1,6 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
-// Servers and databases that the store cannot work with: each is refused by a name, and the refusal ends with its cause.
+// Servers and databases that the store cannot work with: each is refused by a name, and the refusal ends with
+// its cause.
 #include <cstring>
 #include <thread>
 

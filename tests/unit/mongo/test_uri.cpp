@@ -20,12 +20,15 @@ struct Good {
 const Good good[] = {
     {"mongodb://localhost", "mongodb://localhost:27017/jobruntime", "jobruntime", false},
     {"mongodb://db.example:27018/queue", "mongodb://db.example:27018/queue", "queue", false},
-    {"mongodb://db1.example,db2.example:2/app?replicaSet=rs0", "mongodb://db1.example:27017,db2.example:2/app", "app", false},
-    {"mongodb://ada:s3cret-word@db.example/app?authSource=admin", "mongodb://db.example:27017/app", "app", false},
+    {"mongodb://db1.example,db2.example:2/app?replicaSet=rs0",
+     "mongodb://db1.example:27017,db2.example:2/app", "app", false},
+    {"mongodb://ada:s3cret-word@db.example/app?authSource=admin", "mongodb://db.example:27017/app", "app",
+     false},
     {"mongodb://ada:s3cret%40word%2F@db.example/app", "mongodb://db.example:27017/app", "app", false},
     {"mongodb://db.example/app?tls=true", "mongodb://db.example:27017/app", "app", true},
     {"mongodb://[::1]:27017/app", "mongodb://[::1]:27017/app", "app", false},
-    {"mongodb+srv://ada:s3cret-word@cluster.example.net/app", "mongodb+srv://cluster.example.net/app", "app", true},
+    {"mongodb+srv://ada:s3cret-word@cluster.example.net/app", "mongodb+srv://cluster.example.net/app", "app",
+     true},
 };
 
 const char* const bad[] = {
@@ -80,7 +83,8 @@ TEST_CASE("what is no URI is refused without repeating what it holds") {
 TEST_CASE("options that make no sense are refused by name") {
     mongo::Options options;
     options.connections = 1;
-    CHECK(mongo::open("mongodb://localhost", options).error().message.find("connections") != std::string::npos);
+    CHECK(mongo::open("mongodb://localhost", options).error().message.find("connections") !=
+          std::string::npos);
     options = {};
     options.poll = Duration{0};
     CHECK(mongo::open("mongodb://localhost", options).error().message.find("poll") != std::string::npos);
