@@ -100,8 +100,7 @@ int import_x_dl(const Invocation& in) {
 
 std::vector<Command> import_commands() {
     return {
-        {"import x-dl",
-         "Takes over the jobs and files of the Node application x-dl; run again, it changes nothing twice.",
+        {"import x-dl", "Takes over the jobs and files of the Node application x-dl; run again, it changes nothing twice.",
          {{"--from URI", "Its MongoDB; unset is MONGODB_URI. Its database is only read."},
           {"--file FILE", "A mongoexport of its collection jobs instead."},
           {"--downloads DIR", "Where its files lie; unset is the download folder."},

@@ -127,8 +127,7 @@ int backup(const Invocation& in) {
 
 std::vector<Command> store_commands() {
     return {
-        {"store copy",
-         "Copies all jobs, events and records of one store into another; run again, it goes on.",
+        {"store copy", "Copies all jobs, events and records of one store into another; run again, it goes on.",
          {{"FROM",
            "The store to read: sqlite:PATH, a path, or a mongodb:// URI. Nothing may be running on it."},
           {"TO", "The store to write; a file is made when missing. What it holds already stays."},
@@ -136,8 +135,7 @@ std::vector<Command> store_commands() {
          {"jobrt store copy jobrt.db mongodb://db.example/jobrt",
           "jobrt store copy mongodb://db.example/jobrt sqlite:back.db"},
          copy},
-        {"store backup",
-         "Copies the configured SQLite store into a new file while it is in use, and checks the copy.",
+        {"store backup", "Copies the configured SQLite store into a new file while it is in use, and checks the copy.",
          {{"FILE", "The file to make; it must not be there yet."}, {"--json", "Print JSON."}},
          {"jobrt store backup /backup/jobrt-$(date +%F).db"},
          backup},
