@@ -21,6 +21,7 @@
 #include <jobruntime/job_queue.hpp>
 #include <jobruntime/result.hpp>
 #include <jobruntime/store.hpp>
+#include <jobruntime/telemetry_sink.hpp>
 
 namespace jobruntime {
 
@@ -61,19 +62,31 @@ struct Response {
                                        boost::json::object more = {});
 };
 
+/// What a caller may do; each may what the one before it may. `anyone` needs no token.
+enum class Role : std::uint8_t { anyone, read, operate, admin };
+JOBRUNTIME_API std::string_view to_string(Role role) noexcept;
+/// "read", "operate" or "admin".
+JOBRUNTIME_API std::optional<Role> parse_role(std::string_view text) noexcept;
+
+/// Who asks: the holder of a token or, where tokens are not asked for, whoever reaches the server's address.
+struct Caller {
+    std::string id;                 ///< Of the token, no secret; empty where there are none.
+    std::string name = "local";     ///< For the audit.
+    Role role = Role::admin;
+};
+
 /// What the path's `:names` and the query held, decoded.
 struct RouteMatch {
     std::map<std::string, std::string, std::less<>> path;
     std::map<std::string, std::string, std::less<>> query;
     std::string trace_id;           ///< Of the request (x-trace-id, else traceparent), or a new one.
+    Caller caller;
 
     /// The value of that query name; unset when the request has none.
     JOBRUNTIME_API std::optional<std::string_view> query_value(std::string_view name) const;
 };
 
-enum class Role : std::uint8_t { anyone, read, operate, admin };
-
-/// One row of the table of routes, from which dispatch, 404/405 and the documents come.
+/// One row of the table of routes, from which dispatch, 404/405, the check of roles and the documents come.
 struct Route {
     std::string method;             ///< "GET" (which also serves HEAD), "POST", "PATCH", "DELETE".
     std::string path;               ///< "/api/jobs/:id", or "/downloads/*rest" for all that follows.
@@ -93,6 +106,14 @@ struct ApiOptions {
     std::vector<std::string> allowed_origins;     ///< Origins besides the request's own host.
     Clock* clock = nullptr;                       ///< nullptr = system_clock().
     std::optional<std::uint64_t> seed;            ///< For trace ids.
+    /// Whose token this is; nothing for a wrong one. Set, it guards every route by its role: 401 without a good token,
+    /// 403 for one that may less. Empty = all who reach the server's address may do everything, so http::Server then binds
+    /// to loopback only. Called for each request, from several threads; compares in constant time.
+    std::function<std::optional<Caller>(std::string_view token)> authenticate;
+    /// Gets an audit event for every change that a known caller asked for, done or refused: api.change.done or
+    /// api.change.refused with caller, tokenId, callerRole, from (and forwardedFor, as claimed), method, path, status, code;
+    /// the job's id where there is one. Secrets are hidden. nullptr = no audit. It outlives the router.
+    TelemetrySink* sink = nullptr;
     /// Added to the sentence of STORE_UNAVAILABLE: which host, which setting to check. Without secrets.
     std::string store_hint;
     /// Adds members to a job's JSON (url, outputPath, …) or replaces them; empty = none.
@@ -119,7 +140,9 @@ struct CreateRules {
 /// a 500 INTERNAL without its text.
 ///
 /// Checks, before any route: Host allow-list (421), for unsafe methods Sec-Fetch-Site or Origin (403) and JSON content
-/// type (415; an empty body needs none). /api/health and /api/worker/health need no listed Host.
+/// type (415; an empty body needs none; the log-in form comes as one). /api/health and /api/worker/health need no
+/// listed Host. Then, with ApiOptions::authenticate, the route's role: the token is in `Authorization: Bearer`, else in the
+/// cookie that POST /login has set (HttpOnly, SameSite=Strict); never in a query.
 ///
 /// handle() blocks as long as the store does, except for those two: they answer within two seconds whatever the
 /// store does, because one thread of the router asks it (begun by the first such request, joined by the destructor).
@@ -134,6 +157,8 @@ public:
     const std::vector<Route>& routes() const;
     /// The row of that method and path, e.g. to wrap what core does; nullptr when there is none.
     const Route* find(std::string_view method, std::string_view path) const;
+    /// Whether tokens are asked for.
+    bool is_guarded() const;
     /// The answer; headers x-trace-id, cache and security are filled in. HEAD is answered as GET: the host leaves
     /// the body out.
     Response handle(const Request& request);

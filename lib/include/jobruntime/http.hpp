@@ -16,7 +16,8 @@
 namespace jobruntime::http {
 
 struct Options {
-    std::vector<std::string> addresses = {"127.0.0.1", "::1"};  ///< Loopback only, until there are tokens.
+    std::vector<std::string> addresses = {"127.0.0.1", "::1"};  ///< Others than loopback only when the
+                                                                ///< router asks for tokens.
     int port = 4000;                  ///< 0 = a free one, the same for all addresses.
     int threads = 8;                  ///< Requests routed at once.
     int max_connections = 512;        ///< Further ones are refused with 503.
@@ -43,7 +44,7 @@ public:
     Server(ApiRouter& router, Store& store, Options options = {});
     ~Server();
     /// Errc::conflict (PORT_IN_USE) names the address; Errc::invalid_argument (ADDRESS_REFUSED) for one that is not
-    /// loopback. An IPv6 loopback that this machine does not have is left out with a line in the log.
+    /// loopback while the router asks for no tokens, or is no address. An IPv6 loopback that this machine does not have is left out with a line in the log.
     /// Errc::unavailable: the system refuses a thread, a descriptor or the event queue.
     Result<void> start();
     /// Takes no more connections, finishes what is being routed, ends streams with `event: shutdown`. Returns within

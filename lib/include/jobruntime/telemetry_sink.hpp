@@ -34,8 +34,8 @@ JOBRUNTIME_API std::unique_ptr<TelemetrySink> fan_out(std::vector<TelemetrySink*
 JOBRUNTIME_API std::unique_ptr<TelemetrySink> store_sink(Store& store, Clock& clock);
 
 /// Replaces secrets in place: passwords in URIs, Authorization and Cookie values, signatures and tokens
-/// in URL queries (names containing sig, signature, token, key, secret, password, auth, policy, credential). The one door:
-/// JobQueue and Worker pass every event, error and log line through it.
+/// in URL queries (names containing sig, signature, token, key, secret, password, auth, policy, credential), access tokens
+/// of jobrt's own (jrt_…). The one door: JobQueue and Worker pass every event, error and log line through it.
 JOBRUNTIME_API std::string redact(std::string_view text);
 
 }  // namespace jobruntime

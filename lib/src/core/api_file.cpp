@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "core/api_impl.hpp"
+#include "core/etag.hpp"
 
 namespace jobruntime {
 namespace {
@@ -28,16 +29,6 @@ std::string http_date(Seconds time) {
                   static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()),
                   static_cast<int>(clock.seconds().count()));
     return text;
-}
-
-/// Whether a list of entity tags (or "*") names this one; weak comparison.
-bool names_tag(std::string_view list, std::string_view tag) {
-    if (list == "*") return true;
-    for (auto at = list.find(tag); at != std::string_view::npos; at = list.find(tag, at + 1)) {
-        const auto end = at + tag.size();
-        if (end == list.size() || list[end] == ',' || list[end] == ' ') return true;
-    }
-    return false;
 }
 
 struct Range {
@@ -74,7 +65,7 @@ bool range_still_holds(const Request& request, std::string_view tag, std::string
 }
 
 bool not_modified(const Request& request, std::string_view tag, std::string_view date) {
-    if (const auto tags = request.header("if-none-match"); !tags.empty()) return names_tag(tags, tag);
+    if (const auto tags = request.header("if-none-match"); !tags.empty()) return core::names_tag(tags, tag);
     return request.header("if-modified-since") == date;
 }
 

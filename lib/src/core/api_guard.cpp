@@ -90,7 +90,15 @@ bool is_json(std::string_view content_type) {
            same_ignoring_case(type.substr(type.size() - 5), "+json");
 }
 
+/// Without a script a browser cannot send JSON: these two routes take its form too.
+bool takes_form(const Request& request) { return request.target == "/login" || request.target == "/logout"; }
+
 }  // namespace
+
+bool is_form(const Request& request) {
+    const auto type = request.header("content-type");
+    return same_ignoring_case(type.substr(0, type.find(';')), "application/x-www-form-urlencoded");
+}
 
 std::optional<Response> refuse_request(const Request& request, const ApiOptions& options, bool any_host) {
     if (!any_host && !host_allowed(request.header("host"), options.allowed_hosts))
@@ -103,7 +111,7 @@ std::optional<Response> refuse_request(const Request& request, const ApiOptions&
                                "A page of another origin may not change anything here; add its origin to "
                                "JOBRT_ALLOWED_ORIGINS if it should");
     const auto type = request.header("content-type");
-    if ((!request.body.empty() || !type.empty()) && !is_json(type))
+    if ((!request.body.empty() || !type.empty()) && !is_json(type) && !(is_form(request) && takes_form(request)))
         return Response::error(415, "UNSUPPORTED_MEDIA_TYPE", "The body must be JSON: send content-type: application/json");
     return std::nullopt;
 }

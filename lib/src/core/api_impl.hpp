@@ -1,6 +1,8 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,15 +42,35 @@ struct ApiRouter::Impl {
     core::StoreProbe probe;
     std::vector<Route> routes;
     std::vector<RoutePattern> patterns;  ///< One per route.
+    mutable std::array<std::atomic<std::uint64_t>, 6> answered{};  ///< By the status's first digit.
+    mutable std::atomic<std::uint64_t> unauthorized{0};
 
     Response answer(const Request& request, const std::string& trace_id);
     Response dispatch(const Request& request, RouteMatch& match);
+    Response serve(const Request& request, const Route& route, RouteMatch& match,
+                   std::vector<std::pair<std::string, std::string>>& query) const;
+    Response failure(const Request& request, const std::string& trace_id, const std::string& what) const;
     std::string trace_id_of(const Request& request);
 
     void add_health_routes();     // api_health.cpp
     void add_job_routes();        // api_jobs.cpp
     void add_action_routes();     // api_actions.cpp
     void add_telemetry_routes();  // api_telemetry.cpp
+    void add_login_routes();      // api_login.cpp
+
+    // api_access.cpp
+    /// Who asks, by the request's token; anyone when it has none or a wrong one.
+    Caller caller_of(const Request& request) const;
+    /// 401 or 403 when this caller may not use the route.
+    std::optional<Response> refuse_caller(const Request& request, const Route& route, const Caller& caller) const;
+
+    // api_metrics.cpp
+    void add_metrics_route();
+    void count(const Response& response) const;
+    Response metrics();
+
+    // api_audit.cpp
+    void audit(const Request& request, const RouteMatch& match, const Response& response) const;
 
     // api_create.cpp
     Response created(const RouteMatch& match, const Job& job, bool requeued) const;
@@ -71,6 +93,18 @@ namespace core {
 /// The checks before any route (Host, origin, content type): the refusal, or nothing when all is well. `any_host`:
 /// without the first.
 std::optional<Response> refuse_request(const Request& request, const ApiOptions& options, bool any_host);
+
+/// Whether requests of this method change something.
+bool is_change(std::string_view method);
+
+/// The token that a request carries; empty when it carries none.
+std::string_view token_of(const Request& request);
+/// The header that has a browser keep the token for this server only, out of reach of scripts and of other sites; an
+/// empty token has it forget.
+std::string token_cookie(const Request& request, std::string_view token);
+
+/// Whether the body is what an HTML form sends.
+bool is_form(const Request& request);
 
 /// Path and query of a request target, decoded; an error is a 400.
 struct Target {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/api_impl.hpp"
+#include "core/etag.hpp"
 
 namespace jobruntime {
 namespace {
@@ -121,6 +122,8 @@ ApiRouter::ApiRouter(JobQueue& queue, ApiOptions options)
     impl_->add_health_routes();
     impl_->add_job_routes();
     impl_->add_telemetry_routes();
+    impl_->add_login_routes();
+    impl_->add_metrics_route();
 }
 
 ApiRouter::~ApiRouter() = default;
@@ -144,6 +147,8 @@ const Route* ApiRouter::find(std::string_view method, std::string_view path) con
     return nullptr;
 }
 
+bool ApiRouter::is_guarded() const { return static_cast<bool>(impl_->options.authenticate); }
+
 Response ApiRouter::handle(const Request& request) {
     const std::string trace_id = impl_->trace_id_of(request);
     Response response;
@@ -155,19 +160,28 @@ Response ApiRouter::handle(const Request& request) {
     } catch (...) {
         what = "an exception of an unknown type";
     }
-    if (!what.empty()) {
-        if (impl_->options.log) impl_->options.log("api: " + request.method + " failed, trace " + trace_id + ": " + what);
-        response = Response::error(500, "INTERNAL", "Something went wrong in the server; its log says more",
-                                   {{"traceId", trace_id}});
-    }
+    if (!what.empty()) response = impl_->failure(request, trace_id, what);
+    // RFC 9110 and RFC 6585 want these with every such answer, whichever route gives it.
+    if (response.status == 401) core::set_header(response, "www-authenticate", R"(Bearer realm="jobrt")");
+    if (response.status == 429 || response.status == 503 || response.status == 507)
+        core::set_header(response, "retry-after", "2");
+    core::add_tag(request, response);
+    impl_->count(response);
     add_common_headers(response, trace_id);
     return response;
 }
 
 Response ApiRouter::refuse(const Request& request, int status, std::string_view code, std::string_view message) const {
     auto response = Response::error(status, code, message);
+    impl_->count(response);
     add_common_headers(response, impl_->trace_id_of(request));
     return response;
+}
+
+/// An exception's text is for the operator only.
+Response ApiRouter::Impl::failure(const Request& request, const std::string& trace_id, const std::string& what) const {
+    if (options.log) options.log("api: " + request.method + " failed, trace " + trace_id + ": " + redact(what));
+    return Response::error(500, "INTERNAL", "Something went wrong in the server; its log says more", {{"traceId", trace_id}});
 }
 
 Response ApiRouter::Impl::answer(const Request& request, const std::string& trace_id) {
@@ -208,13 +222,32 @@ Response ApiRouter::Impl::dispatch(const Request& request, RouteMatch& match) {
         core::set_header(response, "allow", allow_header(std::move(methods)));
         return response;
     }
-    for (auto& [name, value] : target->query) {
-        if (std::ranges::find(best->query, name) == best->query.end())
+    match.caller = caller_of(request);
+    auto response = serve(request, *best, match, target->query);
+    // Strangers change nothing, and are not to fill the log; the log-in tells by itself who came.
+    if (core::is_change(method) && match.caller.role != Role::anyone && best->path != "/login") audit(request, match, response);
+    return response;
+}
+
+/// The answer of this route, when the caller may use it.
+Response ApiRouter::Impl::serve(const Request& request, const Route& route, RouteMatch& match,
+                              std::vector<std::pair<std::string, std::string>>& query) const {
+    if (auto refused = refuse_caller(request, route, match.caller)) return std::move(*refused);
+    for (auto& [name, value] : query) {
+        if (std::ranges::find(route.query, name) == route.query.end())
             return self.error_response(core::invalid("the query name \"" + name.substr(0, 64) + "\" is not known here"));
         if (!match.query.emplace(name, std::move(value)).second)
             return self.error_response(core::invalid("the query names \"" + name + "\" twice"));
     }
-    return best->handle(request, match);
+    std::string what;
+    try {
+        return route.handle(request, match);
+    } catch (const std::exception& error) {
+        what = error.what();
+    } catch (...) {
+        what = "an exception of an unknown type";
+    }
+    return failure(request, match.trace_id, what);
 }
 
 std::string ApiRouter::Impl::trace_id_of(const Request& request) {
@@ -222,6 +255,7 @@ std::string ApiRouter::Impl::trace_id_of(const Request& request) {
     for (const char c : request.header("x-trace-id").substr(0, limits::trace_id))
         if (c > ' ' && c < 0x7f) id += c;
     if (id.empty()) id = trace_of_parent(request.header("traceparent"));
+    if (id.find("jrt_") != std::string::npos) id = redact(id);  // It is shown everywhere; a token must not be.
     if (!id.empty()) return id;
     // 32 lower-case digits, so that it can go on as a traceparent.
     char digits[33];

@@ -45,7 +45,7 @@ public:
 
     std::string run() && {
         while (at_ < text_.size()) {
-            if (!header() && !scheme() && !user_info() && !query_value()) out_ += text_[at_++];
+            if (!header() && !scheme() && !own_token() && !user_info() && !query_value()) out_ += text_[at_++];
         }
         return std::move(out_);
     }
@@ -105,6 +105,20 @@ private:
             return true;
         }
         return false;
+    }
+
+    /// `jrt_<id>_<secret>`: an access token of jobrt's own, wherever it stands. Its id is no secret and stays.
+    bool own_token() {
+        constexpr std::string_view begin = "jrt_";
+        constexpr std::size_t id = 8;
+        if (text_.substr(at_, begin.size()) != begin) return false;
+        const auto secret = at_ + begin.size() + id + 1;
+        if (secret >= text_.size() || text_[secret - 1] != '_') return false;
+        auto end = secret;
+        while (end < text_.size() && is_word(text_[end])) ++end;
+        copy_to(secret);
+        hide_to(end);
+        return true;
     }
 
     /// `scheme://user:password@host`: all between the first colon and the last `@`, also where the password

@@ -33,36 +33,42 @@ struct Address {
 
 Error refused(const std::string& text) {
     return {Errc::invalid_argument, "ADDRESS_REFUSED",
-            "the address " + text + " is not a loopback address; without access tokens only 127.0.0.1 and ::1 are served"};
+            "the address " + text + " is not a loopback address, and there are no access tokens to guard it: make one with "
+            "jobrt token create and name its file in JOBRT_TOKEN_FILE, or serve 127.0.0.1 and ::1 only"};
 }
 
-Result<Address> parse_address(const std::string& text) {
+Error no_address(const std::string& text) {
+    return {Errc::invalid_argument, "ADDRESS_REFUSED",
+            "\"" + text + "\" is not an address to listen on; write an IPv4 or IPv6 address such as 127.0.0.1, 0.0.0.0 or ::"};
+}
+
+Result<Address> parse_address(const std::string& text, bool loopback_only) {
     Address address;
     auto* v4 = reinterpret_cast<sockaddr_in*>(&address.bytes);
     auto* v6 = reinterpret_cast<sockaddr_in6*>(&address.bytes);
     if (inet_pton(AF_INET, text.c_str(), &v4->sin_addr) == 1) {
-        if ((ntohl(v4->sin_addr.s_addr) >> 24) != 127) return refused(text);
+        if (loopback_only && (ntohl(v4->sin_addr.s_addr) >> 24) != 127) return refused(text);
         v4->sin_family = AF_INET;
         address.size = sizeof *v4;
         address.shown = text;
         return address;
     }
     if (inet_pton(AF_INET6, text.c_str(), &v6->sin6_addr) == 1) {
-        if (!IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr)) return refused(text);
+        if (loopback_only && !IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr)) return refused(text);
         v6->sin6_family = AF_INET6;
         address.size = sizeof *v6;
-        address.shown = "[::1]";
+        address.shown = "[" + text + "]";
         return address;
     }
-    return refused(text);
+    return no_address(text);
 }
 
-Result<std::vector<Address>> parse_addresses(const std::vector<std::string>& texts) {
+Result<std::vector<Address>> parse_addresses(const std::vector<std::string>& texts, bool loopback_only) {
     std::vector<Address> addresses;
     for (const auto& text : texts) {
         const auto names = text == "localhost" ? std::vector<std::string>{"127.0.0.1", "::1"} : std::vector{text};
         for (const auto& name : names) {
-            auto address = parse_address(name);
+            auto address = parse_address(name, loopback_only);
             if (!address) return address.error();
             addresses.push_back(std::move(*address));
         }
@@ -129,11 +135,11 @@ Result<std::vector<Listener>> bind_all(std::vector<Address>& addresses, int port
 
 }  // namespace
 
-Result<std::vector<Listener>> listen_all(const std::vector<std::string>& addresses, int port,
+Result<std::vector<Listener>> listen_all(const std::vector<std::string>& addresses, int port, bool loopback_only,
                                          const std::function<void(std::string_view)>& log) {
     if (port < 0 || port > 65'535)
         return Error{Errc::invalid_argument, "PORT_REFUSED", "the port must be a number from 0 to 65535"};
-    auto parsed = parse_addresses(addresses);
+    auto parsed = parse_addresses(addresses, loopback_only);
     if (!parsed) return std::move(parsed).error();
     for (int attempt = 1;; ++attempt) {
         bool taken = false;

@@ -18,7 +18,7 @@ struct Listener {
 };
 
 /// Binds all addresses to one port. Errors as Server::start says.
-Result<std::vector<Listener>> listen_all(const std::vector<std::string>& addresses, int port,
+Result<std::vector<Listener>> listen_all(const std::vector<std::string>& addresses, int port, bool loopback_only,
                                          const std::function<void(std::string_view)>& log);
 
 }  // namespace jobruntime::http

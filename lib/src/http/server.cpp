@@ -54,7 +54,8 @@ Result<void> Server::start() {
     if (auto wrong = check(impl_->options); !wrong.message.empty()) return wrong;
     if (!impl_->hub.ready() || !impl_->front.ready())
         return Error{Errc::unavailable, "the system has no file descriptors left for the HTTP server"};
-    auto listeners = listen_all(impl_->options.addresses, impl_->options.port, impl_->options.log);
+    auto listeners = listen_all(impl_->options.addresses, impl_->options.port, !impl_->router.is_guarded(),
+                                impl_->options.log);
     if (!listeners) return std::move(listeners).error();
     for (const auto& listener : *listeners) impl_->urls.push_back(listener.url);
     impl_->started = true;

@@ -128,8 +128,8 @@ private:
 
 /// A server over a memory store on a free port.
 struct Host {
-    explicit Host(http::Options options = {}, Store* other = nullptr)
-        : memory(memory::open({"test", "api"})), store(other ? *other : *memory), queue(store), router(queue),
+    explicit Host(http::Options options = {}, Store* other = nullptr, ApiOptions api = {})
+        : memory(memory::open({"test", "api"})), store(other ? *other : *memory), queue(store), router(queue, std::move(api)),
           server(router, store, prepare(std::move(options))) {}
 
     std::unique_ptr<Store> memory;

@@ -259,6 +259,29 @@ TEST_CASE("one port serves IPv4 and IPv6; a taken port and a foreign address are
     CHECK(third.start() == port);
 }
 
+TEST_CASE("with tokens every address may be served, and what is no address still not") {
+    ApiOptions guarded;
+    guarded.authenticate = [](std::string_view token) -> std::optional<Caller> {
+        if (token == "good") return Caller{};
+        return std::nullopt;
+    };
+    http::Options everywhere;
+    everywhere.addresses = {"0.0.0.0"};
+    Host host(everywhere, nullptr, guarded);
+    const int port = host.start();
+    CHECK(Client(port).get("/api/health")->status == 200);
+    CHECK(Client(port).get("/api/jobs")->status == 401);
+    CHECK(Client(port).get("/api/jobs", "Authorization: Bearer good\r\n")->status == 200);
+    CHECK(Client(port).get("/api/telemetry/stream", "Cookie: jobrt_token=bad\r\n")->status == 401);
+    for (const char* address : {"example.org", "", "127.1"}) {
+        CAPTURE(address);
+        http::Options nonsense;
+        nonsense.addresses = {address};
+        Host refused(nonsense, nullptr, guarded);
+        CHECK(refused.server.start().error().name == "ADDRESS_REFUSED");
+    }
+}
+
 TEST_CASE("stopping lets a running request finish, and closes what is idle") {
     std::mutex mutex;
     std::condition_variable changed;

@@ -1,0 +1,58 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <utility>
+
+#include "core/api_impl.hpp"
+
+namespace jobruntime {
+namespace {
+
+constexpr std::size_t most_path = 256;
+constexpr std::size_t most_forwarded = 128;
+
+/// The code of an answer that Response::error made; empty for others.
+std::string code_of(const Response& response) {
+    constexpr std::string_view begin = R"("code":")";
+    const auto* text = std::get_if<std::string>(&response.body);
+    const auto at = text && response.status >= 400 ? text->find(begin) : std::string::npos;
+    if (at == std::string::npos) return {};
+    const auto code = at + begin.size();
+    return text->substr(code, text->find('"', code) - code);
+}
+
+/// The job that was changed or made; zero when it is about none.
+JobId job_of(const RouteMatch& match, const Response& response) {
+    constexpr std::string_view jobs = "/api/jobs/";
+    if (const auto id = match.path.find("id"); id != match.path.end()) return JobId::parse(id->second).value_or(JobId{});
+    for (const auto& [name, value] : response.headers)
+        if (name == "location" && value.starts_with(jobs)) return JobId::parse(value.substr(jobs.size())).value_or(JobId{});
+    return {};
+}
+
+}  // namespace
+
+bool core::is_change(std::string_view method) { return method != "GET" && method != "HEAD" && method != "OPTIONS"; }
+
+void ApiRouter::Impl::audit(const Request& request, const RouteMatch& match, const Response& response) const {
+    if (!options.sink) return;
+    const bool done = response.status < 400;
+    Event event;
+    event.at = clock.wall();
+    event.name = done ? "api.change.done" : "api.change.refused";
+    event.level = done ? Level::info : Level::warn;
+    event.job = job_of(match, response);
+    event.trace_id = match.trace_id;
+    event.fields["caller"] = redact(match.caller.name);
+    if (!match.caller.id.empty()) event.fields["tokenId"] = match.caller.id;
+    event.fields["callerRole"] = to_string(match.caller.role);
+    event.fields["from"] = request.remote;
+    // As a proxy says it, or whoever wants to be taken for one.
+    if (const auto forwarded = request.header("x-forwarded-for"); !forwarded.empty())
+        event.fields["forwardedFor"] = redact(forwarded.substr(0, most_forwarded));
+    event.fields["method"] = request.method;
+    event.fields["path"] = redact(std::string_view(request.target).substr(0, request.target.find('?'))).substr(0, most_path);
+    event.fields["status"] = response.status;
+    if (auto code = code_of(response); !code.empty()) event.fields["code"] = std::move(code);
+    options.sink->emit(event, false);
+}
+
+}  // namespace jobruntime

@@ -1,0 +1,256 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "api_fixture.hpp"
+
+using namespace api_test;
+
+namespace {
+
+/// Tokens named like their roles.
+ApiOptions guarded() {
+    ApiOptions options;
+    options.authenticate = [](std::string_view token) -> std::optional<Caller> {
+        if (const auto role = parse_role(token)) return Caller{"id-" + std::string(token), "the-" + std::string(token), *role};
+        return std::nullopt;
+    };
+    return options;
+}
+
+Headers bearer(const std::string& token) { return {{"authorization", "Bearer " + token}}; }
+Headers form() { return {{"content-type", "application/x-www-form-urlencoded"}}; }
+
+}  // namespace
+
+TEST_CASE("every route asks for its role: no token, a wrong one, and each role") {
+    Api api(guarded());
+    const std::pair<std::string, Role> tokens[] = {
+        {"", Role::anyone}, {"wrong", Role::anyone}, {"read", Role::read}, {"operate", Role::operate}, {"admin", Role::admin}};
+    std::size_t refused = 0;
+    // A route for admins, which core has none of.
+    api.router.add({"PATCH", "/settings", Role::admin, "A program's own.", {},
+                    [](const Request&, const RouteMatch&) { return Response::json(200, {{"ok", true}}); }});
+    for (const auto& route : api.router.routes()) {
+        for (const auto& [token, role] : tokens) {
+            for (const bool as_cookie : {false, true}) {
+                CAPTURE(route.method + " " + route.path);
+                CAPTURE(token);
+                CAPTURE(as_cookie);
+                Headers headers;
+                if (!token.empty() && as_cookie) headers = {{"cookie", "a=b; jobrt_token=" + token + "; c=d"}};
+                if (!token.empty() && !as_cookie) headers = bearer(token);
+                Request request{route.method, route.path, headers, "", "192.0.2.1"};
+                request.headers.emplace_back("host", "localhost");
+                const auto response = api.router.handle(request);
+                const auto challenge = Answer{response}.header("www-authenticate");
+                if (role >= route.role) {
+                    // POST /login judges the token in its body instead.
+                    if (route.path != "/login") CHECK(response.status != 401);
+                    CHECK(response.status != 403);
+                } else {
+                    ++refused;
+                    CHECK(response.status == (role == Role::anyone ? 401 : 403));
+                    CHECK(challenge.starts_with("Bearer realm=\"jobrt\""));
+                    CHECK((challenge.find("invalid_token") != std::string::npos) == (token == "wrong"));
+                    CHECK((challenge.find("insufficient_scope") != std::string::npos) == (role != Role::anyone));
+                    CHECK(std::get<std::string>(response.body).find("jobrt token create") != std::string::npos);
+                }
+            }
+        }
+    }
+    CHECK(refused > 40);
+}
+
+TEST_CASE("without tokens everyone is the local admin, and nobody is asked to log in") {
+    Api api;
+    CHECK_FALSE(api.router.is_guarded());
+    const auto session = api.get("/api/session");
+    CHECK(session.status == 200);
+    CHECK(session.body.at("role") == "admin");
+    CHECK(session.body.at("guarded") == false);
+    CHECK(session.body.at("tokenId").is_null());
+    CHECK(api.get("/login").status == 303);
+    CHECK(api.call("GET", "/api/jobs", "", bearer("whatever")).status == 200);
+}
+
+TEST_CASE("the header goes before the cookie, another scheme is not ours, and a query never counts") {
+    Api api(guarded());
+    const auto status = [&](const Headers& headers, const char* target = "/api/jobs") {
+        return api.call("GET", target, "", headers).status;
+    };
+    CHECK(status({{"authorization", "bearer   read "}}) == 200);
+    CHECK(status({{"authorization", "Basic read"}}) == 401);
+    CHECK(status({{"authorization", "Basic x"}, {"cookie", "jobrt_token=read"}}) == 200);
+    CHECK(status({{"authorization", "Bearer wrong"}, {"cookie", "jobrt_token=read"}}) == 401);
+    CHECK(status({{"cookie", "xjobrt_token=read"}}) == 401);
+    CHECK(status({{"cookie", "jobrt_tokenx=read"}}) == 401);
+    CHECK(status({{"cookie", "a=1"}, {"cookie", "jobrt_token=read"}}) == 200);
+    CHECK(status({}, "/api/jobs?token=read") == 401);
+    const auto named = api.call("GET", "/api/jobs?access_token=jrt_canary", "", bearer("read"));
+    CHECK(named.status == 400);
+    CHECK(std::get<std::string>(named.response.body).find("canary") == std::string::npos);
+    CHECK(status({{"sec-fetch-mode", "navigate"}}) == 303);
+    CHECK(status({}, "/nowhere") == 404);
+}
+
+TEST_CASE("the log-in page trades a token for a cookie that scripts and other sites do not get") {
+    Api api(guarded());
+    const auto page = [&](const char* target) {
+        Request request{"GET", target, {{"host", "localhost"}}, "", ""};
+        return api.router.handle(request);
+    };
+    const auto shown = page("/login");
+    CHECK(shown.status == 200);
+    CHECK(std::get<std::string>(shown.body).find("<form method=\"post\" action=\"/login\">") != std::string::npos);
+    CHECK(std::get<std::string>(shown.body).find("wrong") == std::string::npos);
+    CHECK(Answer{shown}.header("content-security-policy").find("form-action 'self'") != std::string::npos);
+    CHECK(Answer{shown}.header("referrer-policy") == "same-origin");
+    CHECK(std::get<std::string>(page("/login?failed=1").body).find("wrong") != std::string::npos);
+
+    const auto in = api.call("POST", "/login", "token=operate%0D%0A", form());
+    CHECK(in.status == 303);
+    CHECK(in.header("location") == "/");
+    CHECK(in.header("set-cookie") == "jobrt_token=operate; Path=/; HttpOnly; SameSite=Strict");
+    const auto wrong = api.call("POST", "/login", "token=nonsense", form());
+    CHECK(wrong.header("location") == "/login?failed=1");
+    CHECK(wrong.header("set-cookie").empty());
+    CHECK(api.call("POST", "/login", "token=read%3B%20Domain%3Dx", form()).header("set-cookie").empty());
+
+    const auto json = api.call("POST", "/login", R"({"token":"admin"})", {{"x-forwarded-proto", "https"}});
+    CHECK(json.status == 200);
+    CHECK(json.body.at("role") == "admin");
+    CHECK(json.header("set-cookie").find("; Secure") != std::string::npos);
+    const auto refused = api.call("POST", "/login", R"({"token":"nonsense"})");
+    CHECK(refused.code() == "UNAUTHORIZED");
+    CHECK(refused.header("www-authenticate") == "Bearer realm=\"jobrt\"");
+    for (const auto* body : {"{}", R"({"token":1})", R"({"token":"read","more":1})"})
+        CHECK(api.call("POST", "/login", body).code() == "INVALID_ARGUMENT");
+
+    const auto out = api.call("POST", "/logout", "", form());
+    CHECK(out.header("set-cookie").find("jobrt_token=; ") == 0);
+    CHECK(out.header("set-cookie").find("Max-Age=0") != std::string::npos);
+    // No page of another origin logs anybody in or out, and no other route takes a form.
+    for (const auto* target : {"/login", "/logout"})
+        CHECK(api.call("POST", target, "token=read", {{"content-type", "application/x-www-form-urlencoded"}, {"sec-fetch-site", "cross-site"}}).status == 403);
+    CHECK(api.call("POST", "/api/jobs", "kind=demo.echo", {{"content-type", "application/x-www-form-urlencoded"}, {"cookie", "jobrt_token=admin"}}).status == 415);
+}
+
+namespace {
+
+/// Keeps what it gets.
+class Ears final : public TelemetrySink {
+public:
+    void emit(const Event& event, bool logged) noexcept override {
+        CHECK_FALSE(logged);
+        heard.push_back(event);
+    }
+    std::vector<Event> heard;
+};
+
+}  // namespace
+
+TEST_CASE("every change leaves an audit event: who, what, from where, result") {
+    Ears ears;
+    auto options = guarded();
+    options.sink = &ears;
+    Api api(options);
+    api.router.add({"POST", "/boom", Role::operate, "Fails.", {},
+                    [](const Request&, const RouteMatch&) -> Response { throw std::runtime_error("secret"); }});
+    const auto change = [&](const char* method, const std::string& target, const std::string& body, const std::string& token) {
+        Request request{method, target, {{"host", "localhost"}, {"content-type", "application/json"}, {"x-forwarded-for", "198.51.100.7"}}, body, "192.0.2.9"};
+        if (!token.empty()) request.headers.emplace_back("authorization", "Bearer " + token);
+        ears.heard.clear();
+        return api.router.handle(request).status;
+    };
+    CHECK(change("POST", "/api/jobs?x=1", "{}", "operate") == 400);
+    REQUIRE(ears.heard.size() == 1);
+    CHECK(ears.heard[0].name == "api.change.refused");
+    CHECK(ears.heard[0].fields.at("path") == "/api/jobs");
+
+    CHECK(change("POST", "/api/jobs", R"({"kind":"demo.echo"})", "operate") == 201);
+    REQUIRE(ears.heard.size() == 1);
+    const Event made = ears.heard[0];
+    CHECK(made.name == "api.change.done");
+    CHECK(made.level == Level::info);
+    CHECK(made.job);
+    CHECK(made.trace_id.size() == 32);
+    CHECK(made.fields == boost::json::object{{"caller", "the-operate"}, {"tokenId", "id-operate"}, {"callerRole", "operate"},
+                                             {"from", "192.0.2.9"}, {"forwardedFor", "198.51.100.7"}, {"method", "POST"},
+                                             {"path", "/api/jobs"}, {"status", 201}});
+    const auto job = "/api/jobs/" + made.job.str();
+    const std::tuple<const char*, std::string, std::string, int, std::string> rows[] = {
+        {"POST", job + "/cancel", "operate", 200, ""},
+        {"POST", job + "/cancel", "admin", 409, "INVALID_STATE"},
+        {"POST", job + "/retry", "read", 403, "FORBIDDEN"},
+        {"POST", job + "/retry", "admin", 200, ""},
+        {"DELETE", job, "operate", 200, ""},
+        {"DELETE", job, "operate", 404, "JOB_NOT_FOUND"},
+        {"POST", "/boom", "operate", 500, "INTERNAL"},
+    };
+    for (const auto& [method, target, token, status, code] : rows) {
+        CAPTURE(target);
+        CHECK(change(method, target, "", token) == status);
+        REQUIRE(ears.heard.size() == 1);
+        const Event& event = ears.heard[0];
+        CHECK(event.name == (status < 400 ? "api.change.done" : "api.change.refused"));
+        CHECK(event.fields.at("status") == status);
+        CHECK(text(event.fields.at("caller")) == "the-" + token);
+        CHECK(event.fields.contains("code") == !code.empty());
+        if (!code.empty()) CHECK(text(event.fields.at("code")) == code);
+        if (target.starts_with(job)) CHECK(event.job == made.job);
+    }
+    // Looking is no change, and strangers do not fill the log.
+    for (const auto* token : {"", "wrong"}) {
+        CHECK(change("POST", "/api/jobs", R"({"kind":"demo.echo"})", token) == 401);
+        CHECK(ears.heard.empty());
+    }
+    CHECK(change("GET", "/api/jobs", "", "read") == 200);
+    CHECK(ears.heard.empty());
+    CHECK(change("POST", "/login", R"({"token":"nonsense"})", "") == 401);
+    CHECK(ears.heard.empty());
+    CHECK(change("POST", "/login", R"({"token":"read"})", "") == 200);
+    REQUIRE(ears.heard.size() == 1);
+    CHECK(ears.heard[0].fields.at("caller") == "the-read");
+}
+
+TEST_CASE("a token that is sent shows nowhere but in the cookie that it asked for") {
+    const std::string canary = "jrt_01234567_" + std::string(64, 'c');
+    const auto secret = std::string(64, 'c');
+    Ears ears;
+    std::string log;
+    ApiOptions options;
+    options.sink = &ears;
+    options.log = [&](std::string_view line) { log += line; };
+    options.authenticate = [&](std::string_view token) -> std::optional<Caller> {
+        if (token == canary) return Caller{"01234567", "ada", Role::admin};
+        return std::nullopt;
+    };
+    Api api(options);
+    api.router.add({"POST", "/boom", Role::operate, "Fails.", {}, [](const Request& request, const RouteMatch&) -> Response {
+                        throw std::runtime_error(std::string(request.header("authorization")));
+                    }});
+    std::string seen;
+    const auto send = [&](const char* method, const std::string& target, const std::string& body, Headers headers) {
+        const auto answer = api.call(method, target, body, headers);
+        if (const auto* text = std::get_if<std::string>(&answer.response.body)) seen += *text;
+        for (const auto& [name, value] : answer.response.headers)
+            if (name != "set-cookie") seen += value;
+    };
+    for (const auto& token : {canary, canary + "0"}) {
+        const Headers with{{"authorization", "Bearer " + token}, {"x-trace-id", token}, {"x-forwarded-for", token}};
+        send("POST", "/api/jobs", R"({"kind":"demo.echo"})", with);
+        send("POST", "/api/jobs/" + token + "/cancel", "", with);
+        send("GET", "/api/jobs?token=" + token, "", with);
+        send("GET", "/api/jobs?cursor=" + token, "", with);
+        send("GET", "/" + token, "", with);
+        send("POST", "/boom", "", with);
+        send("POST", "/login", "{\"token\":\"" + token + "\"}", {});
+        send("GET", "/api/session", "", {{"cookie", "jobrt_token=" + token}});
+    }
+    for (const auto& event : ears.heard) seen += boost::json::serialize(to_json(event));
+    const auto events = api.store.events(0, {}, 1000);
+    REQUIRE(events);
+    for (const auto& event : events->events) seen += boost::json::serialize(to_json(event));
+    CHECK_FALSE(ears.heard.empty());
+    CHECK_FALSE(log.empty());
+    CHECK(seen.find(secret) == std::string::npos);
+    CHECK(log.find(secret) == std::string::npos);
+}
