@@ -3,12 +3,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <jobruntime/result.hpp>
+#include <jobruntime/store.hpp>
 
 namespace jobruntime::jobrt {
 
@@ -18,7 +20,10 @@ struct BenchPlan {
     bool full = true;        ///< Acknowledged = on disk; else = survives a killed process.
     double scale = 1;        ///< Of the counts.
     std::string program;     ///< This program, for workloads with a second process.
+    std::string mongo;       ///< Of a MongoDB server, without a database; empty = SQLite in `folder`.
 
+    /// Where a workload's store lies: one of its own for each `name`.
+    std::string address(std::string_view name) const;
     int count(int jobs) const { return std::max(64, static_cast<int>(jobs * scale)); }
 };
 
@@ -59,8 +64,13 @@ Result<BenchFigure> minimal_grouped_by_8(const BenchPlan& plan);
 Result<BenchFigure> minimal_drain_by_1000(const BenchPlan& plan);
 Result<BenchFigure> minimal_drain_by_10(const BenchPlan& plan);
 
+/// The URI with `database` in it. Errc::invalid_argument: it names one already.
+Result<std::string> with_database(const std::string& uri, const std::string& database);
+/// A store at BenchPlan::address.
+Result<std::unique_ptr<Store>> open_bench_store(const std::string& address, bool full);
+
 /// The second process of W4_pickup_xproc: enqueues `jobs` jobs, one every few milliseconds, and prints
 /// "id nanoseconds" after each commit, by the machine's steady clock.
-int bench_enqueuer(const std::string& store, int jobs);
+int bench_enqueuer(const std::string& address, int jobs);
 
 }  // namespace jobruntime::jobrt

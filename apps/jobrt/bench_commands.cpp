@@ -7,6 +7,7 @@
 
 #include "bench.hpp"
 #include "commands.hpp"
+#include "stores.hpp"
 
 namespace jobruntime::jobrt {
 namespace {
@@ -60,14 +61,23 @@ int bench(const Invocation& in) {
     plan.folder = base + "/jobrt-bench." + std::to_string(getpid());
     plan.scale = static_cast<double>(*percent) / 100;
     plan.program = std::filesystem::read_symlink("/proc/self/exe").string();
+    if (in.has("store")) {
+        plan.mongo = in.text("store");
+        auto tried = host::is_mongo(plan.mongo) ? with_database(plan.mongo, "d")
+                                                : Result<std::string>(Error{Errc::invalid_argument, "it is no MongoDB URI"});
+        if (!tried) {
+            std::cerr << "--store: " << tried.error().message << "\n";
+            return host::exit_usage;
+        }
+    }
     bool well = true;
     for (const auto& workload : workloads) {
         if (!only.empty() && std::find(only.begin(), only.end(), workload.name) == only.end()) continue;
         for (const bool full : {true, false}) {
-            if (!full && !in.has("normal")) continue;
+            if (!full && (!in.has("normal") || !plan.mongo.empty())) continue;
             plan.full = full;
-            well = run_one(in, workload, workload.run, "", plan) && well;
-            if (!in.has("raw")) continue;
+            well = run_one(in, workload, workload.run, plan.mongo.empty() ? "" : "mongodb-", plan) && well;
+            if (!in.has("raw") || !plan.mongo.empty()) continue;
             well = run_one(in, workload, workload.raw, "raw-", plan) && well;
             well = run_one(in, workload, workload.minimal, "minimal-", plan) && well;
         }
@@ -80,15 +90,16 @@ int bench(const Invocation& in) {
 }  // namespace
 
 std::vector<Command> bench_commands() {
-    return {{"bench", "Measures the SQLite store and the worker on this machine; one JSON line a workload.",
+    return {{"bench", "Measures a store and the worker on this machine; one JSON line a workload.",
              {{"--workload NAME", "Only this one."},
               {"--raw", "Also run the same rows by bare statements, on our schema and on a minimal one."},
               {"--normal", "Also with acknowledged = survives a killed process, not a power cut."},
+              {"--store URI", "A MongoDB server instead of SQLite; each workload makes a database jobrt_bench_… there, for you to drop."},
               {"--scale PERCENT", "Of the usual counts.", "100"},
               {"--dir DIR", "Where the files go; the disk that is measured.", "."},
               {"--enqueuer FILE", "Internal: the second process of W4_pickup_xproc."},
               {"--jobs N", "Internal: how many it enqueues.", "1000"}},
-             {"jobrt bench", "jobrt bench --raw --workload W1_bulk1000"}, bench}};
+             {"jobrt bench", "jobrt bench --raw --workload W1_bulk1000", "jobrt bench --store mongodb://127.0.0.1:27017/ --scale 2"}, bench}};
 }
 
 }  // namespace jobruntime::jobrt

@@ -18,16 +18,12 @@
 #include <jobruntime/subprocess.hpp>
 #include <jobruntime/worker.hpp>
 
+#include "stores.hpp"
+
 namespace jobruntime::jobrt {
 namespace {
 
 constexpr std::string_view bench_kind = "bench.noop";
-
-Result<std::unique_ptr<sqlite::Store>> open_bench_store(const std::string& path, bool full) {
-    sqlite::Options options;
-    options.durability = full ? sqlite::Durability::full : sqlite::Durability::process_crash;
-    return sqlite::open(path, options);
-}
 
 std::vector<JobSpec> specs(int count) {
     std::vector<JobSpec> jobs;
@@ -73,7 +69,7 @@ private:
 };
 
 Result<BenchFigure> bulk(const BenchPlan& plan) {
-    auto store = open_bench_store(plan.folder + "/bulk.db", plan.full);
+    auto store = open_bench_store(plan.address("bulk"), plan.full);
     if (!store) return std::move(store).error();
     JobQueue queue(**store);
     BenchFigure figure;
@@ -85,7 +81,7 @@ Result<BenchFigure> bulk(const BenchPlan& plan) {
 }
 
 Result<BenchFigure> singles(const BenchPlan& plan, int threads, int jobs) {
-    auto store = open_bench_store(plan.folder + "/single.db", plan.full);
+    auto store = open_bench_store(plan.address("single"), plan.full);
     if (!store) return std::move(store).error();
     JobQueue queue(**store);
     const int each = plan.count(jobs) / threads;
@@ -120,7 +116,7 @@ Result<BenchFigure> singles(const BenchPlan& plan, int threads, int jobs) {
 }
 
 Result<BenchFigure> drain(const BenchPlan& plan, int concurrency, int prefetch) {
-    auto store = open_bench_store(plan.folder + "/drain.db", plan.full);
+    auto store = open_bench_store(plan.address("drain"), plan.full);
     if (!store) return std::move(store).error();
     JobQueue queue(**store);
     BenchFigure figure;
@@ -176,7 +172,7 @@ BenchFigure pickup_figure(PickUps& pickups) {
 }
 
 Result<BenchFigure> pickup(const BenchPlan& plan) {
-    auto store = open_bench_store(plan.folder + "/pickup.db", plan.full);
+    auto store = open_bench_store(plan.address("pickup"), plan.full);
     if (!store) return std::move(store).error();
     PickUps pickups;
     Worker worker(**store, idle_worker());
@@ -200,8 +196,8 @@ Result<BenchFigure> pickup(const BenchPlan& plan) {
 }
 
 Result<BenchFigure> pickup_between_processes(const BenchPlan& plan) {
-    const auto path = plan.folder + "/xproc.db";
-    auto store = open_bench_store(path, plan.full);
+    const auto address = plan.address("xproc");
+    auto store = open_bench_store(address, plan.full);
     if (!store) return std::move(store).error();
     PickUps pickups;
     Worker worker(**store, idle_worker());
@@ -212,7 +208,7 @@ Result<BenchFigure> pickup_between_processes(const BenchPlan& plan) {
     JR_TRY(worker.start());
     const int jobs = plan.count(1000);
     SpawnOptions spawn;
-    spawn.argv = {plan.program, "bench", "--enqueuer", path, "--jobs", std::to_string(jobs)};
+    spawn.argv = {plan.program, "bench", "--enqueuer", address, "--jobs", std::to_string(jobs)};
     spawn.out = Stdio::pipe;
     spawn.err = Stdio::inherit;
     auto child = Subprocess::spawn(spawn);
@@ -238,7 +234,7 @@ Result<BenchFigure> pickup_between_processes(const BenchPlan& plan) {
 Result<BenchFigure> crowded(const BenchPlan& plan) {
     auto alone = drain(plan, 64, 1024);
     if (!alone) return alone;
-    auto store = open_bench_store(plan.folder + "/crowded.db", plan.full);
+    auto store = open_bench_store(plan.address("crowded"), plan.full);
     if (!store) return std::move(store).error();
     JobQueue queue(**store);
     JR_TRY(fill(queue, plan.count(500'000)));
@@ -283,8 +279,33 @@ const std::vector<BenchWorkload>& bench_workloads() {
     return all;
 }
 
-int bench_enqueuer(const std::string& path, int jobs) {
-    auto store = open_bench_store(path, true);
+std::string BenchPlan::address(std::string_view name) const {
+    if (mongo.empty()) return folder + "/" + std::string(name) + ".db";
+    // Checked by the command before the first workload.
+    return *with_database(mongo, "jobrt_bench_" + std::to_string(getpid()) + "_" + std::string(name));
+}
+
+Result<std::string> with_database(const std::string& uri, const std::string& database) {
+    const auto scheme = uri.find("://");
+    const auto hosts_end = uri.find_first_of("/?", scheme == uri.npos ? 0 : scheme + 3);
+    const bool slash = hosts_end != uri.npos && uri[hosts_end] == '/';
+    const auto at = hosts_end == uri.npos ? uri.size() : hosts_end + (slash ? 1 : 0);
+    if (at < uri.size() && uri[at] != '?')
+        return Error{Errc::invalid_argument, "the URI names a database; leave it out, because each workload gets a new one"};
+    return uri.substr(0, at) + (slash ? "" : "/") + database + uri.substr(at);
+}
+
+Result<std::unique_ptr<Store>> open_bench_store(const std::string& address, bool full) {
+    if (host::is_mongo(address)) return host::open_address(address, {.variable = "--store", .origin = {}, .log = {}});
+    sqlite::Options options;
+    options.durability = full ? sqlite::Durability::full : sqlite::Durability::process_crash;
+    auto store = sqlite::open(address, options);
+    if (!store) return std::move(store).error();
+    return std::unique_ptr<Store>(std::move(*store));
+}
+
+int bench_enqueuer(const std::string& address, int jobs) {
+    auto store = open_bench_store(address, true);
     if (!store) return 1;
     JobQueue queue(**store);
     for (int i = 0; i < jobs; ++i) {
