@@ -25,6 +25,7 @@ std::vector<Command> health_commands();
 std::vector<Command> doctor_commands();
 std::vector<Command> config_commands();
 std::vector<Command> auth_commands();
+std::vector<Command> token_commands();
 std::vector<Command> bench_commands();
 std::vector<Command> demo_commands();
 std::vector<Command> store_commands();
@@ -50,8 +51,12 @@ struct ApiAnswer {
 };
 /// One request to the API that --api names: GET, or POST of `body`. It may be at any address, since the operator has
 /// named it; a redirect is not followed. NOT_JOBRT when no JSON object comes, else the errors of net::Fetcher.
-Result<ApiAnswer> call_api(const std::string& base, const std::string& path, const boost::json::object* body = nullptr);
+/// `token`: of the access, sent as Authorization; empty = none.
+Result<ApiAnswer> call_api(const std::string& base, const std::string& path, const boost::json::object* body = nullptr,
+                           const std::string& token = {});
 /// A GET whose status does not matter; the body.
-Result<boost::json::object> get_api(const std::string& base, const std::string& path);
+Result<boost::json::object> get_api(const std::string& base, const std::string& path, const std::string& token = {});
+/// The token in the file that JOBRT_API_TOKEN_FILE names; empty when none is named. INVALID_CONFIGURATION.
+Result<std::string> api_token(const Invocation& in);
 
 }  // namespace jobruntime::jobrt

@@ -41,11 +41,11 @@ bool pause(const std::stop_token& stop) {
     return !stop.stop_requested();
 }
 
-Result<boost::json::object> follow(const std::string& api, const std::string& id, ProgressView& view,
-                                   const std::stop_token& stop) {
+Result<boost::json::object> follow(const std::string& api, const std::string& token, const std::string& id,
+                                   ProgressView& view, const std::stop_token& stop) {
     auto heard = steady_clock::now();
     do {
-        auto answer = call_api(api, "/api/jobs/" + id);
+        auto answer = call_api(api, "/api/jobs/" + id, nullptr, token);
         const auto* job = answer && answer->status == 200 ? object_of(answer->body, "job") : nullptr;
         if (job) {
             heard = steady_clock::now();
@@ -67,7 +67,9 @@ int save_through_api(const Invocation& in) {
     const auto api = in.text("api");
     // A person waits for it, so it goes before what scripts have put in.
     const boost::json::object wanted{{"url", in.text("URL")}, {"priority", -1}};
-    const auto answer = call_api(api, "/api/jobs", &wanted);
+    const auto token = api_token(in);
+    if (!token) return fail(in, token.error());
+    const auto answer = call_api(api, "/api/jobs", &wanted, *token);
     if (!answer) return fail(in, answer.error());
     Saving saving;
     if (answer->status == 201) {
@@ -78,11 +80,11 @@ int save_through_api(const Invocation& in) {
         saving.already = text_of(answer->body, "existingJobStatus") == "completed";
     }
     if (saving.id.empty()) return fail(in, refused(*answer));
-    const auto status = get_api(api, "/api/status");
+    const auto status = get_api(api, "/api/status", *token);
     if (!status) return fail(in, status.error());
     saving.download_dir = text_of(*status, "downloadDir");
     saving.follow = [&](ProgressView& view, std::stop_token stop) {
-        return follow(api, saving.id, view, stop);
+        return follow(api, *token, saving.id, view, stop);
     };
     return see_through(in, saving);
 }

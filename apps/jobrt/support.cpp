@@ -2,6 +2,7 @@
 #include "commands.hpp"
 
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 
 #include <boost/json/parse.hpp>
@@ -63,7 +64,25 @@ std::optional<JobId> job_id(const Invocation& in, const std::string& text) {
     return id;
 }
 
-Result<ApiAnswer> call_api(const std::string& base, const std::string& path, const boost::json::object* body) {
+Result<std::string> api_token(const Invocation& in) {
+    const auto& path = in.config.api_token_file;
+    if (path.empty()) return std::string();
+    const auto bad = [&](const std::string& what) {
+        return Error{Errc::invalid_argument, "INVALID_CONFIGURATION",
+                     path + " (JOBRT_API_TOKEN_FILE) " + what + "; put one line in it, the token as jobrt token create printed it"};
+    };
+    std::ifstream file(path);
+    std::string token;
+    if (!file || !std::getline(file, token)) return bad("cannot be read");
+    while (!token.empty() && static_cast<unsigned char>(token.back()) <= ' ') token.pop_back();
+    for (const char c : token)
+        if (c <= ' ' || c >= 0x7f) return bad("holds no token");
+    if (token.empty() || token.front() == '{') return bad("holds no token");
+    return token;
+}
+
+Result<ApiAnswer> call_api(const std::string& base, const std::string& path, const boost::json::object* body,
+                           const std::string& token) {
     // The guard is for addresses that strangers name. This one the operator has typed, so it may lead anywhere;
     // but nobody is sent on from there.
     auto nets = net::Network::parse_list("0.0.0.0/0 ::/0");
@@ -75,6 +94,7 @@ Result<ApiAnswer> call_api(const std::string& base, const std::string& path, con
     request.timeout = std::chrono::milliseconds(5'000);
     request.max_redirects = 0;
     if (body) request.headers = {{"content-type", "application/json"}};
+    if (!token.empty()) request.headers.emplace_back("authorization", "Bearer " + token);
     auto answer = body ? fetcher.post(request, boost::json::serialize(*body)) : fetcher.get(request);
     if (!answer) return std::move(answer).error();
     boost::system::error_code code;
@@ -86,8 +106,8 @@ Result<ApiAnswer> call_api(const std::string& base, const std::string& path, con
     return ApiAnswer{answer->status, std::move(parsed.get_object())};
 }
 
-Result<boost::json::object> get_api(const std::string& base, const std::string& path) {
-    auto answer = call_api(base, path);
+Result<boost::json::object> get_api(const std::string& base, const std::string& path, const std::string& token) {
+    auto answer = call_api(base, path, nullptr, token);
     if (!answer) return std::move(answer).error();
     return std::move(answer->body);
 }

@@ -287,12 +287,10 @@ TEST_CASE("what has no effect is named, once, and settings come from the configu
     for (const auto* name : {"WORKER_POLL_MS", "MONGODB_DB", "TELEMETRY_RETENTION_DAYS"})
         variables[name] = "1";
     variables["FFMPEG_PATH"] = "/usr/bin/ffmpeg";
-    variables["JOBRT_TOKEN_FILE"] = folder / "tokens";
     variables["JOBRT_CONFIG"] = folder / "jobrt.json";
     variables.erase("JOBRT_STALE_MS");
     Service service(folder, variables);
-    for (const auto* name :
-         {"WORKER_POLL_MS", "MONGODB_DB", "TELEMETRY_RETENTION_DAYS", "FFMPEG_PATH", "JOBRT_TOKEN_FILE"}) {
+    for (const auto* name : {"WORKER_POLL_MS", "MONGODB_DB", "TELEMETRY_RETENTION_DAYS", "FFMPEG_PATH"}) {
         CAPTURE(name);
         CHECK_MESSAGE(count_of(service.program().err(), name) == 1, service.program().err());
     }

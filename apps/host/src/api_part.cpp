@@ -8,6 +8,7 @@
 #include "media_api.hpp"
 #include "parts.hpp"
 #include "platforms.hpp"
+#include "tokens.hpp"
 
 namespace jobruntime::host {
 namespace {
@@ -29,6 +30,15 @@ public:
         if (!nets)
             return Error{Errc::invalid_argument, "INVALID_CONFIGURATION",
                          "JOBRT_ALLOW_NETS is refused: " + nets.error().message};
+        if (!config_.token_file.empty()) {
+            tokens_ = std::make_unique<TokenCheck>(config_.token_file,
+                                                   [&log = process_.in.log](std::string_view line) { log.error(line); });
+            JR_TRY(tokens_->start());
+        }
+        std::vector<TelemetrySink*> audit{&process_.sink};
+        // Who changed what is kept even where progress and log lines are not.
+        if (config_.memory_telemetry) audit.push_back((audit_store_ = store_sink(process_.store, process_.clock)).get());
+        audit_sink_ = fan_out(audit);
         net::FetcherOptions fetcher;
         fetcher.allow_nets = *std::move(nets);
         media_ = std::make_unique<MediaApi>(queue_, flags_, std::move(fetcher), config_.download_dir);
@@ -61,6 +71,11 @@ private:
         options.lease = config_.lease;
         options.stale_after = config_.stale;
         options.allowed_hosts = config_.allowed_hosts;
+        // Only a name can be turned on another address by its owner; the address that is bound is its own proof.
+        if (const auto& address = config_.bind_address; !address.empty())
+            options.allowed_hosts.push_back(address.find(':') == std::string::npos ? address : "[" + address + "]");
+        options.sink = audit_sink_.get();
+        if (tokens_) options.authenticate = [this](std::string_view token) { return tokens_->caller(token); };
         options.allowed_origins = config_.allowed_origins;
         options.clock = &process_.clock;
         options.store_hint = config_.store.starts_with("sqlite:") ? "check JOBRT_STORE (" + store_name(config_) + ")"
@@ -96,6 +111,9 @@ private:
     const Config& config_;
     JobQueue queue_;
     PlatformFlags flags_;
+    std::unique_ptr<TokenCheck> tokens_;
+    std::unique_ptr<TelemetrySink> audit_store_;
+    std::unique_ptr<TelemetrySink> audit_sink_;
     std::unique_ptr<MediaApi> media_;
     std::unique_ptr<ApiRouter> router_;
     std::unique_ptr<Heartbeat> heartbeat_;

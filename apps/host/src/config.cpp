@@ -143,6 +143,8 @@ Result<Config> Config::from(const Settings& settings, const std::string& directo
     config.bind_address = reader.text("host");
     config.allowed_hosts = reader.list("allowed-hosts");
     config.allowed_origins = reader.list("allowed-origins");
+    config.token_file = reader.path("token-file");
+    config.api_token_file = reader.path("api-token-file");
     config.download_dir = reader.path("download-dir");
     config.allow_nets = reader.list("allow-nets");
     config.enable_x = reader.flag("enable-x");

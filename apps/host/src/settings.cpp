@@ -22,9 +22,8 @@ constexpr std::array<std::string_view, 9> retired{
 struct NotYet {
     std::string_view name, meaning;
 };
-constexpr std::array<NotYet, 2> not_yet{
-    {{"FFMPEG_PATH", "files are rewritten by the libav that is built in, and no external ffmpeg is run"},
-     {"JOBRT_TOKEN_FILE", "there are no tokens yet: the API binds to loopback only and asks for none"}}};
+constexpr std::array<NotYet, 1> not_yet{
+    {{"FFMPEG_PATH", "files are rewritten by the libav that is built in, and no external ffmpeg is run"}}};
 
 Error bad(std::string text) { return {Errc::invalid_argument, "INVALID_CONFIGURATION", std::move(text)}; }
 

@@ -74,6 +74,8 @@ struct Config {
     int port = 4000;
     std::string bind_address;       ///< Empty = loopback, v4 and v6.
     std::vector<std::string> allowed_hosts, allowed_origins;
+    std::string token_file;         ///< Absolute; empty = no tokens are asked for.
+    std::string api_token_file;     ///< Absolute, or empty.
     std::string download_dir;       ///< Absolute.
     std::vector<std::string> allow_nets;
     std::optional<bool> enable_x, enable_tiktok, enable_web;
