@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -42,6 +43,18 @@ struct BrowserOptions {
 /// (Debian's and others' packages, Chrome). BROWSER_LAUNCH_FAILED, which says how to install one.
 JOBRUNTIME_API Result<std::string> find_browser(std::string_view configured = {});
 
+/// One cookie as browsers keep it. A secret.
+struct Cookie {
+    std::string domain;         ///< Lower case, without a leading dot.
+    bool subdomains = false;    ///< Goes to names below the domain, too.
+    std::string path = "/";
+    bool secure = false;        ///< Over https only.
+    bool http_only = false;
+    std::int64_t expires = 0;   ///< Seconds since 1970; 0 = ends with the browser.
+    std::string name, value;
+    bool operator==(const Cookie&) const = default;
+};
+
 struct BrowserStatus {
     bool running = false;
     int pid = 0;       ///< Of the running browser.
@@ -71,6 +84,10 @@ public:
     /// the group; returns when all its processes are gone. The next extraction starts a new one.
     void close(std::chrono::milliseconds grace = std::chrono::milliseconds{3000});
     BrowserStatus status() const;
+    /// Puts cookies into the profile, where they stay: one without expiry gets thirty days, or it would end with this
+    /// browser. Starts the browser when it does not run. Errors of starting; Errc::invalid_argument when Chromium
+    /// refuses one of them, and none is kept then.
+    Result<void> add_cookies(const std::vector<Cookie>& cookies, std::stop_token stop = {});
 
     class Impl;
 
@@ -177,6 +194,85 @@ public:
 
 private:
     const CommandOptions options_;
+};
+
+/// yt-dlp, which knows many sites. Debian's is too old for most of them: a current one is
+/// `pipx install yt-dlp`.
+struct YtDlpOptions {
+    std::string program = "yt-dlp";  ///< A path, or a name that PATH of `environment` leads to.
+    std::vector<std::string> environment;
+    std::vector<net::Network> allow_nets;
+    LineLimits limits{.max_line = std::size_t{16} << 20, .max_total = std::size_t{16} << 20};
+};
+
+/// The "yt-dlp" extractor: asks it for its info dict (-J), with no configuration, plugin or cache of its user's.
+/// It dials where it likes, as it has no address guard: the post's host is vetted before, and every address it
+/// answers afterwards. request.cookies_file goes along. Errors as CommandExtractor; its words decide which.
+class JOBRUNTIME_API YtDlpExtractor : public Extractor {
+public:
+    explicit YtDlpExtractor(YtDlpOptions options);
+    ~YtDlpExtractor() override;
+    std::string_view name() const override { return "yt-dlp"; }
+    Result<MediaInfo> extract(const ExtractRequest& request, std::stop_token stop) override;
+
+private:
+    const YtDlpOptions options_;
+};
+
+// ------------------------------------------------------------------------------- cookies
+
+/// Reads a Netscape cookie file (cookies.txt), as browser extensions and yt-dlp write it.
+/// INVALID_COOKIE_FILE (invalid_argument) names the line; no message has a value in it.
+JOBRUNTIME_API Result<std::vector<Cookie>> parse_cookie_file(std::string_view text);
+JOBRUNTIME_API std::string to_cookie_file(const std::vector<Cookie>& cookies);
+
+// ------------------------------------------------------------------- pages, without a browser
+
+/// Which requests tell what a page shows, and where in their answers it is: data, because sites change faster
+/// than programs. A value; copies share. docs/extractors.md describes the format.
+class JOBRUNTIME_API PageRules {
+public:
+    /// One member for each rule, the first that fits a post decides. INVALID_CONFIGURATION (invalid_argument) names the
+    /// member that is wrong, and what it must be.
+    static Result<PageRules> parse(const boost::json::object& rules);
+
+    class Impl;
+
+private:
+    friend class PageExtractor;
+    std::shared_ptr<const Impl> impl_;
+};
+
+/// The rules that are shipped: x (guest token and query, then syndication), tiktok (its page's data), and web
+/// for every other page: <video>, OpenGraph, Twitter cards, JSON-LD, oEmbed and what it embeds.
+JOBRUNTIME_API const boost::json::object& default_page_rules();
+
+struct PageOptions {
+    /// Private networks that answers may name; the fetcher has its own list.
+    std::vector<net::Network> allow_nets;
+    std::string user_agent = "Mozilla/5.0 (compatible; jobrt)";  ///< Unless a rule's header says another.
+};
+
+/// The "page" extractor: a few guarded requests, no script, no process. Ways of a rule are tried in their order
+/// until one knows: a post without a video, or one that is gone, is an answer; a refusal, a failed request
+/// or a document of another shape is not, and the next way is tried. Sources are best first: files before
+/// playlists, then by picture and bit rate. A URL that is itself a media file is one source.
+///
+/// `request.cookies_file` goes along with requests for the page itself, each cookie to its own site only.
+/// Errors: NO_MEDIA also when only a script could show the video: a browser may still find it; AUTH_REQUIRED
+/// for protected and age-restricted posts; the others of Extractor without the browser's.
+class JOBRUNTIME_API PageExtractor : public Extractor {
+public:
+    /// The fetcher must outlive it.
+    PageExtractor(const net::Fetcher& fetcher, PageRules rules, PageOptions options = {});
+    ~PageExtractor() override;
+    std::string_view name() const override { return "page"; }
+    Result<MediaInfo> extract(const ExtractRequest& request, std::stop_token stop) override;
+
+private:
+    const net::Fetcher& fetcher_;
+    const PageRules rules_;
+    const PageOptions options_;
 };
 
 }  // namespace jobruntime::extract

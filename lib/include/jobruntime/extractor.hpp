@@ -49,11 +49,12 @@ struct MediaInfo {
     std::string thumbnail;              ///< URL, or empty.
     std::optional<double> duration;     ///< Seconds, when the page says so.
     std::string published;              ///< ISO 8601, or empty.
+    std::string extractor;              ///< Who found it, where several were asked; may be empty.
     std::vector<MediaSource> sources;   ///< Best first; never empty in a successful answer.
     bool operator==(const MediaInfo&) const = default;
 };
 
-/// With yt-dlp's names: id, title, uploader, webpage_url, thumbnail, duration, timestamp_iso, and formats[] of
+/// With yt-dlp's names: id, title, uploader, webpage_url, thumbnail, duration, timestamp_iso, extractor, and formats[] of
 /// {url, protocol, ext, width, height, tbr, filesize, http_headers, format_note}. What is unknown is left out.
 JOBRUNTIME_API boost::json::object to_json(const MediaInfo& info);
 /// Reads what to_json writes and, more widely, a yt-dlp info dict: a bare `url` counts as one format; formats are kept in

@@ -124,6 +124,7 @@ json::object to_json(const MediaInfo& info) {
     put(out, "thumbnail", info.thumbnail);
     if (info.duration) out["duration"] = *info.duration;
     put(out, "timestamp_iso", info.published);
+    put(out, "extractor", info.extractor);
     json::array formats;
     for (const auto& source : info.sources) formats.push_back(source_to_json(source));
     out["formats"] = std::move(formats);
@@ -141,6 +142,7 @@ Result<MediaInfo> media_info_from(const json::object& in) {
     info.thumbnail = reader.text("thumbnail");
     info.duration = reader.number("duration");
     info.published = reader.text("timestamp_iso");
+    info.extractor = reader.text("extractor");
     if (const auto* formats = reader.find("formats")) {
         if (!formats->is_array()) {
             reader.refuse("formats", "an array");

@@ -1,7 +1,11 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "extract/browser_impl.hpp"
 
+#include <ctime>
 #include <algorithm>
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
 
 namespace jobruntime::extract {
 
@@ -159,5 +163,31 @@ Browser::~Browser() = default;
 Result<void> Browser::start(std::stop_token stop) { return impl_->start(stop); }
 void Browser::close(std::chrono::milliseconds grace) { impl_->close(grace); }
 BrowserStatus Browser::status() const { return impl_->status(); }
+
+
+Result<void> Browser::add_cookies(const std::vector<Cookie>& cookies, std::stop_token stop) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    auto lease = impl_->acquire(deadline, stop);
+    if (!lease) return std::move(lease).error();
+    const auto in_thirty_days = static_cast<std::int64_t>(std::time(nullptr)) + 30LL * 86'400;
+    boost::json::array list;
+    for (const auto& cookie : cookies) {
+        boost::json::object one{{"name", cookie.name},
+                                {"value", cookie.value},
+                                {"path", cookie.path},
+                                {"secure", cookie.secure},
+                                {"httpOnly", cookie.http_only},
+                                {"expires", cookie.expires == 0 ? in_thirty_days : cookie.expires}};
+        // A cookie that has a domain goes to the names below it, too; one that came from a URL does not.
+        if (cookie.subdomains)
+            one["domain"] = "." + cookie.domain;
+        else
+            one["url"] = (cookie.secure ? "https://" : "http://") + cookie.domain + cookie.path;
+        list.push_back(std::move(one));
+    }
+    auto answer = lease->engine().connection().call("Storage.setCookies", {{"cookies", std::move(list)}}, deadline, stop);
+    if (!answer) return std::move(answer).error();
+    return {};
+}
 
 }  // namespace jobruntime::extract

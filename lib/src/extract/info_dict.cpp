@@ -80,15 +80,6 @@ json::object with_usable_formats(const json::object& dict, bool& drm) {
     return out;
 }
 
-std::string iso_time(double seconds) {
-    const auto time = static_cast<std::time_t>(seconds);
-    std::tm parts{};
-    if (seconds <= 0 || seconds > 32'503'680'000.0 || ::gmtime_r(&time, &parts) == nullptr) return {};
-    char text[32];
-    const auto size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S.000Z", &parts);
-    return {text, size};
-}
-
 Result<MediaInfo> nth_of_playlist(const json::array& entries, int nth) {
     int seen = 0;
     for (const auto& entry : entries) {
@@ -133,6 +124,15 @@ void drop_bad_headers(MediaSource& source) {
 }
 
 }  // namespace
+
+std::string iso_time(double seconds) {
+    const auto time = static_cast<std::time_t>(seconds);
+    std::tm parts{};
+    if (seconds <= 0 || seconds > 32'503'680'000.0 || ::gmtime_r(&time, &parts) == nullptr) return {};
+    char text[32];
+    const auto size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S.000Z", &parts);
+    return {text, size};
+}
 
 Errc errc_of(std::string_view code) {
     const auto is = [&](std::initializer_list<std::string_view> names) {

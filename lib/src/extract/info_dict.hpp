@@ -22,6 +22,9 @@ Result<MediaInfo> info_from_dict(const boost::json::object& dict, int nth);
 Result<void> vet_info(MediaInfo& info, const ExtractRequest& request, HostVetter& vetter, Deadline deadline,
                       const std::stop_token& stop);
 
+/// Seconds since 1970 as ISO 8601; empty when that makes no sense.
+std::string iso_time(double seconds);
+
 /// The kind of error that a name of the extractors' stands for.
 Errc errc_of(std::string_view code);
 

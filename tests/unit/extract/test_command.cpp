@@ -226,3 +226,49 @@ TEST_CASE("lines for logs are cut, valid and without control characters") {
     CHECK(extract::clean_line("\xe2\x82\xac\xf0\x9f\x98\x80\xc0\xaf") == "\xe2\x82\xac\xf0\x9f\x98\x80??");
     CHECK(extract::clean_line("abcdef", 3) == "abc");
 }
+
+TEST_CASE("yt-dlp is asked without its user's settings, and what it says is understood") {
+    struct Row {
+        const char* what;
+        std::string script;
+        std::string outcome;
+    };
+    const Row rows[] = {
+        {"an info dict", R"(printf '%s\n' '{"title":"T","formats":[{"url":"http://127.0.0.1/lo.mp4","height":240},{"url":"http://127.0.0.1/hi.mp4","height":720,"vcodec":"h264","acodec":"aac"}]}')",
+         "http://127.0.0.1/hi.mp4"},
+        {"the first of a list", say(R"({"_type":"playlist","entries":[{"url":"http://127.0.0.1/1.mp4"},{"url":"http://127.0.0.1/2.mp4"}]})"),
+         "http://127.0.0.1/1.mp4"},
+        {"a private address", say(R"({"url":"http://10.0.0.1/a.mp4"})"), "SSRF_BLOCKED"},
+        {"null and a log-in", "echo null; echo 'ERROR: [x] 1: Log in to see this' >&2; exit 1", "AUTH_REQUIRED"},
+        {"no video", "echo null; echo 'ERROR: [x] 1: No video could be found in this tweet' >&2; exit 1", "NO_MEDIA"},
+        {"too many requests", "echo null; echo 'ERROR: HTTP Error 429: Too Many Requests' >&2; exit 1", "RATE_LIMITED"},
+        {"a site it does not know", "echo null; echo 'ERROR: Unsupported URL: x' >&2; exit 1", "UNSUPPORTED_SOURCE"},
+        {"a crash", "exit 2", "EXTRACTOR_CRASHED"},
+        {"something else", "echo hello", "EXTRACTOR_PROTOCOL"},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.what);
+        Bench bench;
+        extract::YtDlpOptions options;
+        options.program = bench.program("#!/bin/sh\nprintf '%s\\n' \"$@\" > arguments\n" + row.script + "\n");
+        options.environment = {"PATH=/usr/bin:/bin"};
+        options.allow_nets = net::Network::parse_list("127.0.0.0/8").value();
+        ExtractRequest request;
+        request.timeout = 10s;
+        request.tmp_dir = bench.tmp;
+        request.url = "http://127.0.0.1/-post";
+        const auto info = extract::YtDlpExtractor(options).extract(request, {});
+        CHECK((info ? info->sources.front().url : info.error().name) == row.outcome);
+        CHECK(extract_test::read_file(bench.tmp + "/arguments") ==
+              "--ignore-config\n--no-plugin-dirs\n--no-cache-dir\n--no-playlist\n--no-warnings\n-q\n-J\n--\nhttp://127.0.0.1/-post\n");
+    }
+    Bench bench;
+    extract::YtDlpOptions options;
+    options.program = bench.folder / "missing";
+    ExtractRequest request;
+    request.url = "http://127.0.0.1/a";
+    request.tmp_dir = bench.tmp;
+    CHECK(extract::YtDlpExtractor(options).extract(request, {}).error().name == "SSRF_BLOCKED");
+    options.allow_nets = net::Network::parse_list("127.0.0.0/8").value();
+    CHECK(extract::YtDlpExtractor(options).extract(request, {}).error().name == "EXTRACTOR_NOT_FOUND");
+}

@@ -1,0 +1,296 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <doctest/doctest.h>
+
+#include <boost/json.hpp>
+#include <jobruntime/extract.hpp>
+
+#include "extract/html_page.hpp"
+#include "extract/page_rules.hpp"
+#include "page_server.hpp"
+
+using namespace jobruntime;
+using namespace std::chrono_literals;
+using extract_test::PageServer;
+using extract_test::Reply;
+
+namespace {
+
+void replace_all(std::string& text, const std::string& what, const std::string& with) {
+    for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + with.size()))
+        text.replace(at, what.size(), with);
+}
+
+/// The shipped rules, asking a server of the test instead of the sites.
+struct Site {
+    PageServer server;
+    net::FetcherOptions options{.allow_nets = net::Network::parse_list("127.0.0.0/8").value(), .user_agent = {}};
+    net::Fetcher fetcher{options};
+
+    boost::json::object rules() const {
+        auto text = boost::json::serialize(extract::default_page_rules());
+        for (const auto* host : {"https://api.x.com", "https://cdn.syndication.twimg.com"})
+            replace_all(text, host, server.url(""));
+        return boost::json::parse(text).as_object();
+    }
+    Result<MediaInfo> ask(const std::string& platform, const std::string& path, int nth = 1, const std::string& cookies = "") {
+        extract::PageExtractor page(fetcher, extract::PageRules::parse(rules()).value(),
+                                    {.allow_nets = net::Network::parse_list("127.0.0.0/8, 93.184.0.0/16").value()});
+        ExtractRequest request;
+        request.url = server.url(path);
+        request.platform = platform;
+        request.post_id = "1841206275088290279";
+        request.timeout = 10s;
+        request.nth = nth;
+        request.cookies_file = cookies;
+        return page.extract(request, {});
+    }
+    /// X's interface: a guest token, then this answer to whoever shows it.
+    void x_answers(const std::string& body, int status = 200) {
+        server.file("/1.1/guest/activate.json", "application/json", R"({"guest_token":"12345"})");
+        server.add("/graphql/2ICDjqPd81tulZcYrtpTuQ/TweetResultByRestId", [=](const std::string& target, const std::string& request) {
+            const bool good = request.find("x-guest-token: 12345\r\n") != std::string::npos &&
+                              target.find("%22tweetId%22%3A%221841206275088290279%22") != std::string::npos;
+            return Reply{.status = good ? status : 403, .type = "application/json", .body = body};
+        });
+    }
+};
+
+/// Numeric addresses, so that no test asks a name server.
+const std::string media = "http://93.184.216.34";
+
+std::string x_video(const std::string& variants) {
+    return R"({"type":"video","media_url_https":")" + media + R"(/t.jpg","video_info":{"duration_millis":12500,"variants":[)" +
+           variants + "]}}";
+}
+std::string variant(const std::string& path, int bitrate) {
+    return R"({"bitrate":)" + std::to_string(bitrate) + R"(,"content_type":"video/mp4","url":")" + media + path + R"("})";
+}
+const std::string playlist = R"({"content_type":"application/x-mpegURL","url":")" + media + R"(/pl/a.m3u8"})";
+std::string x_post(const std::string& media_list) {
+    return R"({"data":{"tweetResult":{"result":{"__typename":"Tweet","rest_id":"1841206275088290279","core":{"user_results":{"result":{"legacy":{"screen_name":"ada"}}}},)"
+           R"("legacy":{"full_text":"Hello","created_at":"Tue Oct 01 19:59:18 +0000 2024","extended_entities":{"media":[)" +
+           media_list + "]}}}}}}";
+}
+
+const std::string photo = R"({"type":"photo","media_url_https":"http://93.184.216.34/p.jpg"})";
+
+}  // namespace
+
+TEST_CASE("X: a token, then the query; the best variant first, the playlist last") {
+    Site site;
+    site.x_answers(x_post(photo + "," + x_video(playlist + "," + variant("/vid/480x270/a.mp4", 256000) + "," +
+                                               variant("/vid/1280x720/b.mp4?tag=14", 2176000)) +
+                          "," + x_video(variant("/vid/480x270/second.mp4", 1))));
+    auto info = site.ask("x", "/ada/status/1841206275088290279");
+    REQUIRE_MESSAGE(info.has_value(), info.error().message);
+    CHECK(info->author == "ada");
+    CHECK(info->title == "Hello");
+    CHECK(info->published == "2024-10-01T19:59:18.000Z");
+    CHECK(info->duration == 12.5);
+    REQUIRE(info->sources.size() == 3);
+    CHECK(info->sources[0].url == media + "/vid/1280x720/b.mp4?tag=14");
+    CHECK(info->sources[0].height == 720);
+    CHECK(info->sources[0].tbr == 2176);
+    CHECK(info->sources[0].http_headers.at("Referer") == "https://x.com/");
+    CHECK(info->sources[2].protocol == MediaProtocol::hls);
+    auto second = site.ask("x", "/ada/status/1841206275088290279", 2);
+    REQUIRE(second.has_value());
+    CHECK(second->sources[0].url == media + "/vid/480x270/second.mp4");
+    CHECK(site.ask("x", "/ada/status/1841206275088290279", 3).error().name == "NO_MEDIA");
+}
+
+TEST_CASE("X: what a post without a video says") {
+    struct Row {
+        const char* what;
+        std::string answer;
+        const char* code;
+    };
+    const auto result = [](const std::string& inner) { return R"({"data":{"tweetResult":{"result":{)" + inner + "}}}}"; };
+    const Row rows[] = {
+        {"photos only", x_post(photo + "," + photo), "NO_MEDIA"},
+        {"text only", result(R"("__typename":"Tweet","legacy":{"full_text":"words"})"), "NO_MEDIA"},
+        {"gone", R"({"data":{"tweetResult":{}}})", "VIDEO_UNAVAILABLE"},
+        {"age-restricted", result(R"("__typename":"TweetUnavailable","reason":"NsfwLoggedOut")"), "AUTH_REQUIRED"},
+        {"protected", result(R"("__typename":"TweetUnavailable","reason":"Protected")"), "AUTH_REQUIRED"},
+        {"suspended", result(R"("__typename":"TweetUnavailable","reason":"Suspended")"), "VIDEO_UNAVAILABLE"},
+        {"a tombstone", result(R"("__typename":"TweetTombstone","tombstone":{"text":{"text":"This Post was deleted"}})"),
+         "VIDEO_UNAVAILABLE"},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.what);
+        Site site;
+        site.x_answers(row.answer);
+        const auto info = site.ask("x", "/a/status/1");
+        REQUIRE_FALSE(info.has_value());
+        CHECK_MESSAGE(info.error().name == row.code, info.error().message);
+    }
+}
+
+TEST_CASE("X: the syndication answer stands in when the interface refuses, and does not overrule its reason") {
+    Site site;
+    site.x_answers("{}", 403);
+    site.server.add("/tweet-result", [](const std::string& target, const std::string&) {
+        const bool good = target.find("id=1841206275088290279&token=") != std::string::npos;
+        return Reply{.status = good ? 200 : 400,
+                     .type = "application/json",
+                     .body = R"({"__typename":"Tweet","id_str":"5","text":"Hi","user":{"screen_name":"bo"},"mediaDetails":[)" +
+                             x_video(variant("/a.mp4", 5)) + "]}"};
+    });
+    const auto info = site.ask("x", "/a/status/1");
+    REQUIRE_MESSAGE(info.has_value(), info.error().message);
+    CHECK(info->author == "bo");
+    site.server.file("/tweet-result", "application/json",
+                     R"({"__typename":"TweetTombstone","tombstone":{"text":{"text":"Age-restricted adult content."}}})");
+    CHECK(site.ask("x", "/a/status/1").error().name == "AUTH_REQUIRED");
+    site.server.add("/tweet-result", [](auto&, auto&) { return Reply{.status = 404}; });
+    CHECK(site.ask("x", "/a/status/1").error().name == "VIDEO_UNAVAILABLE");
+    CHECK(extract::syndication_token("1841206275088290279").size() > 5);
+    CHECK(extract::syndication_token("not a number").empty());
+}
+
+TEST_CASE("X: recorded answers") {
+    const char* fixtures = std::getenv("JOBRT_FIXTURES");
+    const std::string folder = std::string(fixtures == nullptr ? "" : fixtures) + "/fxtwitter/TweetResultByRestId/";
+    if (extract_test::read_file(folder + "20.json").empty()) {
+        MESSAGE("skipped: JOBRT_FIXTURES names no folder with fxtwitter/TweetResultByRestId");
+        return;
+    }
+    Site site;
+    site.x_answers(extract_test::read_file(folder + "1841206275088290279.json"));
+    const auto info = site.ask("x", "/a/status/1");
+    REQUIRE_MESSAGE(info.has_value(), info.error().message);
+    CHECK(info->author == "DivineDropbear");
+    int best = 0;
+    for (const auto& source : info->sources) best = std::max(best, source.height);
+    CHECK(info->sources.front().height == best);
+    CHECK(info->sources.front().protocol == MediaProtocol::https);
+    CHECK(info->sources.front().url.starts_with("https://video.twimg.com/"));
+    for (const auto* name : {"1848831595014459513.json", "20.json"}) {
+        site.x_answers(extract_test::read_file(folder + name));
+        CHECK(site.ask("x", "/a/status/1").error().name == "NO_MEDIA");
+    }
+}
+
+TEST_CASE("TikTok: the page's data, its cookies and what it says of a video that is not for everybody") {
+    Site site;
+    const auto page = [&](const std::string& detail) {
+        return R"(<html><script id="__UNIVERSAL_DATA_FOR_REHYDRATION__" type="application/json">{"__DEFAULT_SCOPE__":{"webapp.video-detail":)" +
+               detail + "}}</script></html>";
+    };
+    const auto item = R"({"itemInfo":{"itemStruct":{"id":"7","desc":"Dance","createTime":"1700000000","author":{"uniqueId":"bo"},)"
+                      R"("video":{"duration":9,"cover":")" + media + R"(/c.jpg","playAddr":")" + media + R"(/play?a=1","width":576,"height":1024,)"
+                      R"("bitrateInfo":[{"Bitrate":900000,"PlayAddr":{"UrlList":[")" + media + R"(/hi?x=1",")" + media +
+                      R"(/hi2"],"Width":1080,"Height":1920,"DataSize":"5000"}}]}}}})";
+    site.server.add("/@bo/video/7", [=](auto&, auto&) {
+        return Reply{.body = page(item), .headers = {"Set-Cookie: tt_chain_token=abc; Path=/; Secure"}};
+    });
+    const auto info = site.ask("tiktok", "/@bo/video/7");
+    REQUIRE_MESSAGE(info.has_value(), info.error().message);
+    REQUIRE(info->sources.size() == 3);
+    CHECK(info->sources[0].url == media + "/hi?x=1");
+    CHECK(info->sources[0].height == 1920);
+    CHECK(info->sources[0].filesize == 5000);
+    CHECK(info->sources[0].http_headers.at("Cookie") == "tt_chain_token=abc");
+    CHECK(info->sources[0].http_headers.at("Referer") == "https://www.tiktok.com/");
+    CHECK(info->published == "2023-11-14T22:13:20.000Z");
+    CHECK(info->thumbnail == media + "/c.jpg");
+
+    site.server.page("/gone", page(R"({"statusCode":10204,"statusMsg":"item doesn't exist"})"));
+    CHECK(site.ask("tiktok", "/gone").error().name == "VIDEO_UNAVAILABLE");
+    site.server.page("/private", page(R"({"statusCode":10222,"statusMsg":"author_secret"})"));
+    CHECK(site.ask("tiktok", "/private").error().name == "AUTH_REQUIRED");
+    site.server.page("/photos", page(R"({"itemInfo":{"itemStruct":{"id":"7","imagePost":{"images":[]},"video":{}}}})"));
+    CHECK(site.ask("tiktok", "/photos").error().name == "NO_MEDIA");
+    site.server.page("/changed", "<html>nothing of the kind</html>");
+    CHECK(site.ask("tiktok", "/changed").error().name == "UNSUPPORTED_SOURCE");
+}
+
+TEST_CASE("web: what pages say without a script") {
+    Site site;
+    auto& server = site.server;
+    const auto only = [&](const std::string& path) {
+        const auto info = site.ask("web", path);
+        return info ? info->sources.front().url : info.error().name + ": " + info.error().message;
+    };
+    server.page("/tag", R"(<title>A &amp; B</title><video poster="p.jpg"><source src='v.mp4' type="video/mp4" size=720></video>)");
+    CHECK(only("/tag") == server.url("/v.mp4"));
+    CHECK(site.ask("web", "/tag")->title == "A & B");
+    CHECK(site.ask("web", "/tag")->sources[0].http_headers.at("Referer") == server.url("/tag"));
+    server.page("/og", R"(<meta property="og:video" content="/og.mp4?a=1&amp;b=2"><meta property="og:title" content="T">)");
+    CHECK(only("/og") == server.url("/og.mp4?a=1&b=2"));
+    server.page("/ld", R"(<script type="application/ld+json">{"@type":"VideoObject","name":"N","contentUrl":")" + media +
+                           R"(/ld.mp4","duration":"PT1M5S"}</script>)");
+    CHECK(only("/ld") == media + "/ld.mp4");
+    CHECK(site.ask("web", "/ld")->duration == 65);
+    server.page("/oembed", R"(<link rel="alternate" type="application/json+oembed" href="/oembed.json?u=1">)");
+    server.file("/oembed.json", "application/json",
+                R"({"type":"video","title":"Embedded","author_name":"Eve","html":"<iframe src=\"/player\"></iframe>"})");
+    server.page("/player", R"(<video src="/inner.webm"></video>)");
+    CHECK(only("/oembed") == server.url("/inner.webm"));
+    CHECK(site.ask("web", "/oembed")->author == "Eve");
+    server.file("/file.mp4", "video/mp4", "bytes");
+    CHECK(only("/file.mp4") == server.url("/file.mp4"));
+    server.page("/script", "<script>document.write('<video src=/x.mp4></video>')</script><!-- <video src=c.mp4> -->");
+    CHECK(site.ask("web", "/script").error().name == "NO_MEDIA");
+    server.page("/public", "<a href=/login>Log in</a><video src=/a.mp4></video>");
+    CHECK(only("/public") == server.url("/a.mp4"));
+    CHECK(site.ask("web", "/missing").error().name == "VIDEO_UNAVAILABLE");
+    server.add("/wall", [](auto&, auto&) { return Reply{.status = 403, .body = "<title>Just a moment...</title>"}; });
+    CHECK(site.ask("web", "/wall").error().name == "BOT_CHALLENGE");
+    server.page("/inside", R"(<video src="http://10.1.2.3/a.mp4"></video>)");
+    CHECK(site.ask("web", "/inside").error().name == "SSRF_BLOCKED");
+}
+
+TEST_CASE("cookies go to their own site only") {
+    Site site;
+    const extract_test::TempFolder folder;
+    std::ofstream(folder / "cookies.txt") << "# Netscape HTTP Cookie File\n#HttpOnly_127.0.0.1\tFALSE\t/\tFALSE\t0\tsid\tsecret\n"
+                                             ".example.org\tTRUE\t/\tTRUE\t0\tother\tnot for us\n";
+    std::string seen;
+    site.server.add("/page", [&](auto&, const std::string& request) {
+        seen = request;
+        return Reply{.body = "<video src=/a.mp4></video>"};
+    });
+    REQUIRE(site.ask("web", "/page", 1, folder / "cookies.txt").has_value());
+    CHECK(seen.find("Cookie: sid=secret\r\n") != std::string::npos);
+    CHECK(seen.find("not for us") == std::string::npos);
+    const auto cookies = extract::parse_cookie_file(extract_test::read_file(folder / "cookies.txt"));
+    REQUIRE(cookies.has_value());
+    CHECK(extract::parse_cookie_file(extract::to_cookie_file(*cookies)).value() == *cookies);
+    const auto bad = extract::parse_cookie_file("a.org\tTRUE\t/\tTRUE\t0\tname with hidden value");
+    REQUIRE_FALSE(bad.has_value());
+    CHECK(bad.error().name == "INVALID_COOKIE_FILE");
+    CHECK(bad.error().message.find("line 1") != std::string::npos);
+    CHECK(bad.error().message.find("hidden") == std::string::npos);
+}
+
+TEST_CASE("rules that are wrong name the place") {
+    struct Row {
+        const char* rules;
+        const char* says;
+    };
+    const Row rows[] = {
+        {R"({"a":1})", "pages.a must be an object"},
+        {R"({"a":{}})", "pages.a.ways must be at least one way"},
+        {R"({"a":{"ways":[{"steps":[{"get":"{url}","fetch":1}]}]}})", "pages.a.ways[0].steps[0].fetch must be known"},
+        {R"({"a":{"ways":[{"steps":[{}]}]}})", "pages.a.ways[0].steps[0] must be a step with either get or post"},
+        {R"({"a":{"ways":[{"steps":[{"get":"{url}"}],"read":{}}]}})", "pages.a.ways[0].read.sources"},
+        {R"({"a":{"ways":[{"steps":[{"get":"{url}"}],"read":{"sources":[{}],"errors":[{"at":"x","code":"nope"}]}}]}})",
+         "pages.a.ways[0].read.errors[0].code must be a code"},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.rules);
+        const auto parsed = extract::PageRules::parse(boost::json::parse(row.rules).as_object());
+        REQUIRE_FALSE(parsed.has_value());
+        CHECK(parsed.error().name == "INVALID_CONFIGURATION");
+        CHECK_MESSAGE(parsed.error().message.starts_with(row.says), parsed.error().message);
+    }
+    CHECK(extract::PageRules::parse(extract::default_page_rules()).has_value());
+}
+
+TEST_CASE("hostile HTML is read to its end") {
+    const auto base = net::parse_url("https://example.org/").value();
+    for (const auto* html : {"<", "<a", "<a b='", "<!--", "<script>", "<video src=", "</", "<video src=\"x.mp4", "&#x;&#;&#99999999999;"})
+        CHECK_NOTHROW(extract::read_html(html, base));
+    CHECK(extract::unescape_html("&lt;&#65;&#x1F600;&unknown;&amp;amp;&") == "<A\xf0\x9f\x98\x80&unknown;&amp;&");
+}
