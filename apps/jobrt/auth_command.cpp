@@ -3,44 +3,146 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <ctime>
+#include <fstream>
 #include <iostream>
+#include <optional>
+#include <sstream>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <jobruntime/extract.hpp>
 #include <jobruntime/subprocess.hpp>
 
+#include "extractors.hpp"
+#include "profile_cookies.hpp"
 #include "profile_slot.hpp"
 
 namespace jobruntime::jobrt {
 namespace {
 
-struct LogIn {
-    std::string_view platform;
-    std::string_view page;
-};
-constexpr LogIn log_ins[] = {{"x", "https://x.com/login"}, {"tiktok", "https://www.tiktok.com/login"}};
-
-bool enabled(const Invocation& in, std::string_view platform) {
-    return (platform == "x" ? in.config.enable_x : in.config.enable_tiktok).value_or(true);
+bool enabled(const Invocation& in, const host::PlatformConfig& platform) {
+    if (platform.id == "x") return in.config.enable_x.value_or(platform.enabled);
+    if (platform.id == "tiktok") return in.config.enable_tiktok.value_or(platform.enabled);
+    return platform.enabled;
 }
 
-std::vector<std::string> display_environment() {
-    std::vector<std::string> environment;
-    for (const auto* name : {"PATH", "HOME", "LANG", "DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "XAUTHORITY"})
-        if (const char* value = std::getenv(name)) environment.push_back(std::string(name) + "=" + value);
-    return environment;
+/// Platforms that one can log in to: the named one, else all that are switched on. Complains itself.
+std::vector<host::PlatformConfig> wanted_platforms(const Invocation& in) {
+    const auto wanted = in.text("PLATFORM");
+    auto sites = host::MediaConfig::from(in.config);
+    std::vector<host::PlatformConfig> platforms;
+    if (!sites) {
+        fail(in, sites.error());
+        return platforms;
+    }
+    for (const auto& platform : sites->platforms)
+        if (!platform.login_cookies.empty() && (wanted.empty() ? enabled(in, platform) : wanted == platform.id))
+            platforms.push_back(platform);
+    if (platforms.empty())
+        fail(in, {Errc::invalid_argument, "INVALID_ARGUMENT", "name x or tiktok; no such platform is switched on"});
+    return platforms;
+}
+
+/// Whether one of the cookies that a log-in leaves is among these, and until when.
+std::optional<std::int64_t> logged_in(const host::PlatformConfig& platform, const std::vector<KnownCookie>& cookies) {
+    const auto now = static_cast<std::int64_t>(std::time(nullptr));
+    for (const auto& wanted : platform.login_cookies) {
+        const auto at = wanted.find('@');
+        const auto name = wanted.substr(0, at);
+        const auto domain = at == std::string::npos ? std::string() : wanted.substr(at + 1);
+        for (const auto& cookie : cookies)
+            if (cookie.name == name && (domain.empty() || net::host_matches(cookie.domain, domain)) &&
+                (cookie.expires == 0 || cookie.expires > now))
+                return cookie.expires;
+    }
+    return std::nullopt;
+}
+
+/// All that is known without a browser: what the profile has written, and the imported file.
+std::vector<KnownCookie> known_cookies(const std::string& profile) {
+    auto cookies = profile_cookies(profile);
+    std::ostringstream text;
+    text << std::ifstream(host::cookies_path(profile), std::ios::binary).rdbuf();
+    if (const auto imported = extract::parse_cookie_file(text.view()))
+        for (const auto& cookie : *imported) cookies.push_back({cookie.domain, cookie.name, cookie.expires});
+    return cookies;
+}
+
+std::string first_profile(const Invocation& in) {
+    auto path = in.config.profile_dir;
+    if (const auto slot = path.find("%i"); slot != std::string::npos) path.replace(slot, 2, "0");
+    return path;
+}
+
+int status(const Invocation& in) {
+    const auto platforms = wanted_platforms(in);
+    if (platforms.empty()) return host::exit_usage;
+    const auto profile = first_profile(in);
+    const auto cookies = known_cookies(profile);
+    bool all = true;
+    boost::json::object rows;
+    for (const auto& platform : platforms) {
+        const auto until = logged_in(platform, cookies);
+        all = all && until;
+        if (in.has("json")) {
+            rows[platform.id] = {{"loggedIn", until.has_value()}, {"expires", until && *until > 0 ? boost::json::value(*until) : boost::json::value(nullptr)}};
+            continue;
+        }
+        std::cout << platform.id << ": " << (until ? "logged in" : "not logged in; run jobrt auth bootstrap " + platform.id) << "\n";
+    }
+    if (in.has("json")) print_json({{"profile", profile}, {"platforms", std::move(rows)}});
+    return all ? host::exit_ok : host::exit_failed;
+}
+
+/// Writes the file that extractors without a browser read; only its owner may.
+Result<void> keep_cookie_file(const std::string& path, const std::vector<extract::Cookie>& cookies) {
+    const Error failed{Errc::unavailable, "COOKIES_NOT_KEPT", "cannot write " + path + "; check the folder's rights"};
+    const auto text = extract::to_cookie_file(cookies);
+    const auto fresh = path + ".new";
+    ::unlink(fresh.c_str());
+    const Fd file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!file || ::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) || ::fsync(file.get()) != 0 ||
+        ::rename(fresh.c_str(), path.c_str()) != 0)
+        return failed;
+    return {};
+}
+
+int import_cookies(const Invocation& in) {
+    std::ifstream file(in.text("FILE"), std::ios::binary);
+    std::ostringstream text;
+    text << file.rdbuf();
+    if (!file || text.view().size() > (1u << 22))
+        return fail(in, {Errc::not_found, "INVALID_COOKIE_FILE", "cannot read " + in.text("FILE") + ", or it is larger than 4 MiB"});
+    const auto cookies = extract::parse_cookie_file(text.view());
+    if (!cookies) return fail(in, cookies.error());
+    if (cookies->empty()) return fail(in, {Errc::invalid_argument, "INVALID_COOKIE_FILE", in.text("FILE") + " has no cookies"});
+    const auto slot = host::ProfileSlot::take(in.config.profile_dir);
+    if (!slot) return fail(in, slot.error());
+    extract::BrowserOptions options;
+    options.program = in.config.browser;
+    options.profile_dir = slot->path();
+    options.no_sandbox = in.config.browser_no_sandbox;
+    options.environment = host::child_environment();
+    extract::Browser browser(std::move(options));
+    if (auto added = browser.add_cookies(*cookies); !added) return fail(in, added.error());
+    browser.close();
+    if (auto kept = keep_cookie_file(host::cookies_path(slot->path()), *cookies); !kept) return fail(in, kept.error());
+    if (in.has("json"))
+        print_json({{"ok", true}, {"cookies", cookies->size()}, {"profile", slot->path()}});
+    else
+        std::cout << cookies->size() << " cookies are in the profile " << slot->path() << "; delete " << in.text("FILE")
+                  << ", it is a key to your accounts\n";
+    return host::exit_ok;
 }
 
 int bootstrap(const Invocation& in) {
-    const auto wanted = in.text("PLATFORM");
+    const auto platforms = wanted_platforms(in);
+    if (platforms.empty()) return host::exit_usage;
     std::vector<std::string> pages;
-    for (const auto& log_in : log_ins)
-        if (wanted.empty() ? enabled(in, log_in.platform) : wanted == log_in.platform) pages.emplace_back(log_in.page);
-    if (pages.empty()) {
-        fail(in, {Errc::invalid_argument, "INVALID_ARGUMENT", "name x or tiktok; no such platform is switched on"});
-        return host::exit_usage;
-    }
+    for (const auto& platform : platforms)
+        if (!platform.login_page.empty()) pages.push_back(platform.login_page);
     if (!std::getenv("DISPLAY") && !std::getenv("WAYLAND_DISPLAY"))
         return fail(in, {Errc::unsupported, "BROWSER_LAUNCH_FAILED",
                          "a log-in needs a visible browser, and there is no display; run this where DISPLAY is set"});
@@ -61,7 +163,7 @@ int bootstrap(const Invocation& in) {
     options.argv = {*browser, "--user-data-dir=" + profile, "--password-store=basic", "--no-first-run"};
     if (in.config.browser_no_sandbox) options.argv.push_back("--no-sandbox");
     options.argv.insert(options.argv.end(), pages.begin(), pages.end());
-    options.env = display_environment();
+    options.env = host::child_environment();
     auto child = Subprocess::spawn(options);
     if (!child) return fail(in, child.error());
     std::cerr << "Log in in the window that opens, then close it. The profile is " << profile << "\n";
@@ -70,7 +172,13 @@ int bootstrap(const Invocation& in) {
     if (!ended->success())
         return fail(in, {Errc::unavailable, "BROWSER_LAUNCH_FAILED",
                          "the browser ended with " + to_string(*ended) + "; is the profile in use by a running worker?"});
-    std::cerr << "The profile is kept; retry the failed jobs with jobrt jobs retry ID\n";
+    const auto cookies = known_cookies(profile);
+    std::string missing;
+    for (const auto& platform : platforms)
+        if (!logged_in(platform, cookies)) missing += (missing.empty() ? "" : ", ") + platform.id;
+    if (!missing.empty())
+        return fail(in, {Errc::unavailable, "AUTH_REQUIRED", "the window was closed without a log-in to " + missing + "; run this again"});
+    std::cerr << "Logged in; retry the failed jobs with jobrt jobs retry ID\n";
     return host::exit_ok;
 }
 
@@ -79,7 +187,13 @@ int bootstrap(const Invocation& in) {
 std::vector<Command> auth_commands() {
     return {{"auth bootstrap", "Opens the log-in page in the worker's browser profile, for a person to log in.",
              {{"[PLATFORM]", "x or tiktok; all that are switched on without it."}, {"--json", "Print errors as JSON."}},
-             {"jobrt auth bootstrap x"}, bootstrap}};
+             {"jobrt auth bootstrap x"}, bootstrap},
+            {"auth import", "Puts the cookies of a Netscape file (cookies.txt) into the worker's browser profile.",
+             {{"FILE", "The file, as browser extensions write it."}, {"--json", "Print JSON."}},
+             {"jobrt auth import cookies.txt"}, import_cookies},
+            {"auth status", "Says for each platform whether somebody is logged in; exit code 1 when one is not.",
+             {{"[PLATFORM]", "x or tiktok; all that are switched on without it."}, {"--json", "Print JSON."}},
+             {"jobrt auth status", "jobrt auth status x --json"}, status}};
 }
 
 }  // namespace jobruntime::jobrt

@@ -25,6 +25,7 @@ std::vector<Command> health_commands();
 std::vector<Command> doctor_commands();
 std::vector<Command> config_commands();
 std::vector<Command> auth_commands();
+std::vector<Command> extract_commands();
 std::vector<Command> token_commands();
 std::vector<Command> bench_commands();
 std::vector<Command> demo_commands();

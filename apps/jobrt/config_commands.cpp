@@ -4,8 +4,10 @@
 #include <iomanip>
 #include <iostream>
 
+#include <boost/json/serialize.hpp>
 #include <jobruntime/telemetry_sink.hpp>
 
+#include "platform_config.hpp"
 #include "stores.hpp"
 
 namespace jobruntime::jobrt {
@@ -24,6 +26,16 @@ int show_config(const Invocation& in) {
                                 {"source", where}};
         else
             std::cout << std::left << std::setw(22) << setting.key << " " << std::setw(12) << where << " " << text << "\n";
+    }
+    auto sites = host::MediaConfig::from(in.config);
+    if (!sites) return fail(in, sites.error());
+    // The rules of pages that are ours are long; what the file changes is what one looks for.
+    for (auto& [name, value] : sites->shown()) {
+        if (in.has("json"))
+            all[name] = value;
+        else
+            std::cout << std::left << std::setw(22) << std::string(name) << " " << std::setw(12)
+                      << (in.config.structure.contains(name) ? "file" : "default") << " " << boost::json::serialize(value) << "\n";
     }
     if (in.has("json")) print_json(all);
     for (const auto& warning : in.settings.warnings()) in.log.warn(warning);

@@ -12,7 +12,7 @@ namespace {
 std::vector<Command> all_commands(const host::Setup& setup) {
     std::vector<Command> all;
     for (const auto& part : {save_commands(), job_commands(), event_commands(), health_commands(), doctor_commands(),
-                             config_commands(), store_commands(), import_commands(), auth_commands(), token_commands(), demo_commands(), bench_commands()})
+                             config_commands(), store_commands(), import_commands(), auth_commands(), extract_commands(), token_commands(), demo_commands(), bench_commands()})
         all.insert(all.end(), part.begin(), part.end());
     all.push_back({"man", "Prints the manual page of jobrt (roff).", {}, {"jobrt man | man -l -"},
                    [setup](const Invocation&) {

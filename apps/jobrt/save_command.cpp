@@ -6,6 +6,7 @@
 
 #include "media_api.hpp"
 #include "media_kind.hpp"
+#include "platform_config.hpp"
 #include "parts.hpp"
 #include "platforms.hpp"
 #include "process.hpp"
@@ -71,7 +72,9 @@ int save(const Invocation& in) {
     auto allowed = net::Network::parse_list(nets);
     if (!allowed) return fail(in, allowed.error());
     fetching.allow_nets = *std::move(allowed);
-    host::MediaApi media(queue, flags, std::move(fetching), in.config.download_dir);
+    auto sites = host::MediaConfig::from(in.config);
+    if (!sites) return fail(in, sites.error());
+    host::MediaApi media(queue, flags, std::move(fetching), in.config.download_dir, sites->rules());
     bool already = false;
     auto entered = submit(media, queue, in.text("URL"), already);
     if (!entered) return fail(in, entered.error());

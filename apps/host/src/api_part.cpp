@@ -7,6 +7,7 @@
 
 #include "media_api.hpp"
 #include "parts.hpp"
+#include "platform_config.hpp"
 #include "platforms.hpp"
 #include "tokens.hpp"
 
@@ -41,7 +42,9 @@ public:
         audit_sink_ = fan_out(audit);
         net::FetcherOptions fetcher;
         fetcher.allow_nets = *std::move(nets);
-        media_ = std::make_unique<MediaApi>(queue_, flags_, std::move(fetcher), config_.download_dir);
+        auto sites = MediaConfig::from(config_);
+        if (!sites) return std::move(sites).error();
+        media_ = std::make_unique<MediaApi>(queue_, flags_, std::move(fetcher), config_.download_dir, sites->rules());
         router_ = std::make_unique<ApiRouter>(queue_, router_options());
         media_->add_routes(*router_);
         server_ = std::make_unique<http::Server>(*router_, process_.store, server_options());

@@ -165,6 +165,9 @@ Result<Config> Config::from(const Settings& settings, const std::string& directo
     config.stale = reader.duration("stale");
     config.grace = reader.duration("grace", 0);
     config.log_format = reader.word("log-format", {"text", "json"});
+    config.yt_dlp = reader.text("yt-dlp");
+    config.config_file = settings.structure_file();
+    config.structure = settings.structure();
     if (config.lease < 3 * config.heartbeat)
         reader.refuse("JOBRT_LEASE_MS must be at least three times JOBRT_HEARTBEAT_MS, so that one lost beat is no death");
     if (reader.error) return *std::move(reader.error);

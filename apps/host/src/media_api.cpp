@@ -8,6 +8,7 @@
 #include <jobruntime/media.hpp>
 
 #include "media_kind.hpp"
+#include "platform_config.hpp"
 
 namespace jobruntime::host {
 namespace {
@@ -52,8 +53,10 @@ void media_members(const Job& job, boost::json::object& json) {
     json["thumbnailPath"] = or_null(is_media ? result_text(job, "thumbnailPath") : "");
 }
 
-MediaApi::MediaApi(JobQueue& queue, const PlatformFlags& flags, net::FetcherOptions fetcher, std::string download_dir)
-    : queue_(queue), flags_(flags), fetcher_(std::move(fetcher)), download_dir_(std::move(download_dir)) {}
+MediaApi::MediaApi(JobQueue& queue, const PlatformFlags& flags, net::FetcherOptions fetcher, std::string download_dir,
+                   std::vector<net::Platform> platforms)
+    : queue_(queue), flags_(flags), fetcher_(std::move(fetcher)), download_dir_(std::move(download_dir)),
+      platforms_(std::move(platforms)) {}
 
 void MediaApi::prepare(ApiOptions& options) const {
     options.status["downloadDir"] = download_dir_;
@@ -94,16 +97,8 @@ void MediaApi::add_routes(ApiRouter& router) {
 Result<JobSpec> MediaApi::job_for(std::string_view text, EnqueueOptions options) const {
     auto url = net::parse_url(text);
     if (!url) return std::move(url).error();
-    auto post = net::identify(*url);
+    auto post = find_post(*url, platforms_, fetcher_, std::chrono::milliseconds(3'000));
     if (!post) return std::move(post).error();
-    if (post->short_link) {
-        auto reached = fetcher_.get({.url = url->str(), .head = true, .timeout = std::chrono::milliseconds(3'000)});
-        if (reached) {
-            auto target = net::parse_url(reached->final_url);
-            auto known = target ? net::identify(*target) : Result<net::Post>(target.error());
-            if (known && !known->short_link) post = std::move(known);
-        }
-    }
     auto flag = flags_.get(post->platform);
     if (!flag) return std::move(flag).error();
     if (!flag->enabled)
@@ -172,7 +167,8 @@ Response MediaApi::create(ApiRouter& router, const Request& request, const Route
 
 Response MediaApi::capabilities(const ApiRouter& router) const {
     boost::json::object platforms;
-    for (auto name : platform_names) {
+    for (const auto& platform : platforms_) {
+        const auto& name = platform.id;
         auto flag = flags_.get(name);
         if (!flag) return router.error_response(flag.error());
         platforms[name] = {{"enabled", flag->enabled}, {"source", flag->source}, {"locked", flag->locked}};
@@ -188,9 +184,9 @@ Response MediaApi::change_capabilities(const ApiRouter& router, const Request& r
         return Response::error(400, "INVALID_ARGUMENT", "the body must be {\"platforms\":{NAME:true|false}}");
     for (const auto& item : wanted->get_object()) {
         bool known = false;
-        for (auto name : platform_names) known = known || name == item.key();
+        for (const auto& platform : platforms_) known = known || platform.id == item.key();
         if (!known || !item.value().is_bool())
-            return Response::error(400, "INVALID_ARGUMENT", "platforms are x, tiktok and web, each true or false");
+            return Response::error(400, "INVALID_ARGUMENT", "platforms are those that GET /api/capabilities names, each true or false");
     }
     for (const auto& item : wanted->get_object())
         if (auto set = flags_.set(item.key(), item.value().get_bool()); !set) return router.error_response(set.error());

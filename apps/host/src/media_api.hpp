@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <jobruntime/api_router.hpp>
 #include <jobruntime/net.hpp>
@@ -16,7 +17,8 @@ void media_members(const Job& job, boost::json::object& json);
 /// What jobrt adds to core's API: creation by `{url}`, platforms, finished files.
 class MediaApi {
 public:
-    MediaApi(JobQueue& queue, const PlatformFlags& flags, net::FetcherOptions fetcher, std::string download_dir);
+    MediaApi(JobQueue& queue, const PlatformFlags& flags, net::FetcherOptions fetcher, std::string download_dir,
+             std::vector<net::Platform> platforms = net::default_platforms());
 
     /// Members for the router: what a media job's JSON has besides, and what deleting it does.
     void prepare(ApiOptions& options) const;
@@ -42,6 +44,7 @@ private:
     const PlatformFlags& flags_;
     net::Fetcher fetcher_;
     std::string download_dir_;
+    std::vector<net::Platform> platforms_;
 };
 
 }  // namespace jobruntime::host

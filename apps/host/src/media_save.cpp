@@ -9,6 +9,7 @@
 #include <boost/json/parse.hpp>
 
 #include "codes.hpp"
+#include "platform_config.hpp"
 
 namespace jobruntime::host {
 namespace {
@@ -26,7 +27,8 @@ void drop_cookies(MediaInfo& info) {
 
 /// The source gave bytes that are no video worth keeping: another source may be better, the same one will not.
 bool is_about_content(std::string_view code) {
-    for (auto known : {"NOT_MEDIA", "NO_VIDEO", "MEDIA_DAMAGED", "TRUNCATED", "WRONG_DURATION", "DRM_PROTECTED"})
+    for (auto known : {"NOT_MEDIA", "NO_VIDEO", "MEDIA_DAMAGED", "TRUNCATED", "WRONG_DURATION", "DRM_PROTECTED",
+                       "UNSUPPORTED_SOURCE"})
         if (code == known) return true;
     return false;
 }
@@ -55,6 +57,8 @@ struct MediaSave::Attempt {
     media::WorkFolder work;
     bool extracted_earlier = false;  ///< The sources come from an attempt before this one and may have expired.
 
+    int nth = 1;  ///< Which video of the post.
+
     std::string folder() const { return work.path() + "/extract"; }
 };
 
@@ -64,7 +68,11 @@ MediaSave::MediaSave(net::Fetcher& fetcher, media::Publisher& publisher, Options
 Outcome MediaSave::operator()(JobContext& job) const {
     auto url = net::parse_url(text_of(job.job().payload, "url"));
     if (!url) return failed("INVALID_URL", "the payload's url is refused: " + url.error().message);
-    auto post = net::identify(*url);
+    // The API has followed a short link already, where it could.
+    auto canonical = net::parse_url(text_of(job.job().payload, "canonicalUrl"), net::max_fetch_url);
+    const auto& address = canonical ? *canonical : *url;
+    auto post = options_.identify ? options_.identify(address, job.stop()) : net::identify(address);
+    if (!post && post.error().code == Errc::canceled) return canceled();
     if (!post) return failed("INVALID_URL", post.error().message);
     if (options_.enabled && !options_.enabled(post->platform))
         return failed("PLATFORM_DISABLED", "the platform " + post->platform + " is switched off on this worker");
@@ -75,6 +83,7 @@ Outcome MediaSave::operator()(JobContext& job) const {
                               : failed(work.error().name, work.error().message);
     }
     Attempt attempt{job, *std::move(post), *std::move(work)};
+    attempt.nth = nth_of(*url, attempt.post);
     auto result = save(attempt);
     if (!result) return outcome_of(result.error(), attempt);
     return completed(*std::move(result));
@@ -114,13 +123,18 @@ Result<MediaInfo> MediaSave::extract(Attempt& attempt) const {
         request.job_id = job.job().id.str();
         request.timeout = options_.extraction_timeout;
         request.tmp_dir = attempt.folder();
+        request.nth = attempt.nth;
+        if (std::filesystem::exists(options_.cookies_file, code)) request.cookies_file = options_.cookies_file;
         request.log = [&job](std::string_view line) { job.log(line); };
+        request.progress = [&job](std::optional<double> percent, std::string_view message) {
+            job.progress(percent, "extract", message);
+        };
         Error last{Errc::unsupported, "UNSUPPORTED_SOURCE", "no extractor of this worker knows " + attempt.post.canonical};
         for (const auto& extractor : options_.extractors) {
             auto found = extractor->extract(request, job.stop());
             if (found) {
                 job.event("worker.job.extraction.completed",
-                          {{"extractor", extractor->name()}, {"sources", found->sources.size()}, {"title", found->title}});
+                          {{"extractor", found->extractor.empty() ? std::string(extractor->name()) : found->extractor}, {"sources", found->sources.size()}, {"title", found->title}});
                 fresh = *found;
                 drop_cookies(*found);
                 return boost::json::value(to_json(*found));

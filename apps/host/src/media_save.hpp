@@ -20,6 +20,9 @@ public:
         std::vector<std::shared_ptr<Extractor>> extractors;  ///< Asked in this order.
         std::chrono::milliseconds extraction_timeout{180'000};
         std::chrono::milliseconds stall_timeout{120'000};
+        /// The post that an address stands for, short links followed; unset = net::identify.
+        std::function<Result<net::Post>(const net::Url& url, std::stop_token stop)> identify;
+        std::string cookies_file;  ///< For extractors without a browser; need not be there.
         /// Whether a platform may be used now; "web", "x", "tiktok".
         std::function<bool(std::string_view platform)> enabled;
     };

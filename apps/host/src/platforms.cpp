@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "platform_config.hpp"
+
 namespace jobruntime::host {
 namespace {
 
@@ -22,7 +24,7 @@ Result<std::optional<Record>> read(Store& store, const std::string& key) {
 std::optional<bool> PlatformFlags::of_environment(std::string_view platform) const {
     if (platform == "x") return config_.enable_x;
     if (platform == "tiktok") return config_.enable_tiktok;
-    return config_.enable_web;
+    return platform == "web" ? config_.enable_web : std::nullopt;
 }
 
 Result<PlatformFlags::Flag> PlatformFlags::get(std::string_view platform) const {
@@ -31,7 +33,9 @@ Result<PlatformFlags::Flag> PlatformFlags::get(std::string_view platform) const 
     auto record = read(store_, key_of(platform));
     if (!record) return std::move(record).error();
     if (*record) return Flag{(*record)->value != "false", "store", false};
-    return given ? Flag{true, "environment", false} : Flag{};
+    if (given) return Flag{true, "environment", false};
+    const auto in_file = enabled_by_file(config_, platform);
+    return in_file ? Flag{*in_file, "file", false} : Flag{};
 }
 
 Result<void> PlatformFlags::set(std::string_view platform, bool enabled) const {

@@ -12,17 +12,18 @@
 
 namespace jobruntime::host {
 
+/// Those that are built in; the configuration file may add more.
 inline constexpr std::array<std::string_view, 3> platform_names{"x", "tiktok", "web"};
 
 /// Which platforms may be used: a `false` of the environment is final for this process; else the flag
-/// kept in the store wins; else the environment's; else on. Thread-safe.
+/// kept in the store wins; else the environment's; else the configuration file's; else on. Thread-safe.
 class PlatformFlags {
 public:
     PlatformFlags(Store& store, const Config& config) : store_(store), config_(config) {}
 
     struct Flag {
         bool enabled = true;
-        std::string_view source = "default";  ///< "environment", "store" or "default".
+        std::string_view source = "default";  ///< "environment", "store", "file" or "default".
         bool locked = false;
     };
     Result<Flag> get(std::string_view platform) const;

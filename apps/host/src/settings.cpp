@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -100,6 +101,10 @@ Result<void> Settings::add_file(const std::string& path) {
     if (!parsed.is_object()) return bad(path + " must hold a JSON object");
     for (const auto& item : parsed.get_object()) {
         const std::string key(item.key());
+        if (key == "platforms" || key == "extractors" || key == "pages") {
+            structure_[key] = item.value();
+            continue;
+        }
         auto known = [&](const Setting& setting) { return setting.key == key; };
         if (key == "config" || std::none_of(settings_table().begin(), settings_table().end(), known))
             return bad(path + ": unknown key \"" + key + "\"; see docs/configuration.md for the list");
@@ -138,7 +143,8 @@ Result<Settings> Settings::load(const std::map<std::string, std::string>& flags,
         JR_TRY(loaded.add_layer(*variables, Source::env_file, path));
     }
     if (const auto* file = loaded.find("config")) {
-        const std::string config_path = file->text;
+        const std::string config_path = (std::filesystem::path(directory) / file->text).lexically_normal().string();
+        loaded.structure_file_ = config_path;
         JR_TRY(loaded.add_file(config_path));
     }
     for (const auto& setting : settings_table())

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include <boost/json/object.hpp>
 #include <jobruntime/clock.hpp>
 #include <jobruntime/result.hpp>
 
@@ -47,6 +48,9 @@ public:
     static Result<Settings> load(const std::map<std::string, std::string>& flags,
                                  const std::map<std::string, std::string>& environment,
                                  const std::string& env_file_path, const std::string& directory);
+    /// What has structure in the configuration file: its members platforms, extractors and pages; and its absolute path.
+    const boost::json::object& structure() const { return structure_; }
+    const std::string& structure_file() const { return structure_file_; }
     /// Lines for the log: old variables without effect, unknown JOBRT_ ones, notices.
     const std::vector<std::string>& warnings() const { return warnings_; }
 
@@ -56,6 +60,8 @@ private:
     Result<void> add_file(const std::string& path);
     std::map<std::string, Value, std::less<>> values_;
     std::vector<std::string> warnings_;
+    boost::json::object structure_;
+    std::string structure_file_;
 };
 
 /// Reads KEY=VALUE lines as Node's dotenv does: CRLF, a BOM, `export`, single, double and back quotes, # comments.
@@ -88,6 +94,9 @@ struct Config {
     int concurrency = 0;            ///< 0 = 2 for media, 2 × cores for others.
     Duration heartbeat{10'000}, lease{30'000}, stale{120'000}, grace{30'000};
     std::string log_format = "text";
+    std::string yt_dlp = "yt-dlp";  ///< A path, or a name in PATH.
+    std::string config_file;        ///< Absolute, or empty.
+    boost::json::object structure;  ///< Its members platforms, extractors and pages, as they stand there.
 
     /// Errc::invalid_argument names the variable, the value and what is accepted.
     static Result<Config> from(const Settings& settings, const std::string& directory);

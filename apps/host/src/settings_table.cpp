@@ -57,6 +57,8 @@ constexpr std::array table{
             "Browser program; unset looks in Chromium's usual places."},
     Setting{"browser-no-sandbox", "JOBRT_BROWSER_NO_SANDBOX", "", "false", "worker", Type::boolean,
             "Give up the browser's sandbox; needed as root, a risk everywhere."},
+    Setting{"yt-dlp", "YT_DLP_PATH", "", "yt-dlp", "worker", Type::text,
+            "The yt-dlp program, for platforms whose list of extractors names it."},
     Setting{"concurrency", "JOBRT_CONCURRENCY", "", "0", "worker", Type::number,
             "Running jobs at once a queue; 0 is 2 for media and 2 × cores for others."},
     Setting{"heartbeat", "JOBRT_HEARTBEAT_MS", "", "10000", "all", Type::duration_ms,
@@ -69,7 +71,8 @@ constexpr std::array table{
             "How long running jobs may finish when the process is asked to stop, in ms."},
     Setting{"log-format", "JOBRT_LOG_FORMAT", "", "text", "all", Type::text, "Log lines on stderr: text or json."},
     Setting{"config", "JOBRT_CONFIG", "", "", "all", Type::text,
-            "JSON file (comments allowed) with any of these settings by their flag's name."},
+            "JSON file (comments allowed) with any of these settings by their flag's name, and with platforms, extractors and "
+            "pages."},
 };
 
 }  // namespace

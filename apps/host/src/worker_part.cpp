@@ -16,6 +16,7 @@
 #include <jobruntime/worker.hpp>
 
 #include "demo_kinds.hpp"
+#include "extractors.hpp"
 #include "media_kind.hpp"
 #include "media_save.hpp"
 #include "parts.hpp"
@@ -26,31 +27,12 @@
 namespace jobruntime::host {
 namespace {
 
-/// What child processes may see of the environment: nothing that could hold a secret.
-std::vector<std::string> child_environment() {
-    std::vector<std::string> environment;
-    for (const auto* name : {"PATH", "HOME", "LANG", "LC_ALL", "TZ", "DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR",
-                             "XAUTHORITY", "TMPDIR", "FONTCONFIG_PATH"})
-        if (const char* value = std::getenv(name); value && *value) environment.push_back(std::string(name) + "=" + value);
-    return environment;
-}
-
 /// jobrt-media beside this program, else wherever PATH has it.
 std::string helper_program() {
     std::error_code code;
     const auto self = std::filesystem::read_symlink("/proc/self/exe", code);
     const auto beside = self.parent_path() / "jobrt-media";
     return !code && std::filesystem::exists(beside, code) ? beside.string() : "jobrt-media";
-}
-
-Result<std::vector<net::Network>> allowed_networks(const Config& config) {
-    std::string list;
-    for (const auto& net : config.allow_nets) list += net + " ";
-    auto parsed = net::Network::parse_list(list);
-    if (!parsed)
-        return Error{Errc::invalid_argument, "INVALID_CONFIGURATION",
-                     "JOBRT_ALLOW_NETS is refused: " + parsed.error().message};
-    return parsed;
 }
 
 class WorkerPart final : public Part {
@@ -71,6 +53,12 @@ public:
         net::FetcherOptions fetching;
         fetching.allow_nets = *nets;
         fetcher_.emplace(std::move(fetching));
+        auto sites = MediaConfig::from(config_);
+        if (!sites) return std::move(sites).error();
+        auto known = make_extractors(config_, *sites, *fetcher_);
+        if (!known) return std::move(known).error();
+        sites_ = *std::move(sites);
+        known_ = *std::move(known);
         auto profile = ProfileSlot::take(config_.profile_dir);
         if (!profile) return std::move(profile).error();
         profile_.emplace(*std::move(profile));
@@ -146,8 +134,12 @@ private:
             process_.sink.emit(event, false);
         };
         MediaSave::Options options;
-        options.extractors = process_.in.setup.extractors;
-        options.extractors.push_back(std::make_shared<extract::BrowserExtractor>(*browser_, std::move(extracting)));
+        known_["browser"] = std::make_shared<extract::BrowserExtractor>(*browser_, std::move(extracting));
+        options.extractors = {std::make_shared<ExtractorChain>(process_.in.setup.extractors, std::move(known_), sites_)};
+        options.identify = [this, rules = sites_.rules()](const net::Url& url, std::stop_token stop) {
+            return find_post(url, rules, *fetcher_, std::chrono::seconds(15), std::move(stop));
+        };
+        options.cookies_file = cookies_path(profile_->path());
         options.extraction_timeout = config_.extraction_timeout;
         options.stall_timeout = config_.download_timeout;
         options.enabled = [this](std::string_view platform) {
@@ -189,6 +181,8 @@ private:
     PlatformFlags flags_;
     media::Publisher publisher_;
     std::optional<net::Fetcher> fetcher_;
+    MediaConfig sites_;
+    ExtractorChain::Known known_;         // Until the chain takes it.
     std::optional<ProfileSlot> profile_;  // Before the browser that lives in it.
     std::optional<extract::Browser> browser_;
     std::optional<Worker> worker_;  // After all that its handlers use.

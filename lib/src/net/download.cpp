@@ -76,10 +76,10 @@ Error unsupported(std::string what) {
 /// One download, over as many requests as it takes.
 class Download {
 public:
-    Download(SessionPool& sessions, const DownloadRequest& request,
+    Download(const FetcherOptions& options, const DownloadRequest& request,
              const std::function<void(std::uint64_t, std::uint64_t)>& on_progress, TransferFacts& facts,
              PartFile part)
-        : sessions_(sessions),
+        : options_(options),
           request_(request),
           on_progress_(on_progress),
           facts_(facts),
@@ -87,8 +87,7 @@ public:
           resumed_from_(part_.size()) {}
 
     Result<Downloaded> run(const Url& url, const std::stop_token& stop) {
-        const SessionPool::Lease lease(sessions_);
-        Session& session = *lease;
+        Session session(options_);
         int resumes = 0;
         while (!complete()) {
             const auto before = part_.size();
@@ -220,7 +219,7 @@ private:
         return std::nullopt;
     }
 
-    SessionPool& sessions_;
+    const FetcherOptions& options_;
     const DownloadRequest& request_;
     const std::function<void(std::uint64_t, std::uint64_t)>& on_progress_;
     TransferFacts& facts_;
@@ -248,7 +247,7 @@ Result<Downloaded> Fetcher::download(const DownloadRequest& request,
     if (stop.stop_requested()) return Error{Errc::canceled, "a stop was requested"};
     auto part = PartFile::open(request.target, url->origin() + url->path, request.resume);
     if (!part) return std::move(part).error();
-    return Download(*sessions_, request, on_progress, facts ? *facts : unasked, std::move(*part))
+    return Download(options_, request, on_progress, facts ? *facts : unasked, std::move(*part))
         .run(*url, stop);
 }
 

@@ -1,0 +1,35 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <jobruntime/extractor.hpp>
+
+#include "platform_config.hpp"
+
+namespace jobruntime::host {
+
+/// Asks the extractors of a post's platform in their order; the answer names the one that gave it
+/// (MediaInfo::extractor). A program's own extractors come first, and pass by UNSUPPORTED_SOURCE. After the last one the
+/// error is the last that is not UNSUPPORTED_SOURCE, which is about the extractor and not about the post.
+class ExtractorChain final : public Extractor {
+public:
+    using Known = std::map<std::string, std::shared_ptr<Extractor>, std::less<>>;
+    ExtractorChain(std::vector<std::shared_ptr<Extractor>> own, Known known, MediaConfig config);
+
+    std::string_view name() const override { return "chain"; }
+    Result<MediaInfo> extract(const ExtractRequest& request, std::stop_token stop) override;
+
+private:
+    Result<MediaInfo> ask(Extractor& extractor, const ExtractorUse& use, const ExtractRequest& request,
+                          const std::stop_token& stop) const;
+
+    const std::vector<std::shared_ptr<Extractor>> own_;
+    const Known known_;
+    const MediaConfig config_;
+};
+
+}  // namespace jobruntime::host

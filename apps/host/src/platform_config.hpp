@@ -1,0 +1,68 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/json/object.hpp>
+#include <jobruntime/net.hpp>
+
+#include "settings.hpp"
+
+namespace jobruntime::host {
+
+/// One extractor in a platform's list.
+struct ExtractorUse {
+    std::string name;                                 ///< "page", "browser", "yt-dlp", or one of `extractors`.
+    std::optional<std::chrono::milliseconds> timeout;  ///< Unset = EXTRACTION_TIMEOUT_MS.
+    int attempts = 1;                                 ///< Tries within one attempt of the job, for what may pass by itself.
+    std::vector<std::string> next_on;                 ///< Codes after which the next extractor is asked.
+};
+
+/// A site whose posts are known by their addresses, and who is asked about them.
+struct PlatformConfig {
+    std::string id;
+    bool enabled = true;
+    net::Platform rule;
+    std::vector<ExtractorUse> extractors;
+    std::string login_page;                  ///< For `auth bootstrap`; may be empty.
+    std::vector<std::string> login_cookies;  ///< "auth_token@x.com": there while somebody is logged in.
+};
+
+/// A program that serves as an extractor.
+struct CommandConfig {
+    std::string name;
+    std::vector<std::string> argv;         ///< The first is absolute when it has a '/'.
+    std::vector<std::string> environment;  ///< Names of variables that it may see besides the usual ones.
+};
+
+/// What has structure in the configuration file: `platforms`, `extractors`, `pages`, laid over our defaults.
+struct MediaConfig {
+    std::vector<PlatformConfig> platforms;  ///< In the order in which they are asked; one without hosts is last.
+    std::vector<CommandConfig> commands;
+    boost::json::object pages;              ///< Rules of the page extractor, those of the file in front of ours.
+
+    /// INVALID_CONFIGURATION names file, member and what it must be.
+    static Result<MediaConfig> from(const Config& config);
+    std::vector<net::Platform> rules() const;
+    const PlatformConfig* find(std::string_view id) const;
+    /// As the file would say it, for `config show`.
+    boost::json::object shown() const;
+};
+
+/// The platforms' ids in a file, with the flag each has there; for those who need no more.
+std::optional<bool> enabled_by_file(const Config& config, std::string_view platform);
+
+/// The post of a URL; a short link is followed under the fetcher's guard first, and stays what it is when it leads
+/// to no post within `limit`.
+Result<net::Post> find_post(const net::Url& url, const std::vector<net::Platform>& platforms, const net::Fetcher& fetcher,
+                            std::chrono::milliseconds limit, std::stop_token stop = {});
+
+/// Which video of the post a URL means: 2 for ".../video/2" behind a post's address, else 1.
+int nth_of(const net::Url& url, const net::Post& post);
+
+}  // namespace jobruntime::host

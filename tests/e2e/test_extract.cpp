@@ -1,0 +1,129 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "e2e/support.hpp"
+
+using namespace jobruntime;
+using namespace jobruntime::e2e;
+
+namespace {
+
+std::string program(const Folder& folder, const std::string& name, const std::string& text) {
+    const auto path = folder / name;
+    std::ofstream(path) << text;
+    std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+    return path;
+}
+
+boost::json::object object_in(const std::string& text) { return boost::json::parse(text).as_object(); }
+
+}  // namespace
+
+TEST_CASE("extract asks a program, prints what it found, and shows no cookie unless told to") {
+    const Folder folder;
+    const auto variables = environment(folder);
+    program(folder, "my.sh", "#!/bin/sh\necho looking >&2\necho '{\"title\":\"T\",\"formats\":[{\"url\":\"http://127.0.0.1/a.mp4\","
+                             "\"http_headers\":{\"Cookie\":\"secret=1\",\"Referer\":\"http://127.0.0.1/\"}}]}'\n");
+    auto ended = jobrt({"extract", "http://127.0.0.1/talk", "--command", "./my.sh"}, variables, folder.path());
+    REQUIRE_MESSAGE(ended.status.success(), ended.err);
+    const auto info = object_in(ended.out);
+    CHECK(info.at("title") == "T");
+    CHECK(info.at("formats").at(0).at("http_headers").as_object().size() == 1);
+    CHECK(ended.err.find("my.sh: looking") != std::string::npos);
+    ended = jobrt({"extract", "http://127.0.0.1/talk", "--command", "./my.sh", "--cookies"}, variables, folder.path());
+    CHECK(ended.out.find("secret=1") != std::string::npos);
+    ended = jobrt({"extract", "http://127.0.0.1/talk", "--extractor", "nobody", "--json"}, variables, folder.path());
+    CHECK(ended.status.code == 1);
+    CHECK(object_in(ended.out).at("code") == "INVALID_ARGUMENT");
+}
+
+TEST_CASE("the configuration file's platforms and extractors are used, shown, and refused when wrong") {
+    const Folder folder;
+    auto variables = environment(folder);
+    variables["JOBRT_CONFIG"] = folder / "jobrt.json";
+    program(folder, "talks.sh", "#!/bin/sh\nread line; echo \"$line\" >&2\necho '{\"type\":\"error\",\"code\":\"NO_MEDIA\",\"message\":\"text only\"}'\n");
+    std::ofstream(folder / "jobrt.json") << R"({
+        // A site of our own.
+        "extractors": {"talks": {"command": ["./talks.sh"]}},
+        "platforms": {"talks": {"hosts": ["127.0.0.1"], "posts": ["/t/{id}"], "canonical": "http://127.0.0.1/t/{id}", "extractors": ["talks"]}},
+    })";
+    auto ended = jobrt({"extract", "http://127.0.0.1/t/77?share=1", "--json"}, variables, folder.path());
+    CHECK(ended.status.code == 1);
+    REQUIRE_MESSAGE(!ended.out.empty(), ended.err);
+    CHECK(object_in(ended.out).at("code") == "NO_MEDIA");
+    CHECK(ended.err.find(R"("url":"http://127.0.0.1/t/77","postId":"77")") != std::string::npos);
+    ended = jobrt({"config", "show", "--json"}, variables, folder.path());
+    const auto shown = object_in(ended.out);
+    CHECK(shown.at("platforms").at("talks").at("extractors").at(0).at("use") == "talks");
+    CHECK(shown.at("extractors").at("talks").at("command").at(0) == boost::json::string(folder / "talks.sh"));
+    std::ofstream(folder / "jobrt.json") << R"({"platforms": {"x": {"extractors": ["talks"]}}})";
+    for (const auto& command : {std::vector<std::string>{"config", "show"}, {"extract", "http://127.0.0.1/t/1"}}) {
+        ended = jobrt(command, variables, folder.path());
+        CHECK(ended.status.code == 1);
+        CHECK(ended.err.find("jobrt.json: platforms.x.extractors names \"talks\"") != std::string::npos);
+    }
+}
+
+TEST_CASE("extractor check says what a program does wrong") {
+    const Folder folder;
+    const auto variables = environment(folder);
+    struct Row {
+        const char* name;
+        const char* text;
+        const char* fails;  // Empty = it passes.
+    };
+    const std::string good = R"(echo '{"url":"http://127.0.0.1/a.mp4"}')";
+    const std::string scripts[] = {"#!/bin/sh\n" + good + "\n", "#!/bin/sh\n" + good + "\n" + good + "\n"};
+    const Row rows[] = {
+        {"good.sh", scripts[0].c_str(), ""},
+        {"says_no.sh", "#!/bin/sh\necho '{\"type\":\"error\",\"code\":\"NO_MEDIA\"}'\n", ""},
+        {"twice.sh", scripts[1].c_str(), "two results"},
+        {"garbage.sh", "#!/bin/sh\necho hello\n", "garbage"},
+        {"hangs.sh", "#!/bin/sh\nexec sleep 100\n", "hang"},
+        {"floods.sh", "#!/bin/sh\nhead -c 3000000 /dev/zero | tr '\\0' x\n", "flood"},
+        {"stubborn.sh", "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.2; done\n", "cancel"},
+        {"silent.sh", "#!/bin/sh\nexit 0\n", "answer"},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.name);
+        const auto path = program(folder, row.name, row.text);
+        const auto ended = jobrt({"extractor", "check", path, "--timeout", "700", "--json"}, variables, folder.path(), 60s);
+        REQUIRE_MESSAGE(!ended.out.empty(), ended.err);
+        const auto report = object_in(ended.out);
+        CHECK(report.at("ok").as_bool() == (*row.fails == '\0'));
+        CHECK(ended.status.code == (*row.fails == '\0' ? 0 : 1));
+        bool named = *row.fails == '\0';
+        for (const auto& check : report.at("checks").as_array())
+            named = named || (check.at("check") == row.fails && !check.at("ok").as_bool());
+        CHECK_MESSAGE(named, ended.out);
+    }
+}
+
+TEST_CASE("auth import puts cookies into the profile, and auth status knows them") {
+    const Folder folder;
+    const auto variables = environment(folder);
+    auto ended = jobrt({"auth", "status", "x", "--json"}, variables, folder.path());
+    CHECK(ended.status.code == 1);
+    CHECK(object_in(ended.out).at("platforms").at("x").at("loggedIn") == false);
+    std::ofstream(folder / "cookies.txt") << "#HttpOnly_.x.com\tTRUE\t/\tTRUE\t4102444800\tauth_token\tsecret-value\n"
+                                             ".tiktok.com\tTRUE\t/\tTRUE\t0\tsessionid\tother\n";
+    ended = jobrt({"auth", "import", "cookies.txt"}, variables, folder.path(), 90s);
+    REQUIRE_MESSAGE(ended.status.success(), ended.err);
+    CHECK(ended.out.find("secret-value") == std::string::npos);
+    const auto kept = folder / "profile/jobrt-cookies.txt";
+    CHECK((std::filesystem::status(kept).permissions() & std::filesystem::perms::all) ==
+          (std::filesystem::perms::owner_read | std::filesystem::perms::owner_write));
+    // The profile alone must know them: the browser is what most jobs use.
+    std::filesystem::remove(kept);
+    ended = jobrt({"auth", "status", "--json"}, variables, folder.path());
+    CHECK_MESSAGE(ended.status.success(), ended.out);
+    CHECK(object_in(ended.out).at("platforms").at("tiktok").at("loggedIn") == true);
+    std::ofstream(folder / "bad.txt") << "x.com\tTRUE\tsecret-value\n";
+    ended = jobrt({"auth", "import", "bad.txt"}, variables, folder.path());
+    CHECK(ended.status.code == 1);
+    CHECK(ended.err.find("INVALID_COOKIE_FILE: line 1") != std::string::npos);
+    CHECK(ended.err.find("secret-value") == std::string::npos);
+}

@@ -1,0 +1,193 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <doctest/doctest.h>
+
+#include <boost/json.hpp>
+
+#include "host/src/extractor_chain.hpp"
+#include "host/src/platform_config.hpp"
+#include "unit/extract/page_server.hpp"
+
+using namespace jobruntime;
+using namespace jobruntime::host;
+using namespace std::chrono_literals;
+
+namespace {
+
+Result<MediaConfig> read(const std::string& file) {
+    Config config;
+    config.config_file = "/etc/jobrt/jobrt.json";
+    config.structure = boost::json::parse(file).as_object();
+    return MediaConfig::from(config);
+}
+
+/// Answers what it is told to, and counts.
+class Fake final : public Extractor {
+public:
+    Fake(std::string its_name, std::vector<std::string> codes) : name_(std::move(its_name)), codes_(std::move(codes)) {}
+    std::string_view name() const override { return name_; }
+    Result<MediaInfo> extract(const ExtractRequest& request, std::stop_token) override {
+        timeout = request.timeout;
+        const auto code = codes_[std::min(static_cast<std::size_t>(asked++), codes_.size() - 1)];
+        if (!code.empty()) return Error{Errc::unavailable, code, name_ + " says " + code};
+        MediaInfo info;
+        info.sources.push_back({.url = "https://example.org/a.mp4"});
+        return info;
+    }
+    int asked = 0;
+    std::chrono::milliseconds timeout{0};
+
+private:
+    const std::string name_;
+    const std::vector<std::string> codes_;
+};
+
+std::string outcome(const std::string& list, std::shared_ptr<Fake> page, std::shared_ptr<Fake> browser) {
+    auto config = read(R"({"platforms":{"x":{"extractors":)" + list + "}}}");
+    REQUIRE_MESSAGE(config.has_value(), config.error().message);
+    ExtractorChain chain({}, {{"page", page}, {"browser", browser}}, *config);
+    ExtractRequest request;
+    request.platform = "x";
+    request.timeout = 5s;
+    const auto info = chain.extract(request, {});
+    return info ? info->extractor : info.error().name;
+}
+
+}  // namespace
+
+TEST_CASE("without a file the platforms are ours, each with its extractors") {
+    const auto config = read("{}");
+    REQUIRE(config.has_value());
+    std::string ids;
+    for (const auto& platform : config->platforms) {
+        ids += platform.id + " ";
+        REQUIRE(platform.extractors.size() == 2);
+        CHECK(platform.extractors[0].name == "page");
+        CHECK(platform.extractors[1].name == "browser");
+    }
+    CHECK(ids == "x tiktok web ");
+}
+
+TEST_CASE("a file adds platforms, programs and orders of its own") {
+    const auto config = read(R"({
+        "extractors": {"mine": {"command": ["./my.py", "--fast"], "environment": ["MY_KEY"]}},
+        "platforms": {
+            "talks": {"hosts": ["talks.example.org"], "posts": ["/t/{id}", "/@{handle}/{id}.html"],
+                      "canonical": "https://talks.example.org/t/{id}", "shortLinks": ["go.talks.example.org/{id}"],
+                      "extractors": ["mine", {"use": "browser", "timeoutMs": 5000, "attempts": 2, "nextOn": ["NETWORK"]}]},
+            "web": {"enabled": false}}})");
+    REQUIRE_MESSAGE(config.has_value(), config.error().message);
+    REQUIRE(config->commands.size() == 1);
+    CHECK(config->commands[0].argv == std::vector<std::string>{"/etc/jobrt/my.py", "--fast"});
+    CHECK(config->platforms.back().id == "web");
+    CHECK_FALSE(config->platforms.back().enabled);
+    const auto* talks = config->find("talks");
+    REQUIRE(talks != nullptr);
+    CHECK(talks->extractors[1].timeout == 5000ms);
+    CHECK(talks->extractors[1].attempts == 2);
+    const auto post = [&](const char* url) {
+        auto found = net::identify(net::parse_url(url).value(), config->rules());
+        return found ? found->platform + " " + found->unique_key + " " + found->canonical + (found->short_link ? " short" : "")
+                     : found.error().name;
+    };
+    CHECK(post("https://talks.example.org/t/Abc-1?x=1#y") == "talks talks:Abc-1 https://talks.example.org/t/Abc-1");
+    CHECK(post("https://www.talks.example.org/@Ada/7.html") == "talks talks:7 https://talks.example.org/t/7");
+    CHECK(post("https://go.talks.example.org/zz") ==
+          "talks https://go.talks.example.org/zz https://go.talks.example.org/zz short");
+    CHECK(post("https://talks.example.org/about/us/all") == "INVALID_URL");
+    CHECK(post("https://talks.example.org/t/a%2fb") == "INVALID_URL");
+    CHECK(post("https://other.example.org/t/1").starts_with("web "));
+    CHECK(post("https://x.com/Ada/status/20").starts_with("x x:20 "));
+}
+
+TEST_CASE("what is wrong in a file is named with the file, the place and what it must be") {
+    struct Row {
+        const char* file;
+        const char* says;
+    };
+    const Row rows[] = {
+        {R"({"platforms":[]})", "platforms must be an object"},
+        {R"({"platforms":{"X!":{"hosts":["a.org"],"posts":["/{id}"]}}})", "platforms.X! must be named with"},
+        {R"({"platforms":{"a":{"posts":["/{id}"]}}})", "platforms.a.hosts must be the names of its hosts"},
+        {R"({"platforms":{"a":{"hosts":["a.org"]}}})", "platforms.a.posts must be patterns"},
+        {R"({"platforms":{"a":{"hosts":["a.org"],"posts":["{id}"]}}})", "platforms.a.posts must be patterns"},
+        {R"({"platforms":{"a":{"hosts":["a.org"],"posts":["/{name}"]}}})", "platforms.a.posts must be patterns"},
+        {R"({"platforms":{"x":{"host":["a.org"]}}})", "platforms.x.host must be left out; what is known here: enabled, hosts"},
+        {R"({"platforms":{"x":{"enabled":"yes"}}})", "platforms.x.enabled must be true or false"},
+        {R"({"platforms":{"x":{"extractors":[]}}})", "platforms.x.extractors must be an array with at least one"},
+        {R"({"platforms":{"x":{"extractors":["mine"]}}})", "platforms.x.extractors names \"mine\""},
+        {R"({"platforms":{"x":{"extractors":[{"use":"page","attempts":0}]}}})", "platforms.x.extractors.attempts must be a whole number"},
+        {R"({"extractors":{"mine":{"command":"./my.py"}}})", "extractors.mine.command must be an array"},
+        {R"({"extractors":{"page":{"command":["./my.py"]}}})", "extractors.page must be named otherwise"},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.file);
+        const auto config = read(row.file);
+        REQUIRE_FALSE(config.has_value());
+        CHECK(config.error().name == "INVALID_CONFIGURATION");
+        CHECK_MESSAGE(config.error().message.starts_with("/etc/jobrt/jobrt.json: " + std::string(row.says)), config.error().message);
+        CHECK(config.error().message.find("docs/configuration.md") != std::string::npos);
+    }
+}
+
+TEST_CASE("the list of a platform is asked in order, as its codes say") {
+    const auto fake = [](const char* name, std::vector<std::string> codes) { return std::make_shared<Fake>(name, std::move(codes)); };
+    CHECK(outcome(R"(["page","browser"])", fake("page", {""}), fake("browser", {""})) == "page");
+    CHECK(outcome(R"(["browser","page"])", fake("page", {""}), fake("browser", {""})) == "browser");
+    CHECK(outcome(R"(["page","browser"])", fake("page", {"AUTH_REQUIRED"}), fake("browser", {""})) == "browser");
+    CHECK(outcome(R"(["page","browser"])", fake("page", {"NO_MEDIA"}), fake("browser", {""})) == "NO_MEDIA");
+    CHECK(outcome(R"([{"use":"page","nextOn":["NO_MEDIA"]},"browser"])", fake("page", {"NO_MEDIA"}), fake("browser", {""})) == "browser");
+    CHECK(outcome(R"(["page","browser"])", fake("page", {"RATE_LIMITED"}), fake("browser", {"UNSUPPORTED_SOURCE"})) == "RATE_LIMITED");
+    const auto flaky = fake("page", {"NETWORK", ""});
+    CHECK(outcome(R"([{"use":"page","attempts":2,"timeoutMs":1500}])", flaky, fake("browser", {""})) == "page");
+    CHECK(flaky->asked == 2);
+    CHECK(flaky->timeout == 1500ms);
+    const auto certain = fake("page", {"VIDEO_UNAVAILABLE"});
+    CHECK(outcome(R"([{"use":"page","attempts":5}])", certain, fake("browser", {""})) == "VIDEO_UNAVAILABLE");
+    CHECK(certain->asked == 1);
+}
+
+TEST_CASE("a short link is followed under the guard before its post is known") {
+    extract_test::PageServer server;
+    const auto port = std::to_string(server.port());
+    // Two names for the same loopback: the shortener's host and the site's.
+    const auto config = read(R"({"platforms":{"talks":{"hosts":["127.0.0.1","localhost"],"posts":["127.0.0.1/t/{id}"],"canonical":"http://127.0.0.1:)" +
+                             port + R"(/t/{id}","shortLinks":["localhost/{id}"]}}})");
+    REQUIRE_MESSAGE(config.has_value(), config.error().message);
+    const auto redirect = [&](const std::string& to) {
+        return [=](const std::string&, const std::string&) { return extract_test::Reply{.status = 301, .headers = {"Location: " + to}}; };
+    };
+    server.add("/good", redirect(server.url("/t/42?from=share")));
+    server.add("/private", redirect("http://10.0.0.1/t/42"));
+    server.add("/circle", redirect(server.url("/circle", "localhost")));
+    server.add("/getonly", [&](const std::string&, const std::string& request) {
+        if (request.starts_with("HEAD")) return extract_test::Reply{.status = 405};
+        return extract_test::Reply{.status = 302, .headers = {"Location: " + server.url("/t/43")}};
+    });
+    server.page("/t/42", "a talk");
+    server.page("/t/43", "a talk");
+    net::FetcherOptions options;
+    options.allow_nets = net::Network::parse_list("127.0.0.0/8").value();
+    const net::Fetcher open(options);
+    const auto key = [&](const net::Fetcher& fetcher, const std::string& path) {
+        const auto post = find_post(net::parse_url(server.url(path, "localhost")).value(), config->rules(), fetcher, 3s);
+        return post ? post->unique_key : post.error().name;
+    };
+    CHECK(key(open, "/good") == "talks:42");
+    CHECK(key(open, "/getonly") == "talks:43");
+    for (const auto* path : {"/private", "/circle", "/gone"}) CHECK(key(open, path) == server.url(path, "localhost"));
+    const auto before = server.hits("/good");
+    CHECK(key(net::Fetcher(), "/good") == server.url("/good", "localhost"));
+    CHECK(server.hits("/good") == before);
+}
+
+TEST_CASE("the address of a post may name one of its videos") {
+    const auto nth = [](const char* text) {
+        const auto url = net::parse_url(text).value();
+        return nth_of(url, net::identify(url).value());
+    };
+    CHECK(nth("https://x.com/ada/status/20/video/2") == 2);
+    CHECK(nth("https://x.com/ada/status/20/photo/2") == 1);
+    CHECK(nth("https://x.com/ada/status/20") == 1);
+    CHECK(nth("https://www.tiktok.com/@ada/video/7") == 1);
+    CHECK(nth("https://example.org/video/3") == 1);
+}
