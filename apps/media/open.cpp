@@ -8,7 +8,9 @@
 #include <fstream>
 #include <string_view>
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <boost/json/array.hpp>
 
 #include "structure.hpp"
@@ -87,7 +89,54 @@ double Media::seconds() const {
     return file->duration == AV_NOPTS_VALUE ? 0 : static_cast<double>(file->duration) / AV_TIME_BASE;
 }
 
-Result<Media> open_media(const std::string& path) {
+std::unique_ptr<SliceReader> SliceReader::open(const std::string& path, Slice slice) {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) return nullptr;
+    std::unique_ptr<SliceReader> reader(new SliceReader(fd, slice));
+    constexpr int buffer_bytes = 64 * 1024;
+    auto* buffer = static_cast<unsigned char*>(av_malloc(buffer_bytes));
+    if (buffer)
+        reader->io_ = avio_alloc_context(buffer, buffer_bytes, 0, reader.get(), &read, nullptr, &seek);
+    if (!reader->io_) {
+        av_free(buffer);
+        return nullptr;
+    }
+    return reader;
+}
+
+SliceReader::~SliceReader() {
+    if (io_) {
+        av_freep(&io_->buffer);  // libav may have taken another one for its own.
+        avio_context_free(&io_);
+    }
+    ::close(fd_);
+}
+
+int SliceReader::read(void* self, std::uint8_t* into, int bytes) {
+    auto& reader = *static_cast<SliceReader*>(self);
+    const auto left = reader.slice_.end - reader.slice_.begin - reader.at_;
+    if (left <= 0) return AVERROR_EOF;
+    const auto want = static_cast<std::size_t>(std::min<std::int64_t>(bytes, left));
+    while (true) {
+        const auto got = ::pread(reader.fd_, into, want, reader.slice_.begin + reader.at_);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return AVERROR(errno);
+        if (got == 0) return AVERROR_EOF;
+        reader.at_ += got;
+        return static_cast<int>(got);
+    }
+}
+
+std::int64_t SliceReader::seek(void* self, std::int64_t offset, int whence) {
+    auto& reader = *static_cast<SliceReader*>(self);
+    const auto size = reader.slice_.end - reader.slice_.begin;
+    if (whence == AVSEEK_SIZE) return size;
+    const auto base = whence == SEEK_CUR ? reader.at_ : whence == SEEK_END ? size : 0;
+    if (base + offset < 0 || base + offset > size) return AVERROR(EINVAL);
+    return reader.at_ = base + offset;
+}
+
+Result<Media> open_media(const std::string& path, Slice slice) {
     struct stat facts {};
     if (::stat(path.c_str(), &facts) != 0 || !S_ISREG(facts.st_mode))
         return Error{Errc::not_found, "MEDIA_IO",
@@ -97,8 +146,16 @@ Result<Media> open_media(const std::string& path) {
     Media media;
     media.path = path;
     media.bytes = facts.st_size;
+    if (slice.end > 0) {
+        slice.end = std::min<std::int64_t>(slice.end, facts.st_size);
+        media.bytes = slice.end - slice.begin;
+        if (media.bytes <= 0) return not_media("a part of it is missing");
+        media.slice = SliceReader::open(path, slice);
+        if (!media.slice) return Error{Errc::unavailable, "MEDIA_IO", "cannot read a part of " + path};
+    }
     AVFormatContext* raw = avformat_alloc_context();
     if (!raw) return Error{Errc::full, "MEDIA_MEMORY", "no memory to open the file"};
+    if (media.slice) raw->pb = media.slice->io();  // Which makes it AVFMT_FLAG_CUSTOM_IO: ours to close.
     raw->format_whitelist = av_strdup(formats);
     raw->protocol_whitelist = av_strdup("file");
     raw->max_streams = 64;

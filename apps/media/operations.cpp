@@ -8,6 +8,7 @@
 #include "digest.hpp"
 #include "keyframe.hpp"
 #include "remux.hpp"
+#include "stitch.hpp"
 #include "thumbnail.hpp"
 
 namespace jobruntime::helper {
@@ -85,8 +86,25 @@ Result<object> inspect(const Request& request, const std::string& path) {
     return answer;
 }
 
+/// The pieces of a stream become one file; they cannot stay as they are.
+Result<object> finish_stream(const Request& request) {
+    auto stitched = stitch(request);
+    if (!stitched) return stitched.error();
+    auto answer = inspect(request, request.output);
+    if (!answer) {
+        ::unlink(request.output.c_str());
+        return answer;
+    }
+    if (answer->at("seconds").as_double() <= 0) (*answer)["seconds"] = stitched->seconds;
+    (*answer)["sourceContainer"] = stitched->container;
+    (*answer)["remuxed"] = true;
+    (*answer)["ext"] = stitched->ext;
+    return answer;
+}
+
 Result<object> finish(const Request& request) {
     if (request.output.empty()) return Error{Errc::invalid_argument, "BAD_REQUEST", "output is missing"};
+    if (!request.runs.empty()) return finish_stream(request);
     auto media = open_playable(request.input);
     if (!media) return media.error();
     const Structure structure = read_structure(request.input);

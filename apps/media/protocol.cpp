@@ -32,6 +32,26 @@ Result<void> take_number(const boost::json::value& value, std::string_view key, 
     return {};
 }
 
+Result<void> take_seconds(const boost::json::value& value, std::string_view key, double& into) {
+    if (!value.is_number()) return bad_request(std::string(key) + " is not a number");
+    into = value.to_number<double>();
+    return {};
+}
+
+/// Ascending offsets, the first of them 0.
+Result<void> take_runs(const boost::json::value& value, std::string_view key,
+                       std::vector<std::int64_t>& into) {
+    if (!value.is_array() || value.get_array().empty())
+        return bad_request(std::string(key) + " is not a list");
+    for (const auto& one : value.get_array()) {
+        const bool good =
+            one.is_int64() && (into.empty() ? one.get_int64() == 0 : one.get_int64() > into.back());
+        if (!good) return bad_request(std::string(key) + " does not ascend from 0");
+        into.push_back(one.get_int64());
+    }
+    return {};
+}
+
 Result<void> take_member(Request& request, std::string_view key, const boost::json::value& value) {
     if (key == "v") {
         if (value != boost::json::value(1)) return bad_request("protocol version is not 1");
@@ -55,11 +75,12 @@ Result<void> take_member(Request& request, std::string_view key, const boost::js
         request.thumbnail_width = static_cast<int>(width);
         return {};
     }
-    if (key == "expectedSeconds") {
-        if (!value.is_number()) return bad_request("expectedSeconds is not a number");
-        request.expected_seconds = value.to_number<double>();
-        return {};
-    }
+    if (key == "expectedSeconds") return take_seconds(value, key, request.expected_seconds);
+    if (key == "tolerance") return take_seconds(value, key, request.tolerance);
+    if (key == "runs") return take_runs(value, key, request.runs);
+    if (key == "audio") return take_path(value, key, request.audio);
+    if (key == "audioSeconds") return take_seconds(value, key, request.audio_seconds);
+    if (key == "audioRuns") return take_runs(value, key, request.audio_runs);
     return bad_request("unknown member " + std::string(key));
 }
 
@@ -73,6 +94,10 @@ Result<Request> parse_request(std::string_view line) {
     for (const auto& [key, member] : value.get_object()) JR_TRY(take_member(request, key, member));
     if (request.op.empty()) return bad_request("op is missing");
     if (request.input.empty()) return bad_request("input is missing");
+    const bool stream = !request.runs.empty();
+    if (request.audio.empty() != request.audio_runs.empty() || (!request.audio.empty() && !stream))
+        return bad_request("audio, audioRuns and runs belong together");
+    if (stream && request.op != "finish") return bad_request("only finish knows runs");
     return request;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <boost/json/object.hpp>
 
@@ -20,7 +21,13 @@ struct Request {
     std::string output;           ///< Absolute path to write the MP4 to; must not exist yet.
     std::string thumbnail;        ///< Absolute path to write the JPEG to; empty = none wanted.
     double expected_seconds = 0;  ///< The source's own idea of its duration; 0 = unknown.
-    int thumbnail_width = 640;    ///< Largest width and height of the thumbnail in pixels.
+    double tolerance = 0;         ///< Seconds that it may be off besides the 2 %.
+    /// Where in the input each run of one clock and coding begins, the first at 0; empty = a plain file.
+    std::vector<std::int64_t> runs;
+    std::string audio;  ///< Absolute path of the sound's own file, with the following two; empty = none.
+    double audio_seconds = 0;
+    std::vector<std::int64_t> audio_runs;
+    int thumbnail_width = 640;  ///< Largest width and height of the thumbnail in pixels.
     std::int64_t cpu_seconds = 600;
     std::int64_t memory_bytes = std::int64_t{3} << 30;
     std::int64_t file_bytes = std::int64_t{64} << 30;  ///< Largest file this process may write.

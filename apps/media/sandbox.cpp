@@ -55,6 +55,7 @@ void see_only(const Request& request) {
         static_cast<int>(::syscall(SYS_landlock_create_ruleset, &handled, sizeof handled, 0));
     if (ruleset < 0) return;  // An older kernel, or switched off.
     allow(ruleset, request.input, read);
+    allow(ruleset, request.audio, read);
     if (!request.output.empty()) allow(ruleset, std::filesystem::path(request.output).parent_path(), write);
     if (!request.thumbnail.empty())
         allow(ruleset, std::filesystem::path(request.thumbnail).parent_path(), write);

@@ -5,11 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <jobruntime/export.hpp>
 #include <jobruntime/extractor.hpp>
@@ -91,6 +93,13 @@ struct FinishRequest {
     std::string thumbnail;        ///< Absolute path for the JPEG, or empty; must not exist.
     double expected_seconds = 0;  ///< The source's duration when it is known exactly (a playlist), else 0.
     int thumbnail_width = 640;
+    // Of an input that was put together from the pieces of a stream:
+    double tolerance = 0;  ///< Seconds that `expected_seconds` may be off besides the 2 %.
+    std::vector<std::uint64_t>
+        runs;           ///< Where in the input each run of one clock and coding begins; empty = a plain file.
+    std::string audio;  ///< Absolute path of the sound's own file, or empty.
+    double audio_seconds = 0;  ///< What its playlist promises.
+    std::vector<std::uint64_t> audio_runs;
 };
 
 /// Runs jobrt-media, one process a call. A value; calls may run at the same time.
@@ -158,7 +167,8 @@ private:
 // ---- Publishing ------------------------------------------------------------------------
 
 struct PublishRequest {
-    std::string input;  ///< Downloaded::path: a file directly in the work folder.
+    std::string
+        input;  ///< Downloaded::path: a file directly in the work folder. What belongs to it is found there.
     JobId job;
     Fence fence = Fence::none;
     int nth = 0;
@@ -239,6 +249,17 @@ struct DownloadOptions {
     std::chrono::milliseconds stall_timeout{120'000};  ///< Without a single byte.
     std::size_t first_source = 0;  ///< Sources before this one are skipped: they were tried.
     std::string extractor_dir;     ///< Where sources with protocol `file` lie; empty = refused.
+    std::chrono::milliseconds time_limit{
+        std::chrono::hours(6)};        ///< One call; DOWNLOAD_TIMEOUT, and resumed later.
+    std::uint64_t min_free_bytes = 0;  ///< DISK_FULL when less stays free on the disk.
+    // Of streams:
+    int max_height = 0;  ///< The tallest variant within it is taken; 0 = any.
+    std::chrono::milliseconds max_duration{std::chrono::hours(12)};  ///< TOO_LONG beyond it, live or not.
+    std::size_t max_segments = 100'000;                              ///< TOO_LONG too.
+    int parallel = 8;                                                ///< Segments of one track at once.
+    int segment_retries = 5;  ///< Of one segment, playlist or key, for errors that may pass.
+    std::chrono::milliseconds first_pause{
+        250};  ///< Before the first of them; then doubled. Retry-After counts more.
 };
 
 struct Downloaded {
@@ -248,19 +269,30 @@ struct Downloaded {
     std::uint64_t resumed_from = 0;  ///< Bytes that an earlier attempt had fetched.
 };
 
-/// Fetches the best source that can be had. Thread-safe; keeps no state.
+class HostGate;
+
+/// Fetches the best source that can be had. Thread-safe; keep one for all downloads of a program: it holds
+/// no more than `per_host` requests for segments open to one host at once. (A download's foremost segment
+/// may exceed that by one, so that downloads never wait for each other in a circle.) Copies share that.
+///
+/// HLS: the best variant, segments fetched ahead in parallel and put one behind the other as they are,
+/// AES-128 undone, what was fetched kept for the next attempt. Bounded memory: 32 MiB a track wait for their
+/// turn. A playlist that slides is followed until it ends; one that stops growing is DOWNLOAD_STALLED. Every
+/// URL of it, keys and init sections included, goes through the fetcher's guard; cookies stay with their
+/// origin.
 class JOBRUNTIME_API Downloader {
 public:
     /// `fetcher` must outlive it.
-    explicit Downloader(const net::Fetcher& fetcher) : fetcher_(fetcher) {}
+    explicit Downloader(const net::Fetcher& fetcher, int per_host = 8);
 
     /// Tries the sources in their order; one that an earlier attempt has fetched whole is taken
     /// without asking again. The next is tried when one cannot be had at all; when one broke
     /// after bytes had come, its error is returned, and the next attempt goes on with it if the
-    /// work folder is kept. HLS and DASH answer UNSUPPORTED_SOURCE. When all fail: the error of
+    /// work folder is kept. DASH answers UNSUPPORTED_SOURCE. When all fail: the error of
     /// the best one that a retry may cure (unavailable, timed out), else of the best. The errors
-    /// are those of net::Fetcher::download, PATH_REFUSED for a file outside `extractor_dir`,
-    /// MEDIA_IO, and Errc::canceled within a second of `stop`. `facts` are of the last request.
+    /// are those of net::Fetcher::download, those that DownloadOptions names, NO_VIDEO, NOT_MEDIA,
+    /// DRM_PROTECTED and DOWNLOAD_INCOMPLETE of streams, PATH_REFUSED for a file outside `extractor_dir`,
+    /// MEDIA_IO, and Errc::canceled within a second of `stop`. `facts` are of the last direct request.
     Result<Downloaded> download(const MediaInfo& info, const WorkFolder& work, const DownloadOptions& options,
                                 const OnProgress& progress = {}, std::stop_token stop = {},
                                 net::TransferFacts* facts = nullptr) const;
@@ -271,6 +303,7 @@ private:
                              net::TransferFacts* facts) const;
 
     const net::Fetcher& fetcher_;
+    std::shared_ptr<HostGate> gate_;  // Shared by copies: a handler is copied into its worker.
 };
 
 }  // namespace jobruntime::media

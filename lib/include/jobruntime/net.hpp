@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <stop_token>
@@ -156,6 +157,15 @@ struct FetchRequest {
     std::size_t max_bytes = 8u << 20;           ///< Of the decoded body.
     std::chrono::milliseconds timeout{30'000};  ///< The whole of it, redirects included.
     int max_redirects = 5;
+    std::chrono::milliseconds stall_timeout{0};  ///< Without a single byte; 0 = only `timeout` counts.
+};
+
+/// Who takes an answer as it comes in. The first error ends the transfer and is its result. A callee that
+/// blocks holds the server back; neither clock runs meanwhile.
+struct StreamSink {
+    /// Status and headers, once, before the first byte; never of a redirect that is followed.
+    std::function<std::optional<Error>(const Response& head)> on_head;
+    std::function<std::optional<Error>(std::string_view bytes)> on_body;
 };
 
 struct DownloadRequest {
@@ -184,11 +194,14 @@ struct TransferFacts {
     std::optional<std::chrono::seconds> retry_after;
 };
 
+class SessionPool;
+
 /// Fetches over HTTP(S). Every connection — of every redirect and retry — is vetted when its socket is
 /// opened, after name resolution, so no name can be turned to another address behind the check. No proxy, no
-/// other protocol, no .netrc, no cookies kept; each redirect passes the URL grammar. Thread-safe; calls block
-/// their thread only, and end within 200 ms of `stop` (Errc::canceled). libcurl is initialised once, by the
-/// first Fetcher, unless the program has done so.
+/// other protocol, no .netrc, no cookies kept; each redirect passes the URL grammar. A few idle connections
+/// are kept for the next request of any thread. Thread-safe; calls block their thread only, and end within
+/// 200 ms of `stop` (Errc::canceled). libcurl is initialised once, by the first Fetcher, unless the program
+/// has done so.
 ///
 /// Errors of all calls: INVALID_URL (invalid_argument; a header with a line break has no name); SSRF_BLOCKED
 /// (invalid_argument: permanent); TOO_LARGE (full); UNSUPPORTED_SOURCE (unsupported; more redirects than
@@ -201,9 +214,16 @@ public:
     /// One resource into memory. Every HTTP status is an answer; status_error() says what it means.
     Result<Response> get(const FetchRequest& request, std::stop_token stop = {}) const;
 
+    /// The same without keeping the body: every piece of it goes to `sink`, in this thread. The answer's body
+    /// is empty. `timeout` and `stall_timeout` as the request says; DOWNLOAD_STALLED (timed_out) for the
+    /// latter.
+    Result<Response> stream(const FetchRequest& request, const StreamSink& sink,
+                            std::stop_token stop = {}) const;
+
     /// The same as a POST of `body`; say what it is by a content-type among the headers. It is sent once and
     /// to this address only: a redirect is an answer like any other, whatever `max_redirects` says.
-    Result<Response> post(const FetchRequest& request, std::string_view body, std::stop_token stop = {}) const;
+    Result<Response> post(const FetchRequest& request, std::string_view body,
+                          std::stop_token stop = {}) const;
 
     /// One resource into a file. Bytes go to `<target>.part`, with what identifies them in
     /// `<target>.part.info`; both stay after an error, so that the next try (of any process) sends Range and
@@ -223,9 +243,10 @@ public:
 
 private:
     Result<Response> fetch(const FetchRequest& request, std::optional<std::string_view> body,
-                           std::stop_token stop) const;
+                           const StreamSink& sink, std::stop_token stop) const;
 
     FetcherOptions options_;
+    std::shared_ptr<SessionPool> sessions_;  // Copies of a fetcher share its connections.
 };
 
 /// Removes what an unfinished download left beside `target`: after a cancel, say.

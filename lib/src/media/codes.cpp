@@ -14,6 +14,8 @@ std::span<const CodeInfo> codes() noexcept {
         {"WRONG_DURATION", true, "The download is not as long as its source says; it is fetched again"},
         {"MEDIA_DAMAGED", false, "The video cannot be decoded; check whether the page itself plays it"},
         {"TOO_LARGE", false, "Raise the size limit, or choose a smaller variant"},
+        {"TOO_LONG", false, "Raise JOBRT_MAX_DURATION_MS, or record a live stream by other means"},
+        {"DOWNLOAD_TIMEOUT", true, "The server is slow; it is tried again by itself and resumes"},
         {"DISK_FULL", true, "Free space on the disk of the download folder"},
         {"MEDIA_IO", true, "Check the disk and the permissions of the download folder"},
         {"MEDIA_MEMORY", false,

@@ -7,7 +7,10 @@
 #include <jobruntime/media.hpp>
 #include <jobruntime/net.hpp>
 
+#include "media/assembly.hpp"
 #include "media/folders.hpp"
+#include "media/host_gate.hpp"
+#include "media/stream_download.hpp"
 #include "media/work_folder.hpp"
 
 namespace jobruntime::media {
@@ -63,11 +66,52 @@ bool has_part(const fs::path& target) {
     return !missing && bytes > 0;
 }
 
-Error not_yet(const MediaSource& source) {
-    const char* kind = source.protocol == MediaProtocol::hls ? "an HLS playlist" : "a DASH manifest";
-    return Error{Errc::unsupported, "UNSUPPORTED_SOURCE",
-                 std::string("the post is served as ") + kind + ", which this version cannot download"};
+/// The link may have expired on the way: a fresh one goes on with what is here.
+bool goes_on_later(const Error& error) { return retry_may_help(error) || error.name == "AUTH_REQUIRED"; }
+
+void discard(const fs::path& target) {
+    net::discard_partial(target);
+    discard_stream(target.string());
 }
+
+/// Watches a direct download's time and disk, and ends it by a stop of its own.
+class Watch {
+public:
+    Watch(const DownloadOptions& options, const std::string& target, std::stop_token outer)
+        : options_(options),
+          folder_(fs::path(target).parent_path()),
+          deadline_(std::chrono::steady_clock::now() + options.time_limit),
+          pass_on_(std::move(outer), [this] { stop_.request_stop(); }) {}
+
+    std::stop_token token() const { return stop_.get_token(); }
+    const std::optional<Error>& error() const { return error_; }
+
+    void look() {
+        if (error_) return;
+        std::error_code unknown;
+        if (std::chrono::steady_clock::now() >= deadline_)
+            error_ = Error{Errc::timed_out, "DOWNLOAD_TIMEOUT",
+                           "the download was not complete after " +
+                               std::to_string(options_.time_limit.count() / 1000) +
+                               " s; what was fetched is kept for the next try"};
+        else if (options_.min_free_bytes > 0) {
+            const auto space = fs::space(folder_, unknown);
+            if (!unknown && space.available < options_.min_free_bytes)
+                error_ = Error{Errc::full, "DISK_FULL",
+                               "fewer than " + std::to_string(options_.min_free_bytes) +
+                                   " bytes are free on the disk of the download folder"};
+        }
+        if (error_) stop_.request_stop();
+    }
+
+private:
+    const DownloadOptions& options_;
+    fs::path folder_;
+    std::chrono::steady_clock::time_point deadline_;
+    std::stop_source stop_;
+    std::optional<Error> error_;
+    std::stop_callback<std::function<void()>> pass_on_;  // Last: its callback uses the others.
+};
 
 /// Brings a file that an extractor has left into the work folder.
 Result<Downloaded> take_file(const MediaSource& source, const fs::path& target,
@@ -101,6 +145,9 @@ Result<Downloaded> take_file(const MediaSource& source, const fs::path& target,
 
 }  // namespace
 
+Downloader::Downloader(const net::Fetcher& fetcher, int per_host)
+    : fetcher_(fetcher), gate_(std::make_shared<HostGate>(std::max(1, per_host))) {}
+
 Result<Downloaded> Downloader::download(const MediaInfo& info, const WorkFolder& work,
                                         const DownloadOptions& options, const OnProgress& progress,
                                         std::stop_token stop, net::TransferFacts* facts) const {
@@ -124,8 +171,9 @@ Result<Downloaded> Downloader::download(const MediaInfo& info, const WorkFolder&
             return got;
         }
         const Error& error = got.error();
-        if (ends_all(error) || (retry_may_help(error) && has_part(target_of(i)))) return error;
-        net::discard_partial(target_of(i));
+        const bool begun = has_part(target_of(i)) || has_stream_part(target_of(i).string());
+        if (ends_all(error) || (goes_on_later(error) && begun)) return error;
+        discard(target_of(i));
         if (!telling || (!retry_may_help(*telling) && retry_may_help(error))) telling = error;
     }
     if (telling) return *telling;
@@ -135,22 +183,29 @@ Result<Downloaded> Downloader::download(const MediaInfo& info, const WorkFolder&
 Result<Downloaded> Downloader::fetch(const MediaSource& source, const std::string& target,
                                      const DownloadOptions& options, const OnProgress& progress,
                                      std::stop_token stop, net::TransferFacts* facts) const {
-    if (source.protocol == MediaProtocol::hls || source.protocol == MediaProtocol::dash)
-        return not_yet(source);
+    if (source.protocol == MediaProtocol::dash)
+        return Error{Errc::unsupported, "UNSUPPORTED_SOURCE",
+                     "the post is served as a DASH manifest, which this version cannot download"};
     if (source.protocol == MediaProtocol::file) return take_file(source, target, options);
+    if (source.protocol == MediaProtocol::hls)
+        return download_hls(fetcher_, *gate_,
+                            {.url = source.url, .headers = headers_of(source), .target = target}, options,
+                            progress, stop);
     const net::DownloadRequest request{.url = source.url,
                                        .headers = headers_of(source),
                                        .target = target,
                                        .max_bytes = options.max_bytes,
                                        .stall_timeout = options.stall_timeout};
-    const auto report = [&progress](std::uint64_t bytes, std::uint64_t total) {
+    Watch watch(options, target, stop);
+    const auto report = [&](std::uint64_t bytes, std::uint64_t total) {
+        watch.look();
         if (!progress) return;
         const double percent =
             total > 0 ? 100.0 * static_cast<double>(std::min(bytes, total)) / static_cast<double>(total) : 0;
         progress({.stage = "download", .percent = percent, .bytes = bytes, .total = total});
     };
-    auto got = fetcher_.download(request, report, std::move(stop), facts);
-    if (!got) return got.error();
+    auto got = fetcher_.download(request, report, watch.token(), facts);
+    if (!got) return watch.error() ? *watch.error() : got.error();
     return Downloaded{.path = target, .bytes = got->bytes, .resumed_from = got->resumed_from};
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <csignal>
 
+#include <boost/json/array.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
@@ -149,6 +150,15 @@ Result<Finished> HelperClient::finish(const FinishRequest& wanted, const OnProgr
     request["thumbnailWidth"] = wanted.thumbnail_width;
     if (!wanted.thumbnail.empty()) request["thumbnail"] = wanted.thumbnail;
     if (wanted.expected_seconds > 0) request["expectedSeconds"] = wanted.expected_seconds;
+    if (!wanted.runs.empty()) {
+        request["tolerance"] = wanted.tolerance;
+        request["runs"] = boost::json::array(wanted.runs.begin(), wanted.runs.end());
+    }
+    if (!wanted.audio.empty()) {
+        request["audio"] = wanted.audio;
+        request["audioSeconds"] = wanted.audio_seconds;
+        request["audioRuns"] = boost::json::array(wanted.audio_runs.begin(), wanted.audio_runs.end());
+    }
     auto answer = Call(options_, progress, std::move(stop)).run(request);
     return answer ? finished_of(*answer) : Result<Finished>(answer.error());
 }

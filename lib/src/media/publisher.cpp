@@ -11,6 +11,7 @@
 #include <jobruntime/media.hpp>
 #include <jobruntime/net.hpp>
 
+#include "media/assembly.hpp"
 #include "media/folders.hpp"
 #include "media/names.hpp"
 
@@ -128,6 +129,25 @@ bool is_about_content(const Error& error) {
     return false;
 }
 
+/// What the helper is asked: of the pieces of a stream, how they belong together too.
+Result<FinishRequest> finish_request(const PublishRequest& request, const std::string& folder) {
+    FinishRequest asked{.input = request.input,
+                        .output = folder + "/" + out_video,
+                        .thumbnail = folder + "/" + out_thumbnail,
+                        .expected_seconds = request.expected_seconds};
+    auto stream = read_assembly(request.input);
+    if (!stream) return std::move(stream).error();
+    if (!*stream) return asked;
+    const Assembly& assembly = **stream;
+    asked.expected_seconds = assembly.seconds;
+    asked.tolerance = assembly.tolerance;
+    asked.runs = assembly.runs;
+    if (!assembly.audio.empty()) asked.audio = folder + "/" + assembly.audio;
+    asked.audio_seconds = assembly.audio_seconds;
+    asked.audio_runs = assembly.audio_runs;
+    return asked;
+}
+
 void remove_half_made(const Fd& work) {
     for (const char* name : {out_video, out_thumbnail, out_json}) (void)remove_name(work, name);
 }
@@ -143,14 +163,15 @@ Result<Published> Publisher::publish(const PublishRequest& request, const WorkFo
     remove_half_made(work.folder_);
 
     const HelperClient helper(options_.helper);
-    auto file = helper.finish({.input = request.input,
-                               .output = work.path() + "/" + out_video,
-                               .thumbnail = work.path() + "/" + out_thumbnail,
-                               .expected_seconds = request.expected_seconds},
-                              progress, stop);
+    auto asked = finish_request(request, work.path());
+    if (!asked) return asked.error();
+    auto file = helper.finish(*asked, progress, stop);
     if (!file) {
         remove_half_made(work.folder_);  // A killed helper could not.
-        if (is_about_content(file.error())) (void)remove_name(work.folder_, *input);
+        if (is_about_content(file.error())) {
+            (void)remove_name(work.folder_, *input);
+            discard_stream(request.input);
+        }
         return file.error();
     }
     if (stop.stop_requested())

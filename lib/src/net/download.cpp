@@ -76,10 +76,10 @@ Error unsupported(std::string what) {
 /// One download, over as many requests as it takes.
 class Download {
 public:
-    Download(const FetcherOptions& options, const DownloadRequest& request,
+    Download(SessionPool& sessions, const DownloadRequest& request,
              const std::function<void(std::uint64_t, std::uint64_t)>& on_progress, TransferFacts& facts,
              PartFile part)
-        : options_(options),
+        : sessions_(sessions),
           request_(request),
           on_progress_(on_progress),
           facts_(facts),
@@ -87,7 +87,8 @@ public:
           resumed_from_(part_.size()) {}
 
     Result<Downloaded> run(const Url& url, const std::stop_token& stop) {
-        Session session(options_);
+        const SessionPool::Lease lease(sessions_);
+        Session& session = *lease;
         int resumes = 0;
         while (!complete()) {
             const auto before = part_.size();
@@ -219,7 +220,7 @@ private:
         return std::nullopt;
     }
 
-    const FetcherOptions& options_;
+    SessionPool& sessions_;
     const DownloadRequest& request_;
     const std::function<void(std::uint64_t, std::uint64_t)>& on_progress_;
     TransferFacts& facts_;
@@ -247,7 +248,7 @@ Result<Downloaded> Fetcher::download(const DownloadRequest& request,
     if (stop.stop_requested()) return Error{Errc::canceled, "a stop was requested"};
     auto part = PartFile::open(request.target, url->origin() + url->path, request.resume);
     if (!part) return std::move(part).error();
-    return Download(options_, request, on_progress, facts ? *facts : unasked, std::move(*part))
+    return Download(*sessions_, request, on_progress, facts ? *facts : unasked, std::move(*part))
         .run(*url, stop);
 }
 

@@ -168,6 +168,20 @@ struct Session::Running {
 Session::Session(const FetcherOptions& options) : options_(options), multi_(curl_multi_init()) {}
 Session::~Session() { curl_multi_cleanup(multi_); }
 
+std::unique_ptr<Session> SessionPool::take() {
+    const std::lock_guard lock(mutex_);
+    if (idle_.empty()) return std::make_unique<Session>(options_);
+    auto session = std::move(idle_.back());
+    idle_.pop_back();
+    return session;
+}
+
+void SessionPool::give(std::unique_ptr<Session> session) {
+    constexpr std::size_t most = 16;
+    const std::lock_guard lock(mutex_);
+    if (idle_.size() < most) idle_.push_back(std::move(session));
+}
+
 Result<Answer> Session::run(Exchange exchange, std::stop_token stop) {
     JR_TRY(check_headers(exchange.headers));
     if (!options_.user_agent.empty() && !has_header(exchange.headers, "user-agent"))

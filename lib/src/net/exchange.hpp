@@ -5,9 +5,11 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string_view>
+#include <vector>
 
 #include <jobruntime/net.hpp>
 
@@ -30,7 +32,7 @@ struct Exchange {
     Headers headers;
     bool head = false;
     std::optional<std::string_view> body = std::nullopt;  ///< Set: POST. Not with redirects. Outlives it.
-    bool decode = true;  ///< Offer content encodings, and undo them.
+    bool decode = true;                                   ///< Offer content encodings, and undo them.
     int max_redirects = 5;
     std::function<std::optional<Error>(const Head&)> on_head;  ///< Never for a redirect that is followed.
     std::function<std::optional<Error>(std::string_view bytes)> on_body;
@@ -64,6 +66,35 @@ private:
 
     const FetcherOptions& options_;
     CURLM* multi_;
+};
+
+/// Sessions that rest between two requests, with their open connections. Thread-safe.
+class SessionPool {
+public:
+    explicit SessionPool(const FetcherOptions& options) : options_(options) {}
+
+    /// A session for one caller, given back at its end.
+    class Lease {
+    public:
+        explicit Lease(SessionPool& pool) : pool_(pool), session_(pool.take()) {}
+        ~Lease() { pool_.give(std::move(session_)); }
+        Lease(const Lease&) = delete;
+        Lease& operator=(const Lease&) = delete;
+        Session& operator*() const noexcept { return *session_; }
+        Session* operator->() const noexcept { return session_.get(); }
+
+    private:
+        SessionPool& pool_;
+        std::unique_ptr<Session> session_;
+    };
+
+private:
+    std::unique_ptr<Session> take();
+    void give(std::unique_ptr<Session> session);
+
+    const FetcherOptions options_;  // Its sessions refer to it: it does not move as a Fetcher may.
+    std::mutex mutex_;
+    std::vector<std::unique_ptr<Session>> idle_;  // Guarded by mutex_; the last is the warmest.
 };
 
 }  // namespace jobruntime::net

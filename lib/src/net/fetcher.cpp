@@ -65,51 +65,119 @@ std::optional<std::chrono::seconds> retry_after(const Headers& headers) {
 Fetcher::Fetcher(FetcherOptions options) : options_(std::move(options)) {
     static std::once_flag once;  // curl counts its initialisations: a program's own one is not disturbed.
     std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
+    sessions_ = std::make_shared<SessionPool>(options_);
 }
 
 Result<Response> Fetcher::get(const FetchRequest& request, std::stop_token stop) const {
-    return fetch(request, std::nullopt, std::move(stop));
+    return fetch(request, std::nullopt, {}, std::move(stop));
 }
 
-Result<Response> Fetcher::post(const FetchRequest& request, std::string_view body, std::stop_token stop) const {
-    return fetch(request, body, std::move(stop));
+Result<Response> Fetcher::stream(const FetchRequest& request, const StreamSink& sink,
+                                 std::stop_token stop) const {
+    return fetch(request, std::nullopt, sink, std::move(stop));
 }
+
+Result<Response> Fetcher::post(const FetchRequest& request, std::string_view body,
+                               std::stop_token stop) const {
+    return fetch(request, body, {}, std::move(stop));
+}
+
+namespace {
+
+using std::chrono::steady_clock;
+
+/// One answer on its way in: its size and its time are watched, and its bytes kept or handed on.
+class Intake {
+public:
+    Intake(const FetchRequest& request, const std::string& host, const StreamSink& sink)
+        : request_(request), host_(host), sink_(sink) {}
+
+    std::optional<Error> take_head(const Head& head) {
+        last_byte_ = steady_clock::now();
+        if (!sink_.on_head) return std::nullopt;
+        auto wrong = sink_.on_head(
+            Response{.status = head.status, .headers = head.headers, .body = {}, .final_url = {}});
+        rest();
+        return wrong;
+    }
+
+    std::optional<Error> take_body(std::string_view bytes) {
+        if (bytes.size() > request_.max_bytes - taken_)
+            return Error{Errc::full, "TOO_LARGE",
+                         "the answer of " + host_ + " is larger than " + std::to_string(request_.max_bytes) +
+                             " bytes"};
+        taken_ += bytes.size();
+        last_byte_ = steady_clock::now();
+        if (!sink_.on_body) {
+            body.append(bytes);
+            return std::nullopt;
+        }
+        auto wrong = sink_.on_body(bytes);
+        rest();
+        return wrong;
+    }
+
+    std::optional<Error> tick() const {
+        const auto now = steady_clock::now();
+        if (now >= deadline_)
+            return Error{
+                Errc::timed_out, "NETWORK",
+                host_ + " did not answer within " + std::to_string(request_.timeout.count()) + " ms"};
+        if (request_.stall_timeout.count() > 0 && now - last_byte_ >= request_.stall_timeout)
+            return Error{Errc::timed_out, "DOWNLOAD_STALLED",
+                         "no byte came from " + host_ + " for " +
+                             std::to_string(request_.stall_timeout.count()) + " ms"};
+        return std::nullopt;
+    }
+
+    std::string body;
+
+private:
+    /// What the callee needed is not the server's doing.
+    void rest() {
+        const auto now = steady_clock::now();
+        deadline_ += now - last_byte_;
+        last_byte_ = now;
+    }
+
+    const FetchRequest& request_;
+    const std::string host_;
+    const StreamSink& sink_;
+    std::size_t taken_ = 0;
+    steady_clock::time_point last_byte_ = steady_clock::now();
+    steady_clock::time_point deadline_ = last_byte_ + request_.timeout;
+};
+
+}  // namespace
 
 Result<Response> Fetcher::fetch(const FetchRequest& request, std::optional<std::string_view> body_sent,
-                                std::stop_token stop) const {
-    using std::chrono::steady_clock;
+                                const StreamSink& sink, std::stop_token stop) const {
     auto url = parse_url(request.url, max_fetch_url);
     if (!url) return std::move(url).error();
-    const Error too_large{
-        Errc::full, "TOO_LARGE",
-        "the answer of " + url->host + " is larger than " + std::to_string(request.max_bytes) + " bytes"};
-    const Error late{Errc::timed_out, "NETWORK",
-                     url->host + " did not answer within " + std::to_string(request.timeout.count()) + " ms"};
-    const auto deadline = steady_clock::now() + request.timeout;
-    std::string body;
-    Session session(options_);
-    auto answer = session.run(Exchange{.url = std::move(*url),
-                                       .headers = request.headers,
-                                       .head = request.head,
-                                       .body = body_sent,
-                                       .decode = true,
-                                       .max_redirects = body_sent ? 0 : request.max_redirects,
-                                       .on_head = {},
-                                       .on_body = [&](std::string_view bytes) -> std::optional<Error> {
-                                           if (bytes.size() > request.max_bytes - body.size())
-                                               return too_large;
-                                           body.append(bytes);
-                                           return std::nullopt;
-                                       },
-                                       .on_tick = [&]() -> std::optional<Error> {
-                                           if (steady_clock::now() >= deadline) return late;
-                                           return std::nullopt;
-                                       }},
-                              stop);
+    Intake intake(request, url->host, sink);
+    // A kept connection may turn out to be dead, and curl then asks twice: not for what must be sent once.
+    std::optional<SessionPool::Lease> kept;
+    std::optional<Session> own;
+    if (body_sent)
+        own.emplace(options_);
+    else
+        kept.emplace(*sessions_);
+    auto answer =
+        (own ? *own : **kept)
+            .run(Exchange{.url = std::move(*url),
+                          .headers = request.headers,
+                          .head = request.head,
+                          .body = body_sent,
+                          .decode = true,
+                          .max_redirects = body_sent ? 0 : request.max_redirects,
+                          .on_head = [&](const Head& head) { return intake.take_head(head); },
+                          .on_body = [&](std::string_view bytes) { return intake.take_body(bytes); },
+                          .on_tick = [&] { return intake.tick(); }},
+                 stop);
     if (!answer) return std::move(answer).error();
     return Response{.status = answer->head.status,
                     .headers = std::move(answer->head.headers),
-                    .body = std::move(body),
+                    .body = std::move(intake.body),
                     .final_url = answer->url.str()};
 }
 

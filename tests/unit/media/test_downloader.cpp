@@ -97,16 +97,16 @@ TEST_CASE("when every source fails, the most telling error is given") {
         const char* code;
     };
     const Row table[] = {{{}, "UNSUPPORTED_SOURCE"},
-                         {{"/hls.m3u8"}, "UNSUPPORTED_SOURCE"},
+                         {{"/dash.mpd"}, "UNSUPPORTED_SOURCE"},
                          {{"/gone.mp4"}, "VIDEO_UNAVAILABLE"},
-                         {{"/hls.m3u8", "/gone.mp4"}, "UNSUPPORTED_SOURCE"},
+                         {{"/dash.mpd", "/gone.mp4"}, "UNSUPPORTED_SOURCE"},
                          {{"/gone.mp4", "/busy.mp4"}, "RATE_LIMITED"},
                          {{"/busy.mp4", "/gone.mp4"}, "RATE_LIMITED"}};
     std::uint64_t fence = 0;
     for (const Row& row : table) {
         MediaInfo info = bench.info(row.paths);
         for (auto& source : info.sources)
-            if (source.url.ends_with("m3u8")) source.protocol = MediaProtocol::hls;
+            if (source.url.ends_with("mpd")) source.protocol = MediaProtocol::dash;
         const auto got = bench.downloader.download(info, bench.work(++fence), {});
         REQUIRE_FALSE(got);
         CHECK(got.error().name == row.code);

@@ -1,0 +1,104 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "muxer.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+#include <unistd.h>
+
+namespace jobruntime::helper {
+namespace {
+
+void copy_rotation(const AVStream& from, AVStream& to) {
+    std::size_t bytes = 0;
+    const auto* matrix = av_stream_get_side_data(&from, AV_PKT_DATA_DISPLAYMATRIX, &bytes);
+    if (!matrix) return;
+    if (auto* copy = av_stream_new_side_data(&to, AV_PKT_DATA_DISPLAYMATRIX, bytes))
+        std::copy_n(matrix, bytes, copy);
+}
+
+}  // namespace
+
+Error write_error(int code) {
+    if (code == AVERROR(ENOSPC) || code == AVERROR(EDQUOT))
+        return Error{Errc::full, "DISK_FULL",
+                     "no space left while writing the video; free some and retry the job"};
+    if (code == AVERROR(EFBIG))
+        return Error{Errc::full, "TOO_LARGE", "the video is larger than the configured limit"};
+    if (code == AVERROR(ENOMEM))
+        return Error{Errc::full, "MEDIA_MEMORY", "the video needs more memory than allowed"};
+    return Error{Errc::corrupt, "MEDIA_DAMAGED",
+                 "the streams cannot be copied into another container: " + av_text(code)};
+}
+
+Muxer::~Muxer() {
+    output_.reset();
+    if (!path_.empty() && !finished_) ::unlink(path_.c_str());
+}
+
+Result<void> Muxer::open(const char* format, const std::string& path) {
+    AVFormatContext* raw = nullptr;
+    if (const int code = avformat_alloc_output_context2(&raw, nullptr, format, ("file:" + path).c_str());
+        code < 0)
+        return write_error(code);
+    output_.reset(raw);
+    raw->protocol_whitelist = av_strdup("file");
+    path_ = path;
+    return {};
+}
+
+Result<int> Muxer::add(const AVStream& from) {
+    Lane& lane = lanes_.emplace_back();
+    lane.out = avformat_new_stream(output_.get(), nullptr);
+    if (!lane.out) return write_error(AVERROR(ENOMEM));
+    if (const int code = avcodec_parameters_copy(lane.out->codecpar, from.codecpar); code < 0)
+        return write_error(code);
+    // A tag of the old container stays only where it means the same in the new one.
+    if (!output_->oformat->codec_tag ||
+        av_codec_get_id(output_->oformat->codec_tag, from.codecpar->codec_tag) != from.codecpar->codec_id)
+        lane.out->codecpar->codec_tag = 0;
+    lane.out->time_base = from.time_base;
+    lane.out->avg_frame_rate = from.avg_frame_rate;
+    lane.out->sample_aspect_ratio = from.sample_aspect_ratio;
+    copy_rotation(from, *lane.out);
+    if (const auto* language = av_dict_get(from.metadata, "language", nullptr, 0))
+        av_dict_set(&lane.out->metadata, "language", language->value, 0);
+    return static_cast<int>(lanes_.size()) - 1;
+}
+
+Result<void> Muxer::begin() {
+    AVFormatContext* raw = output_.get();
+    if (const int code = avio_open2(&raw->pb, raw->url, AVIO_FLAG_WRITE, nullptr, nullptr); code < 0)
+        return Error{Errc::unavailable, "MEDIA_IO", "cannot write " + path_ + ": " + av_text(code)};
+    AVDictionary* options = nullptr;
+    av_dict_set(&options, "movflags", "+faststart", 0);  // Another muxer leaves it alone.
+    const int code = avformat_write_header(raw, &options);
+    av_dict_free(&options);
+    return code < 0 ? Result<void>(write_error(code)) : Result<void>();
+}
+
+Result<void> Muxer::write(AVPacket& packet, int lane_index, AVRational time_base) {
+    Lane& lane = lanes_[static_cast<std::size_t>(lane_index)];
+    av_packet_rescale_ts(&packet, time_base, lane.out->time_base);
+    // Some files repeat or turn back a decoding time; containers cannot say that.
+    if (packet.dts == AV_NOPTS_VALUE)
+        packet.dts = lane.last_dts ? *lane.last_dts + std::max<std::int64_t>(1, packet.duration) : packet.pts;
+    if (packet.dts == AV_NOPTS_VALUE) packet.dts = 0;
+    if (lane.last_dts && packet.dts <= *lane.last_dts) packet.dts = *lane.last_dts + 1;
+    if (packet.pts == AV_NOPTS_VALUE || packet.pts < packet.dts) packet.pts = packet.dts;
+    lane.last_dts = packet.dts;
+    packet.stream_index = lane.out->index;
+    packet.pos = -1;
+    const int code = av_interleaved_write_frame(output_.get(), &packet);
+    return code < 0 ? Result<void>(write_error(code)) : Result<void>();
+}
+
+Result<void> Muxer::finish() {
+    if (const int code = av_write_trailer(output_.get()); code < 0) return write_error(code);
+    const int code = avio_closep(&output_->pb);  // The last bytes leave the buffer here.
+    if (code < 0) return write_error(code);
+    finished_ = true;
+    return {};
+}
+
+}  // namespace jobruntime::helper

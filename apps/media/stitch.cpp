@@ -1,0 +1,310 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "stitch.hpp"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include "muxer.hpp"
+#include "open.hpp"
+#include "remux.hpp"
+
+namespace jobruntime::helper {
+namespace {
+
+constexpr double clocks_apart = 10;  // Seconds; sound and picture of one clock never begin so far apart.
+
+double in_seconds(std::int64_t at, AVRational base) { return static_cast<double>(at) * av_q2d(base); }
+
+Error other_coding() {
+    return Error{Errc::unsupported, "UNSUPPORTED_SOURCE",
+                 "the stream changes its coding halfway (an inserted film, say); such a stream cannot be "
+                 "saved as one file"};
+}
+
+/// One file's runs, read one after the other.
+class Track {
+public:
+    Track(std::string path, std::vector<std::int64_t> begins, bool picture)
+        : path_(std::move(path)), begins_(std::move(begins)), picture_(picture), packet_(av_packet_alloc()) {}
+
+    Result<void> open() {
+        if (!packet_) return write_error(AVERROR(ENOMEM));
+        struct stat facts {};
+        if (::stat(path_.c_str(), &facts) != 0)
+            return Error{Errc::not_found, "MEDIA_IO", "cannot read " + path_};
+        bytes_ = facts.st_size;
+        return open_run();
+    }
+
+    const Media& media() const { return *media_; }
+    std::size_t run() const { return run_; }
+    std::size_t runs() const { return begins_.size(); }
+    double start() const {
+        const auto at = media_->file->start_time;
+        return at == AV_NOPTS_VALUE ? 0 : static_cast<double>(at) / AV_TIME_BASE;
+    }
+    /// Its clock says nothing: packed sound begins at zero wherever it belongs.
+    bool without_clock() const {
+        const auto container = media_->container();
+        return container == "aac" || container == "mp3" || container == "flac" || container == "wav";
+    }
+    double covered() const { return covered_ + span_.seconds(); }
+    std::int64_t pictures() const { return pictures_; }
+    std::int64_t position() const { return begins_[run_] + (packet_->pos > 0 ? packet_->pos : 0); }
+    std::int64_t bytes() const { return bytes_; }
+
+    /// Reads the next packet that is kept, or says that this run is over.
+    Result<bool> read() {
+        while (true) {
+            av_packet_unref(packet_.get());
+            const int code = av_read_frame(media_->file.get(), packet_.get());
+            if (code == AVERROR(ENOMEM)) return write_error(code);
+            if (code < 0) {
+                if (code != AVERROR_EOF)
+                    return Error{Errc::corrupt, "MEDIA_DAMAGED",
+                                 "the stream cannot be read to its end: " + av_text(code)};
+                return false;
+            }
+            JR_TRY(refuse_encrypted(*packet_));
+            const auto index = static_cast<std::size_t>(packet_->stream_index);
+            if (index >= lanes_.size() || lanes_[index] < 0) continue;
+            span_.add(*packet_, *media_->file->streams[index]);
+            if (static_cast<int>(index) == media_->video) ++pictures_;
+            return true;
+        }
+    }
+    bool last_run() const { return run_ + 1 == begins_.size(); }
+    /// The next run begins on the output where this one ended.
+    Result<void> next_run() {
+        covered_ += span_.seconds();
+        span_ = {};
+        ++run_;
+        return open_run();
+    }
+
+    /// Which lanes of the output its streams write to; found once, kept for all runs.
+    Result<void> add_to(Muxer& muxer) {
+        for (unsigned i = 0; i < media_->file->nb_streams; ++i) {
+            lanes_.push_back(-1);
+            if (!kept(i)) continue;
+            auto lane = muxer.add(*media_->file->streams[i]);
+            if (!lane) return lane.error();
+            lanes_.back() = *lane;
+            codings_.push_back({lanes_.back(), coding_of(i)});
+        }
+        return {};
+    }
+
+    AVPacket& packet() { return *packet_; }
+    AVRational time_base() const { return media_->file->streams[packet_->stream_index]->time_base; }
+    int lane() const { return lanes_[static_cast<std::size_t>(packet_->stream_index)]; }
+    double time() const {
+        const auto at = packet_->dts != AV_NOPTS_VALUE ? packet_->dts : packet_->pts;
+        return at == AV_NOPTS_VALUE ? start() + shift : in_seconds(at, time_base()) + shift;
+    }
+    double end_of_run() const { return std::isfinite(span_.last) ? span_.last + shift : start() + shift; }
+
+    double shift = 0;  ///< Added to this run's clock it is the output's.
+    bool has_packet = false;
+    bool over = false;
+
+private:
+    struct Coding {
+        AVMediaType type = AVMEDIA_TYPE_UNKNOWN;
+        AVCodecID codec = AV_CODEC_ID_NONE;
+        std::string head;  ///< Of MP4, which keeps the decoder's parameters there and nowhere else.
+        bool operator==(const Coding&) const = default;
+    };
+
+    bool kept(unsigned index) const {
+        const auto type = media_->file->streams[index]->codecpar->codec_type;
+        return (picture_ && static_cast<int>(index) == media_->video) || type == AVMEDIA_TYPE_AUDIO;
+    }
+
+    Coding coding_of(unsigned index) const {
+        const auto& codec = *media_->file->streams[index]->codecpar;
+        Coding coding{codec.codec_type, codec.codec_id, {}};
+        if (media_->container() == "mp4" && codec.extradata_size > 0)
+            coding.head.assign(reinterpret_cast<const char*>(codec.extradata),
+                               static_cast<std::size_t>(codec.extradata_size));
+        return coding;
+    }
+
+    Result<void> open_run() {
+        const auto end = last_run() ? bytes_ : begins_[run_ + 1];
+        auto opened = open_media(path_, {begins_[run_], end});
+        if (!opened) return opened.error();
+        JR_TRY(refuse_encrypted(*opened));
+        media_.reset();
+        media_.emplace(*std::move(opened));
+        if (picture_) JR_TRY(refuse_without_video(*media_));
+        return run_ == 0 ? Result<void>() : match_lanes();
+    }
+
+    /// A later run must have the streams that the first had, in whatever order.
+    Result<void> match_lanes() {
+        lanes_.assign(media_->file->nb_streams, -1);
+        auto open_codings = codings_;
+        for (unsigned i = 0; i < media_->file->nb_streams; ++i) {
+            if (!kept(i)) continue;
+            const auto same = std::ranges::find(open_codings, coding_of(i), &Taken::coding);
+            if (same == open_codings.end()) continue;
+            lanes_[i] = same->lane;
+            open_codings.erase(same);
+        }
+        return open_codings.empty() ? Result<void>() : Result<void>(other_coding());
+    }
+
+    struct Taken {
+        int lane = -1;
+        Coding coding;
+    };
+    std::string path_;
+    std::vector<std::int64_t> begins_;
+    bool picture_;
+    std::int64_t bytes_ = 0;
+    std::size_t run_ = 0;
+    std::optional<Media> media_;
+    std::vector<int> lanes_;
+    std::vector<Taken> codings_;
+    Packet packet_;
+    Span span_;
+    double covered_ = 0;
+    std::int64_t pictures_ = 0;
+};
+
+/// Two tracks on one line of time.
+class Stitcher {
+public:
+    Stitcher(Track& video, Track* audio, Muxer& muxer) : video_(video), audio_(audio), muxer_(muxer) {}
+
+    Result<void> run() {
+        begin_video(0);
+        JR_TRY(fill(video_));
+        if (audio_) {
+            begin_audio(0);
+            JR_TRY(fill(*audio_));
+        }
+        Progress progress("remux");
+        while (!video_.over || (audio_ && !audio_->over)) {
+            Track& next = audio_ && !audio_->over && (video_.over || audio_->time() <= video_.time())
+                              ? *audio_
+                              : video_;
+            if (&next == &video_) progress.at(video_.position(), video_.bytes());
+            JR_TRY(write(next));
+            JR_TRY(fill(next));
+        }
+        return {};
+    }
+
+private:
+    void begin_video(double at) {
+        video_.shift = at - video_.start();
+        anchors_.push_back({at, video_.start()});
+    }
+
+    /// Sound of the picture's clock keeps its place beside it; other sound begins where the run does.
+    void begin_audio(double at) {
+        const bool paired = audio_->runs() == video_.runs() && audio_->run() < anchors_.size();
+        if (!paired) {
+            audio_->shift = at - audio_->start();
+            return;
+        }
+        const auto& anchor = anchors_[audio_->run()];
+        const bool same_clock =
+            !audio_->without_clock() && std::abs(audio_->start() - anchor.start) < clocks_apart;
+        audio_->shift = anchor.at - (same_clock ? anchor.start : audio_->start());
+    }
+
+    Result<void> fill(Track& track) {
+        while (true) {
+            auto more = track.read();
+            if (!more) return more.error();
+            if (*more) return {};
+            if (track.last_run()) {
+                track.over = true;
+                return {};
+            }
+            const double end = track.end_of_run();
+            if (&track == audio_) JR_TRY(let_video_reach(audio_->run() + 1));
+            JR_TRY(track.next_run());
+            if (&track == &video_)
+                begin_video(end);
+            else
+                begin_audio(end);
+        }
+    }
+
+    /// Where a run begins is known once the picture has got there.
+    Result<void> let_video_reach(std::size_t run) {
+        if (audio_->runs() != video_.runs()) return {};
+        while (!video_.over && video_.run() < run) {
+            JR_TRY(write(video_));
+            JR_TRY(fill(video_));
+        }
+        return {};
+    }
+
+    Result<void> write(Track& track) {
+        AVPacket& packet = track.packet();
+        const AVRational base = track.time_base();
+        const auto shift = static_cast<std::int64_t>(std::llround(track.shift / av_q2d(base)));
+        if (packet.pts != AV_NOPTS_VALUE) packet.pts += shift;
+        if (packet.dts != AV_NOPTS_VALUE) packet.dts += shift;
+        return muxer_.write(packet, track.lane(), base);
+    }
+
+    struct Anchor {
+        double at = 0, start = 0;
+    };
+    Track& video_;
+    Track* audio_;
+    Muxer& muxer_;
+    std::vector<Anchor> anchors_;  // Of the video's runs.
+};
+
+Result<void> judge(const char* what, double covered, double expected, double tolerance) {
+    if (expected <= 0) return {};
+    const double off = std::abs(expected - covered);
+    // Half a second: sound and picture never end together, and short streams have few frames to count.
+    if (off <= std::max(0.5, expected * 0.02) + tolerance) return {};
+    return Error{Errc::corrupt, "WRONG_DURATION",
+                 std::string("the playlist promises ") + std::to_string(expected) + " s of " + what +
+                     ", the file has " + std::to_string(covered) + " s; download it again"};
+}
+
+}  // namespace
+
+Result<Stitched> stitch(const Request& request) {
+    Track video(request.input, request.runs, true);
+    JR_TRY(video.open());
+    std::optional<Track> audio;
+    if (!request.audio.empty()) {
+        audio.emplace(request.audio, request.audio_runs, false);
+        JR_TRY(audio->open());
+    }
+    Stitched done;
+    done.container = video.media().container();
+    const bool mp4 = fits_mp4(video.media()) && (!audio || fits_mp4(audio->media()));
+    done.ext = mp4 ? "mp4" : "mkv";
+    Muxer muxer;
+    JR_TRY(muxer.open(mp4 ? "mp4" : "matroska", request.output));
+    JR_TRY(video.add_to(muxer));
+    if (audio) JR_TRY(audio->add_to(muxer));
+    JR_TRY(muxer.begin());
+    JR_TRY(Stitcher(video, audio ? &*audio : nullptr, muxer).run());
+    if (video.pictures() == 0)
+        return Error{Errc::corrupt, "NO_VIDEO", "the stream declares a video but has no picture in it"};
+    JR_TRY(judge("video", video.covered(), request.expected_seconds, request.tolerance));
+    if (audio) JR_TRY(judge("sound", audio->covered(), request.audio_seconds, request.tolerance));
+    JR_TRY(muxer.finish());
+    done.seconds = video.covered();
+    return done;
+}
+
+}  // namespace jobruntime::helper

@@ -1,0 +1,94 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "media/assembly.hpp"
+
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include <fcntl.h>
+#include <unistd.h>
+#include <boost/json/array.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+
+#include <jobruntime/subprocess.hpp>
+
+#include "media/folders.hpp"
+#include "media/track_file.hpp"
+
+namespace jobruntime::media {
+namespace {
+
+namespace json = boost::json;
+
+bool take_runs(const json::object& from, std::string_view name, std::vector<std::uint64_t>& into) {
+    const auto* list = from.if_contains(name);
+    if (!list || !list->is_array()) return false;
+    for (const auto& one : list->get_array()) {
+        if (!one.is_int64() || one.get_int64() < 0) return false;
+        into.push_back(static_cast<std::uint64_t>(one.get_int64()));
+    }
+    return true;
+}
+
+}  // namespace
+
+Result<void> write_assembly(const std::string& path, const Assembly& assembly) {
+    const json::object object{
+        {"seconds", assembly.seconds},
+        {"tolerance", assembly.tolerance},
+        {"runs", json::array(assembly.runs.begin(), assembly.runs.end())},
+        {"audio", assembly.audio},
+        {"audioSeconds", assembly.audio_seconds},
+        {"audioRuns", json::array(assembly.audio_runs.begin(), assembly.audio_runs.end())}};
+    const std::string text = json::serialize(object);
+    const std::string name = path + std::string(parts_suffix);
+    const Fd file(::open(name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!file) return folder_error(errno, "write " + name);
+    std::string_view rest = text;
+    while (!rest.empty()) {
+        const auto wrote = ::write(file.get(), rest.data(), rest.size());
+        if (wrote < 0 && errno == EINTR) continue;
+        if (wrote < 0) return folder_error(errno, "write " + name);
+        rest.remove_prefix(static_cast<std::size_t>(wrote));
+    }
+    return ::fsync(file.get()) == 0 ? Result<void>() : Result<void>(folder_error(errno, "flush " + name));
+}
+
+Result<std::optional<Assembly>> read_assembly(const std::string& path) {
+    const std::string name = path + std::string(parts_suffix);
+    std::error_code missing;
+    if (!std::filesystem::exists(name, missing)) return std::optional<Assembly>();
+    std::ifstream file(name, std::ios::binary);
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    boost::system::error_code wrong;
+    const auto value = json::parse(text, wrong);
+    const Error unreadable{Errc::corrupt, "MEDIA_IO",
+                           "the description of a download, " + name + ", cannot be read"};
+    if (!file || wrong || !value.is_object()) return unreadable;
+    const auto& object = value.get_object();
+    Assembly found;
+    const auto number = [&object](std::string_view key) {
+        const auto* member = object.if_contains(key);
+        return member && member->is_number() ? member->to_number<double>() : 0.0;
+    };
+    const auto* audio = object.if_contains("audio");
+    if (!take_runs(object, "runs", found.runs) || !take_runs(object, "audioRuns", found.audio_runs) ||
+        !audio || !audio->is_string() || found.runs.empty())
+        return unreadable;
+    found.audio = std::string_view(audio->get_string());
+    if (found.audio.find('/') != std::string::npos) return unreadable;
+    found.seconds = number("seconds");
+    found.tolerance = number("tolerance");
+    found.audio_seconds = number("audioSeconds");
+    return std::optional(std::move(found));
+}
+
+void discard_stream(const std::string& path) {
+    ::unlink((path + std::string(parts_suffix)).c_str());
+    remove_track(path + ".stream");
+    remove_track(path + std::string(audio_suffix));
+}
+
+}  // namespace jobruntime::media

@@ -1,0 +1,37 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/json/object.hpp>
+
+#include <jobruntime/result.hpp>
+
+namespace jobruntime::media {
+
+/// How a download that was put together from the pieces of a stream is to be read. It lies beside
+/// the download as `<path>.parts`, written before the download gets its name.
+struct Assembly {
+    double seconds = 0;               ///< Promised by the playlist, gaps not counted.
+    double tolerance = 0;             ///< Seconds that the promise may be off by its own rounding.
+    std::vector<std::uint64_t> runs;  ///< Where in the file each run of one clock and coding begins.
+    std::string audio;                ///< Name of the sound's own file, in the same folder; or empty.
+    double audio_seconds = 0;
+    std::vector<std::uint64_t> audio_runs;
+};
+
+inline constexpr std::string_view parts_suffix = ".parts";
+inline constexpr std::string_view audio_suffix = ".audio";
+
+/// Beside the download at `path`, synced. Errors as folder_error.
+Result<void> write_assembly(const std::string& path, const Assembly& assembly);
+/// Nothing when the download is a plain file; MEDIA_IO when the description cannot be read.
+Result<std::optional<Assembly>> read_assembly(const std::string& path);
+/// Removes the description and the sound of a download, and what an unfinished one has left.
+void discard_stream(const std::string& path);
+
+}  // namespace jobruntime::media

@@ -1,0 +1,375 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "media/hls_playlist.hpp"
+
+#include <algorithm>
+
+#include "media/hls_attributes.hpp"
+
+namespace jobruntime::media {
+namespace {
+
+constexpr std::size_t longest_line = 32'768;
+constexpr std::size_t most_address_bytes = std::size_t{64} << 20;
+constexpr std::size_t most_inits = 1'000;  // Each is compared with the others.
+
+Error broken(std::string what) {
+    return Error{Errc::corrupt, "NOT_MEDIA", "the HLS playlist is not valid: " + std::move(what)};
+}
+Error unsupported(std::string what) {
+    return Error{Errc::unsupported, "UNSUPPORTED_SOURCE", "the HLS playlist " + std::move(what)};
+}
+Error protected_by(std::string_view method) {
+    std::string shown;
+    for (const char c : method.substr(0, 60))
+        shown +=
+            (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '.'
+                ? c
+                : '?';
+    return Error{Errc::unsupported, "DRM_PROTECTED",
+                 "the stream is encrypted with " + shown + "; jobrt does not circumvent protection"};
+}
+
+/// The lines of a text, without their ends and without blank ones.
+class Lines {
+public:
+    explicit Lines(std::string_view text) : rest_(text) {}
+    std::optional<std::string_view> next() {
+        while (!rest_.empty()) {
+            const auto end = std::min(rest_.find('\n'), rest_.size());
+            auto line = rest_.substr(0, end);
+            rest_.remove_prefix(std::min(end + 1, rest_.size()));
+            while (!line.empty() && (line.back() == '\r' || line.back() == ' ' || line.back() == '\t'))
+                line.remove_suffix(1);
+            if (!line.empty()) return line;
+        }
+        return std::nullopt;
+    }
+
+private:
+    std::string_view rest_;
+};
+
+/// One pass over a playlist's lines. Which of the two kinds it is shows in its tags.
+class Parser {
+public:
+    Parser(const net::Url& base, const HlsLimits& limits) : base_(base), limits_(limits) {}
+
+    Result<HlsPlaylist> run(std::string_view text) {
+        if (text.size() > limits_.max_bytes)
+            return Error{Errc::full, "TOO_LARGE",
+                         "the HLS playlist is larger than " + std::to_string(limits_.max_bytes) + " bytes"};
+        if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+        Lines lines(text);
+        const auto first = lines.next();
+        if (!first || *first != "#EXTM3U")
+            return broken("it does not begin with #EXTM3U; the server may have sent an error page instead");
+        while (const auto line = lines.next()) {
+            if (line->size() > longest_line) return broken("a line has more than 32,768 bytes");
+            JR_TRY(line->front() == '#' ? tag(*line) : address(*line));
+        }
+        return conclude();
+    }
+
+private:
+    Result<std::string> resolve(std::string_view reference) {
+        auto url = net::resolve(base_, reference);
+        if (!url) return std::move(url).error();
+        url->fragment.reset();
+        auto text = url->str();
+        // A long base address makes much of little text.
+        if ((address_bytes_ += text.size()) > most_address_bytes)
+            return Error{Errc::full, "TOO_LARGE",
+                         "the addresses of the HLS playlist come to more than 64 MiB"};
+        return text;
+    }
+
+    Result<void> tag(std::string_view line) {
+        const auto colon = std::min(line.find(':'), line.size());
+        const auto name = line.substr(0, colon);
+        const auto value = line.substr(std::min(colon + 1, line.size()));
+        if (name == "#EXTINF") return extinf(value);
+        if (name == "#EXT-X-KEY") return key(value);
+        if (name == "#EXT-X-BYTERANGE") return byte_range(value);
+        if (name == "#EXT-X-MAP") return map(value);
+        if (name == "#EXT-X-STREAM-INF") return stream_inf(value);
+        if (name == "#EXT-X-MEDIA") return rendition(value);
+        if (name == "#EXT-X-DISCONTINUITY") discontinuity_ = media_tags_ = true;
+        if (name == "#EXT-X-GAP") gap_ = media_tags_ = true;
+        if (name == "#EXT-X-ENDLIST") media_.ended = media_tags_ = true;
+        if (name == "#EXT-X-MEDIA-SEQUENCE") return take_integer(name, value, sequence_);
+        if (name == "#EXT-X-TARGETDURATION") return target_duration(value);
+        if (name == "#EXT-X-DEFINE")
+            return unsupported("uses variables (EXT-X-DEFINE), which this version does not");
+        if (name == "#EXT-X-I-FRAMES-ONLY") return unsupported("lists only key frames, for seeking");
+        if (name == "#EXT-X-SKIP") return unsupported("is a delta update, which nobody asked for");
+        return {};  // Unknown tags are to be ignored (RFC 8216, 6.3.1).
+    }
+
+    Result<void> take_integer(std::string_view name, std::string_view value, std::uint64_t& into) {
+        media_tags_ = true;
+        const auto number = hls_integer(value);
+        if (!number) return broken(std::string(name) + " has no number");
+        if (!media_.segments.empty()) return broken(std::string(name) + " comes after the first segment");
+        into = *number;
+        return {};
+    }
+
+    Result<void> target_duration(std::string_view value) {
+        media_tags_ = true;
+        const auto seconds = hls_seconds(value);
+        if (!seconds) return broken("EXT-X-TARGETDURATION has no number");
+        media_.target_seconds = *seconds;
+        return {};
+    }
+
+    Result<void> extinf(std::string_view value) {
+        media_tags_ = true;
+        auto text = value.substr(0, value.find(','));
+        while (text.starts_with(' ')) text.remove_prefix(1);
+        while (text.ends_with(' ') || text.ends_with('\t')) text.remove_suffix(1);
+        seconds_ = hls_seconds(text);
+        if (!seconds_) return broken("EXTINF has no duration");
+        fractions_ = fractions_ || text.find('.') != std::string_view::npos;
+        return {};
+    }
+
+    Result<void> byte_range(std::string_view value) {
+        media_tags_ = true;
+        JR_TRY(read_range(value, range_, range_has_offset_));
+        return {};
+    }
+
+    Result<void> read_range(std::string_view value, std::optional<ByteRange>& into, bool& has_offset) {
+        const auto at = value.find('@');
+        const auto length = hls_integer(value.substr(0, at));
+        has_offset = at != std::string_view::npos;
+        const auto offset = has_offset ? hls_integer(value.substr(at + 1)) : std::uint64_t{0};
+        if (!length || *length == 0 || !offset) return broken("a byte range is not length@offset");
+        into = ByteRange{*offset, *length};
+        return {};
+    }
+
+    Result<void> key(std::string_view value) {
+        media_tags_ = true;
+        const auto attributes = HlsAttributes::parse(value);
+        if (!attributes) return broken("EXT-X-KEY has no attribute list");
+        const auto method = (*attributes)["METHOD"];
+        const auto format = (*attributes)["KEYFORMAT"];
+        key_url_.clear();
+        key_iv_.reset();
+        if (method == "NONE") return {};
+        if (method != "AES-128") return protected_by(method.empty() ? "an unnamed method" : method);
+        if (!format.empty() && format != "identity") return protected_by(format);
+        if ((*attributes)["URI"].starts_with("data:"))
+            return unsupported("carries its key in itself, which this version does not read");
+        auto url = resolve((*attributes)["URI"]);
+        if (!url || (*attributes)["URI"].empty()) return url ? broken("EXT-X-KEY has no URI") : url.error();
+        key_url_ = *std::move(url);
+        if (attributes->has("IV")) {
+            key_iv_ = hls_hex128((*attributes)["IV"]);
+            if (!key_iv_) return broken("EXT-X-KEY has an IV that is no 128-bit number");
+        }
+        return {};
+    }
+
+    Result<void> map(std::string_view value) {
+        media_tags_ = true;
+        const auto attributes = HlsAttributes::parse(value);
+        if (!attributes || (*attributes)["URI"].empty()) return broken("EXT-X-MAP has no URI");
+        auto url = resolve((*attributes)["URI"]);
+        if (!url) return std::move(url).error();
+        InitSection section{.url = *std::move(url), .range = {}, .key = {}};
+        bool has_offset = false;
+        if (attributes->has("BYTERANGE"))
+            JR_TRY(read_range((*attributes)["BYTERANGE"], section.range, has_offset));
+        if (!key_url_.empty()) {
+            // RFC 8216, 4.3.2.5: an encrypted section has no number to take an IV from.
+            if (!key_iv_) return broken("an encrypted EXT-X-MAP has no IV");
+            section.key = SegmentKey{key_url_, *key_iv_};
+        }
+        const auto known = std::ranges::find(media_.inits, section);
+        init_ = static_cast<std::size_t>(known - media_.inits.begin());
+        if (known != media_.inits.end()) return {};
+        if (media_.inits.size() == most_inits) return broken("it has too many EXT-X-MAP");
+        media_.inits.push_back(std::move(section));
+        return {};
+    }
+
+    Result<void> stream_inf(std::string_view value) {
+        const auto attributes = HlsAttributes::parse(value);
+        if (!attributes) return broken("EXT-X-STREAM-INF has no attribute list");
+        if (master_.variants.size() == limits_.max_variants) return broken("it has too many variants");
+        HlsVariant fresh;
+        fresh.bandwidth = static_cast<std::int64_t>(hls_integer((*attributes)["BANDWIDTH"]).value_or(0));
+        if (const auto size = hls_resolution((*attributes)["RESOLUTION"]))
+            std::tie(fresh.width, fresh.height) = *size;
+        fresh.codecs = (*attributes)["CODECS"];
+        fresh.audio_group = (*attributes)["AUDIO"];
+        variant_ = std::move(fresh);
+        master_tags_ = true;
+        return {};
+    }
+
+    Result<void> rendition(std::string_view value) {
+        const auto attributes = HlsAttributes::parse(value);
+        if (!attributes) return broken("EXT-X-MEDIA has no attribute list");
+        master_tags_ = true;
+        if ((*attributes)["TYPE"] != "AUDIO") return {};
+        if (master_.audio.size() == limits_.max_variants) return broken("it has too many renditions");
+        HlsRendition fresh;
+        fresh.group = (*attributes)["GROUP-ID"];
+        fresh.name = (*attributes)["NAME"];
+        fresh.is_default = (*attributes)["DEFAULT"] == "YES";
+        fresh.autoselect = (*attributes)["AUTOSELECT"] == "YES";
+        if (attributes->has("URI")) {
+            auto url = resolve((*attributes)["URI"]);
+            if (!url) return std::move(url).error();
+            fresh.url = *std::move(url);
+        }
+        master_.audio.push_back(std::move(fresh));
+        return {};
+    }
+
+    Result<void> address(std::string_view line) {
+        auto url = resolve(line);
+        if (!url) return std::move(url).error();
+        if (variant_) {
+            variant_->url = *std::move(url);
+            master_.variants.push_back(*std::exchange(variant_, std::nullopt));
+            return {};
+        }
+        if (master_tags_) return broken("an address without EXT-X-STREAM-INF");
+        if (!seconds_) return broken("a segment without EXTINF");
+        if (media_.segments.size() == limits_.max_segments)
+            return Error{Errc::full, "TOO_LONG",
+                         "the stream has more than " + std::to_string(limits_.max_segments) + " segments"};
+        HlsSegment fresh;
+        fresh.url = *std::move(url);
+        fresh.sequence = sequence_ + media_.segments.size();
+        fresh.seconds = *std::exchange(seconds_, std::nullopt);
+        fresh.discontinuity = std::exchange(discontinuity_, false);
+        fresh.gap = std::exchange(gap_, false);
+        fresh.init = init_;
+        JR_TRY(place_range(fresh));
+        if (!key_url_.empty()) fresh.key = SegmentKey{key_url_, key_iv_.value_or(iv_of(fresh.sequence))};
+        media_.segments.push_back(std::move(fresh));
+        return {};
+    }
+
+    /// Without an offset a range begins where the segment's before ended, in the same file.
+    Result<void> place_range(HlsSegment& segment) {
+        if (!range_) return {};
+        segment.range = std::exchange(range_, std::nullopt);
+        if (range_has_offset_) return {};
+        const auto* before = media_.segments.empty() ? nullptr : &media_.segments.back();
+        if (!before || !before->range || before->url != segment.url)
+            return broken("a byte range without an offset follows no range of the same file");
+        segment.range->offset = before->range->offset + before->range->length;
+        if (segment.range->offset >> 62) return broken("byte ranges beyond any file");
+        return {};
+    }
+
+    /// RFC 8216, 5.2: the media sequence number, in network order.
+    static std::array<std::uint8_t, 16> iv_of(std::uint64_t sequence) {
+        std::array<std::uint8_t, 16> iv{};
+        for (int i = 0; i < 8; ++i)
+            iv[15 - static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(sequence >> (8 * i));
+        return iv;
+    }
+
+    Result<HlsPlaylist> conclude() {
+        if (master_tags_ && media_tags_ && !media_.segments.empty())
+            return broken("it is a master and a media playlist at once");
+        if (master_tags_) {
+            if (master_.variants.empty()) return broken("it lists no variant");
+            return HlsPlaylist(std::move(master_));
+        }
+        media_.whole_seconds = !fractions_;
+        return HlsPlaylist(std::move(media_));
+    }
+
+    const net::Url& base_;
+    const HlsLimits& limits_;
+    HlsMaster master_;
+    HlsMedia media_;
+    bool master_tags_ = false, media_tags_ = false;
+    std::size_t address_bytes_ = 0;
+    std::uint64_t sequence_ = 0;
+    bool fractions_ = false;
+    std::string key_url_;  // The key in force; empty = none.
+    std::optional<std::array<std::uint8_t, 16>> key_iv_;
+    std::optional<std::size_t> init_;
+    // What was said of the next address.
+    std::optional<HlsVariant> variant_;
+    std::optional<double> seconds_;
+    std::optional<ByteRange> range_;
+    bool range_has_offset_ = false, discontinuity_ = false, gap_ = false;
+};
+
+/// True when every codec named is one of sound. "" names none.
+bool sound_only(std::string_view codecs) {
+    bool any = false;
+    while (!codecs.empty()) {
+        auto one = codecs.substr(0, codecs.find(','));
+        codecs.remove_prefix(std::min(one.size() + 1, codecs.size()));
+        while (one.starts_with(' ')) one.remove_prefix(1);
+        const bool sound =
+            std::ranges::any_of(std::array<std::string_view, 9>{"mp4a", "ac-3", "ec-3", "ac-4", "opus",
+                                                                "Opus", "fLaC", "flac", "mp3"},
+                                [&](auto prefix) { return one.starts_with(prefix); });
+        if (!sound) return false;
+        any = true;
+    }
+    return any;
+}
+
+/// How many players know the picture's codec.
+int familiarity(std::string_view codecs) {
+    const auto has = [&](std::string_view name) { return codecs.find(name) != std::string_view::npos; };
+    if (has("dvh1") || has("dvhe")) return 0;
+    if (has("hvc1") || has("hev1")) return 1;
+    return has("avc1") || has("avc3") || codecs.empty() ? 3 : 2;
+}
+
+}  // namespace
+
+double HlsMedia::seconds() const {
+    double sum = 0;
+    for (const auto& segment : segments)
+        if (!segment.gap) sum += segment.seconds;
+    return sum;
+}
+
+Result<HlsPlaylist> parse_hls(std::string_view text, const net::Url& base, const HlsLimits& limits) {
+    return Parser(base, limits).run(text);
+}
+
+Result<std::vector<HlsVariant>> rank_variants(const HlsMaster& master, int max_height) {
+    std::vector<HlsVariant> found;
+    for (const auto& variant : master.variants)
+        if (variant.height > 0 || !sound_only(variant.codecs)) found.push_back(variant);
+    if (found.empty()) return Error{Errc::corrupt, "NO_VIDEO", "every variant of the stream is sound only"};
+    const auto better = [max_height](const HlsVariant& a, const HlsVariant& b) {
+        const bool a_fits = max_height == 0 || a.height <= max_height;
+        const bool b_fits = max_height == 0 || b.height <= max_height;
+        if (a_fits != b_fits) return a_fits;
+        if (a.height != b.height) return a_fits ? a.height > b.height : a.height < b.height;
+        const int known_a = familiarity(a.codecs);
+        const int known_b = familiarity(b.codecs);
+        return known_a != known_b ? known_a > known_b : a.bandwidth > b.bandwidth;
+    };
+    std::ranges::stable_sort(found, better);
+    return found;
+}
+
+const HlsRendition* audio_of(const HlsMaster& master, const HlsVariant& variant) {
+    const HlsRendition* best = nullptr;
+    const auto worth = [](const HlsRendition& one) { return one.is_default ? 2 : one.autoselect ? 1 : 0; };
+    for (const auto& rendition : master.audio)
+        if (!variant.audio_group.empty() && rendition.group == variant.audio_group &&
+            (!best || worth(rendition) > worth(*best)))
+            best = &rendition;
+    return best && !best->url.empty() ? best : nullptr;
+}
+
+}  // namespace jobruntime::media

@@ -1,0 +1,277 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "media/stream_download.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <condition_variable>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+
+#include "media/assembly.hpp"
+#include "media/folders.hpp"
+#include "media/playlist_feed.hpp"
+#include "media/track_download.hpp"
+
+namespace jobruntime::media {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+std::string stream_of(const std::string& target) { return target + ".stream"; }
+std::string audio_of(const std::string& target) { return target + std::string(audio_suffix); }
+
+/// One track: its playlist, and the fetching of what is in it.
+struct Track {
+    PlaylistFeed feed;
+    std::unique_ptr<TrackDownload> download;
+};
+
+/// What was chosen from the playlists.
+struct Choice {
+    std::string video_url, audio_url;
+    HlsMedia video;
+    std::optional<HlsMedia> audio;
+};
+
+class StreamDownload {
+public:
+    StreamDownload(const net::Fetcher& fetcher, HostGate& gate, const StreamRequest& request,
+                   const DownloadOptions& options, const OnProgress& progress, std::stop_token stop)
+        : request_(request),
+          options_(options),
+          progress_(progress),
+          stop_(std::move(stop)),
+          source_(fetcher, gate,
+                  {.headers = request.headers,
+                   .origin = origin_of(request.url),
+                   .stall_timeout = options.stall_timeout,
+                   .retries = {.times = options.segment_retries, .first_pause = options.first_pause}}),
+          deadline_(steady_clock::now() + options.time_limit) {}
+
+    Result<Downloaded> run() {
+        auto choice = choose();
+        if (!choice) return std::move(choice).error();
+        auto video = start(stream_of(request_.target), choice->video_url, choice->video);
+        if (!video) return std::move(video).error();
+        tracks_.push_back(*std::move(video));
+        if (choice->audio) {
+            auto audio = start(audio_of(request_.target), choice->audio_url, *choice->audio);
+            if (!audio) return std::move(audio).error();
+            tracks_.push_back(*std::move(audio));
+        } else {
+            remove_track(audio_of(request_.target));
+        }
+        auto all = wait_for_all();
+        for (auto& track : tracks_) track.download->stop();
+        next_report_ = {};
+        report();  // How far it came, also when it failed at once.
+        if (!all) return std::move(all).error();
+        return conclude();
+    }
+
+private:
+    static std::string origin_of(const std::string& url) {
+        const auto parsed = net::parse_url(url, net::max_fetch_url);
+        return parsed ? parsed->origin() : std::string();
+    }
+    HlsLimits limits() const { return {.max_segments = options_.max_segments}; }
+
+    Result<HlsMedia> load_media(const std::string& url) const {
+        auto loaded = load_playlist(source_, url, limits(), stop_);
+        if (!loaded) return std::move(loaded).error();
+        if (auto* media = std::get_if<HlsMedia>(&loaded->playlist)) return std::move(*media);
+        return Error{Errc::corrupt, "NOT_MEDIA", "a variant of the HLS stream is a master playlist again"};
+    }
+
+    Result<Choice> choose() const {
+        auto loaded = load_playlist(source_, request_.url, limits(), stop_);
+        if (!loaded) return std::move(loaded).error();
+        Choice choice;
+        if (auto* media = std::get_if<HlsMedia>(&loaded->playlist)) {
+            choice.video_url = request_.url;
+            choice.video = std::move(*media);
+            return choice;
+        }
+        const auto& master = std::get<HlsMaster>(loaded->playlist);
+        auto variants = rank_variants(master, options_.max_height);
+        if (!variants) return std::move(variants).error();
+        std::optional<Error> first_error;
+        for (const auto& variant : *variants) {
+            auto media = load_media(variant.url);
+            if (!media) {
+                // A variant that is listed and not there must not hide the others; what is locked does.
+                if (!first_error) first_error = media.error();
+                if (media.error().code == Errc::not_found) continue;
+                return *std::move(first_error);
+            }
+            choice.video_url = variant.url;
+            choice.video = *std::move(media);
+            if (const auto* sound = media::audio_of(master, variant)) {
+                auto audio = load_media(sound->url);
+                if (!audio) return std::move(audio).error();
+                choice.audio_url = sound->url;
+                choice.audio = *std::move(audio);
+            }
+            return choice;
+        }
+        return *std::move(first_error);
+    }
+
+    Result<Track> start(const std::string& path, const std::string& url, const HlsMedia& media) {
+        Track track{
+            PlaylistFeed(url, {.limits = limits(),
+                               .max_seconds = static_cast<double>(options_.max_duration.count()) / 1000.0,
+                               .stall_timeout = options_.stall_timeout}),
+            nullptr};
+        auto pieces = track.feed.take(media);
+        if (!pieces) return std::move(pieces).error();
+        if (pieces->empty() && track.feed.ended())
+            return Error{Errc::corrupt, "NOT_MEDIA", "the HLS playlist has ended and lists no segment"};
+        auto file = TrackFile::open(path);
+        if (!file) return std::move(file).error();
+        JR_TRY(resume(*file, *pieces));
+        resumed_from_ += file->size();
+        track.download = std::make_unique<TrackDownload>(
+            source_, *std::move(file), total_,
+            TrackDownload::Options{.parallel = options_.parallel, .max_bytes = options_.max_bytes});
+        track.download->add(*std::move(pieces));
+        if (track.feed.ended()) track.download->close();
+        return track;
+    }
+
+    /// Takes from the list what the file has already, and from the file what no longer fits the list.
+    static Result<void> resume(TrackFile& file, std::vector<Piece>& pieces) {
+        const auto& have = file.entries();
+        if (pieces.empty() || have.empty()) return {};
+        // A live playlist may have dropped its beginning since; it goes on at the file's end or inside it.
+        const auto first = std::ranges::find(have, pieces.front().id(), &TrackFile::Entry::id);
+        if (first == have.end()) {
+            const bool goes_on = pieces.front().sequence == have.back().sequence + 1 && !pieces.front().init;
+            return goes_on ? Result<void>() : file.cut(0);
+        }
+        const auto offset = static_cast<std::size_t>(first - have.begin());
+        std::size_t same = 0;
+        while (same < pieces.size() && offset + same < have.size() &&
+               have[offset + same].id == pieces[same].id())
+            ++same;
+        JR_TRY(file.cut(offset + same));
+        pieces.erase(pieces.begin(), pieces.begin() + static_cast<std::ptrdiff_t>(same));
+        return {};
+    }
+
+    Result<void> wait_for_all() {
+        std::mutex mutex;
+        std::condition_variable_any nobody_rings;
+        while (true) {
+            if (stop_.stop_requested()) return Error{Errc::canceled, "the download was stopped"};
+            if (steady_clock::now() >= deadline_)
+                return Error{Errc::timed_out, "DOWNLOAD_TIMEOUT",
+                             "the stream was not complete after " +
+                                 std::to_string(options_.time_limit.count() / 1000) +
+                                 " s; what was fetched is kept for the next try"};
+            JR_TRY(check_disk());
+            bool done = true;
+            for (auto& track : tracks_) {
+                auto state = track.download->state();
+                if (state.failure) return *std::move(state.failure);
+                done = done && state.done;
+                auto fresh = track.feed.poll(source_, stop_);
+                if (!fresh) return std::move(fresh).error();
+                if (!*fresh) continue;
+                track.download->add(std::move(**fresh));
+                if (track.feed.ended()) track.download->close();
+            }
+            report();
+            if (done) return {};
+            std::unique_lock lock(mutex);
+            nobody_rings.wait_for(lock, stop_, milliseconds(20), [] { return false; });
+        }
+    }
+
+    Result<void> check_disk() {
+        if (options_.min_free_bytes == 0 || steady_clock::now() < next_disk_look_) return {};
+        next_disk_look_ = steady_clock::now() + milliseconds(500);
+        std::error_code unknown;
+        const auto space = fs::space(fs::path(request_.target).parent_path(), unknown);
+        if (unknown || space.available >= options_.min_free_bytes) return {};
+        return Error{Errc::full, "DISK_FULL",
+                     "only " + std::to_string(space.available) +
+                         " bytes are free on the disk of the download folder, " +
+                         std::to_string(options_.min_free_bytes) + " must stay free"};
+    }
+
+    void report() {
+        if (!progress_ || steady_clock::now() < next_report_) return;
+        next_report_ = steady_clock::now() + milliseconds(200);
+        double seconds = 0;
+        double all = 0;
+        bool ended = true;
+        for (const auto& track : tracks_) {
+            const auto state = track.download->state();
+            seconds += state.seconds;
+            all += state.all_seconds;
+            ended = ended && track.feed.ended();
+        }
+        const double percent = ended && all > 0 ? std::min(100.0, 100 * seconds / all) : 0;
+        progress_({.stage = "download", .percent = percent, .bytes = total_, .total = 0});
+    }
+
+    Result<Downloaded> conclude() {
+        Assembly assembly;
+        for (auto& track : tracks_) JR_TRY(track.download->file().sync());
+        const auto& video = tracks_.front();
+        assembly.seconds = video.download->file().seconds();
+        assembly.tolerance = video.feed.tolerance();
+        assembly.runs = video.download->file().runs();
+        if (tracks_.size() > 1) {
+            const auto& audio = tracks_.back();
+            assembly.audio = fs::path(audio_of(request_.target)).filename().string();
+            assembly.audio_seconds = audio.download->file().seconds();
+            assembly.audio_runs = audio.download->file().runs();
+            assembly.tolerance = std::max(assembly.tolerance, audio.feed.tolerance());
+        }
+        JR_TRY(write_assembly(request_.target, assembly));
+        if (std::rename(stream_of(request_.target).c_str(), request_.target.c_str()) != 0)
+            return folder_error(errno, "rename the finished download");
+        remove_track(stream_of(request_.target));
+        std::error_code ignored;
+        fs::remove(audio_of(request_.target) + ".log", ignored);
+        if (progress_) progress_({.stage = "download", .percent = 100, .bytes = total_, .total = total_});
+        return Downloaded{.path = request_.target, .bytes = total_, .resumed_from = resumed_from_};
+    }
+
+    const StreamRequest& request_;
+    const DownloadOptions& options_;
+    const OnProgress& progress_;
+    std::stop_token stop_;
+    StreamSource source_;
+    std::atomic<std::uint64_t> total_ = 0;
+    std::uint64_t resumed_from_ = 0;
+    steady_clock::time_point deadline_;
+    steady_clock::time_point next_disk_look_{}, next_report_{};
+    std::vector<Track> tracks_;  // Last: their threads end before what they use.
+};
+
+}  // namespace
+
+Result<Downloaded> download_hls(const net::Fetcher& fetcher, HostGate& gate, const StreamRequest& request,
+                                const DownloadOptions& options, const OnProgress& progress,
+                                const std::stop_token& stop) {
+    auto done = StreamDownload(fetcher, gate, request, options, progress, stop).run();
+    if (!done && done.error().code == Errc::internal && stop.stop_requested())
+        return Error{Errc::canceled, "the download was stopped"};
+    return done;
+}
+
+bool has_stream_part(const std::string& target) {
+    std::error_code missing;
+    for (const auto& path : {stream_of(target), audio_of(target)})
+        if (const auto bytes = fs::file_size(path, missing); !missing && bytes > 0) return true;
+    return false;
+}
+
+}  // namespace jobruntime::media

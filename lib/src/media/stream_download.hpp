@@ -1,0 +1,28 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <string>
+
+#include <jobruntime/media.hpp>
+#include <jobruntime/net.hpp>
+
+#include "media/host_gate.hpp"
+
+namespace jobruntime::media {
+
+struct StreamRequest {
+    std::string url;
+    net::Headers headers;
+    std::string target;  ///< Path of the finished download, in the work folder.
+};
+
+/// Downloads what an HLS playlist lists: the video into `target`, separate sound into `target`.audio, and how
+/// to read them into `target`.parts. An unfinished one leaves what the next try goes on with.
+Result<Downloaded> download_hls(const net::Fetcher& fetcher, HostGate& gate, const StreamRequest& request,
+                                const DownloadOptions& options, const OnProgress& progress,
+                                const std::stop_token& stop);
+
+/// True when an unfinished stream has left something worth going on with.
+bool has_stream_part(const std::string& target);
+
+}  // namespace jobruntime::media

@@ -1,0 +1,84 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <jobruntime/result.hpp>
+#include <jobruntime/subprocess.hpp>
+
+#include "media/hls_playlist.hpp"
+
+namespace jobruntime::media {
+
+/// One thing to fetch and to put behind the one before it.
+struct Piece {
+    std::string url;
+    std::optional<ByteRange> range;
+    std::optional<SegmentKey> key;
+    double seconds = 0;
+    std::uint64_t sequence = 0;
+    bool init = false;        ///< An initialization section: no time of its own.
+    bool begins_run = false;  ///< Does not go on with the clock and coding of the piece before.
+
+    /// The same for the same piece under another signature (query). FNV-1a, 64 bits.
+    std::uint64_t id() const;
+};
+
+/// The pieces of one track in one file, with a journal beside it (`<path>.log`) that says what is in it: a
+/// later attempt goes on behind the last piece that was synced. One thread at a time.
+class TrackFile {
+public:
+    struct Entry {
+        std::uint64_t id = 0;
+        std::uint64_t end = 0;  ///< Of the piece in the file.
+        double seconds = 0;
+        std::uint64_t sequence = 0;
+        bool init = false;
+        bool begins_run = false;
+    };
+
+    /// Opens or makes it. What the journal does not vouch for is cut off.
+    static Result<TrackFile> open(const std::string& path);
+    TrackFile(TrackFile&&) noexcept = default;
+    TrackFile& operator=(TrackFile&&) = delete;
+    ~TrackFile();
+
+    const std::vector<Entry>& entries() const noexcept { return entries_; }
+    /// With the bytes of a piece that is not finished.
+    std::uint64_t size() const noexcept { return size_; }
+    /// Where the runs begin.
+    std::vector<std::uint64_t> runs() const;
+    double seconds() const;
+
+    /// Keeps the first `count` pieces only.
+    Result<void> cut(std::size_t count);
+    Result<void> append(std::string_view bytes);
+    /// Takes back the bytes since the last finished piece.
+    Result<void> drop_unfinished();
+    Result<void> finish_piece(const Piece& piece);
+    /// Everything on disk, the journal after the bytes it vouches for.
+    Result<void> sync();
+
+private:
+    TrackFile(std::string path, Fd data, Fd journal)
+        : path_(std::move(path)), data_(std::move(data)), journal_(std::move(journal)) {}
+    Result<void> load();
+    Result<void> truncate(std::uint64_t size);
+
+    std::string path_;
+    Fd data_, journal_;
+    std::vector<Entry> entries_;
+    std::uint64_t size_ = 0;
+    std::string unsynced_;  // Lines of pieces that may not be on disk yet.
+    std::uint64_t synced_size_ = 0;
+    std::chrono::steady_clock::time_point synced_at_ = std::chrono::steady_clock::now();
+};
+
+/// Removes a track's file and journal.
+void remove_track(const std::string& path);
+
+}  // namespace jobruntime::media

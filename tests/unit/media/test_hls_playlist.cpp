@@ -1,0 +1,236 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include "media/aes128.hpp"
+#include "media/hls_playlist.hpp"
+
+using namespace jobruntime;
+using namespace jobruntime::media;
+
+namespace {
+
+const net::Url base = *net::parse_url("https://cdn.example.org/v/index.m3u8?t=1");
+
+HlsMedia media_of(const std::string& lines) {
+    auto read = parse_hls("#EXTM3U\n" + lines, base);
+    REQUIRE_MESSAGE(read, read.error().message);
+    REQUIRE(std::holds_alternative<HlsMedia>(*read));
+    return std::get<HlsMedia>(*std::move(read));
+}
+HlsMaster master_of(const std::string& lines) {
+    auto read = parse_hls("#EXTM3U\n" + lines, base);
+    REQUIRE_MESSAGE(read, read.error().message);
+    REQUIRE(std::holds_alternative<HlsMaster>(*read));
+    return std::get<HlsMaster>(*std::move(read));
+}
+std::string code_of(const std::string& text, const HlsLimits& limits = {}) {
+    const auto read = parse_hls(text, base, limits);
+    return read ? "ok" : read.error().name;
+}
+
+}  // namespace
+
+TEST_CASE("a media playlist says what to fetch, for how long and in which order") {
+    const auto media = media_of(
+        "#EXT-X-TARGETDURATION:5\r\n#EXT-X-MEDIA-SEQUENCE:7\r\n#EXTINF:4.004,a title, with a "
+        "comma\r\na.ts?x=1#f\r\n\r\n"
+        "# a remark\n#EXT-X-UNKNOWN:1\n#EXT-X-DISCONTINUITY\n#EXTINF:3\n/b.ts\n#EXT-X-GAP\n#EXTINF:2,\n"
+        "https://other.example/c.ts\n#EXT-X-ENDLIST");
+    REQUIRE(media.segments.size() == 3);
+    CHECK(media.segments[0].url == "https://cdn.example.org/v/a.ts?x=1");
+    CHECK(media.segments[1].url == "https://cdn.example.org/b.ts");
+    CHECK(media.segments[2].url == "https://other.example/c.ts");
+    CHECK(media.segments[0].sequence == 7);
+    CHECK(media.segments[2].sequence == 9);
+    CHECK_FALSE(media.segments[0].discontinuity);
+    CHECK(media.segments[1].discontinuity);
+    CHECK_FALSE(media.segments[2].discontinuity);
+    CHECK(media.segments[2].gap);
+    CHECK(media.seconds() == doctest::Approx(7.004));
+    CHECK(media.target_seconds == 5);
+    CHECK(media.ended);
+    CHECK_FALSE(media.whole_seconds);
+    CHECK(media_of("#EXTINF:3,\na.ts\n").whole_seconds);
+    CHECK_FALSE(media_of("#EXTINF:3,\na.ts\n").ended);
+}
+
+TEST_CASE("byte ranges continue where the one before ended, in the same file only") {
+    const auto media = media_of(
+        "#EXT-X-MAP:URI=\"f.mp4\",BYTERANGE=\"100@0\"\n#EXTINF:1,\n#EXT-X-BYTERANGE:50@100\nf.mp4\n#EXTINF:1,"
+        "\n"
+        "#EXT-X-BYTERANGE:25\nf.mp4\n#EXT-X-ENDLIST\n");
+    CHECK(media.inits.at(0).range == ByteRange{0, 100});
+    CHECK(media.segments[0].range == ByteRange{100, 50});
+    CHECK(media.segments[1].range == ByteRange{150, 25});
+    CHECK(media.segments[1].init == 0);
+    CHECK(code_of("#EXTM3U\n#EXTINF:1,\n#EXT-X-BYTERANGE:25\nf.mp4\n") == "NOT_MEDIA");
+    CHECK(code_of(
+              "#EXTM3U\n#EXTINF:1,\n#EXT-X-BYTERANGE:5@1\nf.mp4\n#EXTINF:1,\n#EXT-X-BYTERANGE:5\ng.mp4\n") ==
+          "NOT_MEDIA");
+    for (const char* range : {"0@5", "-1", "5@", "@5", "5@-1", "99999999999999999999", "5 @1"})
+        CHECK(code_of("#EXTM3U\n#EXTINF:1,\n#EXT-X-BYTERANGE:" + std::string(range) + "\nf.mp4\n") ==
+              "NOT_MEDIA");
+}
+
+TEST_CASE("keys and their initialization vectors") {
+    const auto media = media_of(
+        "#EXT-X-MEDIA-SEQUENCE:258\n#EXTINF:1,\nclear.ts\n#EXT-X-KEY:METHOD=AES-128,URI=\"k1\"\n#EXTINF:1,"
+        "\na.ts\n"
+        "#EXT-X-KEY:METHOD=AES-128,URI=\"https://keys.example/"
+        "k2?a=1,2\",IV=0x0F\n#EXT-X-MAP:URI=\"i.mp4\"\n#EXTINF:1,\n"
+        "b.ts\n#EXT-X-KEY:METHOD=NONE\n#EXTINF:1,\nc.ts\n");
+    CHECK_FALSE(media.segments[0].key);
+    REQUIRE(media.segments[1].key);
+    CHECK(media.segments[1].key->url == "https://cdn.example.org/v/k1");
+    // The media sequence number 259 in network order.
+    CHECK(media.segments[1].key->iv ==
+          std::array<std::uint8_t, 16>{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3});
+    REQUIRE(media.segments[2].key);
+    CHECK(media.segments[2].key->url == "https://keys.example/k2?a=1,2");
+    CHECK(media.segments[2].key->iv ==
+          std::array<std::uint8_t, 16>{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 15});
+    CHECK(media.inits.at(0).key == media.segments[2].key);
+    CHECK_FALSE(media.segments[3].key);
+    struct Row {
+        const char* key;
+        const char* code;
+    };
+    const Row table[] = {
+        {"METHOD=SAMPLE-AES,URI=\"k\"", "DRM_PROTECTED"},
+        {"METHOD=SAMPLE-AES-CTR,URI=\"data:text/plain;base64,AAAA\",KEYFORMAT=\"identity\"", "DRM_PROTECTED"},
+        {"METHOD=ISO-23001-7,URI=\"k\"", "DRM_PROTECTED"},
+        {"METHOD=AES-128,URI=\"skd://k\",KEYFORMAT=\"com.apple.streamingkeydelivery\"", "DRM_PROTECTED"},
+        {"METHOD=AES-128,URI=\"k\",KEYFORMAT=\"identity\"", "ok"},
+        {"URI=\"k\"", "DRM_PROTECTED"},
+        {"METHOD=AES-128", "NOT_MEDIA"},
+        {"METHOD=AES-128,URI=\"k\",IV=12", "NOT_MEDIA"},
+        {"METHOD=AES-128,URI=\"k\",IV=0x123456789012345678901234567890123", "NOT_MEDIA"},
+        {"METHOD=AES-128,URI=\"data:;base64,AAAA\"", "UNSUPPORTED_SOURCE"},
+        {"METHOD=AES-128,URI=\"file:///etc/passwd\"", "INVALID_URL"},
+        {"METHOD=AES-128,URI=\"k", "NOT_MEDIA"}};
+    for (const Row& row : table) {
+        CAPTURE(row.key);
+        CHECK(code_of("#EXTM3U\n#EXT-X-KEY:" + std::string(row.key) + "\n#EXTINF:1,\na.ts\n") == row.code);
+    }
+    CHECK(code_of("#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n#EXT-X-MAP:URI=\"i\"\n#EXTINF:1,\na\n") ==
+          "NOT_MEDIA");
+}
+
+TEST_CASE("the best variant within a height, with its sound") {
+    const auto master = master_of(
+        "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"hi\",NAME=\"de\",URI=\"de.m3u8\",AUTOSELECT=YES\n"
+        "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"hi\",NAME=\"en, US\",URI=\"en.m3u8\",DEFAULT=YES\n"
+        "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"hi\",NAME=\"x\",URI=\"x.m3u8\"\n"
+        "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"muxed\",NAME=\"in it\",DEFAULT=YES\n"
+        "#EXT-X-STREAM-INF:BANDWIDTH=900,RESOLUTION=640x360,CODECS=\"avc1.64001f,mp4a.40.2\",AUDIO="
+        "\"muxed\"\n360.m3u8\n"
+        "#EXT-X-STREAM-INF:BANDWIDTH=2000, RESOLUTION=1280x720,CODECS=\"hvc1.1\",AUDIO=\"hi\"\n720h.m3u8\n"
+        "#EXT-X-STREAM-INF:BANDWIDTH=1500,RESOLUTION=1280x720,CODECS=\"avc1.64001f\",AUDIO=\"hi\"\n720.m3u8\n"
+        "#EXT-X-STREAM-INF:BANDWIDTH=1800,RESOLUTION=1280x720,CODECS=\"avc1.64001f\",AUDIO=\"hi\"\n720b."
+        "m3u8\n"
+        "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=1,URI=\"i.m3u8\"\n"
+        "#EXT-X-STREAM-INF:BANDWIDTH=99999,CODECS=\"mp4a.40.2\"\nsound.m3u8\n");
+    const auto best = [&](int height) { return rank_variants(master, height).value().front().url; };
+    CHECK(best(0) == "https://cdn.example.org/v/720b.m3u8");
+    CHECK(best(719) == "https://cdn.example.org/v/360.m3u8");
+    CHECK(best(100) == "https://cdn.example.org/v/360.m3u8");
+    const auto ranked = rank_variants(master, 0).value();
+    CHECK(ranked.size() == 4);
+    const auto* sound = audio_of(master, ranked.front());
+    REQUIRE(sound);
+    CHECK(sound->url == "https://cdn.example.org/v/en.m3u8");
+    CHECK(sound->name == "en, US");
+    CHECK_FALSE(audio_of(master, ranked.back()));
+    const auto only_sound = rank_variants(master_of("#EXT-X-STREAM-INF:CODECS=\"mp4a.40.2\"\na\n"), 0);
+    REQUIRE_FALSE(only_sound);
+    CHECK(only_sound.error().name == "NO_VIDEO");
+    CHECK(rank_variants(master_of("#EXT-X-STREAM-INF:BANDWIDTH=1\na\n"),
+                        0));  // It does not say; the file will.
+}
+
+TEST_CASE("hostile and broken playlists are refused by name") {
+    const HlsLimits small{.max_bytes = 10'000, .max_segments = 3, .max_variants = 2};
+    std::string many = "#EXTM3U\n";
+    for (int i = 0; i < 4; ++i) many += "#EXTINF:1,\ns.ts\n";
+    std::string variants = "#EXTM3U\n";
+    for (int i = 0; i < 3; ++i) variants += "#EXT-X-STREAM-INF:BANDWIDTH=1\nv\n";
+    struct Row {
+        std::string text;
+        const char* code;
+    };
+    const Row table[] = {
+        {"", "NOT_MEDIA"},
+        {"<!doctype html><html></html>", "NOT_MEDIA"},
+        {"#EXTM3U8\n", "NOT_MEDIA"},
+        {"\xef\xbb\xbf#EXTM3U\n#EXTINF:1,\na.ts\n", "ok"},
+        {"#EXTM3U\na.ts\n", "NOT_MEDIA"},
+        {"#EXTM3U\n#EXTINF:abc,\na.ts\n", "NOT_MEDIA"},
+        {"#EXTM3U\n#EXTINF:-1,\na.ts\n", "NOT_MEDIA"},
+        {"#EXTM3U\n#EXTINF:nan,\na.ts\n", "NOT_MEDIA"},
+        {"#EXTM3U\n#EXTINF:inf,\na.ts\n", "NOT_MEDIA"},
+        {"#EXTM3U\n#EXTINF:1e300,\na.ts\n", "NOT_MEDIA"},
+        {"#EXTM3U\n#EXTINF:99999999999,\na.ts\n", "NOT_MEDIA"},
+        {"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "INVALID_URL"},
+        {"#EXTM3U\n#EXTINF:1,\nhttps://u@127.0.0.1/a.ts\n", "INVALID_URL"},
+        {"#EXTM3U\n#EXTINF:1,\ndata:video/mp2t;base64,AAAA\n", "INVALID_URL"},
+        {"#EXTM3U\n#EXT-X-DEFINE:NAME=\"a\",VALUE=\"b\"\n", "UNSUPPORTED_SOURCE"},
+        {"#EXTM3U\n#EXT-X-I-FRAMES-ONLY\n", "UNSUPPORTED_SOURCE"},
+        {"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n", "NOT_MEDIA"},
+        {"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv\n#EXTINF:1,\na.ts\n", "NOT_MEDIA"},
+        {"#EXTM3U\n#EXTINF:1,\na.ts\n#EXT-X-MEDIA-SEQUENCE:5\n", "NOT_MEDIA"},
+        {"#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:99999999999999999999\n", "NOT_MEDIA"},
+        {"#EXTM3U\n#EXT-X-MAP:BYTERANGE=\"1@0\"\n", "NOT_MEDIA"},
+        {std::string("#EXTM3U\n#EXTINF:1,\n") + std::string(9'000, 'a') + "\n", "INVALID_URL"},
+        {std::string("#EXTM3U\n") + std::string(10'000, 'a'), "TOO_LARGE"},
+        {std::string("#EXTM3U\n#EXTINF:1,\n\0.ts\n", 24), "INVALID_URL"},
+        {many, "TOO_LONG"},
+        {variants, "NOT_MEDIA"}};
+    for (const Row& row : table) {
+        CAPTURE(row.text.substr(0, 80));
+        CHECK(code_of(row.text, small) == row.code);
+    }
+    // Many of what is compared with each other stays quick.
+    std::string maps = "#EXTM3U\n";
+    for (int i = 0; i < 200'000; ++i) maps += "#EXT-X-MAP:URI=\"" + std::to_string(i) + "\"\n";
+    CHECK(code_of(maps) == "NOT_MEDIA");
+    // And a long base does not make much memory of short lines.
+    const net::Url deep =
+        *net::parse_url("https://cdn.example.org/" + std::string(7'000, 'd') + "/i", net::max_fetch_url);
+    std::string lines = "#EXTM3U\n";
+    for (int i = 0; i < 20'000; ++i) lines += "#EXTINF:1,\na\n";
+    const auto wide = parse_hls(lines, deep);
+    REQUIRE_FALSE(wide);
+    CHECK(wide.error().name == "TOO_LARGE");
+}
+
+TEST_CASE("AES-128 is undone however the bytes are cut") {
+    // NIST SP 800-38A, F.2.2 (CBC-AES128.Decrypt), block 1, and a block of padding encrypted after it.
+    const AesCbc::Block key{0x2b, 0x7e, 0x15, 0x16, 0x28, 0xae, 0xd2, 0xa6,
+                            0xab, 0xf7, 0x15, 0x88, 0x09, 0xcf, 0x4f, 0x3c};
+    const AesCbc::Block iv{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const unsigned char cipher[] = {0x76, 0x49, 0xab, 0xac, 0x81, 0x19, 0xb2, 0x46, 0xce, 0xe9, 0x8e,
+                                    0x9b, 0x12, 0xe9, 0x19, 0x7d, 0x89, 0x64, 0xe0, 0xb1, 0x49, 0xc1,
+                                    0x0b, 0x7b, 0x68, 0x2e, 0x6e, 0x39, 0xaa, 0xeb, 0x73, 0x1c};
+    const unsigned char plain[] = {0x6b, 0xc1, 0xbe, 0xe2, 0x2e, 0x40, 0x9f, 0x96,
+                                   0xe9, 0x3d, 0x7e, 0x11, 0x73, 0x93, 0x17, 0x2a};
+    const std::string bytes(reinterpret_cast<const char*>(cipher), sizeof cipher);
+    const std::string wanted(reinterpret_cast<const char*>(plain), sizeof plain);
+    for (const std::size_t step : {1, 7, 16, 32}) {
+        AesCbc cbc(key, iv);
+        std::string out;
+        for (std::size_t at = 0; at < bytes.size(); at += step)
+            REQUIRE(cbc.add(std::string_view(bytes).substr(at, step), out));
+        REQUIRE(cbc.end(out));
+        CHECK(out == wanted);
+    }
+    AesCbc cut(key, iv);
+    std::string out;
+    REQUIRE(cut.add(std::string_view(bytes).substr(0, 20), out));
+    CHECK_FALSE(cut.end(out));
+    AesCbc other(iv, iv);
+    out.clear();
+    REQUIRE(other.add(bytes, out));
+    CHECK_FALSE(other.end(out));
+}
