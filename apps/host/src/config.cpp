@@ -157,6 +157,12 @@ Result<Config> Config::from(const Settings& settings, const std::string& directo
     config.settle = reader.duration("settle", 0);
     config.extraction_timeout = reader.duration("extraction-timeout");
     config.download_timeout = reader.duration("download-timeout");
+    config.download_limit = reader.duration("download-limit");
+    config.max_duration = reader.duration("max-duration");
+    config.max_file_bytes = static_cast<std::uint64_t>(reader.number("max-file-mb", 1, 10'000'000)) * 1'000'000;
+    config.min_free_bytes = static_cast<std::uint64_t>(reader.number("min-free-mb", 0, 100'000'000)) * 1'000'000;
+    config.max_segments = static_cast<std::size_t>(reader.number("max-segments", 1, 1'000'000));
+    config.max_height = static_cast<int>(reader.number("max-height", 0, 100'000));
     config.browser = reader.text("browser");
     config.browser_no_sandbox = reader.flag("browser-no-sandbox").value_or(false);
     config.concurrency = static_cast<int>(reader.number("concurrency", 0, 4096));

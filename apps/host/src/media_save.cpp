@@ -56,6 +56,7 @@ struct MediaSave::Attempt {
     net::Post post;
     media::WorkFolder work;
     bool extracted_earlier = false;  ///< The sources come from an attempt before this one and may have expired.
+    bool bytes_came = false;         ///< They were good when the download began.
 
     int nth = 1;  ///< Which video of the post.
 
@@ -63,7 +64,7 @@ struct MediaSave::Attempt {
 };
 
 MediaSave::MediaSave(net::Fetcher& fetcher, media::Publisher& publisher, Options options)
-    : fetcher_(fetcher), publisher_(publisher), options_(std::move(options)) {}
+    : downloader_(fetcher), publisher_(publisher), options_(std::move(options)) {}
 
 Outcome MediaSave::operator()(JobContext& job) const {
     auto url = net::parse_url(text_of(job.job().payload, "url"));
@@ -154,14 +155,16 @@ Result<MediaInfo> MediaSave::extract(Attempt& attempt) const {
 Result<MediaSave::Fetched> MediaSave::download(Attempt& attempt, const MediaInfo& info,
                                               std::size_t first_source) const {
     auto& job = attempt.job;
-    media::Downloader downloader(fetcher_);
-    media::DownloadOptions options;
-    options.stall_timeout = options_.stall_timeout;
+    media::DownloadOptions options = options_.download;
     options.extractor_dir = attempt.folder();
     options.first_source = first_source;
     auto fetch = [&]() -> Result<boost::json::value> {
         job.event("worker.job.download.started", {{"sources", info.sources.size()}});
-        auto got = downloader.download(info, attempt.work, options, report_to(job), job.stop());
+        const auto report = [&attempt, tell = report_to(job)](const media::Progress& progress) {
+            attempt.bytes_came = attempt.bytes_came || progress.bytes > 0;
+            tell(progress);
+        };
+        auto got = downloader_.download(info, attempt.work, options, report, job.stop());
         if (!got) return std::move(got).error();
         job.event("worker.job.download.completed",
                   {{"bytes", got->bytes}, {"resumedFrom", got->resumed_from}, {"source", got->source}});
@@ -212,6 +215,22 @@ Result<boost::json::value> MediaSave::publish(Attempt& attempt, const MediaInfo&
     return result;
 }
 
+/// Addresses of media expire: what an earlier attempt has found, or what was good a moment ago, is looked for
+/// again, once a job.
+bool MediaSave::look_again(std::string_view code, Attempt& attempt) {
+    if (code != "VIDEO_UNAVAILABLE" && code != "AUTH_REQUIRED") return false;
+    if (!attempt.extracted_earlier && !attempt.bytes_came) return false;
+    auto& job = attempt.job;
+    bool first_time = false;
+    auto noted = job.step("extract-again", [&]() -> Result<boost::json::value> {
+        first_time = true;
+        return boost::json::value(std::string(code));
+    });
+    if (!noted || !first_time) return false;
+    if (auto forgotten = job.forget("extract"); !forgotten) job.log(forgotten.error().message, Level::warn);
+    return true;
+}
+
 Outcome MediaSave::outcome_of(const Error& error, Attempt& attempt) const {
     auto& job = attempt.job;
     if (error.code == Errc::canceled || job.stop_reason() == StopReason::cancel) {
@@ -227,11 +246,7 @@ Outcome MediaSave::outcome_of(const Error& error, Attempt& attempt) const {
     const auto& info = code_info(name);
     std::string message = error.message;
     if (!info.remedy.empty()) message += ". " + std::string(info.remedy);
-    // Addresses of media expire: what an earlier attempt has found is looked for again, once.
-    const bool expired = attempt.extracted_earlier && (name == "VIDEO_UNAVAILABLE" || name == "AUTH_REQUIRED");
-    if (expired) {
-        if (auto forgotten = job.forget("extract"); !forgotten) job.log(forgotten.error().message, Level::warn);
-    }
+    const bool expired = look_again(name, attempt);
     if (!info.retryable && !expired) return failed(name, message);
     attempt.work.keep();
     return retry(name, message, Duration{job.job().attempt <= 1 ? 5'000 : 30'000});

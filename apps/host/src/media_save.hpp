@@ -19,7 +19,7 @@ public:
     struct Options {
         std::vector<std::shared_ptr<Extractor>> extractors;  ///< Asked in this order.
         std::chrono::milliseconds extraction_timeout{180'000};
-        std::chrono::milliseconds stall_timeout{120'000};
+        media::DownloadOptions download;  ///< Limits; what belongs to one download is filled in.
         /// The post that an address stands for, short links followed; unset = net::identify.
         std::function<Result<net::Post>(const net::Url& url, std::stop_token stop)> identify;
         std::string cookies_file;  ///< For extractors without a browser; need not be there.
@@ -41,9 +41,10 @@ private:
     Result<Fetched> download(Attempt& attempt, const MediaInfo& info, std::size_t first_source) const;
     Result<boost::json::value> publish(Attempt& attempt, const MediaInfo& info, const std::string& file) const;
     Result<boost::json::value> save(Attempt& attempt) const;
+    static bool look_again(std::string_view code, Attempt& attempt);
     Outcome outcome_of(const Error& error, Attempt& attempt) const;
 
-    net::Fetcher& fetcher_;
+    media::Downloader downloader_;  // One for all jobs: it counts the requests to each host.
     media::Publisher& publisher_;
     Options options_;
 };

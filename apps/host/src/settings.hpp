@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <span>
@@ -89,6 +90,10 @@ struct Config {
     bool headless = true;
     Duration manual_solve{90'000}, nav_timeout{45'000}, settle{3'000};
     Duration extraction_timeout{180'000}, download_timeout{120'000};
+    Duration download_limit{21'600'000}, max_duration{43'200'000};
+    std::uint64_t max_file_bytes = 8'192'000'000, min_free_bytes = 256'000'000;
+    std::size_t max_segments = 100'000;
+    int max_height = 0;             ///< 0 = the best.
     std::string browser;
     bool browser_no_sandbox = false;
     int concurrency = 0;            ///< 0 = 2 for media, 2 × cores for others.

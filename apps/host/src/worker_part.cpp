@@ -141,7 +141,13 @@ private:
         };
         options.cookies_file = cookies_path(profile_->path());
         options.extraction_timeout = config_.extraction_timeout;
-        options.stall_timeout = config_.download_timeout;
+        options.download.stall_timeout = config_.download_timeout;
+        options.download.time_limit = config_.download_limit;
+        options.download.max_bytes = config_.max_file_bytes;
+        options.download.max_duration = config_.max_duration;
+        options.download.max_segments = config_.max_segments;
+        options.download.max_height = config_.max_height;
+        options.download.min_free_bytes = config_.min_free_bytes;
         options.enabled = [this](std::string_view platform) {
             auto flag = flags_.get(platform);
             return !flag || flag->enabled;  // A store that does not answer now is no reason to refuse.
