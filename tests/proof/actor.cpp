@@ -1,9 +1,10 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 //
 // A process for the proofs to kill and freeze:
-//   proof_actor enqueue --db FILE --journal FILE [--pause-us N] [--unique N] [--seed N] [--limit N]
-//   proof_actor work    --db FILE --journal FILE [--concurrency N] [--run-us N] [--lease-ms N] …
-//   proof_actor tail    --db FILE --journal FILE
+//   proof_actor enqueue --db STORE --journal FILE [--pause-us N] [--unique N] [--seed N] [--limit N]
+//   proof_actor work    --db STORE --journal FILE [--workers N] [--concurrency N] [--run-us N] [--lease-ms N] …
+//   proof_actor tail    --db STORE --journal FILE [--poll-ms N]
+// STORE is a file, sqlite:FILE or mongodb://…
 #include "proof/actor.hpp"
 
 #include <cstdio>
@@ -14,19 +15,23 @@
 #include <jobruntime/job_queue.hpp>
 
 #include "core/failpoint.hpp"
+#include "proof/address.hpp"
 #include "proof/journal.hpp"
 
 using namespace jobruntime;
 
 namespace proof {
 
-std::unique_ptr<sqlite::Store> open_store(const Script& script) {
-    sqlite::Options options;
-    options.busy_timeout = Duration{script.number("busy-ms", 5'000)};
-    options.ballast_bytes = 0;
-    if (script.text("durability") == "process_crash") options.durability = sqlite::Durability::process_crash;
+std::unique_ptr<Store> open_store(const Script& script) {
+    AddressOptions options;
+    options.sqlite.busy_timeout = Duration{script.number("busy-ms", 5'000)};
+    options.sqlite.ballast_bytes = 0;
+    if (script.text("durability") == "process_crash") options.sqlite.durability = sqlite::Durability::process_crash;
+#ifdef PROOF_HAS_MONGO
+    options.mongo.socket_timeout = Duration{script.number("socket-ms", 10'000)};
+#endif
     for (int tries = 0; tries < 50; ++tries) {
-        auto store = sqlite::open(script.text("db"), options);
+        auto store = open_at(script.text("db"), options);
         if (store) return *std::move(store);
         if (store.error().code != Errc::unavailable) {
             std::fprintf(stderr, "proof_actor: %s\n", store.error().message.c_str());
@@ -54,7 +59,10 @@ int enqueue(const Script& script) {
             if (keys > 0 && random() % 4 == 0) job.options.unique = "u" + std::to_string(random() % static_cast<std::uint64_t>(keys));
         }
         auto answers = queue.enqueue_many(jobs);
-        if (!answers) continue;  // Not acknowledged: nothing is claimed of it.
+        if (!answers) {  // Not acknowledged: nothing is claimed of it.
+            std::this_thread::sleep_for(pause);
+            continue;
+        }
         for (std::size_t i = 0; i < jobs.size(); ++i) {
             const auto& answer = (*answers)[i];
             if (!answer || !answer->inserted()) continue;
@@ -69,16 +77,20 @@ int enqueue(const Script& script) {
 /// Journal: "V id" for each event, in the order they came; goes on where an earlier process was.
 int tail(const Script& script) {
     auto store = open_store(script);
+    const std::chrono::milliseconds pause(script.number("poll-ms", 2));
     EventId after = 0;
     for (const auto& line : read_journal(script.text("journal"))) after = std::stoull(line.rest.at(0));
     Journal journal(script.text("journal"), false);
     for (;;) {
         auto page = store->events(after, {}, 500);
-        if (!page) continue;
+        if (!page) {
+            std::this_thread::sleep_for(pause);
+            continue;
+        }
         if (page->truncated) journal.write('T', std::to_string(after));
         for (const auto& event : page->events) journal.write('V', std::to_string(event.id));
         after = page->next;
-        if (page->events.empty()) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        if (page->events.empty()) std::this_thread::sleep_for(pause);
     }
 }
 

@@ -4,7 +4,7 @@
 #include <map>
 #include <string>
 
-#include <jobruntime/sqlite.hpp>
+#include <jobruntime/store.hpp>
 
 namespace proof {
 
@@ -21,8 +21,8 @@ struct Script {
     }
 };
 
-/// Opens --db, trying for a while when it is busy.
-std::unique_ptr<jobruntime::sqlite::Store> open_store(const Script& script);
+/// Opens --db, a file or a store's address, trying for a while when it is busy.
+std::unique_ptr<jobruntime::Store> open_store(const Script& script);
 
 int enqueue(const Script& script);
 int work(const Script& script);

@@ -1,8 +1,10 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <csignal>
 #include <cstdlib>
+#include <memory>
 #include <random>
 #include <thread>
+#include <vector>
 
 #include <jobruntime/worker.hpp>
 
@@ -63,8 +65,7 @@ int work(const Script& script) {
     options.sink = &sink;
     const bool deaf = script.number("deaf", 0) != 0;  // Ignores its stop, as a frozen handler does.
     const long run_us = script.number("run-us", 1'000);
-    Worker worker(*store, options);
-    worker.on("proof.job", [&](JobContext& job) {
+    const auto handle = [&](JobContext& job) {
         journal.write('S', with_fence(job.job()));
         if (const auto* poison = job.job().payload.if_contains("poison"); poison && poison->as_bool()) std::abort();
         thread_local std::mt19937_64 random{std::random_device{}()};
@@ -72,11 +73,18 @@ int work(const Script& script) {
         if (!pass(time, deaf ? std::stop_token{} : job.stop())) return retry("INTERRUPTED", "asked to stop");
         journal.write('E', with_fence(job.job()));
         return completed();
-    }, {.deadline = std::nullopt, .backoff = {}, .max_prefetch = static_cast<int>(script.number("prefetch", 64))});
-    if (auto started = worker.start(); !started) return 5;
+    };
+    // Each has a session of its own.
+    std::vector<std::unique_ptr<Worker>> workers;
+    for (long i = 0; i < script.number("workers", 1); ++i) {
+        auto& worker = *workers.emplace_back(std::make_unique<Worker>(*store, options));
+        worker.on("proof.job", handle,
+                  {.deadline = std::nullopt, .backoff = {}, .max_prefetch = static_cast<int>(script.number("prefetch", 64))});
+        if (auto started = worker.start(); !started) return 5;
+    }
     int signal = 0;
     sigwait(&signals, &signal);
-    worker.stop();
+    for (auto& worker : workers) worker->stop();
     return 0;
 }
 

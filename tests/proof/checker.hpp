@@ -33,7 +33,7 @@ struct Findings {
 /// "event"       the log contradicts the jobs, or a reader saw a gap, a repeat or another order;
 /// "unique"      two jobs held one key at a time;
 /// "integrity"   SQLite finds the file unsound.
-/// No process may have the file open but the one that calls.
-Findings check(const std::string& database, const Evidence& evidence);
+/// The address is a file, sqlite:FILE or mongodb://…; no other process may have a file open.
+Findings check(const std::string& address, const Evidence& evidence);
 
 }  // namespace proof

@@ -1,0 +1,86 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <doctest/doctest.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "proof/scene.hpp"
+#ifdef PROOF_HAS_MONGO
+#include "support/mongo_server.hpp"
+#endif
+
+using namespace jobruntime;
+using namespace proof;
+
+namespace {
+
+/// Eight workers in four processes; jobs come while they work.
+Findings run(Cast cast, const std::string& where, int jobs, const std::string& worker_failpoints) {
+    const auto since = std::chrono::steady_clock::now();
+    cast.enqueuers = 2;
+    cast.workers = 4;
+    cast.worker_failpoints = worker_failpoints;
+    cast.enqueuer_words.insert(cast.enqueuer_words.end(), {"--limit", std::to_string(jobs / 2)});
+    cast.worker_words.insert(cast.worker_words.end(), {"--workers", "2", "--concurrency", "2", "--prefetch", "4"});
+    Scene scene(cast);
+    scene.start();
+    // An enqueuer makes up to three more than its limit, since it makes them in groups.
+    CHECK(eventually([&] { return scene.lines('A') >= static_cast<std::size_t>(jobs / 2 * 2); }));
+    const auto findings = scene.finish(std::chrono::seconds(150));
+    const auto seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();
+    std::printf("8 workers in 4 processes on %s: %s; %.0f s\n", where.c_str(), findings.counts().c_str(), seconds);
+    for (const auto& complaint : findings.complaints) std::printf("  %s\n", complaint.c_str());
+    std::fflush(stdout);
+    return findings;
+}
+
+void check_once(const Findings& findings, int jobs) {
+    CHECK(findings.sound());
+    CHECK(findings.acknowledged >= jobs / 2 * 2);
+    CHECK(findings.runs == findings.acknowledged);
+    CHECK(findings.completed == findings.acknowledged);
+    CHECK(findings.recovered == 0);
+}
+
+}  // namespace
+
+TEST_CASE("eight workers in four processes run each job of a SQLite file once") {
+    Folder folder;
+    const int jobs = scaled(2000, 100);
+    check_once(run({.address = "sqlite:" + folder / "jobs.db"}, "SQLite", jobs, ""), jobs);
+}
+
+TEST_CASE("control: eight workers that drop an event, and the checker complains") {
+    Folder folder;
+    const auto findings = run({.address = "sqlite:" + folder / "jobs.db"}, "SQLite", 200, "control.drop_event=40*error");
+    CHECK(findings.complains_of("event"));
+}
+
+#ifdef PROOF_HAS_MONGO
+namespace {
+
+Cast cast_on(tests::MongoServer& server) {
+    Cast cast;
+    cast.address = server.uri(server.fresh_database());
+    cast.enqueuer_words = {"--pause-us", "20000"};
+    cast.tail_words = {"--poll-ms", "500"};
+    return cast;
+}
+
+}  // namespace
+
+TEST_CASE("eight workers in four processes run each job of a shared database once") {
+    auto& server = tests::MongoServer::shared();
+    const bool stand_in = server.port() != 0;
+    const int jobs = scaled(stand_in ? 120 : 2000, 40);
+    if (stand_in) std::puts("MongoDB's stand-in SecantusDB is slow: 120 jobs here instead of 2,000");
+    check_once(run(cast_on(server), stand_in ? "the stand-in SecantusDB" : "the given MongoDB", jobs, ""), jobs);
+}
+
+TEST_CASE("control: with revisions ignored two workers take one job, and the checker complains") {
+    auto& server = tests::MongoServer::shared();
+    const auto findings = run(cast_on(server), "the same with revisions ignored", 60, "control.ignore_revisions=error");
+    CHECK_FALSE(findings.sound());
+    CHECK(findings.runs > findings.acknowledged);
+}
+#endif
