@@ -234,3 +234,53 @@ TEST_CASE("AES-128 is undone however the bytes are cut") {
     REQUIRE(other.add(bytes, out));
     CHECK_FALSE(other.end(out));
 }
+
+TEST_CASE("whatever is done to a playlist, reading it ends with a playlist or an error") {
+    const std::string master =
+        "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"x\",URI=\"a.m3u8\"\n"
+        "#EXT-X-STREAM-INF:BANDWIDTH=1,RESOLUTION=2x3,CODECS=\"avc1,mp4a\",AUDIO=\"a\"\nv.m3u8\n";
+    const std::string media =
+        "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-MAP:URI=\"i\",BYTERANGE=\"4@0\"\n"
+        "#EXT-X-KEY:METHOD=AES-128,URI=\"k\",IV=0x01\n#EXTINF:1.5,t\n#EXT-X-BYTERANGE:5@9\ns.mp4\n#EXT-X-"
+        "GAP\n"
+        "#EXT-X-DISCONTINUITY\n#EXTINF:2,\n#EXT-X-BYTERANGE:5\ns.mp4\n#EXT-X-ENDLIST\n";
+    constexpr char letters[] = "\n\r\"=,:@x.#%0129-A \0\xff";
+    const std::string_view alphabet(letters, sizeof letters - 1);
+    std::uint32_t state = 7;
+    const auto next = [&state](std::size_t below) {
+        state = state * 1664525 + 1013904223;
+        return static_cast<std::size_t>(state >> 8) % below;
+    };
+    std::size_t read_well = 0;
+    for (int round = 0; round < 40'000; ++round) {
+        std::string text = round % 2 == 0 ? master : media;
+        for (std::size_t changes = 1 + next(4); changes > 0; --changes) {
+            const auto at = 8 + next(text.size() - 8);
+            switch (next(4)) {
+                case 0: text[at] = alphabet[next(alphabet.size())]; break;
+                case 1: text.insert(at, 1, alphabet[next(alphabet.size())]); break;
+                case 2: text.erase(at, 1 + next(6)); break;
+                default: text.insert(at, text.substr(8 + next(text.size() - 8), next(40)));
+            }
+        }
+        const auto read = parse_hls(text, base);
+        if (!read) {
+            CHECK_FALSE(read.error().name.empty());
+            continue;
+        }
+        ++read_well;
+        if (const auto* list = std::get_if<HlsMedia>(&*read)) {
+            for (const auto& segment : list->segments) {
+                REQUIRE(net::parse_url(segment.url, net::max_fetch_url));
+                REQUIRE((!segment.init || *segment.init < list->inits.size()));
+                REQUIRE((!segment.range || segment.range->length > 0));
+                REQUIRE((segment.seconds >= 0 && segment.seconds < 1e9));
+            }
+        } else {
+            for (const auto& variant : std::get<HlsMaster>(*read).variants)
+                REQUIRE(net::parse_url(variant.url, net::max_fetch_url));
+        }
+    }
+    CHECK(read_well >
+          5'000);  // Else the changes are so coarse that nothing behind the first lines is reached.
+}
