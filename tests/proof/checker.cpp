@@ -193,7 +193,10 @@ void check_integrity(const std::string& database, Findings& findings) {
 
 void Findings::complain(std::string text) {
     ++complained;
-    if (complaints.size() < 20) complaints.push_back(std::move(text));
+    // Many of one kind must not hide another.
+    const auto kind = std::string_view(text).substr(0, text.find(':'));
+    const auto kept = std::count_if(complaints.begin(), complaints.end(), [&](const auto& other) { return other.starts_with(kind); });
+    if (kept < 20) complaints.push_back(std::move(text));
 }
 
 bool Findings::complains_of(std::string_view word) const {

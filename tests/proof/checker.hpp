@@ -17,7 +17,7 @@ struct Evidence {
 };
 
 struct Findings {
-    std::vector<std::string> complaints;  ///< At most 20 are kept.
+    std::vector<std::string> complaints;  ///< At most 20 of each kind are kept.
     long complained = 0;
     long acknowledged = 0, completed = 0, failed = 0, runs = 0, events = 0, recovered = 0;
     bool sound() const { return complained == 0; }
