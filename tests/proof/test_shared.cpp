@@ -76,15 +76,15 @@ TEST_CASE("processes killed at random moments lose nothing, repeat nothing and i
 }
 
 TEST_CASE("control: with unique keys ignored the checker complains") {
-    CHECK(kill_actors(12, "control.ignore_unique=error").complains_of("unique"));
+    CHECK(noticed([] { return kill_actors(12, "control.ignore_unique=error").complains_of("unique"); }));
 }
 
 TEST_CASE("control: with an event dropped now and then the checker complains") {
-    CHECK(kill_actors(8, "", "control.drop_event=5*error").complains_of("event"));
+    CHECK(noticed([] { return kill_actors(8, "", "control.drop_event=5*error").complains_of("event"); }));
 }
 
 TEST_CASE("control: with revisions ignored two workers take one job, and the checker complains") {
-    CHECK(kill_actors(8, "", "control.ignore_revisions=error").complained > 0);
+    CHECK(noticed([] { return kill_actors(8, "", "control.ignore_revisions=error").complained > 0; }));
 }
 
 TEST_CASE("a database that is killed and comes back under load loses nothing and tells everything once") {
@@ -155,5 +155,5 @@ TEST_CASE("answers that are cut in the middle lose nothing, repeat nothing and i
 
 TEST_CASE("control: answers cut and events dropped, and the checker complains") {
     if (MongoServer::shared().port() == 0) return;
-    CHECK(cut_connections(40, "control.drop_event=5*error").complains_of("event"));
+    CHECK(noticed([] { return cut_connections(40, "control.drop_event=5*error").complains_of("event"); }));
 }

@@ -38,6 +38,6 @@ private:
 };
 
 /// The trace id of a job that was given none: the digits of its id, 32 of them as in W3C trace context.
-std::string own_trace_id(JobId id);
+JOBRUNTIME_API std::string own_trace_id(JobId id);
 
 }  // namespace jobruntime::core
