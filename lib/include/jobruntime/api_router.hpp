@@ -49,6 +49,8 @@ struct EventStream {
     EventFilter filter;
     std::optional<EventId> after;   ///< Resume after this; unset = the last `history` events first.
     int history = 200;
+    /// Asked with every heartbeat; once it says no, the stream ends. Empty = for ever.
+    std::function<bool()> still_allowed;
 };
 
 struct Response {
@@ -139,9 +141,9 @@ struct CreateRules {
 /// adds its own to the same table. Thread-safe once the last route was added. Never throws: a handler's exception is
 /// a 500 INTERNAL without its text.
 ///
-/// Checks, before any route: Host allow-list (421), for unsafe methods Sec-Fetch-Site or Origin (403) and JSON content
-/// type (415; an empty body needs none; the log-in form comes as one). /api/health and /api/worker/health need no
-/// listed Host. Then, with ApiOptions::authenticate, the route's role: the token is in `Authorization: Bearer`, else in the
+/// Checks, before any route: Host allow-list (421), Sec-Fetch-Site or Origin (403: a page of another origin may only link
+/// here), and for unsafe methods JSON content type (415; an empty body needs none; the log-in form comes as one).
+/// /api/health and /api/worker/health need no listed Host and may be asked from anywhere. Then, with ApiOptions::authenticate, the route's role: the token is in `Authorization: Bearer`, else in the
 /// cookie that POST /login has set (HttpOnly, SameSite=Strict); never in a query.
 ///
 /// handle() blocks as long as the store does, except for those two: they answer within two seconds whatever the
@@ -162,6 +164,13 @@ public:
     /// The answer; headers x-trace-id, cache and security are filled in. HEAD is answered as GET: the host leaves
     /// the body out.
     Response handle(const Request& request);
+
+    /// The refusal of a request whose body has not come yet, by its head alone: Host, origin, content type, path, method,
+    /// token. Nothing when the body is worth reading; handle() then decides. Never waits for the store.
+    std::optional<Response> refuse_early(const Request& head);
+    /// Whether handle() answers this one within two seconds whatever the store does, so that a host may keep it apart from
+    /// those that wait.
+    bool is_prompt(const Request& request) const;
 
     /// The answer of a host that refuses a request by itself (bad framing, too large, too many); `request` is as much
     /// of it as was read. With the same headers as handle()'s answers.

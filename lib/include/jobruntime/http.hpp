@@ -21,6 +21,8 @@ struct Options {
     int port = 4000;                  ///< 0 = a free one, the same for all addresses.
     int threads = 8;                  ///< Requests routed at once.
     int max_connections = 512;        ///< Further ones are refused with 503.
+    int max_waiting = 256;            ///< Requests that wait for a thread; further ones are answered 503 (OVERLOADED).
+    std::size_t max_body_memory = 64 << 20;  ///< Bytes of all bodies held at once; further ones are answered 503.
     int max_streams = 16;             ///< Further ones are answered 503 with Retry-After.
     std::size_t max_body = 1 << 20;   ///< Bytes; more is 413.
     std::size_t max_head = 8 << 10;   ///< Bytes of request line and headers; more is 431 (414 for the line).
@@ -31,14 +33,16 @@ struct Options {
     std::size_t stream_backlog = 256 << 10;  ///< Bytes waiting for one stream's reader; then it is fed no more until it reads.
     Duration stream_stall{10'000};    ///< A reader with a full backlog that takes nothing for so long is dropped.
     Clock* clock = nullptr;           ///< For times that are shown; nullptr = system_clock(). Time-outs are the kernel's.
-    std::function<void(std::string_view line)> log;  ///< Access and error lines; empty = nowhere.
+    std::function<void(std::string_view line)> log;  ///< What an operator may want to know; empty = nowhere.
 };
 
 /// Serves an ApiRouter on sockets: HTTP/1.1 with keep-alive, one request of a connection at a time.
 ///
 /// One thread owns every socket, reads each request whole under the limits above, refuses what RFC 9112 forbids or
 /// lets two readers understand differently, and writes the answers; `threads` threads only run the router; one
-/// more thread sends the event streams. A slow or silent peer costs a file descriptor and its buffer, never a thread.
+/// more thread sends the event streams. A slow or silent peer costs a file descriptor and its buffer, never a thread. What a
+/// head alone forbids is refused before its body is read. Requests that ApiRouter::is_prompt() names have threads of their
+/// own, so that health is answered while all others wait for the store.
 class JOBRUNTIME_API Server {
 public:
     Server(ApiRouter& router, Store& store, Options options = {});

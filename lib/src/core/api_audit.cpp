@@ -55,4 +55,9 @@ void ApiRouter::Impl::audit(const Request& request, const RouteMatch& match, con
     options.sink->emit(event, false);
 }
 
+/// Strangers change nothing, and are not to fill the log.
+void ApiRouter::Impl::audit_change(const Request& request, const RouteMatch& match, const Response& response) const {
+    if (core::is_change(request.method) && match.caller.role != Role::anyone) audit(request, match, response);
+}
+
 }  // namespace jobruntime

@@ -105,11 +105,16 @@ std::optional<Response> refuse_request(const Request& request, const ApiOptions&
         return Response::error(421, "MISDIRECTED_REQUEST",
                                "This server does not answer for that Host name; use a loopback name, or add the name "
                                "to JOBRT_ALLOWED_HOSTS");
-    if (request.method == "GET" || request.method == "HEAD" || request.method == "OPTIONS") return std::nullopt;
-    if (from_foreign_page(request, options))
+    // Health is for everybody. A link or a bookmark may lead here from anywhere; a page that fetches, embeds or holds
+    // streams open may not: it would read nothing, but it could take all the streams.
+    const bool changes = is_change(request.method);
+    const bool is_link = !changes && request.header("sec-fetch-mode") == "navigate";
+    const bool is_free = is_link || (any_host && !changes) || request.method == "OPTIONS";
+    if (!is_free && from_foreign_page(request, options))
         return Response::error(403, "FORBIDDEN",
-                               "A page of another origin may not change anything here; add its origin to "
+                               "A page of another origin may not use this server; add its origin to "
                                "JOBRT_ALLOWED_ORIGINS if it should");
+    if (!changes) return std::nullopt;
     const auto type = request.header("content-type");
     if ((!request.body.empty() || !type.empty()) && !is_json(type) && !(is_form(request) && takes_form(request)))
         return Response::error(415, "UNSUPPORTED_MEDIA_TYPE", "The body must be JSON: send content-type: application/json");

@@ -26,8 +26,10 @@ struct RoutePattern {
     std::vector<Segment> segments;
 
     explicit RoutePattern(std::string_view path);
-    /// How exactly it fits, larger is better; 0 = not at all. Fills in what the names stand for.
-    int match(const std::vector<std::string>& path, RouteMatch& into) const;
+    /// How exactly it fits, larger is better; 0 = not at all.
+    int score(const std::vector<std::string>& path) const;
+    /// What the names stand for in a path that fits.
+    void fill(const std::vector<std::string>& path, RouteMatch& into) const;
 };
 
 struct ApiRouter::Impl {
@@ -45,8 +47,15 @@ struct ApiRouter::Impl {
     mutable std::array<std::atomic<std::uint64_t>, 6> answered{};  ///< By the status's first digit.
     mutable std::atomic<std::uint64_t> unauthorized{0};
 
+    /// Where a request goes, and its query as sent.
+    struct Way {
+        const Route* route = nullptr;
+        std::vector<std::pair<std::string, std::string>> query;
+    };
     Response answer(const Request& request, const std::string& trace_id);
-    Response dispatch(const Request& request, RouteMatch& match);
+    std::optional<Response> refuse_head(const Request& head, RouteMatch& match, Way* way = nullptr);
+    std::optional<Response> find_way(const Request& request, RouteMatch& match, Way& way) const;
+    void finish(Response& response, const std::string& trace_id) const;
     Response serve(const Request& request, const Route& route, RouteMatch& match,
                    std::vector<std::pair<std::string, std::string>>& query) const;
     Response failure(const Request& request, const std::string& trace_id, const std::string& what) const;
@@ -71,6 +80,7 @@ struct ApiRouter::Impl {
 
     // api_audit.cpp
     void audit(const Request& request, const RouteMatch& match, const Response& response) const;
+    void audit_change(const Request& request, const RouteMatch& match, const Response& response) const;
 
     // api_create.cpp
     Response created(const RouteMatch& match, const Job& job, bool requeued) const;

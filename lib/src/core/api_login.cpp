@@ -72,12 +72,14 @@ boost::json::object about(const Caller& caller, bool guarded) {
 }  // namespace
 
 void ApiRouter::Impl::add_login_routes() {
+    // Where a person goes on: the program's own page, when it has one.
+    const auto home = [this] { return self.find("GET", "/") ? "/" : "/api/status"; };
     self.add({"GET", "/login", Role::anyone, "The page that asks people for a token.", {"failed"},
-              [this](const Request&, const RouteMatch& match) {
-                  return options.authenticate ? login_page(match) : redirect("/");
+              [this, home](const Request&, const RouteMatch& match) {
+                  return options.authenticate ? login_page(match) : redirect(home());
               }});
     self.add({"POST", "/login", Role::anyone, "Trades a token for a cookie that only this server gets.", {},
-              [this](const Request& request, const RouteMatch& match) {
+              [this, home](const Request& request, const RouteMatch& match) {
                   const bool form = core::is_form(request);
                   const auto token = token_in_body(request);
                   if (!token) return self.error_response(token.error());
@@ -90,7 +92,7 @@ void ApiRouter::Impl::add_login_routes() {
                                                  "This access token is wrong or was revoked; get a new one (jobrt token create)");
                       caller = *std::move(known);
                   }
-                  auto response = form ? redirect("/") : Response::json(200, about(caller, self.is_guarded()));
+                  auto response = form ? redirect(home()) : Response::json(200, about(caller, self.is_guarded()));
                   if (options.authenticate) core::set_header(response, "set-cookie", core::token_cookie(request, *token));
                   auto known = match;
                   known.caller = caller;

@@ -84,32 +84,38 @@ RoutePattern::RoutePattern(std::string_view path) {
     }
 }
 
-int RoutePattern::match(const std::vector<std::string>& path, RouteMatch& into) const {
+int RoutePattern::score(const std::vector<std::string>& path) const {
     const bool open = !segments.empty() && segments.back().kind == Kind::rest;
     if (open ? path.size() < segments.size() : path.size() != segments.size()) return 0;
     int score = 1;
-    into.path.clear();
     for (std::size_t i = 0; i < segments.size(); ++i) {
-        const Segment& segment = segments[i];
         // Exact words go before names, and names before "all that follows", from left to right.
         score *= 3;
-        if (segment.kind == Kind::literal) {
-            if (segment.text != path[i]) return 0;
-            score += 2;
-        } else if (segment.kind == Kind::name) {
-            if (path[i].empty()) return 0;
-            into.path[segment.text] = path[i];
-            score += 1;
-        } else {
-            std::string rest;
-            for (std::size_t j = i; j < path.size(); ++j) {
-                if (is_tricky(path[j])) return 0;
-                rest += (j == i ? "" : "/") + path[j];
-            }
-            into.path[segment.text] = std::move(rest);
+        switch (segments[i].kind) {
+            case Kind::literal:
+                if (segments[i].text != path[i]) return 0;
+                score += 2;
+                break;
+            case Kind::name:
+                if (path[i].empty()) return 0;
+                score += 1;
+                break;
+            case Kind::rest:
+                if (std::any_of(path.begin() + static_cast<std::ptrdiff_t>(i), path.end(), is_tricky)) return 0;
+                break;
         }
     }
     return score;
+}
+
+void RoutePattern::fill(const std::vector<std::string>& path, RouteMatch& into) const {
+    for (std::size_t i = 0; i < segments.size(); ++i) {
+        const Segment& segment = segments[i];
+        if (segment.kind == Kind::name) into.path[segment.text] = path[i];
+        if (segment.kind != Kind::rest) continue;
+        std::string& rest = into.path[segment.text];
+        for (std::size_t j = i; j < path.size(); ++j) rest += (j == i ? "" : "/") + path[j];
+    }
 }
 
 ApiRouter::Impl::Impl(ApiRouter& router, JobQueue& job_queue, ApiOptions given)
@@ -149,33 +155,45 @@ const Route* ApiRouter::find(std::string_view method, std::string_view path) con
 
 bool ApiRouter::is_guarded() const { return static_cast<bool>(impl_->options.authenticate); }
 
+bool ApiRouter::is_prompt(const Request& request) const { return is_health(request.target); }
+
 Response ApiRouter::handle(const Request& request) {
     const std::string trace_id = impl_->trace_id_of(request);
     Response response;
-    std::string what;
     try {
         response = impl_->answer(request, trace_id);
     } catch (const std::exception& error) {
-        what = error.what();
+        response = impl_->failure(request, trace_id, error.what());
     } catch (...) {
-        what = "an exception of an unknown type";
+        response = impl_->failure(request, trace_id, "an exception of an unknown type");
     }
-    if (!what.empty()) response = impl_->failure(request, trace_id, what);
-    // RFC 9110 and RFC 6585 want these with every such answer, whichever route gives it.
-    if (response.status == 401) core::set_header(response, "www-authenticate", R"(Bearer realm="jobrt")");
-    if (response.status == 429 || response.status == 503 || response.status == 507)
-        core::set_header(response, "retry-after", "2");
     core::add_tag(request, response);
-    impl_->count(response);
-    add_common_headers(response, trace_id);
+    impl_->finish(response, trace_id);
     return response;
+}
+
+std::optional<Response> ApiRouter::refuse_early(const Request& head) {
+    RouteMatch match;
+    match.trace_id = impl_->trace_id_of(head);
+    auto refused = impl_->refuse_head(head, match);
+    if (refused) impl_->finish(*refused, match.trace_id);
+    return refused;
 }
 
 Response ApiRouter::refuse(const Request& request, int status, std::string_view code, std::string_view message) const {
     auto response = Response::error(status, code, message);
-    impl_->count(response);
-    add_common_headers(response, impl_->trace_id_of(request));
+    impl_->finish(response, impl_->trace_id_of(request));
     return response;
+}
+
+/// Counts an answer and adds what every one carries.
+void ApiRouter::Impl::finish(Response& response, const std::string& trace_id) const {
+    // RFC 9110 and RFC 6585 want these with every such answer, whichever route gives it.
+    if (response.status == 401) core::set_header(response, "www-authenticate", R"(Bearer realm="jobrt")");
+    if (response.status == 429 || response.status == 503 || response.status == 507)
+        core::set_header(response, "retry-after", "2");
+    count(response);
+    add_common_headers(response, trace_id);
 }
 
 /// An exception's text is for the operator only.
@@ -185,69 +203,87 @@ Response ApiRouter::Impl::failure(const Request& request, const std::string& tra
 }
 
 Response ApiRouter::Impl::answer(const Request& request, const std::string& trace_id) {
-    if (auto refused = core::refuse_request(request, options, is_health(request.target))) return std::move(*refused);
     RouteMatch match;
     match.trace_id = trace_id;
     if (request.method == "OPTIONS" && request.target == "*") {
+        if (auto refused = core::refuse_request(request, options, false)) return std::move(*refused);
         Response response;
         response.status = 204;
         return response;
     }
-    return dispatch(request, match);
+    Way way;
+    if (auto refused = refuse_head(request, match, &way)) return std::move(*refused);
+    auto response = serve(request, *way.route, match, way.query);
+    // The log-in tells by itself who came.
+    if (way.route->path != "/login") audit_change(request, match, response);
+    return response;
 }
 
-Response ApiRouter::Impl::dispatch(const Request& request, RouteMatch& match) {
+/// All that can be refused before the body is known; else `way` is where the request goes and `match` who asks.
+std::optional<Response> ApiRouter::Impl::refuse_head(const Request& head, RouteMatch& match, Way* way) {
+    match.caller = caller_of(head);
+    if (auto refused = core::refuse_request(head, options, is_health(head.target))) {
+        // A foreign page has no token with it, and is not to fill the log.
+        if (!match.caller.id.empty()) audit_change(head, match, *refused);
+        return refused;
+    }
+    Way found;
+    if (auto refused = find_way(head, match, found)) return refused;
+    if (auto refused = refuse_caller(head, *found.route, match.caller)) {
+        audit_change(head, match, *refused);
+        return refused;
+    }
+    if (way) *way = std::move(found);
+    return std::nullopt;
+}
+
+/// The route of a request, with what its path and query held; or 400, 404, 405, or the answer to OPTIONS.
+std::optional<Response> ApiRouter::Impl::find_way(const Request& request, RouteMatch& match, Way& way) const {
     auto target = core::parse_target(request.target);
     if (!target) return self.error_response(target.error());
     const std::string_view method = request.method == "HEAD" ? "GET" : std::string_view(request.method);
-    const Route* best = nullptr;
+    std::size_t best = routes.size();
     int best_score = 0;
     std::vector<std::string> methods;
     for (std::size_t i = 0; i < routes.size(); ++i) {
-        RouteMatch candidate;
-        const int score = patterns[i].match(target->path, candidate);
+        const int score = patterns[i].score(target->path);
         if (score == 0) continue;
         methods.push_back(routes[i].method);
         if (routes[i].method != method || score <= best_score) continue;
-        best = &routes[i];
+        best = i;
         best_score = score;
-        match.path = std::move(candidate.path);
     }
     if (methods.empty())
         return Response::error(404, "NOT_FOUND", "Nothing lives at this path; docs/api.md lists what there is");
-    if (!best) {
+    if (best == routes.size()) {
         Response response;
         if (method == "OPTIONS") response.status = 204;
         else response = Response::error(405, "METHOD_NOT_ALLOWED", "This path does not take that method");
         core::set_header(response, "allow", allow_header(std::move(methods)));
         return response;
     }
-    match.caller = caller_of(request);
-    auto response = serve(request, *best, match, target->query);
-    // Strangers change nothing, and are not to fill the log; the log-in tells by itself who came.
-    if (core::is_change(method) && match.caller.role != Role::anyone && best->path != "/login") audit(request, match, response);
-    return response;
+    patterns[best].fill(target->path, match);
+    way.route = &routes[best];
+    way.query = std::move(target->query);
+    return std::nullopt;
 }
 
-/// The answer of this route, when the caller may use it.
+/// The answer of this route, whose caller may use it.
 Response ApiRouter::Impl::serve(const Request& request, const Route& route, RouteMatch& match,
                               std::vector<std::pair<std::string, std::string>>& query) const {
-    if (auto refused = refuse_caller(request, route, match.caller)) return std::move(*refused);
     for (auto& [name, value] : query) {
         if (std::ranges::find(route.query, name) == route.query.end())
             return self.error_response(core::invalid("the query name \"" + name.substr(0, 64) + "\" is not known here"));
         if (!match.query.emplace(name, std::move(value)).second)
             return self.error_response(core::invalid("the query names \"" + name + "\" twice"));
     }
-    std::string what;
     try {
         return route.handle(request, match);
     } catch (const std::exception& error) {
-        what = error.what();
+        return failure(request, match.trace_id, error.what());
     } catch (...) {
-        what = "an exception of an unknown type";
+        return failure(request, match.trace_id, "an exception of an unknown type");
     }
-    return failure(request, match.trace_id, what);
 }
 
 std::string ApiRouter::Impl::trace_id_of(const Request& request) {

@@ -72,7 +72,7 @@ Result<Response> open_stream(const Request& request, const RouteMatch& match) {
     core::set_header(response, "content-type", "text/event-stream; charset=utf-8");
     core::set_header(response, "cache-control", "no-store, no-transform");
     core::set_header(response, "x-accel-buffering", "no");  // For nginx, which otherwise holds events back.
-    response.body = EventStream{std::move(*filter), *after, *limit};
+    response.body = EventStream{std::move(*filter), *after, *limit, {}};
     return response;
 }
 
@@ -89,7 +89,14 @@ void ApiRouter::Impl::add_telemetry_routes() {
               {"jobId", "traceId", "level", "limit", "after"},
               [this](const Request& request, const RouteMatch& match) {
                   auto response = open_stream(request, match);
-                  return response ? std::move(*response) : self.error_response(response.error());
+                  if (!response) return self.error_response(response.error());
+                  if (options.authenticate)
+                      std::get<EventStream>(response->body).still_allowed =
+                          [this, token = std::string(core::token_of(request))] {
+                              const auto caller = options.authenticate(token);
+                              return caller && caller->role >= Role::read;
+                          };
+                  return std::move(*response);
               }});
 }
 

@@ -10,17 +10,21 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <new>
 #include <utility>
 
 namespace jobruntime::http {
 namespace {
 
 constexpr std::size_t read_size = 16 << 10;
-/// A peer that takes nothing of its answer for so long is let go.
+/// A peer that takes less than this of its answer in this time is let go: one byte now and then does not hold it.
 constexpr std::chrono::seconds write_stall{30};
+constexpr std::size_t write_least = 64 << 10;
 /// How long a closed connection may still deliver what it was sending: closing at once would reset it, and the
 /// peer would lose the answer that says why.
 constexpr std::chrono::seconds linger_time{2};
+/// Refused connections that are told so at a time; more are closed without a word.
+constexpr std::size_t most_refused = 64;
 constexpr std::uint64_t first_connection_key = 1'000;
 constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -35,8 +39,8 @@ std::string name_of(const sockaddr_storage& peer) {
 
 }  // namespace
 
-Front::Front(ApiRouter& router, Hub& hub, Pool& pool, const Options& options)
-    : router_(router), hub_(hub), pool_(pool), options_(options), next_key_(first_connection_key) {}
+Front::Front(ApiRouter& router, Hub& hub, Pool& pool, Pool& prompt, const Options& options)
+    : router_(router), hub_(hub), pool_(pool), prompt_(prompt), options_(options), next_key_(first_connection_key) {}
 
 Front::~Front() { stop(Duration{0}); }
 
@@ -105,22 +109,26 @@ void Front::accept_all(Listener& listener) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) pause_listening(true);
             return;
         }
-        if (connections_.size() >= static_cast<std::size_t>(options_.max_connections)) {
-            refuse_connection(std::move(socket));
-            continue;
-        }
-        const int on = 1;
-        setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        const auto key = next_key_++;
-        auto connection = std::make_unique<Connection>(
-            Connection{.socket = std::move(socket),
-                       .remote = name_of(peer),
-                       .reader = RequestReader({options_.max_head, options_.max_body, 100}),
-                       .deadline = RealClock::now() + options_.head_timeout});
-        if (!loop_.add(connection->socket.get(), key, EPOLLIN)) continue;
-        connection->interest = EPOLLIN;
-        connections_.emplace(key, std::move(connection));
+        const bool refused = connections_.size() - refused_ >= static_cast<std::size_t>(options_.max_connections);
+        if (!refused || refused_ < most_refused) adopt(std::move(socket), name_of(peer), refused);
     }
+}
+
+void Front::adopt(Fd socket, std::string remote, bool refused) {
+    const int on = 1;
+    setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    const auto key = next_key_++;
+    auto made = std::make_unique<Connection>(Connection{.socket = std::move(socket),
+                                                        .remote = std::move(remote),
+                                                        .reader = RequestReader({options_.max_head, options_.max_body, 100}),
+                                                        .refused = refused,
+                                                        .deadline = RealClock::now() + options_.head_timeout});
+    if (!loop_.add(made->socket.get(), key, EPOLLIN)) return;
+    made->interest = EPOLLIN;
+    Connection& connection = *connections_.emplace(key, std::move(made)).first->second;
+    if (!refused) return;
+    ++refused_;
+    refuse(key, connection, 503, "TOO_MANY_CONNECTIONS", "Too many connections are open; try again");
 }
 
 /// Out of descriptors, a listening socket would be readable for ever: it rests until the next tick.
@@ -130,15 +138,6 @@ void Front::pause_listening(bool pause) {
     if (pause && options_.log) options_.log("http: out of file descriptors; new connections wait");
     for (std::size_t i = 0; i < listeners_.size(); ++i)
         loop_.change(listeners_[i].socket.get(), EventLoop::bell_key + 1 + i, pause ? 0u : static_cast<std::uint32_t>(EPOLLIN));
-}
-
-void Front::refuse_connection(Fd socket) {
-    auto response = router_.refuse({}, 503, "TOO_MANY_CONNECTIONS", "Too many connections are open; try again");
-    response.headers.emplace_back("retry-after", "1");
-    const auto reply = to_reply(std::move(response), {.keep_alive = false});
-    // Best effort: an empty send buffer takes it whole.
-    if (send(socket.get(), reply->head.data(), reply->head.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) return;
-    shutdown(socket.get(), SHUT_WR);
 }
 
 void Front::on_socket(std::uint64_t key, std::uint32_t events) {
@@ -175,13 +174,37 @@ void Front::advance(std::uint64_t key, Connection& connection) {
         return refuse(key, connection, failure.status, failure.code, failure.message);
     }
     if (state == RequestReader::State::done) return route(key, connection);
+    const bool body_begins = !was_in_body && reader.in_body();
+    if (!keep_reading(key, connection, body_begins)) return;
     // A head has its time from its first byte on, a body again.
     const bool first_byte = !std::exchange(connection.begun, true);
-    if (first_byte || (!was_in_body && reader.in_body())) connection.deadline = RealClock::now() + options_.head_timeout;
+    if (first_byte || body_begins) connection.deadline = RealClock::now() + options_.head_timeout;
     if (reader.take_continue() &&
         send(connection.socket.get(), go_on.data(), go_on.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         return close(key);
     watch(key, connection, EPOLLIN);
+}
+
+/// Bodies cost memory: only those that may come are read, and not too many at once.
+bool Front::keep_reading(std::uint64_t key, Connection& connection, bool body_begins) {
+    Request& request = connection.reader.request();
+    if (body_begins) {
+        request.remote = connection.remote;
+        if (auto refused = router_.refuse_early(request)) {
+            refuse(key, connection, std::move(*refused));
+            return false;
+        }
+    }
+    hold(connection, request.body.size());
+    if (body_memory_ <= options_.max_body_memory) return true;
+    refuse(key, connection, 503, "OVERLOADED", "Too many requests with a body are on their way; try again");
+    return false;
+}
+
+/// Keeps the sum of all bodies.
+void Front::hold(Connection& connection, std::size_t bytes) {
+    body_memory_ = body_memory_ - connection.body_held + bytes;
+    connection.body_held = bytes;
 }
 
 void Front::route(std::uint64_t key, Connection& connection) {
@@ -191,7 +214,9 @@ void Front::route(std::uint64_t key, Connection& connection) {
     request->remote = connection.remote;
     const bool keep_alive = connection.reader.keep_alive() && !stop_;
     const bool http10 = connection.reader.is_http10();
-    pool_.submit([this, key, request, keep_alive, http10] {
+    hold(connection, request->body.size());
+    Pool& pool = router_.is_prompt(*request) ? prompt_ : pool_;
+    const bool taken = pool.submit([this, key, request, keep_alive, http10] {
         Answer answer{key, make_reply(*request, keep_alive, http10)};
         {
             std::lock_guard lock(mutex_);
@@ -203,10 +228,11 @@ void Front::route(std::uint64_t key, Connection& connection) {
         }
         if (answer.reply.stream) hub_.release();
     });
+    if (!taken) refuse(key, connection, 503, "OVERLOADED", "Too many requests wait for an answer; try again");
 }
 
 /// In a thread of the pool.
-Reply Front::make_reply(const Request& request, bool keep_alive, bool http10) {
+Reply Front::make_reply(const Request& request, bool keep_alive, bool http10) try {
     const Wire wire{request.method == "HEAD", keep_alive, http10};
     auto response = router_.handle(request);
     if (std::holds_alternative<EventStream>(response.body) && !wire.head_only && !hub_.reserve()) {
@@ -215,12 +241,22 @@ Reply Front::make_reply(const Request& request, bool keep_alive, bool http10) {
     }
     if (auto reply = to_reply(std::move(response), wire)) return std::move(*reply);
     return *to_reply(router_.refuse(request, 404, "NOT_FOUND", "The file is not there any more"), wire);
+} catch (const std::bad_alloc&) {
+    return *to_reply(router_.refuse(request, 503, "OVERLOADED", "The server is out of memory; try again"), {.keep_alive = false});
 }
 
 void Front::refuse(std::uint64_t key, Connection& connection, int status, std::string_view code, std::string_view message) {
+    refuse(key, connection, router_.refuse(connection.reader.request(), status, code, message));
+}
+
+/// The connection ends with this answer: what comes after it is the rest of a request that nobody reads.
+void Front::refuse(std::uint64_t key, Connection& connection, Response response) {
+    const bool head_only = connection.reader.request().method == "HEAD";
     connection.answering_failure = true;
-    connection.input.clear();
-    auto reply = to_reply(router_.refuse(connection.reader.request(), status, code, message), {.keep_alive = false});
+    connection.input = {};
+    connection.reader.request().body = {};
+    hold(connection, 0);
+    auto reply = to_reply(std::move(response), {.head_only = head_only, .keep_alive = false});
     begin_writing(key, connection, std::move(*reply));
 }
 
@@ -239,7 +275,7 @@ void Front::take_answers() {
         } else if (answer.reply.stream) {
             loop_.remove(found->second->socket.get());
             hub_.add(std::move(found->second->socket), std::move(answer.reply.head), std::move(*answer.reply.stream));
-            connections_.erase(found);
+            close(answer.key);
         } else {
             begin_writing(answer.key, *found->second, std::move(answer.reply));
         }
@@ -250,6 +286,8 @@ void Front::begin_writing(std::uint64_t key, Connection& connection, Reply reply
     connection.phase = Phase::writing;
     connection.reply = std::move(reply);
     connection.sent = 0;
+    connection.taken = 0;
+    hold(connection, 0);
     connection.deadline = RealClock::now() + write_stall;
     write(key, connection);
 }
@@ -257,8 +295,8 @@ void Front::begin_writing(std::uint64_t key, Connection& connection, Reply reply
 void Front::write(std::uint64_t key, Connection& connection) {
     Reply& reply = *connection.reply;
     const std::size_t text_size = reply.text ? reply.text->size() : 0;
-    // A bound, so that one large file to a fast reader leaves time for the others.
-    for (int turns = 0; turns < 32; ++turns) {
+    // A bound, so that one large file to a fast reader, or from a slow disk, leaves time for the others.
+    for (int turns = 0; turns < 8; ++turns) {
         ssize_t sent = 0;
         if (connection.sent < reply.head.size() + text_size) {
             const std::size_t head_sent = std::min(connection.sent, reply.head.size());
@@ -287,6 +325,9 @@ void Front::write(std::uint64_t key, Connection& connection) {
         if (sent < 0 && errno == EINTR) continue;
         if (sent < 0 && errno == EAGAIN) break;
         if (sent < 0) return close(key);
+        connection.taken += static_cast<std::size_t>(sent);
+        if (connection.taken < write_least) continue;
+        connection.taken = 0;
         connection.deadline = RealClock::now() + write_stall;
     }
     watch(key, connection, EPOLLOUT);
@@ -333,12 +374,19 @@ void Front::enforce_deadlines() {
     }
 }
 
-void Front::close(std::uint64_t key) { connections_.erase(key); }
+void Front::close(std::uint64_t key) {
+    const auto found = connections_.find(key);
+    if (found == connections_.end()) return;
+    hold(*found->second, 0);
+    if (found->second->refused) --refused_;
+    connections_.erase(found);
+}
 
 void Front::close_quiet_ones() {
-    std::erase_if(connections_, [](const auto& entry) {
-        return entry.second->phase == Phase::reading || entry.second->phase == Phase::lingering;
-    });
+    std::vector<std::uint64_t> quiet;
+    for (const auto& [key, connection] : connections_)
+        if (connection->phase == Phase::reading || connection->phase == Phase::lingering) quiet.push_back(key);
+    for (const auto key : quiet) close(key);
 }
 
 }  // namespace jobruntime::http

@@ -27,7 +27,8 @@ namespace jobruntime::http {
 /// gives whole ones to the pool, writes what comes back. Nothing a peer does or leaves undone can block it.
 class Front {
 public:
-    Front(ApiRouter& router, Hub& hub, Pool& pool, const Options& options);
+    /// `prompt` runs what is answered soon whatever the store does, `pool` everything else.
+    Front(ApiRouter& router, Hub& hub, Pool& pool, Pool& prompt, const Options& options);
     ~Front();
 
     bool ready() const { return loop_.ready(); }
@@ -45,9 +46,12 @@ private:
         std::string input;
         std::optional<Reply> reply;
         std::size_t sent = 0;             ///< Of head and text together.
+        std::size_t taken = 0;            ///< By the peer, since the deadline was set.
+        std::size_t body_held = 0;        ///< Bytes of its request's body, counted in body_memory_.
         bool begun = false;               ///< The first byte of the next request has come.
         bool answering_failure = false;   ///< The reply came from the front; the connection ends after it.
         bool peer_gone = false;
+        bool refused = false;             ///< One too many: it gets its answer and goes.
         std::uint32_t interest = 0;
         RealTime deadline{};
     };
@@ -58,13 +62,16 @@ private:
 
     void run();
     void accept_all(Listener& listener);
+    void adopt(Fd socket, std::string remote, bool refused);
     void pause_listening(bool pause);
-    void refuse_connection(Fd socket);
     void on_socket(std::uint64_t key, std::uint32_t events);
     void on_readable(std::uint64_t key, Connection& connection);
     void advance(std::uint64_t key, Connection& connection);
+    bool keep_reading(std::uint64_t key, Connection& connection, bool body_begins);
+    void hold(Connection& connection, std::size_t bytes);
     void route(std::uint64_t key, Connection& connection);
     Reply make_reply(const Request& request, bool keep_alive, bool http10);
+    void refuse(std::uint64_t key, Connection& connection, Response response);
     void refuse(std::uint64_t key, Connection& connection, int status, std::string_view code, std::string_view message);
     void take_answers();
     void begin_writing(std::uint64_t key, Connection& connection, Reply reply);
@@ -79,6 +86,7 @@ private:
     ApiRouter& router_;
     Hub& hub_;
     Pool& pool_;
+    Pool& prompt_;
     const Options& options_;
     EventLoop loop_;
     std::atomic<bool> stop_{false};
@@ -91,6 +99,8 @@ private:
     std::vector<Listener> listeners_;
     std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
     std::uint64_t next_key_ = 0;
+    std::size_t refused_ = 0;       ///< Connections that are there only to be told that there are too many.
+    std::size_t body_memory_ = 0;   ///< Bytes of all bodies held.
     bool paused_ = false;
     RealTime next_tick_{};
     std::thread thread_;

@@ -224,10 +224,15 @@ void Hub::on_store_error(const Error& error) {
 }
 
 void Hub::beat(RealTime now) {
-    Text text;
     for (auto& [key, subscriber] : subscribers_) {
         if (now < subscriber.heartbeat_at) continue;
         subscriber.heartbeat_at = now + options_.stream_heartbeat;
+        if (!subscriber.closing && subscriber.stream.still_allowed && !subscriber.stream.still_allowed()) {
+            append(subscriber, std::make_shared<const std::string>(sse_revoked(clock_.wall())));
+            subscriber.at_tail = false;
+            subscriber.closing = true;
+            subscriber.close_by = now + dropped_time;
+        }
         if (subscriber.closing || subscriber.backlog_bytes >= options_.stream_backlog) continue;
         append(subscriber, std::make_shared<const std::string>(sse_heartbeat(clock_.wall(), subscriber.position)));
     }

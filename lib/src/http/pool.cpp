@@ -7,17 +7,19 @@
 
 namespace jobruntime::http {
 
-void Pool::start(int threads) {
+void Pool::start(int threads, std::size_t max_waiting) {
+    max_waiting_ = max_waiting;
     for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
 }
 
-void Pool::submit(std::function<void()> work) {
+bool Pool::submit(std::function<void()> work) {
     {
         std::lock_guard lock(mutex_);
-        if (stop_) return;
+        if (stop_ || waiting_.size() >= max_waiting_) return false;
         waiting_.push_back(std::move(work));
     }
     changed_.notify_one();
+    return true;
 }
 
 void Pool::stop() {

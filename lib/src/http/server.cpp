@@ -14,16 +14,18 @@ namespace {
 
 /// Leaves time for the streams' goodbye within the two seconds that stop() promises.
 constexpr Duration request_patience{1'000};
+/// Health is asked of one thread in the router, so it takes two here only to wait side by side.
+constexpr int prompt_threads = 2;
 
 Error check(const Options& options) {
     const bool good = options.threads >= 1 && options.threads <= 1'024 && options.max_connections >= 1 &&
-                      options.max_streams >= 0 && options.max_head >= 256 && options.head_timeout > Duration{0} &&
+                      options.max_streams >= 0 && options.max_waiting >= 1 && options.max_head >= 256 && options.head_timeout > Duration{0} &&
                       options.idle_timeout > Duration{0} && options.stream_heartbeat > Duration{0} &&
                       options.stream_poll > Duration{0};
     if (good) return {};
     return {Errc::invalid_argument, "INVALID_ARGUMENT",
-            "an option of the HTTP server is out of bounds: at least one thread, one connection, 256 bytes of head, and "
-            "times above zero"};
+            "an option of the HTTP server is out of bounds: at least one thread, one connection, one waiting request, 256 "
+            "bytes of head, and times above zero"};
 }
 
 }  // namespace
@@ -31,7 +33,7 @@ Error check(const Options& options) {
 struct Server::Impl {
     Impl(ApiRouter& api, Store& its_store, Options given)
         : options(std::move(given)), router(api), store(its_store),
-          hub(its_store, options, options.clock ? *options.clock : system_clock()), front(api, hub, pool, options) {}
+          hub(its_store, options, options.clock ? *options.clock : system_clock()), front(api, hub, pool, prompt, options) {}
 
     const Options options;
     ApiRouter& router;
@@ -41,6 +43,7 @@ struct Server::Impl {
     // In this order: the front gives to the pool and to the hub, so it goes first.
     Hub hub;
     Pool pool;
+    Pool prompt;
     Front front;
 };
 
@@ -61,7 +64,8 @@ Result<void> Server::start() {
     impl_->started = true;
     try {
         impl_->hub.start();
-        impl_->pool.start(impl_->options.threads);
+        impl_->pool.start(impl_->options.threads, static_cast<std::size_t>(impl_->options.max_waiting));
+        impl_->prompt.start(prompt_threads, static_cast<std::size_t>(impl_->options.max_waiting));
         impl_->front.start(std::move(*listeners));
     } catch (const std::system_error&) {
         stop();
@@ -74,6 +78,7 @@ void Server::stop() {
     impl_->front.stop(request_patience);
     impl_->hub.stop();
     impl_->pool.stop();
+    impl_->prompt.stop();
 }
 
 std::vector<std::string> Server::urls() const { return impl_->urls; }

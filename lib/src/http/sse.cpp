@@ -32,4 +32,8 @@ std::string sse_dropped(Time now) {
     return frame("dropped", {{"ts", to_iso(now)}, {"reason", "reading too slowly; reconnect with Last-Event-ID"}}, std::nullopt);
 }
 
+std::string sse_revoked(Time now) {
+    return frame("revoked", {{"ts", to_iso(now)}, {"reason", "the access token was revoked; log in again"}}, std::nullopt);
+}
+
 }  // namespace jobruntime::http

@@ -18,5 +18,7 @@ std::string sse_truncated(EventId oldest);
 /// The last words of a stream; the client should come back with Last-Event-ID.
 std::string sse_shutdown(Time now);
 std::string sse_dropped(Time now);
+/// The last words to a caller whose token does not count any more.
+std::string sse_revoked(Time now);
 
 }  // namespace jobruntime::http

@@ -27,7 +27,7 @@ TEST_CASE("only listed Host names are answered, so that a foreign name for 127.0
     CHECK(api.call("GET", "/api/worker/health", "", {{"host", "evil.example"}}).status == 200);
 }
 
-TEST_CASE("a page of another origin changes nothing; programs and own pages do") {
+TEST_CASE("a page of another origin changes and holds nothing; programs and own pages do") {
     ApiOptions options;
     options.allowed_origins = {"http://localhost:5173"};
     Api api(options);
@@ -58,7 +58,14 @@ TEST_CASE("a page of another origin changes nothing; programs and own pages do")
         const auto answer = api.post("/api/jobs", R"({"kind":"demo.echo"})", rows[i].headers);
         CHECK(answer.status == (rows[i].allowed ? 201 : 403));
         if (!rows[i].allowed) CHECK(answer.code() == "FORBIDDEN");
-        CHECK(api.call("GET", "/api/jobs", "", rows[i].headers).status == 200);
+        // It could not read the answer, but hold streams open and keep the server busy.
+        CHECK(api.call("GET", "/api/jobs", "", rows[i].headers).status == (rows[i].allowed ? 200 : 403));
+        CHECK(api.call("GET", "/api/telemetry/stream", "", rows[i].headers).status == (rows[i].allowed ? 200 : 403));
+        CHECK(api.call("GET", "/api/health", "", rows[i].headers).status == 200);
+        // A link to here is followed from anywhere.
+        auto link = rows[i].headers;
+        link.emplace_back("sec-fetch-mode", "navigate");
+        CHECK(api.call("GET", "/api/jobs", "", link).status == 200);
     }
     CHECK(api.call("DELETE", "/api/jobs/x", "", {{"origin", "null"}}).status == 403);
 }

@@ -149,7 +149,7 @@ TEST_CASE("half-sent heads and bodies are told that their time is up; silent con
     while (drip.send("x") && std::chrono::steady_clock::now() - begun < 5s) std::this_thread::sleep_for(20ms);
     CHECK(std::chrono::steady_clock::now() - begun < 5s);
     Client body(port);
-    CHECK(body.ask("POST /api/jobs HTTP/1.1\r\n" + head + "Content-Length: 5\r\n\r\nab")->status == 408);
+    CHECK(body.ask("POST /api/jobs HTTP/1.1\r\n" + head + "Content-Type: application/json\r\nContent-Length: 5\r\n\r\nab")->status == 408);
     Client idle(port);
     CHECK(idle.get("/api/health")->status == 200);
     CHECK(idle.is_closed());
@@ -223,7 +223,7 @@ TEST_CASE("one connection too many is told so") {
     const auto reply = three.read_reply();
     REQUIRE(reply);
     CHECK(reply->status == 503);
-    CHECK(reply->headers.at("retry-after") == "1");
+    CHECK(reply->headers.contains("retry-after"));
     CHECK(reply->body.find("TOO_MANY_CONNECTIONS") != std::string::npos);
 }
 
@@ -310,4 +310,120 @@ TEST_CASE("stopping lets a running request finish, and closes what is idle") {
     CHECK(slow.is_closed());
     CHECK(idle.is_closed());
     host.server.stop();
+}
+
+TEST_CASE("health is answered while every thread waits for the store, and too many who wait are told so") {
+    http::Options options;
+    options.threads = 2;
+    options.max_waiting = 3;
+    Host host(options);
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool open = false;
+    std::atomic<int> inside{0};
+    host.router.add({"GET", "/stuck", Role::read, "Waits.", {}, [&](const Request&, const RouteMatch&) {
+                         std::unique_lock lock(mutex);
+                         ++inside;
+                         changed.wait(lock, [&] { return open; });
+                         return Response::json(200, {{"ok", true}});
+                     }});
+    const int port = host.start();
+    std::vector<std::unique_ptr<Client>> stuck;
+    for (int i = 0; i < 2; ++i) {
+        stuck.push_back(std::make_unique<Client>(port));
+        stuck.back()->send("GET /stuck HTTP/1.1\r\n" + head + "\r\n");
+    }
+    while (inside < 2) std::this_thread::yield();
+    CHECK(Client(port).get("/api/health")->status == 200);
+    CHECK(Client(port).get("/api/worker/health")->status == 200);
+    // Three wait; whoever comes after them is refused at once, and health still is not.
+    std::vector<std::unique_ptr<Client>> more;
+    for (int i = 0; i < 4; ++i) {
+        more.push_back(std::make_unique<Client>(port));
+        more.back()->send("GET /stuck HTTP/1.1\r\n" + head + "\r\n");
+    }
+    const auto refused = more.back()->read_reply();
+    REQUIRE(refused);
+    CHECK(refused->status == 503);
+    CHECK(refused->headers.contains("retry-after"));
+    CHECK(refused->body.find("OVERLOADED") != std::string::npos);
+    CHECK(Client(port).get("/api/health")->status == 200);
+    {
+        std::lock_guard lock(mutex);
+        open = true;
+    }
+    changed.notify_all();
+    more.pop_back();
+    for (auto* clients : {&stuck, &more})
+        for (auto& client : *clients) CHECK(client->read_reply()->status == 200);
+}
+
+TEST_CASE("what a head alone forbids is refused before its body is read") {
+    ApiOptions guarded;
+    guarded.authenticate = [](std::string_view token) -> std::optional<Caller> {
+        if (token == "good") return Caller{};
+        if (token == "reader") return Caller{"r", "reader", Role::read};
+        return std::nullopt;
+    };
+    Host host({}, nullptr, guarded);
+    const int port = host.start();
+    const std::string body = "Content-Type: application/json\r\nContent-Length: 1000000\r\n";
+    struct Row {
+        std::string line, headers;
+        int status;
+    };
+    const std::vector<Row> rows{
+        {"POST /api/jobs", "Host: evil.example\r\n" + body, 421},
+        {"POST /api/jobs", head + body, 401},
+        {"POST /api/jobs", head + body + "Authorization: Bearer bad\r\n", 401},
+        {"POST /api/jobs", head + body + "Authorization: Bearer reader\r\n", 403},
+        {"POST /api/jobs", head + body + "Authorization: Bearer good\r\nOrigin: http://evil.example\r\n", 403},
+        {"POST /api/jobs", head + "Content-Type: text/plain\r\nContent-Length: 9\r\nAuthorization: Bearer good\r\n", 415},
+        {"POST /nowhere", head + body + "Authorization: Bearer good\r\n", 404},
+        {"PUT /api/jobs", head + body + "Authorization: Bearer good\r\n", 405},
+        {"POST /api/jobs", head + "Transfer-Encoding: chunked\r\nContent-Type: application/json\r\n", 401},
+        {"POST /api/jobs", head + body + "Expect: 100-continue\r\n", 401},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.line);
+        CAPTURE(row.headers);
+        Client client(port);
+        const auto reply = client.ask(row.line + " HTTP/1.1\r\n" + row.headers + "\r\n");
+        REQUIRE(reply);
+        CHECK(reply->status == row.status);
+        CHECK(reply->headers.contains("x-trace-id"));
+        CHECK(client.is_closed());
+    }
+}
+
+TEST_CASE("all bodies together may take only so much memory, and give it back") {
+    http::Options options;
+    options.max_body_memory = 300'000;
+    Host host(options);
+    const int port = host.start();
+    const std::string half = "POST /api/jobs HTTP/1.1\r\n" + head + "Content-Type: application/json\r\nContent-Length: 200000\r\n\r\n" +
+                             std::string(199'999, ' ');
+    {
+        Client first(port);
+        first.send(half);
+        Client second(port);
+        second.send(half);
+        // Either may be the one too many: the first's bytes may still be on their way.
+        std::array<pollfd, 2> either{pollfd{first.fd(), POLLIN, 0}, pollfd{second.fd(), POLLIN, 0}};
+        REQUIRE(poll(either.data(), either.size(), 30'000) >= 1);
+        auto& refused = either[0].revents ? first : second;
+        auto& kept = either[0].revents ? second : first;
+        const auto reply = refused.read_reply();
+        REQUIRE(reply);
+        CHECK(reply->status == 503);
+        CHECK(reply->body.find("OVERLOADED") != std::string::npos);
+        // The other goes on, and is only no job.
+        kept.send(" ");
+        CHECK(kept.read_reply()->status == 400);
+        // What it held is free again.
+        Client third(port);
+        third.send(half);
+        third.send(" ");
+        CHECK(third.read_reply()->status == 400);
+    }
 }

@@ -287,3 +287,23 @@ TEST_CASE("a stream stays open while the store is down, and goes on without gap 
     for (int n = 5; n < 10; ++n) CHECK(number_of(stream.telemetry()) == std::to_string(n));
     for (int n = 0; n < 10; ++n) CHECK(number_of(second.telemetry()) == std::to_string(n));
 }
+
+TEST_CASE("a stream ends when its token is revoked, with the reason as its last word") {
+    std::atomic<bool> revoked{false};
+    ApiOptions guarded;
+    guarded.authenticate = [&revoked](std::string_view token) -> std::optional<Caller> {
+        if (token == "good" && !revoked) return Caller{};
+        return std::nullopt;
+    };
+    http::Options options;
+    options.stream_heartbeat = 50ms;
+    Host host(options, nullptr, guarded);
+    Stream stream(host.start(), "", "Authorization: Bearer good\r\n");
+    CHECK(stream.next()->event == "heartbeat");
+    CHECK(stream.next()->event == "heartbeat");
+    revoked = true;
+    std::optional<Frame> last;
+    while (auto frame = stream.next()) last = std::move(frame);
+    REQUIRE(last);
+    CHECK(last->event == "revoked");
+}
