@@ -67,7 +67,9 @@ int list_jobs(const Invocation& in) {
         if (!(*waiting)[i].empty()) std::cout << "  (" << (*waiting)[i] << ")";
         std::cout << "\n";
     }
-    if (page->jobs.empty()) std::cout << "no jobs\n";
+    for (const auto& id : page->unreadable)
+        std::cout << id.str() << "  is damaged in the store; jobs show says how, jobs delete removes it\n";
+    if (page->jobs.empty() && page->unreadable.empty()) std::cout << "no jobs\n";
     if (!page->next_cursor.empty()) std::cout << "more: --cursor " << page->next_cursor << "\n";
     return host::exit_ok;
 }

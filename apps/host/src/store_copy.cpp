@@ -258,6 +258,10 @@ Result<void> Copying::copy_jobs() {
             continue;
         }
         if (!page) return of(from_, std::move(page).error());
+        if (!page->unreadable.empty())
+            return Error{Errc::corrupt, "STORE_COPY_DAMAGED",
+                         "job " + page->unreadable.front().str() + " in " + from_.describe() +
+                             " is damaged and cannot be copied; delete it, or restore it from a backup, and copy again"};
         std::vector<Job> part;
         std::size_t bytes = 0;
         for (auto& job : page->jobs) {

@@ -69,8 +69,9 @@ public:
 
     /// Puts a job in. Once this has returned a value, the job is never lost. On Errc::unavailable it
     /// has tried once more with the same id and it is unknown whether the job is there.
-    /// Errc::invalid_argument (name INVALID_ARGUMENT or PAYLOAD_TOO_LARGE): a name, size or number out of bounds
-    /// (job.hpp, limits). Errc::full (STORE_FULL): no space.
+    /// Errc::invalid_argument: a name, size or number out of bounds (INVALID_ARGUMENT, PAYLOAD_TOO_LARGE; job.hpp, limits),
+    /// or a payload that cannot be kept as JSON (INVALID_PAYLOAD): text that is not UTF-8, a number that is not finite,
+    /// or nested deeper than 32. Errc::full (STORE_FULL): no space.
     Result<Enqueued> enqueue(std::string_view kind, boost::json::object payload, EnqueueOptions options = {});
     /// A described struct with `static constexpr auto kind`. Needs typed.hpp.
     template <class T>

@@ -28,7 +28,8 @@ struct Outcome {
 };
 
 /// Done. `result` is kept with the job, at most 1 MiB as text; a larger one fails the job
-/// with RESULT_TOO_LARGE.
+/// with RESULT_TOO_LARGE, and one that cannot be kept as JSON (text that is not UTF-8, a number that is not finite,
+/// nested deeper than 32) with INVALID_RESULT.
 JOBRUNTIME_API Outcome completed(boost::json::value result = nullptr);
 /// Try again after the kind's back-off, or after `after`.
 JOBRUNTIME_API Outcome retry(std::string code, std::string message, std::optional<Duration> after = std::nullopt);

@@ -32,7 +32,8 @@ enum class OnConflict : std::uint8_t {
 };
 
 /// A job to be. Whoever calls has checked names and bounds and that the payload is a JSON object; a store
-/// refuses an item of its own accord only for the zero id, an empty kind or queue, or a payload over its limit.
+/// refuses an item of its own accord only for the zero id, an empty kind or queue, a payload over its limit, or a
+/// payload or tag that could not be read again: the payload is a JSON object in UTF-8, nested at most 32 deep.
 struct NewJob {
     JobId id;                     ///< Made by the caller, so that a repeated insert is the same job.
     std::string kind;
@@ -116,8 +117,9 @@ struct Settlement {
     Fence fence = Fence::none;
     Verdict verdict = Verdict::completed;
     Time run_at{};            ///< retry, snooze.
-    std::string result;       ///< completed: JSON text; empty = null. Over limits::result: the job ends failed with
-                              ///< RESULT_TOO_LARGE instead (canceled, when that was asked).
+    std::string result;       ///< completed: JSON text; empty = null. Over limits::result, the job ends failed with
+                              ///< RESULT_TOO_LARGE instead, and when it is no JSON with INVALID_RESULT (canceled, when
+                              ///< that was asked).
     std::string code;         ///< retry, failed (and canceled, when it has one).
     std::string message;      ///< retry, failed (and canceled, when it has a code); snooze: the reason. Kept as
                               ///< wait_reason while a retry or snooze waits. Cut at limits::message.
@@ -145,7 +147,7 @@ struct Note {
 enum class NoteAnswer : std::uint8_t {
     done,
     conflict,  ///< The fence no longer holds the job (or is none, with more than events); nothing was changed.
-    refused,   ///< One checkpoint more than limits::steps, or one over limits::result; nothing was changed.
+    refused,   ///< One checkpoint more than limits::steps, one over limits::result, or no JSON; nothing was changed.
 };
 
 // ---- change, get, list, count: people and programs from outside ---------------------------------
@@ -210,6 +212,7 @@ enum Parts : unsigned { part_payload = 1, part_result = 2, part_errors = 4, part
 struct JobPage {
     std::vector<Job> jobs;
     std::string next_cursor;  ///< Empty = that was all.
+    std::vector<JobId> unreadable;  ///< Left out of `jobs`: what is stored of them is damaged. `get` says what is wrong.
 };
 
 enum class JobOrder : std::uint8_t { newest_first, oldest_first };
@@ -378,7 +381,8 @@ public:
     /// claim raises the job's fence and its attempt, sets started_at, and writes worker.job.claimed
     /// (jobs.promoted may come before it). Limits of wants that sum up to more than limits::batch_items are cut.
     /// An empty answer means nothing is due; that is not an error. A lost claim (the process died
-    /// before it saw the answer) comes back by `recover`.
+    /// before it saw the answer) comes back by `recover`. A job whose stored text is damaged (by hand, by a disk) is
+    /// never handed out and never fails its neighbours: it ends failed with CORRUPT, or is left out.
     /// Errc::conflict: the session is not there or was declared dead; beat first.
     virtual Result<Claimed> claim(std::span<const Want> wants, SessionId session, ClaimMode mode, Time now) = 0;
 

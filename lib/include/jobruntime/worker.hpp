@@ -53,7 +53,7 @@ public:
 
     /// Runs `body` unless an earlier attempt stored its result under `name`; then returns that. A result is
     /// on disk before this returns it; a crash before that repeats the body. Errors of the body are passed on
-    /// and nothing is stored. Errc::canceled when the lease is lost meanwhile; the handler should then return.
+    /// and nothing is stored; so it is with a value that cannot be kept as JSON (INVALID_RESULT). Errc::canceled when the lease is lost meanwhile; the handler should then return.
     Result<boost::json::value> step(std::string_view name, const std::function<Result<boost::json::value>()>& body);
     /// Removes a stored step, so that it runs again.
     Result<void> forget(std::string_view name);

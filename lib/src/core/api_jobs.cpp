@@ -70,6 +70,7 @@ Result<Response> list_jobs(ApiRouter& router, JobQueue& queue, const ApiOptions&
     // Written by hand, so that a large page is in memory once, as text.
     std::string text = R"({"ok":true,"jobs":[)";
     int jobs = 0;
+    boost::json::array unreadable;
     do {
         const int slice = std::min(*limit - jobs, slice_jobs);
         auto page = queue.list(*filter, cursor, slice, JobOrder::newest_first, part_payload | part_result | part_errors);
@@ -86,9 +87,12 @@ Result<Response> list_jobs(ApiRouter& router, JobQueue& queue, const ApiOptions&
             if (jobs++ > 0) text += ',';
             text += core::to_text(router.job_json(page->jobs[i], (*reasons)[i]));
         }
+        for (const auto& id : page->unreadable) unreadable.emplace_back(id.str());
         cursor = std::move(page->next_cursor);
     } while (!cursor.empty() && jobs < *limit && text.size() < most_page_bytes);
-    text += R"(],"nextCursor":)";
+    text += "]";
+    if (!unreadable.empty()) text += R"(,"unreadable":)" + core::to_text(boost::json::value(std::move(unreadable)));
+    text += R"(,"nextCursor":)";
     text += core::to_text(cursor.empty() ? boost::json::value(nullptr) : boost::json::value(cursor)) + "}";
     Response response = Response::json(200, {});
     response.body = std::move(text);

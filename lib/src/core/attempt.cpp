@@ -13,14 +13,11 @@ constexpr Duration note_interval{250};
 constexpr std::size_t own_event_limit = limits::log_lines;
 constexpr std::size_t own_event_bytes = 16 * 1024;
 
-std::string clean(std::string_view text, std::size_t size) { return std::string(core::cut(redact(text), size)); }
-
 /// Text fields pass the one door for secrets; what is not flat becomes text.
 void clean_fields(boost::json::object& fields) {
-    for (auto& [name, value] : fields) {
-        if (value.is_structured()) value = boost::json::string(core::to_text(value));
-        if (value.is_string()) value = boost::json::string(clean(value.get_string(), limits::message));
-    }
+    core::mend(fields);
+    for (auto& [name, value] : fields)
+        if (value.is_string()) value = boost::json::string(core::clean_text(value.get_string(), limits::message));
 }
 
 }  // namespace
@@ -82,7 +79,7 @@ void Attempt::progress(std::optional<double> percent, std::string_view stage, st
     const std::lock_guard lock(mutex_);
     if (closed_) return;
     if (percent) percent = std::isfinite(*percent) ? std::optional(std::clamp(*percent, 0.0, 100.0)) : std::nullopt;
-    progress_ = Progress{percent, clean(stage, limits::name), clean(message, 1024)};
+    progress_ = Progress{percent, core::clean_text(stage, limits::name), core::clean_text(message, 1024)};
     if (!std::exchange(dirty_, true)) notes_.dirty(shared_from_this());
 }
 
@@ -97,7 +94,7 @@ void Attempt::log(std::string_view line, Level level) {
                    {"truncated", true}},
                   Level::warn);
     else
-        add_event("worker.job.log", {{"line", clean(line, limits::message)}}, level);
+        add_event("worker.job.log", {{"line", core::clean_text(line, limits::message)}}, level);
 }
 
 void Attempt::event(std::string_view name, boost::json::object fields, Level level) {
@@ -114,7 +111,7 @@ void Attempt::event(std::string_view name, boost::json::object fields, Level lev
         return;
     }
     if (core::to_text(fields).size() > own_event_bytes) fields = {{"truncated", true}};
-    add_event(core::cut(name, 2 * limits::name), std::move(fields), level);
+    add_event(core::cut(core::valid_utf8(name), 2 * limits::name), std::move(fields), level);
 }
 
 void Attempt::add_event(std::string_view name, boost::json::object fields, Level level) {

@@ -10,9 +10,12 @@ namespace {
 constexpr int write_tries = 5;
 constexpr Duration first_pause{100};
 
-Error bad_step_name(std::string_view name) {
-    return {Errc::invalid_argument, "INVALID_ARGUMENT",
-            "a step's name has 1 to " + std::to_string(limits::name) + " bytes, not " + std::to_string(name.size())};
+Result<void> check_step_name(std::string_view name) {
+    if (name.empty() || name.size() > limits::name)
+        return Error{Errc::invalid_argument, "INVALID_ARGUMENT",
+                     "a step's name has 1 to " + std::to_string(limits::name) + " bytes, not " + std::to_string(name.size())};
+    if (!core::is_utf8(name)) return Error{Errc::invalid_argument, "INVALID_ARGUMENT", "a step's name is not UTF-8"};
+    return {};
 }
 
 }  // namespace
@@ -38,13 +41,16 @@ Result<boost::json::value> Attempt::known_step(std::string_view name, bool& know
 Result<boost::json::value> Attempt::step(std::string_view name,
                                          const std::function<Result<boost::json::value>()>& body) {
     check_deadline();
-    if (name.empty() || name.size() > limits::name) return bad_step_name(name);
+    JR_TRY(check_step_name(name));
     bool known = false;
     auto stored = known_step(name, known);
     if (!stored || known) return stored;
 
     auto made = body();
     if (!made) return made;
+    if (const auto wrong = core::flaw(*made))
+        return Error{Errc::invalid_argument, "INVALID_RESULT",
+                     "the result of step " + std::string(name) + " cannot be kept as JSON: " + *wrong};
     Note note;
     note.step_name = std::string(name);
     note.step_value = core::to_text(*made);
@@ -60,7 +66,7 @@ Result<boost::json::value> Attempt::step(std::string_view name,
 }
 
 Result<void> Attempt::forget(std::string_view name) {
-    if (name.empty() || name.size() > limits::name) return bad_step_name(name);
+    JR_TRY(check_step_name(name));
     Note note;
     note.forget_step = std::string(name);
     JR_TRY(write_step(std::move(note), name));

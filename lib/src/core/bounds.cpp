@@ -84,7 +84,7 @@ Result<int> check_limit(int limit, std::string_view what) {
 
 namespace {
 
-std::optional<Error> refusal(JobId id, std::string_view kind, std::string_view queue, std::size_t payload) {
+std::optional<Error> wrong_basics(JobId id, std::string_view kind, std::string_view queue, std::size_t payload) {
     if (!id) return Error{Errc::invalid_argument, "a job without an id cannot be stored"};
     if (kind.empty() || queue.empty())
         return Error{Errc::invalid_argument, "job " + id.str() + " has no kind or no queue"};
@@ -97,11 +97,23 @@ std::optional<Error> refusal(JobId id, std::string_view kind, std::string_view q
 
 }  // namespace
 
-std::optional<Error> refusal(const NewJob& job) { return refusal(job.id, job.kind, job.queue, job.payload.size()); }
+std::optional<Error> refusal(const NewJob& job) {
+    if (auto refused = wrong_basics(job.id, job.kind, job.queue, job.payload.size())) return refused;
+    // Looked at once, here, so that nothing is stored that cannot be read again.
+    if (job.payload != "{}" && !is_json_object(job.payload))
+        return Error{Errc::invalid_argument, "INVALID_PAYLOAD",
+                     "the payload of job " + job.id.str() + " is no JSON object in UTF-8, nested at most " +
+                         std::to_string(json_depth) + " levels deep"};
+    for (const auto& tag : job.tags)
+        if (!is_utf8(tag)) return Error{Errc::invalid_argument, "a tag of job " + job.id.str() + " is not UTF-8"};
+    return std::nullopt;
+}
 
 std::optional<Error> refusal(const Job& job) {
     constexpr auto highest_fence = std::uint64_t{1} << 53;
-    if (auto refused = refusal(job.id, job.kind, job.queue, to_text(job.payload).size())) return refused;
+    if (const auto wrong = flaw(job.payload)) return wrong_job(job, "in its payload, " + *wrong);
+    if (const auto wrong = flaw(job.result)) return wrong_job(job, "in its result, " + *wrong);
+    if (auto refused = wrong_basics(job.id, job.kind, job.queue, to_text(job.payload).size())) return refused;
     if (job.state == JobState::running) return wrong_job(job, "it is running; end its attempt first");
     if (is_final(job.state) != job.finished_at.has_value())
         return wrong_job(job, "an ended job has the time of its end, and no other job has one");
@@ -110,8 +122,12 @@ std::optional<Error> refusal(const Job& job) {
     if (job.errors.size() > limits::errors) return wrong_job(job, "it has more errors than a job keeps");
     if (job.steps.size() > limits::steps) return wrong_job(job, "it has more steps than a job may have");
     if (to_text(job.result).size() > limits::result) return wrong_job(job, "its result is too large");
-    for (const auto& step : job.steps)
+    for (const auto& step : job.steps) {
+        if (const auto wrong = flaw(step.value)) return wrong_job(job, "in the step " + step.name + ", " + *wrong);
         if (to_text(step.value).size() > limits::result) return wrong_job(job, "the step " + step.name + " is too large");
+    }
+    for (const auto& tag : job.tags)
+        if (!is_utf8(tag)) return wrong_job(job, "a tag is not UTF-8");
     return std::nullopt;
 }
 

@@ -28,6 +28,18 @@ Result<void> check_names(std::string_view kind, const EnqueueOptions& options) {
     return {};
 }
 
+Result<void> check_texts(const EnqueueOptions& options) {
+    const std::pair<std::string_view, std::string_view> texts[] = {{"the unique key", options.unique},
+                                                                   {"the idempotency key", options.idempotency_key},
+                                                                   {"the idempotency hash", options.idempotency_hash},
+                                                                   {"the trace id", options.trace_id}};
+    for (const auto& [name, text] : texts)
+        if (!core::is_utf8(text)) return invalid(std::string(name) + " is not UTF-8");
+    for (const auto& tag : options.tags)
+        if (!core::is_utf8(tag)) return invalid("a tag is not UTF-8");
+    return {};
+}
+
 Result<void> check_bounds(const EnqueueOptions& options) {
     if (options.delay && options.run_at) return invalid("give either a delay or a time to run at, not both");
     if (options.delay && options.delay->count() < 0) return invalid("the delay is negative; leave it out to run at once");
@@ -80,6 +92,10 @@ Result<NewJob> JobQueue::Impl::prepare(std::string_view kind, const boost::json:
                                        Time now) {
     JR_TRY(check_names(kind, options));
     JR_TRY(check_bounds(options));
+    JR_TRY(check_texts(options));
+    if (const auto wrong = core::flaw(payload))
+        return Error{Errc::invalid_argument, "INVALID_PAYLOAD",
+                     "the payload cannot be kept as JSON: " + *wrong + "; give other bytes as text, e.g. in Base64"};
     NewJob job;
     job.payload = core::to_text(payload);
     if (job.payload.size() > limits::payload)

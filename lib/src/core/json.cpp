@@ -1,7 +1,11 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "core/json.hpp"
 
+#include <algorithm>
+#include <cmath>
+
 #include <boost/json/array.hpp>
+#include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/stream_parser.hpp>
@@ -23,7 +27,109 @@ const std::int64_t* number_at(const boost::json::object& object, std::string_vie
     return value ? value->if_int64() : nullptr;
 }
 
+/// Reads JSON and makes nothing of it.
+struct Reader {
+    static constexpr std::size_t max_object_size = static_cast<std::size_t>(-1);
+    static constexpr std::size_t max_array_size = static_cast<std::size_t>(-1);
+    static constexpr std::size_t max_key_size = static_cast<std::size_t>(-1);
+    static constexpr std::size_t max_string_size = static_cast<std::size_t>(-1);
+    using Code = boost::json::error_code;
+    using Text = boost::json::string_view;
+
+    int depth = 0;
+    bool object = false;  ///< What stands outermost.
+
+    bool on_document_begin(Code&) { return true; }
+    bool on_document_end(Code&) { return true; }
+    bool on_object_begin(Code&) {
+        if (depth++ == 0) object = true;
+        return true;
+    }
+    bool on_object_end(std::size_t, Code&) { return --depth >= 0; }
+    bool on_array_begin(Code&) { return ++depth > 0; }
+    bool on_array_end(std::size_t, Code&) { return --depth >= 0; }
+    bool on_key_part(Text, std::size_t, Code&) { return true; }
+    bool on_key(Text, std::size_t, Code&) { return true; }
+    bool on_string_part(Text, std::size_t, Code&) { return true; }
+    bool on_string(Text, std::size_t, Code&) { return true; }
+    bool on_number_part(Text, Code&) { return true; }
+    bool on_int64(std::int64_t, Text, Code&) { return true; }
+    bool on_uint64(std::uint64_t, Text, Code&) { return true; }
+    bool on_double(double, Text, Code&) { return true; }
+    bool on_bool(bool, Code&) { return true; }
+    bool on_null(Code&) { return true; }
+    bool on_comment_part(Text, Code&) { return true; }
+    bool on_comment(Text, Code&) { return true; }
+};
+
+bool reads(std::string_view text, bool as_object) {
+    boost::json::parse_options options;
+    options.max_depth = json_depth;
+    boost::json::basic_parser<Reader> parser(options);
+    boost::json::error_code error;
+    const std::size_t used = parser.write_some(false, text.data(), text.size(), error);
+    return !error && used == text.size() && (!as_object || parser.handler().object);
+}
+
+std::string at(std::string_view name, std::string inner) {
+    // What comes from further in begins with a name or an index, or with the blank before its verb.
+    const bool names = !inner.empty() && inner.front() != ' ' && inner.front() != '[';
+    return std::string(name) + (names ? "." : "") + inner;
+}
+
+std::optional<std::string> find_flaw(const boost::json::value& value, std::size_t depth);
+
+/// `depth`: how many values may still be nested here, this one included.
+std::optional<std::string> find_flaw(const boost::json::object& object, std::size_t depth) {
+    if (depth == 0) return " is nested deeper than " + std::to_string(json_depth) + " levels";
+    for (const auto& [name, value] : object) {
+        if (!is_utf8(name)) return " has a name that is not UTF-8";
+        if (auto inner = find_flaw(value, depth - 1)) return at(cut(name, limits::name), std::move(*inner));
+    }
+    return std::nullopt;
+}
+
+std::optional<std::string> find_flaw(const boost::json::value& value, std::size_t depth) {
+    if (const auto* object = value.if_object()) return find_flaw(*object, depth);
+    if (const auto* array = value.if_array()) {
+        if (depth == 0) return " is nested deeper than " + std::to_string(json_depth) + " levels";
+        for (std::size_t i = 0; i < array->size(); ++i)
+            if (auto inner = find_flaw((*array)[i], depth - 1))
+                return at("[" + std::to_string(i) + "]", std::move(*inner));
+        return std::nullopt;
+    }
+    if (const auto* text = value.if_string(); text && !is_utf8(*text)) return " is not UTF-8";
+    if (const auto* number = value.if_double(); number && !std::isfinite(*number)) return " is not a finite number";
+    return std::nullopt;
+}
+
+/// As a sentence, also where the value itself has the flaw.
+std::optional<std::string> told(std::optional<std::string> flaw) {
+    if (flaw && flaw->front() == ' ') flaw->insert(0, "it");
+    return flaw;
+}
+
 }  // namespace
+
+bool is_json(std::string_view text) { return reads(text, false); }
+bool is_json_object(std::string_view text) { return reads(text, true); }
+
+std::optional<std::string> flaw(const boost::json::value& value) { return told(find_flaw(value, json_depth)); }
+std::optional<std::string> flaw(const boost::json::object& object) { return told(find_flaw(object, json_depth)); }
+
+void mend(boost::json::object& fields) {
+    const auto bad_name = [](const auto& field) { return !is_utf8(field.key()); };
+    if (std::any_of(fields.begin(), fields.end(), bad_name)) {
+        boost::json::object renamed;
+        for (auto& [name, value] : fields) renamed[valid_utf8(name)] = std::move(value);
+        fields = std::move(renamed);
+    }
+    for (auto& [name, value] : fields) {
+        if (value.is_structured()) value = boost::json::string(to_text(value));
+        if (value.is_string() && !is_utf8(value.get_string())) value = boost::json::string(valid_utf8(value.get_string()));
+        if (value.is_double() && !std::isfinite(value.get_double())) value = nullptr;
+    }
+}
 
 Result<boost::json::value> parse_json(std::string_view text) {
     boost::json::parse_options options;
@@ -94,12 +200,6 @@ Result<std::vector<std::string>> tags_from_text(std::string_view text) {
         tags.emplace_back(item.get_string());
     }
     return tags;
-}
-
-std::string_view cut(std::string_view text, std::size_t size) noexcept {
-    if (text.size() <= size) return text;
-    while (size > 0 && (static_cast<unsigned char>(text[size]) & 0xc0) == 0x80) --size;
-    return text.substr(0, size);
 }
 
 }  // namespace jobruntime::core

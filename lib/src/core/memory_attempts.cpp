@@ -131,7 +131,7 @@ SettleAnswer Database::settle(const Settlement& settlement, const Origin& origin
             result = *std::move(parsed);
         } else {
             verdict = Verdict::failed;
-            code = "RESULT_INVALID";
+            code = "INVALID_RESULT";
             message = "the result of the job is no JSON text";
         }
     }

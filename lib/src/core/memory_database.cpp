@@ -105,6 +105,7 @@ Row& Database::make_row(JobId id) {
 
 void Database::append(Event event, const Origin& origin) {
     event.id = ++last_event_;
+    if (core::flaw(event.fields)) core::mend(event.fields);
     if (event.source.empty()) {
         event.source = origin.process;
         event.role = origin.role;

@@ -21,8 +21,6 @@ std::string clean_code(std::string_view code, std::string_view fallback) {
     return clean.empty() ? std::string(fallback) : clean;
 }
 
-std::string clean_message(std::string_view message) { return std::string(core::cut(redact(message), limits::message)); }
-
 Settlement settlement_of(const Attempt& attempt, Verdict verdict) {
     Settlement settlement;
     settlement.job = attempt.job.id;
@@ -33,7 +31,7 @@ Settlement settlement_of(const Attempt& attempt, Verdict verdict) {
 
 void set_error(Settlement& settlement, std::string_view code, std::string_view message) {
     settlement.code = code;
-    settlement.message = clean_message(message);
+    settlement.message = core::clean_text(message, limits::message);
 }
 
 Outcome from_exception(const Attempt& attempt, std::string_view text) {
@@ -43,6 +41,10 @@ Outcome from_exception(const Attempt& attempt, std::string_view text) {
 
 void set_result(Settlement& settlement, const boost::json::value& result) {
     if (result.is_null()) return;
+    if (const auto wrong = core::flaw(result)) {
+        settlement.verdict = Verdict::failed;
+        return set_error(settlement, "INVALID_RESULT", "the result cannot be kept as JSON: " + *wrong);
+    }
     settlement.result = core::to_text(result);
     if (settlement.result.size() <= limits::result) return;
     settlement.verdict = Verdict::failed;
@@ -122,7 +124,7 @@ core::Ending WorkerImpl::ending(const std::shared_ptr<Attempt>& attempt, Outcome
         case Outcome::Kind::snooze:
             settlement.verdict = Verdict::snooze;
             settlement.run_at = clock_.wall() + std::clamp(outcome.after.value_or(Duration{0}), Duration{0}, longest_delay);
-            settlement.message = clean_message(outcome.message);
+            settlement.message = core::clean_text(outcome.message, limits::message);
             break;
         case Outcome::Kind::failed:
             settlement.verdict = Verdict::failed;

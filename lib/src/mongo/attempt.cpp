@@ -39,7 +39,7 @@ Ending ending_of(const Settlement& given) {
                 nullptr};
     if (given.result.empty()) return ending;
     auto parsed = core::parse_json(given.result);
-    if (!parsed) return {Verdict::failed, "RESULT_INVALID", "the result of the job is no JSON text", nullptr};
+    if (!parsed) return {Verdict::failed, "INVALID_RESULT", "the result of the job is no JSON text", nullptr};
     ending.result = *std::move(parsed);
     return ending;
 }

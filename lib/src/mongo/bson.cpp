@@ -9,27 +9,6 @@
 namespace jobruntime::mongo {
 namespace {
 
-/// The length of the UTF-8 character that `text` begins with; 0 when it begins with none.
-std::size_t character(std::string_view text) {
-    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-    const auto follows = [&](std::size_t i) { return i < text.size() && (byte(i) & 0xC0) == 0x80; };
-    if (byte(0) < 0x80) return 1;
-    if (byte(0) >= 0xC2 && byte(0) <= 0xDF) return follows(1) ? 2 : 0;
-    if (byte(0) >= 0xE0 && byte(0) <= 0xEF) {
-        if (!follows(1) || !follows(2)) return 0;
-        if (byte(0) == 0xE0 && byte(1) < 0xA0) return 0;  // Overlong.
-        if (byte(0) == 0xED && byte(1) > 0x9F) return 0;  // Surrogates.
-        return 3;
-    }
-    if (byte(0) >= 0xF0 && byte(0) <= 0xF4) {
-        if (!follows(1) || !follows(2) || !follows(3)) return 0;
-        if (byte(0) == 0xF0 && byte(1) < 0x90) return 0;
-        if (byte(0) == 0xF4 && byte(1) > 0x8F) return 0;
-        return 4;
-    }
-    return 0;
-}
-
 /// Whether a JSON value can be a field as it is, read back the same, and be seen by any server version.
 bool fits(const boost::json::value& value) {
     if (const auto* object = value.if_object()) {
@@ -37,7 +16,7 @@ bool fits(const boost::json::value& value) {
             const std::string_view key(name);
             if (key.empty() || key.front() == '$' || key.find('.') != key.npos || key.find('\0') != key.npos)
                 return false;
-            if (valid_utf8(key) != key || !fits(inner)) return false;
+            if (!core::is_utf8(key) || !fits(inner)) return false;
         }
         return true;
     }
@@ -91,25 +70,11 @@ int length(std::string_view text) { return static_cast<int>(text.size()); }
 
 }  // namespace
 
-std::string valid_utf8(std::string_view text) {
-    std::string valid;
-    valid.reserve(text.size());
-    while (!text.empty()) {
-        const auto size = character(text);
-        if (size == 0)
-            valid += "\xEF\xBF\xBD";
-        else
-            valid += text.substr(0, size);
-        text.remove_prefix(std::max<std::size_t>(size, 1));
-    }
-    return valid;
-}
-
 Doc& Doc::text(std::string_view name, std::string_view value) {
     if (bson_utf8_validate(value.data(), value.size(), true)) {
         bson_append_utf8(raw_, name.data(), length(name), value.data(), length(value));
     } else {
-        const auto valid = valid_utf8(value);
+        const auto valid = core::valid_utf8(value);
         bson_append_utf8(raw_, name.data(), length(name), valid.data(), length(valid));
     }
     return *this;

@@ -14,9 +14,6 @@
 
 namespace jobruntime::mongo {
 
-/// `text` as MongoDB takes it: what is not UTF-8 becomes U+FFFD. Zero bytes may stay.
-std::string valid_utf8(std::string_view text);
-
 /// A document being made. Each member adds one field and answers with the document, so that they can be
 /// chained.
 class Doc {

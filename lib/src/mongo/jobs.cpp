@@ -9,6 +9,7 @@
 
 #include "core/failpoint.hpp"
 #include "core/ids.hpp"
+#include "core/utf8.hpp"
 
 namespace jobruntime::mongo {
 namespace {
@@ -327,7 +328,7 @@ Result<void> Jobs::settle_duplicates(std::vector<Arrival*>& left, Told& told) {
     }
     if (!ends.gone.empty()) JR_TRY(finish(ends));
     const auto in = [](const std::map<std::string, Row*>& map, std::string_view key) -> Row* {
-        const auto place = map.find(valid_utf8(key));
+        const auto place = map.find(core::valid_utf8(key));
         return place == map.end() ? nullptr : place->second;
     };
     std::vector<Arrival*> still;

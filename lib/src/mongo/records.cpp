@@ -11,7 +11,7 @@ using Where = Server::Where;
 
 Doc counter_filter() { return std::move(Doc().doc("_id", Doc().text("jobrt", "records"))); }
 
-bool is_text(std::string_view key) { return valid_utf8(key) == key; }
+bool is_text(std::string_view key) { return core::is_utf8(key); }
 
 /// A key is text where it can be, so that people can read it, else bytes.
 void put_key(Doc& doc, std::string_view name, std::string_view key) {

@@ -387,7 +387,13 @@ Doc event_document(const Event& event) {
     Doc doc;
     doc.time("at", event.at).text("name", event.name).text("level", to_string(event.level));
     doc.text_if("traceId", event.trace_id).text_if("source", event.source).text_if("role", event.role);
-    if (!event.fields.empty()) doc.json("fields", event.fields);
+    if (core::flaw(event.fields)) {
+        auto mended = event.fields;
+        core::mend(mended);
+        doc.json("fields", mended);
+    } else if (!event.fields.empty()) {
+        doc.json("fields", event.fields);
+    }
     return doc;
 }
 

@@ -185,8 +185,8 @@ namespace {
 
 /// As MongoDB will keep them, so that they compare equal when they are read back.
 void settle_texts(Job& job) {
-    job.unique_key = valid_utf8(job.unique_key);
-    job.idempotency_key = valid_utf8(job.idempotency_key);
+    job.unique_key = core::valid_utf8(job.unique_key);
+    job.idempotency_key = core::valid_utf8(job.idempotency_key);
 }
 
 Result<Row> row_of(const NewJob& given, Time now) {

@@ -118,6 +118,11 @@ InsertAnswer insert_one(Writer& writer, const NewJob& job, std::string_view tags
 
 InsertPlan::InsertPlan(std::span<const NewJob> given) : jobs(given) {
     for (std::size_t i = 0; i < jobs.size(); ++i) {
+        if (auto wrong = core::refusal(jobs[i])) {
+            refused.resize(jobs.size());
+            refused[i] = std::move(wrong);
+            continue;
+        }
         if (jobs[i].tags.empty()) continue;
         tags.resize(jobs.size());
         tags[i] = core::tags_to_text(jobs[i].tags);
@@ -128,8 +133,8 @@ void insert_jobs(Writer& writer, const InsertPlan& plan, Time now, std::vector<I
     answers.clear();
     answers.reserve(plan.jobs.size());
     for (std::size_t i = 0; i < plan.jobs.size(); ++i) {
-        if (auto refused = core::refusal(plan.jobs[i])) {
-            answers.push_back({How::inserted, plan.jobs[i].id, JobState::queued, {}, std::move(refused)});
+        if (!plan.refused.empty() && plan.refused[i]) {
+            answers.push_back({How::inserted, plan.jobs[i].id, JobState::queued, {}, plan.refused[i]});
             continue;
         }
         answers.push_back(insert_one(writer, plan.jobs[i], plan.tags.empty() ? std::string_view() : plan.tags[i], now));

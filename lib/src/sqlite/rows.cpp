@@ -92,10 +92,10 @@ RawJob read_raw(Connection& connection, Words& words, Query& row, unsigned parts
     return raw;
 }
 
-Result<Job> finish_raw(RawJob&& raw) {
+Result<Job> finish_raw(RawJob& raw) {
     const auto corrupt = [&](std::string_view what) {
         return Error{Errc::corrupt, "the stored " + std::string(what) + " of job " + raw.job.id.str() +
-                                        " is no JSON; restore the file from a backup"};
+                                        " cannot be read; delete the job, or restore the file from a backup"};
     };
     if (!raw.payload.empty() && raw.payload != "{}") {
         auto payload = core::parse_json_object(raw.payload);
@@ -119,17 +119,6 @@ Result<Job> finish_raw(RawJob&& raw) {
         raw.job.steps.push_back({std::move(name), std::move(*value)});
     }
     return std::move(raw.job);
-}
-
-Result<std::vector<Job>> finish_raw(std::vector<RawJob>&& raw) {
-    std::vector<Job> jobs;
-    jobs.reserve(raw.size());
-    for (auto& one : raw) {
-        auto job = finish_raw(std::move(one));
-        if (!job) return std::move(job).error();
-        jobs.push_back(std::move(*job));
-    }
-    return jobs;
 }
 
 }  // namespace jobruntime::sqlite

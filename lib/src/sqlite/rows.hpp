@@ -32,8 +32,7 @@ struct RawJob {
 
 /// Reads the current row, and from side tables what `parts` asks for.
 RawJob read_raw(Connection& connection, Words& words, Query& row, unsigned parts);
-/// Errc::corrupt when stored JSON cannot be read.
-Result<Job> finish_raw(RawJob&& raw);
-Result<std::vector<Job>> finish_raw(std::vector<RawJob>&& raw);
+/// Errc::corrupt when stored JSON cannot be read; raw.job then is the job without it.
+Result<Job> finish_raw(RawJob& raw);
 
 }  // namespace jobruntime::sqlite

@@ -6,7 +6,7 @@
 namespace jobruntime::sqlite {
 namespace {
 
-/// The settlement as it counts: a result that is too large ends the job another way.
+/// The settlement as it counts: a result that cannot be kept ends the job another way.
 struct Ending {
     Verdict verdict;
     std::string_view result;
@@ -14,13 +14,14 @@ struct Ending {
     std::string_view message;
 };
 
-Ending ending_of(const Settlement& settlement) {
+Ending ending_of(const Settlement& settlement, bool no_json) {
     const auto message = core::cut(settlement.message, limits::message);
     if (settlement.verdict != Verdict::completed) return {settlement.verdict, {}, settlement.code, message};
     if (settlement.result.size() > limits::result) {
         return {Verdict::failed, {}, "RESULT_TOO_LARGE",
                 "the result is larger than a store keeps; store it elsewhere and return its address"};
     }
+    if (no_json) return {Verdict::failed, {}, "INVALID_RESULT", "the result of the job is no JSON text"};
     if (settlement.result == "null") return {Verdict::completed, {}, {}, {}};
     return {Verdict::completed, settlement.result, {}, {}};
 }
@@ -66,12 +67,12 @@ void end_otherwise(Writer& writer, JobRow job, const Ending& ending, const core:
     if (!is_final(to.state)) writer.hint(hint_jobs);
 }
 
-SettleAnswer settle_one(Writer& writer, const Settlement& settlement, Time now) {
+SettleAnswer settle_one(Writer& writer, const Settlement& settlement, bool no_json, Time now) {
     const auto job = writer.job(settlement.job);
     const bool holds = job && job->state == JobState::running && job->fence == static_cast<std::uint64_t>(settlement.fence);
     if (!holds && !(job && JOBRT_FAILPOINT("control.ignore_fences")))
         return {false, job ? job->state : JobState::completed};
-    const auto ending = ending_of(settlement);
+    const auto ending = ending_of(settlement, no_json);
     const auto after = core::after_settle(ending.verdict, job->cancel_asked);
     if (after.state == JobState::completed) {
         complete(writer, *job, ending.result, now);
@@ -93,8 +94,11 @@ void write_progress(Writer& writer, JobRow& job, const Progress& progress) {
     writer.sql("UPDATE jobrt_job SET side = ? WHERE seq = ?").run(job.side, job.seq);
 }
 
+/// Empty stands for null.
+std::string_view step_text(const Note& note) { return note.step_value.empty() ? "null" : std::string_view(note.step_value); }
+
 bool step_fits(Writer& writer, const JobRow& job, const Note& note) {
-    if (note.step_value.size() > limits::result) return false;
+    if (note.step_value.size() > limits::result || !core::is_json(step_text(note))) return false;
     Query row = writer.sql("SELECT count(*), sum(name = ?2) FROM jobrt_step WHERE job = ?1").query(job.seq, *note.step_name);
     row.next();
     const bool known = row.number(1) > 0;
@@ -104,7 +108,7 @@ bool step_fits(Writer& writer, const JobRow& job, const Note& note) {
 void write_step(Writer& writer, JobRow& job, const Note& note) {
     writer.sql("INSERT INTO jobrt_step(job, name, n, value) VALUES(?, ?, ?, ?) "
                "ON CONFLICT(job, name) DO UPDATE SET value = excluded.value")
-        .run(job.seq, *note.step_name, writer.next_number(), std::string_view(note.step_value));
+        .run(job.seq, *note.step_name, writer.next_number(), step_text(note));
     if (job.side & side_steps) return;
     job.side |= side_steps;
     writer.sql("UPDATE jobrt_job SET side = ? WHERE seq = ?").run(job.side, job.seq);
@@ -155,11 +159,21 @@ NoteAnswer note_one(Writer& writer, const Note& note) {
 
 }  // namespace
 
-void settle_jobs(Writer& writer, std::span<const Settlement> settlements, Time now,
-                 std::vector<SettleAnswer>& answers) {
+SettlePlan::SettlePlan(std::span<const Settlement> given) : settlements(given) {
+    for (std::size_t i = 0; i < given.size(); ++i) {
+        const auto& result = given[i].result;
+        if (given[i].verdict != Verdict::completed || result.empty() || result.size() > limits::result) continue;
+        if (core::is_json(result)) continue;
+        no_json.resize(given.size());
+        no_json[i] = true;
+    }
+}
+
+void settle_jobs(Writer& writer, const SettlePlan& plan, Time now, std::vector<SettleAnswer>& answers) {
     answers.clear();
-    answers.reserve(settlements.size());
-    for (const auto& settlement : settlements) answers.push_back(settle_one(writer, settlement, now));
+    answers.reserve(plan.settlements.size());
+    for (std::size_t i = 0; i < plan.settlements.size(); ++i)
+        answers.push_back(settle_one(writer, plan.settlements[i], !plan.no_json.empty() && plan.no_json[i], now));
 }
 
 void note_facts(Writer& writer, std::span<const Note> notes, std::vector<NoteAnswer>& answers) {

@@ -118,17 +118,50 @@ Result<Claimed> SqliteStore::claim(std::span<const Want> wants, SessionId sessio
         JR_TRY(core::check_limit(want.limit, "limit of a want"));
         most += static_cast<std::size_t>(want.limit);
     }
-    RawClaim raw;
-    Operation operation{.run = [&] { claim_jobs(parts_->executor.writer(), wants, session, mode, now, raw); },
-                        .durable = false, .items = std::min(most + 1, limits::batch_items)};
-    JR_TRY(write(operation));
-    if (raw.session_gone) {
-        return Error{Errc::conflict, "session " + session.str() +
-                                         " is not there or was declared dead; beat with a new session first"};
+    while (true) {
+        RawClaim raw;
+        Operation operation{.run = [&] { claim_jobs(parts_->executor.writer(), wants, session, mode, now, raw); },
+                            .durable = false, .items = std::min(most + 1, limits::batch_items)};
+        JR_TRY(write(operation));
+        if (raw.session_gone) {
+            return Error{Errc::conflict, "session " + session.str() +
+                                             " is not there or was declared dead; beat with a new session first"};
+        }
+        Claimed claimed{{}, raw.solitary_waiting, raw.next_due};
+        claimed.jobs.reserve(raw.jobs.size());
+        std::vector<Settlement> unreadable;
+        for (auto& one : raw.jobs) {
+            auto job = finish_raw(one);
+            if (job) {
+                claimed.jobs.push_back(std::move(*job));
+                continue;
+            }
+            Settlement end{.job = one.job.id, .fence = one.job.fence, .verdict = Verdict::failed};
+            end.code = "CORRUPT";
+            end.message = job.error().message;
+            unreadable.push_back(std::move(end));
+        }
+        const bool any_unreadable = !unreadable.empty();
+        const bool ended = end_unreadable(std::move(unreadable), now);
+        // What stands behind them is not to wait until somebody asks again.
+        if (!any_unreadable || !ended || !claimed.jobs.empty()) {
+            if (any_unreadable) parts_->hub->call(hint_jobs);
+            return claimed;
+        }
     }
-    auto jobs = finish_raw(std::move(raw.jobs));
-    if (!jobs) return std::move(jobs).error();
-    return Claimed{std::move(*jobs), raw.solitary_waiting, raw.next_due};
+}
+
+/// Ends claimed jobs whose stored text cannot be read, each alone: their neighbours go on. True when that is done;
+/// what could not be written is kept for the next claim.
+bool SqliteStore::end_unreadable(std::vector<Settlement> found, Time now) {
+    const std::scoped_lock lock(unreadable_mutex_);
+    for (auto& one : found) unreadable_.push_back(std::move(one));
+    while (!unreadable_.empty()) {
+        const auto size = std::min(unreadable_.size(), limits::batch_items);
+        if (!settle(std::span(unreadable_).first(size), now)) return false;
+        unreadable_.erase(unreadable_.begin(), unreadable_.begin() + static_cast<std::ptrdiff_t>(size));
+    }
+    return true;
 }
 
 Result<std::vector<SettleAnswer>> SqliteStore::settle(std::span<const Settlement> settlements, Time now) {
@@ -136,7 +169,8 @@ Result<std::vector<SettleAnswer>> SqliteStore::settle(std::span<const Settlement
     JR_TRY(core::check_batch(settlements));
     std::vector<SettleAnswer> answers;
     if (settlements.empty()) return answers;
-    Operation operation{.run = [&] { settle_jobs(parts_->executor.writer(), settlements, now, answers); },
+    const SettlePlan plan(settlements);
+    Operation operation{.run = [&] { settle_jobs(parts_->executor.writer(), plan, now, answers); },
                         .items = settlements.size(), .bytes = size};
     JR_TRY(write(operation));
     return answers;
@@ -221,7 +255,7 @@ Result<std::optional<Job>> SqliteStore::get(JobId id, unsigned parts) {
     auto raw = read([&](Connection& connection, Words& words) { return read_job(connection, words, id, parts); });
     if (!raw) return std::move(raw).error();
     if (!raw->has_value()) return std::optional<Job>{};
-    auto job = finish_raw(std::move(**raw));
+    auto job = finish_raw(**raw);
     if (!job) return std::move(job).error();
     return std::optional<Job>(std::move(*job));
 }
@@ -236,9 +270,14 @@ Result<JobPage> SqliteStore::list(const JobFilter& filter, JobOrder order, std::
         return list_jobs(connection, words, filter, order, *from, *most, parts);
     });
     if (!page) return std::move(page).error();
-    auto jobs = finish_raw(std::move(page->jobs));
-    if (!jobs) return std::move(jobs).error();
-    return JobPage{std::move(*jobs), std::move(page->next_cursor)};
+    JobPage answer{{}, std::move(page->next_cursor), {}};
+    answer.jobs.reserve(page->jobs.size());
+    for (auto& raw : page->jobs) {
+        auto job = finish_raw(raw);
+        if (job) answer.jobs.push_back(std::move(*job));
+        else answer.unreadable.push_back(raw.job.id);
+    }
+    return answer;
 }
 
 Result<std::vector<CountRow>> SqliteStore::count(const JobFilter& filter, CountBy by) {
@@ -266,9 +305,13 @@ Result<Recovered> SqliteStore::recover(SessionId session, std::uint64_t beat_see
         .run = [&] { recover_session(parts_->executor.writer(), session, beat_seen, loss, *most, now, raw); },
         .items = static_cast<std::size_t>(*most)};
     JR_TRY(write(operation));
-    auto jobs = finish_raw(std::move(raw.jobs));
-    if (!jobs) return std::move(jobs).error();
-    return Recovered{raw.mine, raw.more, std::move(*jobs)};
+    Recovered recovered{raw.mine, raw.more, {}};
+    for (auto& one : raw.jobs) {
+        auto job = finish_raw(one);
+        // It was recovered, whether its tags can be read or not.
+        recovered.jobs.push_back(job ? std::move(*job) : std::move(one.job));
+    }
+    return recovered;
 }
 
 Result<std::vector<SessionInfo>> SqliteStore::sessions() {

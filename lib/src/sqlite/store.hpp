@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include <jobruntime/sqlite.hpp>
@@ -78,6 +79,7 @@ private:
     Result<void> write(Operation& operation);
     template <class Use>
     auto read(Use use) -> Result<decltype(use(std::declval<Connection&>(), std::declval<Words&>()))>;
+    bool end_unreadable(std::vector<Settlement> found, Time now);
     Result<Changed> change_ids(const std::vector<JobId>& ids, const Change& change, Time now);
     Result<Changed> change_slice(const JobFilter& filter, const Change& change, int limit, std::string_view cursor,
                                  Time now);
@@ -85,6 +87,8 @@ private:
     std::string path_;
     Durability durability_;
     std::string source_;
+    std::mutex unreadable_mutex_;
+    std::vector<Settlement> unreadable_;  // Ends of jobs that could not be read. Guarded by unreadable_mutex_.
     std::unique_ptr<Parts> parts_;
     ForkGuard fork_guard_;
 };

@@ -24,6 +24,7 @@ struct InsertPlan {
     explicit InsertPlan(std::span<const NewJob> given);
     std::span<const NewJob> jobs;
     std::vector<std::string> tags;  ///< As text, by job; empty when no job has any.
+    std::vector<std::optional<Error>> refused;  ///< By job; empty when none is.
 };
 void insert_jobs(Writer& writer, const InsertPlan& plan, Time now, std::vector<InsertAnswer>& answers);
 
@@ -53,8 +54,13 @@ int promote_due(Writer& writer, int limit, Time now);
 /// When the first scheduled job after `now` is due.
 std::optional<Time> next_due(Connection& connection, Time now);
 
-void settle_jobs(Writer& writer, std::span<const Settlement> settlements, Time now,
-                 std::vector<SettleAnswer>& answers);
+/// As with InsertPlan.
+struct SettlePlan {
+    explicit SettlePlan(std::span<const Settlement> given);
+    std::span<const Settlement> settlements;
+    std::vector<bool> no_json;  ///< Whose result cannot be read, by settlement; empty when all can.
+};
+void settle_jobs(Writer& writer, const SettlePlan& plan, Time now, std::vector<SettleAnswer>& answers);
 void note_facts(Writer& writer, std::span<const Note> notes, std::vector<NoteAnswer>& answers);
 
 ChangeAnswer change_job(Writer& writer, JobRow job, const Change& change, Time now);

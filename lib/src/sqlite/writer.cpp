@@ -118,7 +118,12 @@ std::uint64_t Writer::event(const EventRow& event, Time now, std::uint64_t numbe
 void Writer::event(const Event& event, std::int64_t job, std::string_view trace) {
     if (source_number_ == 0) source_number_ = words_.intern(source_);
     const auto source = event.source.empty() ? source_number_ : words_.intern(event.source + '\x1f' + event.role);
-    const auto fields = core::to_text(event.fields);
+    auto fields = core::to_text(event.fields);
+    if (core::flaw(event.fields)) {
+        auto mended = event.fields;
+        core::mend(mended);
+        fields = core::to_text(mended);
+    }
     sql("INSERT INTO jobrt_event(id, at, code, source, job, data, name, trace) VALUES(?, ?, ?, ?, ?, ?, ?, ?)")
         .run(next_number(), event.at, static_cast<int>(event.level) * 32, source,
              job ? std::optional(job) : std::nullopt, fields, event.name, or_null(trace));

@@ -52,6 +52,27 @@ void add_insert_cases(Cases& cases) {
         return {};
     });
 
+    cases.add("a payload that could not be read again is refused alone", [](Bench& bench) -> Result<void> {
+        const std::string deep = R"({"a":)" + std::string(32, '[') + std::string(32, ']') + "}";
+        const std::string_view bad[] = {"", "[]", "7", "{", R"({"a":NaN})", "{\"a\":\"caf\xe9\"}", "{\"\xc3\":1}", deep};
+        for (const auto payload : bad) {
+            std::vector<NewJob> jobs{bench.job(), bench.job(), bench.job()};
+            jobs[1].payload = payload;
+            const auto answers = must(bench.store().insert(jobs, bench.now));
+            JR_EXPECT(answers.size() == 3u);
+            JR_EXPECT(!answers[0].refused);
+            JR_EXPECT(answers[1].refused.has_value());
+            JR_EXPECT(answers[1].refused->code == Errc::invalid_argument);
+            JR_EXPECT(!answers[2].refused);
+            const auto claimed = bench.claim(3).jobs;
+            JR_EXPECT(claimed.size() == 2u);
+            JR_EXPECT(claimed[0].id == jobs[0].id);
+            JR_EXPECT(claimed[1].id == jobs[2].id);
+            JR_EXPECT(must(bench.store().list({}, JobOrder::oldest_first, "", 100, all_parts)).unreadable.empty());
+        }
+        return {};
+    });
+
     cases.add("a job outlives the store that took it", [](Bench& bench) -> Result<void> {
         const auto id = bench.add();
         const auto before = bench.get(id);

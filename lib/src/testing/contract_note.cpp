@@ -168,6 +168,34 @@ void add_note_cases(Cases& cases) {
         return {};
     });
 
+    cases.add("an event with bytes that are no text keeps its other fields", [](Bench& bench) -> Result<void> {
+        const auto id = bench.add();
+        auto note = bench.note_of(bench.claim_one());
+        note.events = {event("worker.job.log")};
+        note.events[0].fields = {{"line", "caf\xe9 au lait"}, {"n", 7}};
+        bench.note(note);
+        note.job = {};
+        note.fence = Fence::none;
+        bench.note(note);
+        for (const auto& told : {bench.last_event(id), last_of(bench.events())}) {
+            JR_EXPECT(field(told, "line") == "caf\xef\xbf\xbd au lait");
+            JR_EXPECT(field(told, "n") == "7");
+        }
+        return {};
+    });
+
+    cases.add("a checkpoint that is no JSON is refused, and changes nothing", [](Bench& bench) -> Result<void> {
+        const auto id = bench.add();
+        auto note = bench.note_of(bench.claim_one());
+        note.step_name = "s";
+        for (const std::string_view bad : {"{", "NaN", "\"caf\xe9\"", "1 2"}) {
+            note.step_value = bad;
+            JR_EXPECT(bench.note(note) == NoteAnswer::refused);
+        }
+        JR_EXPECT(bench.get(id).steps.empty());
+        return {};
+    });
+
     cases.add("the fields of an event keep their types", [](Bench& bench) -> Result<void> {
         Note note;
         note.events = {event("test.types")};

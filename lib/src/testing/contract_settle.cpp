@@ -170,6 +170,27 @@ void add_settle_cases(Cases& cases) {
         return {};
     });
 
+    cases.add("a result that is no JSON fails its job, and not its neighbour", [](Bench& bench) -> Result<void> {
+        for (const std::string_view bad : {"{", "NaN", "\"caf\xe9\"", "1 2"}) {
+            const auto spoiled = bench.add();
+            const auto sound = bench.add();
+            auto jobs = bench.claim(2).jobs;
+            JR_EXPECT(jobs.size() == 2u);
+            Settlement ends[] = {bench.settlement(jobs[0], Verdict::completed), bench.settlement(jobs[1], Verdict::completed)};
+            ends[0].result = bad;
+            ends[1].result = "1";
+            const auto answers = must(bench.store().settle(ends, bench.now));
+            JR_EXPECT(answers.size() == 2u);
+            JR_EXPECT(answers[0].done);
+            JR_EXPECT(answers[0].state == JobState::failed);
+            JR_EXPECT(answers[1].state == JobState::completed);
+            JR_EXPECT(last_of(bench.get(spoiled).errors).code == "INVALID_RESULT");
+            JR_EXPECT(bench.get(spoiled).result.is_null());
+            JR_EXPECT(bench.get(sound).result == 1);
+        }
+        return {};
+    });
+
     cases.add("an empty result is null", [](Bench& bench) -> Result<void> {
         const auto id = bench.add();
         auto settlement = bench.settlement(bench.claim_one(), Verdict::completed);

@@ -1,4 +1,5 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <limits>
 #include <set>
 #include <string>
 #include <thread>
@@ -53,6 +54,62 @@ TEST_CASE("times are read with offsets and fractions, and nothing else") {
         const auto read = parse_iso(text);
         REQUIRE(!read);
         CHECK(read.error().code == Errc::invalid_argument);
+    }
+}
+
+TEST_CASE("text that is no UTF-8 keeps what is") {
+    const std::pair<std::string_view, std::string_view> rows[] = {
+        {"", ""},
+        {"plain", "plain"},
+        {"a\xff" "b", "a\xef\xbf\xbd" "b"},
+        {"\xc3", "\xef\xbf\xbd"},
+        {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},  // A surrogate.
+        {"\xc0\x80", "\xef\xbf\xbd\xef\xbf\xbd"},                  // Overlong.
+        {"\xf0\x9f\x9a\x80 \xe6\x97\xa5", "\xf0\x9f\x9a\x80 \xe6\x97\xa5"},
+    };
+    for (const auto& [text, valid] : rows) {
+        CAPTURE(text);
+        CHECK(core::valid_utf8(text) == valid);
+        CHECK(core::is_utf8(text) == (text == valid));
+    }
+}
+
+TEST_CASE("a value has a flaw exactly when its text could not be read again") {
+    const auto nested = [](int depth) {
+        boost::json::value value = 1;
+        for (int i = 0; i < depth; ++i) value = boost::json::object{{"a", std::move(value)}};
+        return value;
+    };
+    const std::pair<boost::json::value, const char*> rows[] = {
+        {nullptr, ""},
+        {{{"a", {1, 2.5, "x", true}}}, ""},
+        {"caf\xc3\xa9", ""},
+        {nested(32), ""},
+        {nested(33), "nested deeper than 32"},
+        {"caf\xe9", "it is not UTF-8"},
+        {boost::json::object{{"user", boost::json::object{{"name", "\xff"}}}}, "user.name is not UTF-8"},
+        {boost::json::object{{"list", boost::json::array{1, "\xff"}}}, "list[1] is not UTF-8"},
+        {boost::json::object{{"\xff", 1}}, "it has a name that is not UTF-8"},
+        {boost::json::object{{"n", std::numeric_limits<double>::infinity()}}, "n is not a finite number"},
+        {-std::numeric_limits<double>::quiet_NaN(), "it is not a finite number"},
+        {std::numeric_limits<double>::max(), ""},
+    };
+    for (const auto& [value, flaw] : rows) {
+        CAPTURE(flaw);
+        const auto text = core::to_text(value);
+        CAPTURE(text);
+        const auto found = core::flaw(value);
+        CHECK(found.has_value() == (*flaw != '\0'));
+        if (found) CHECK_MESSAGE(found->find(flaw) != std::string::npos, *found);
+        if (found) continue;
+        CHECK(core::is_json(text));
+        CHECK(core::is_json_object(text) == value.is_object());
+        CHECK(core::parse_json(text).value() == value);
+    }
+    for (const char* text : {"", "{", "NaN", "1 2", "\"\xe9\"", "{\"a\":}"}) {
+        CAPTURE(text);
+        CHECK_FALSE(core::is_json(text));
+        CHECK_FALSE(core::parse_json(text));
     }
 }
 
