@@ -110,8 +110,9 @@ struct WorkerOptions {
 ///
 /// A handler that ignores its stop keeps its thread, its captures, and the clock in use after the worker is gone.
 ///
-/// While the store does not answer, ends of jobs are kept and written again for two leases; whether they still
-/// count is the fence's decision. Nothing has to be restarted.
+/// While the store does not answer or is full, ends of jobs are kept and written again, as long as the session lives and
+/// for two leases at least; whether they still count is the fence's decision. Jobs that the store gave to this session in
+/// an answer that was lost are found and given back. Nothing has to be restarted.
 class JOBRUNTIME_API Worker {
 public:
     explicit Worker(Store& store, WorkerOptions options = {});

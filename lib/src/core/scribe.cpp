@@ -90,6 +90,12 @@ bool Scribe::idle() const {
     return arrived_.empty() && dirty_.empty() && events_.empty() && endings_.empty() && waiting_.empty() && notes_.empty();
 }
 
+void Scribe::add_pending(std::unordered_set<JobId>& jobs) const {
+    for (const auto& ending : endings_) jobs.insert(ending.settlement.job);
+    const std::lock_guard lock(mutex_);
+    for (const auto& ending : arrived_) jobs.insert(ending.settlement.job);
+}
+
 void Scribe::run(std::stop_token stop) {
     while (!stop.stop_requested()) {
         SteadyTime next = work(false);
@@ -289,12 +295,12 @@ void Scribe::refuse(std::vector<Ending> batch, const Error& why, std::vector<End
 
 void Scribe::drop_late(SteadyTime now, std::vector<Ended>& ended) {
     for (auto& ending : endings_) {
-        if (now < ending.give_up) continue;
+        if (now < ending.give_up || options_.ours(ending.attempt->session)) continue;
         options_.log("the end of job " + ending.settlement.job.str() +
                      " could not be written in time; it will run again");
         ended.push_back({std::move(ending), false, false, JobState::running});
     }
-    std::erase_if(endings_, [now](const Ending& ending) { return !ending.attempt || now >= ending.give_up; });
+    std::erase_if(endings_, [](const Ending& ending) { return !ending.attempt; });
 }
 
 void Scribe::back_off(SteadyTime now, const Error& why) {

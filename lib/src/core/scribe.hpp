@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <thread>
+#include <unordered_set>
 #include <vector>
 
 #include "core/attempt.hpp"
@@ -17,7 +18,7 @@ namespace jobruntime::core {
 struct Ending {
     Settlement settlement;
     std::shared_ptr<Attempt> attempt;
-    SteadyTime give_up{};      ///< After this the end is void if the store still does not answer.
+    SteadyTime give_up{};      ///< After this the end is void if its session is no longer ours.
     bool ambiguous = false;    ///< A settle of it was not answered: it may have been accepted.
     bool replaced = false;     ///< The store refused what it said; it now says so.
 };
@@ -25,7 +26,8 @@ struct Ending {
 /// What came of an ending.
 struct Ended {
     Ending ending;
-    bool done = false;         ///< Accepted. Else somebody else has the job, or the store was silent for too long.
+    bool done = false;         ///< Accepted. Else somebody else has the job, the store was silent for too long, or it
+                               ///< refused to hear of it; then nobody may know of the job any more.
     bool conflict = false;
     JobState state = JobState::completed;
 };
@@ -36,7 +38,10 @@ struct Ended {
 class Scribe final : public NoteTaker {
 public:
     struct Options {
-        Duration give_up_after{60'000};  ///< How long an end is worth repeating.
+        Duration give_up_after{60'000};  ///< How long an end is worth repeating when its session is gone.
+        /// Whether this is the session that we beat for. As long as it is, nobody else takes its jobs: an end that was
+        /// thrown away would leave its job running for good.
+        std::function<bool(SessionId)> ours = [](SessionId) { return false; };
         std::function<void(std::span<Ended>)> on_ended;
         std::function<void(const std::vector<Event>&)> on_noted;  ///< Events now in the store's log.
         bool store_progress = true;  ///< False: progress and log lines are told to on_noted only.
@@ -57,6 +62,8 @@ public:
     /// An event about no attempt; about a job, if it names one.
     void add(Event event);
     void ring() { wakeup_.ring(); }
+    /// Adds the jobs whose ends are still to be written. For the one that works.
+    void add_pending(std::unordered_set<JobId>& jobs) const;
 
     /// One pass, in the caller's thread: writes what is due, with `all` also what could wait. When to come again.
     SteadyTime work(bool all);

@@ -81,6 +81,7 @@ WorkerImpl::WorkerImpl(Store& store, WorkerOptions options)
     heartbeat_ = std::make_unique<Heartbeat>(store_, std::move(beats), std::move(callbacks));
     core::Scribe::Options writing;
     writing.give_up_after = options_.heartbeat.lease * 2;
+    writing.ours = [this](SessionId session) { return heartbeat_->session() == session; };
     writing.on_ended = [this](std::span<core::Ended> ended) { on_ended(ended); };
     writing.on_noted = [this](const std::vector<Event>& events) {
         if (!options_.sink) return;
@@ -248,6 +249,8 @@ void WorkerImpl::say(std::string_view line) const noexcept {
 
 void WorkerImpl::tell(std::string_view name, boost::json::object fields, Level level, JobId job) {
     Event event;
+    // Nobody claims any more, and the scribe's thread is gone: what was lost sight of goes back before the session ends.
+    if (lost_sight_) find_lost(clock_.steady());
     event.job = job;
     event.at = clock_.wall();
     event.name = name;

@@ -1,5 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <algorithm>
+#include <iterator>
+#include <unordered_set>
 
 #include "core/job_queue_impl.hpp"
 #include "core/worker_impl.hpp"
@@ -9,6 +11,8 @@ namespace {
 
 /// Small, so that ends of jobs do not wait behind upkeep.
 constexpr int tend_budget = 200;
+constexpr Duration first_pause{100};
+constexpr Duration longest_pause{5'000};
 
 }  // namespace
 
@@ -19,7 +23,81 @@ SteadyTime WorkerImpl::chores(SteadyTime now) {
         next_queues_ = now + options_.poll;
     }
     if (now >= next_tend_) tend();
-    return std::min(next_queues_, next_tend_);
+    if (!lost_sight_) return std::min(next_queues_, next_tend_);
+    if (now >= next_search_) find_lost(now);
+    return std::min({next_queues_, next_tend_, lost_sight_ ? next_search_ : SteadyTime::max()});
+}
+
+/// Jobs that run by the store's account and are in none of our hands. No other process takes them, because this
+/// session lives; so they are given back here.
+void WorkerImpl::find_lost(SteadyTime now) {
+    // First, so that what gets lost from here on is looked for once more.
+    lost_sight_ = false;
+    const auto again = [&] {
+        lost_sight_ = true;
+        search_pause_ = search_pause_.count() == 0 ? first_pause : std::min(search_pause_ * 2, longest_pause);
+        next_search_ = now + search_pause_;
+    };
+    const auto lost = unknown_jobs(heartbeat_->session());
+    if (!lost) return again();
+    // What was refused before goes alone, or it would take its neighbours along once more.
+    const std::size_t most = refused_.empty() ? limits::batch_items : 1;
+    bool all = true;
+    for (std::size_t done = 0; done < lost->size();) {
+        std::vector<Settlement> settlements;
+        while (done < lost->size() && settlements.size() < most) settlements.push_back(give_back((*lost)[done++]));
+        all = store_.settle(settlements, clock_.wall()).has_value() && all;
+    }
+    if (!all) return again();
+    search_pause_ = Duration{0};
+    refused_.clear();
+    if (lost->empty()) return;
+    say("gave back " + std::to_string(lost->size()) + " jobs that the store held for this session and that nothing here ran");
+    const std::lock_guard lock(mutex_);
+    if (started_) want_claim();
+}
+
+/// Errc::unavailable also while a claim is on its way, whose jobs are not in our hands yet.
+Result<std::vector<Job>> WorkerImpl::unknown_jobs(SessionId session) {
+    std::vector<Job> running;
+    std::string cursor;
+    do {
+        auto page = store_.list({.states = {JobState::running}, .session = session}, JobOrder::oldest_first, cursor,
+                                static_cast<int>(limits::batch_items), 0);
+        if (!page) return std::move(page).error();
+        std::move(page->jobs.begin(), page->jobs.end(), std::back_inserter(running));
+        cursor = std::move(page->next_cursor);
+    } while (!cursor.empty());
+
+    std::unordered_set<JobId> known;
+    {
+        const std::lock_guard lock(mutex_);
+        if (claiming_) return Error{Errc::unavailable, "a claim is on its way"};
+        for (const auto& slot : slots_)
+            if (slot->attempt) known.insert(slot->attempt->job.id);
+        for (const auto& queue : queues_)
+            for (const auto& attempt : queue.ready) known.insert(attempt->job.id);
+        // Within the lock, because what leaves a slot is pushed before it does.
+        scribe_->add_pending(known);
+    }
+    std::erase_if(running, [&](const Job& job) { return known.contains(job.id); });
+    return running;
+}
+
+/// Nobody saw it run: no attempt spent. One whose end was refused did run, and would do so over and over.
+Settlement WorkerImpl::give_back(const Job& job) {
+    Settlement settlement;
+    settlement.job = job.id;
+    settlement.fence = job.fence;
+    settlement.verdict = Verdict::released;
+    settlement.started = false;
+    const auto refused = refused_.find(job.id);
+    if (refused == refused_.end() || refused->second != job.fence) return settlement;
+    settlement.verdict = job.attempt >= job.max_attempts ? Verdict::failed : Verdict::retry;
+    settlement.code = "OUTCOME_REFUSED";
+    settlement.message = "the store refused how this attempt ended";
+    settlement.run_at = clock_.wall() + Backoff{}.after(job.attempt, random_.random01());
+    return settlement;
 }
 
 /// Which queues are paused. Nothing is claimed before this is known.
@@ -86,8 +164,8 @@ void WorkerImpl::on_cancel(const std::vector<CancelRequest>& requests) {
                 if (attempt->close()) endings.push_back(released(attempt, false));
                 return true;
             });
+        scribe_->push(std::move(endings));
     }
-    scribe_->push(std::move(endings));
     for (const auto& attempt : asked) attempt->fire(StopReason::cancel);
     timer_wakeup_.ring();
 }

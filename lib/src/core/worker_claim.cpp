@@ -138,7 +138,12 @@ void WorkerImpl::claim_failed(Lock& lock, const Error& why) {
     if (why.code == Errc::conflict) {
         // The session is not there (yet, or any more): a beat makes it or begins another.
         heartbeat_->nudge();
-    } else if (first) {
+        return;
+    }
+    // It may have been done all the same, and only the answer lost.
+    lost_sight_ = true;
+    scribe_->ring();
+    if (first) {
         lock.unlock();
         say("cannot claim jobs, trying again: " + why.message);
         lock.lock();

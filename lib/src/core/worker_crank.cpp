@@ -65,6 +65,7 @@ Result<std::shared_ptr<Attempt>> WorkerImpl::ask_queues(ClaimMode mode, bool& so
         if (!claimed) {
             // A session that others have declared dead: the next beat begins another.
             if (claimed.error().code == Errc::conflict) next_beat_ = SteadyTime{};
+            else lost_sight_ = true;
             return std::move(claimed).error();
         }
         solitary_waits = solitary_waits || (mode == ClaimMode::ordinary && claimed->solitary_waiting);

@@ -120,6 +120,9 @@ private:
     void read_queues();
     void tend();
     void on_cancel(const std::vector<CancelRequest>& requests);
+    void find_lost(SteadyTime now);
+    Result<std::vector<Job>> unknown_jobs(SessionId session);
+    Settlement give_back(const Job& job);
     void on_lost(SessionId session);
 
     Store& store_;
@@ -157,7 +160,12 @@ private:
     Worker::Stats stats_;
 
     std::atomic<bool> queues_changed_{true};
-    SteadyTime next_queues_{};               // For the scribe's thread, as is the next.
+    /// The store may hold jobs for this session that nothing here knows of: a claim failed, or an end was dropped.
+    std::atomic<bool> lost_sight_{false};
+    std::unordered_map<JobId, Fence> refused_;   // Ends that the store would not hear of. For the scribe's thread, as
+    SteadyTime next_search_{};                   // are the next four.
+    Duration search_pause_{0};
+    SteadyTime next_queues_{};
     SteadyTime next_tend_{};
     SteadyTime next_beat_{};                 // For run_one, as are the next two.
     bool cranked_ = false;

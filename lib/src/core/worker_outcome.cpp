@@ -144,6 +144,9 @@ void WorkerImpl::on_ended(std::span<core::Ended> ended) {
         if (one.conflict)
             say("job " + one.ending.settlement.job.str() + " was taken over by others; what this attempt did is void");
         if (options_.sink && one.done) mirror(one);
+        if (one.done || one.conflict) continue;
+        if (one.ending.replaced) refused_[one.ending.settlement.job] = one.ending.settlement.fence;
+        lost_sight_ = true;
     }
     {
         const std::lock_guard lock(mutex_);
