@@ -138,8 +138,8 @@ public:
     Result<void> start();
     /// Stops claiming, gives back what has not started, waits the grace time for the running, then fires their
     /// stop tokens; what they interrupt goes back to the queue, no attempt spent. Returns when all is settled, except for
-    /// lost threads; a store that does not answer is waited for during one lease. Idempotent. Not from a handler
-    /// or a callback of this worker.
+    /// lost threads; a store that does not answer is waited for during one lease. WorkerOptions::log hears what is waited
+    /// for: how many jobs, which, and for how long. Idempotent. Not from a handler or a callback of this worker.
     void stop();
     /// As stop() without grace: for a second signal. May be called while stop() waits.
     void stop_now();

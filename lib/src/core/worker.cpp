@@ -183,6 +183,26 @@ void WorkerImpl::fire_all(StopReason why) {
     timer_wakeup_.ring();
 }
 
+/// Tells the operator what stop() waits for, and for how long at most.
+void WorkerImpl::say_waiting(std::string_view what, Duration limit) const {
+    constexpr std::size_t most_named = 20;
+    std::string names;
+    std::size_t running = 0;
+    std::size_t ends = 0;
+    {
+        const std::lock_guard lock(mutex_);
+        for (const auto& slot : slots_) {
+            if (!slot->attempt || ++running > most_named) continue;
+            names += (names.empty() ? "" : ", ") + slot->attempt->kind->name + " " + slot->attempt->job.id.str();
+        }
+        ends = unsettled_ - std::min(unsettled_, running);
+    }
+    if (running > most_named) names += " and " + std::to_string(running - most_named) + " more";
+    const auto at_most = ", at most " + std::to_string(limit.count()) + " ms";
+    if (running > 0) say(std::string(what) + std::to_string(running) + " running jobs" + at_most + ": " + names);
+    else if (ends > 0) say("waiting for the store to take the ends of " + std::to_string(ends) + " jobs" + at_most);
+}
+
 /// Until nothing that was claimed is left, or `end`, or stop_now().
 void WorkerImpl::wait_until_settled(SteadyTime end) {
     const bool at_once = at_once_;
@@ -203,10 +223,15 @@ void WorkerImpl::stop(bool at_once) {
     const std::lock_guard stopping(stop_mutex_);
     if (std::exchange(stopped_, true)) return;
     if (started_ && timer_.joinable()) {
-        if (!at_once_) wait_until_settled(clock_.steady() + options_.grace);
-        fire_all(StopReason::drain);
+        if (!at_once_) {
+            say_waiting("stopping: waiting for ", options_.grace);
+            wait_until_settled(clock_.steady() + options_.grace);
+        }
         // The timer gives up who ignores the stop; after that only the store can keep us waiting, for a lease at most.
-        wait_until_settled(clock_.steady() + options_.stuck + options_.heartbeat.lease);
+        const Duration last = options_.stuck + options_.heartbeat.lease;
+        say_waiting("stopping: asked to stop and still waiting for ", last);
+        fire_all(StopReason::drain);
+        wait_until_settled(clock_.steady() + last);
         hints_ = Subscription();
         std::vector<std::shared_ptr<Slot>> slots;
         {
@@ -224,6 +249,8 @@ void WorkerImpl::stop(bool at_once) {
     } else {
         scribe_->work(true);
     }
+    // Nobody claims any more, and the scribe's thread is gone: what was lost sight of goes back before the session ends.
+    if (lost_sight_) find_lost(clock_.steady());
     publish_facts(static_cast<int>(unsettled_));
     heartbeat_->stop();
     const std::unique_lock closing(port_->mutex);
@@ -249,8 +276,6 @@ void WorkerImpl::say(std::string_view line) const noexcept {
 
 void WorkerImpl::tell(std::string_view name, boost::json::object fields, Level level, JobId job) {
     Event event;
-    // Nobody claims any more, and the scribe's thread is gone: what was lost sight of goes back before the session ends.
-    if (lost_sight_) find_lost(clock_.steady());
     event.job = job;
     event.at = clock_.wall();
     event.name = name;

@@ -68,6 +68,7 @@ private:
     void publish_facts(int running);
     void say(std::string_view line) const noexcept;
     void tell(std::string_view name, boost::json::object fields, Level level = Level::info, JobId job = {});
+    void say_waiting(std::string_view what, Duration limit) const;
     void wait_until_settled(SteadyTime end);
     void fire_all(StopReason why);
 
@@ -119,10 +120,10 @@ private:
     SteadyTime chores(SteadyTime now);
     void read_queues();
     void tend();
-    void on_cancel(const std::vector<CancelRequest>& requests);
     void find_lost(SteadyTime now);
     Result<std::vector<Job>> unknown_jobs(SessionId session);
     Settlement give_back(const Job& job);
+    void on_cancel(const std::vector<CancelRequest>& requests);
     void on_lost(SessionId session);
 
     Store& store_;
