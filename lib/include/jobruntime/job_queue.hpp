@@ -79,7 +79,10 @@ public:
     Result<Enqueued> enqueue(const T& job, EnqueueOptions options = {}) {
         return enqueue(T::kind, Typed<T>::to_payload(job), std::move(options));
     }
-    /// Many in as few trips as the store's bounds allow; one answer each, in order, a bad one refused by itself.
+    /// Many in as few trips as the store's bounds allow; one answer each, in order, a bad one refused by itself. When a
+    /// trip fails after an earlier one was accepted, nothing more is sent: the jobs of that trip and of those behind it
+    /// have the error as their answer, and only they may be enqueued again. The call itself fails, with the store's
+    /// error, only when no job was accepted.
     Result<std::vector<Result<Enqueued>>> enqueue_many(std::span<const JobSpec> jobs);
 
     /// Writes the event jobs.create.duplicate: `other` was asked for once more, and nothing was enqueued. For programs

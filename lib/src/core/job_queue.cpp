@@ -181,19 +181,26 @@ Result<std::vector<Result<Enqueued>>> JobQueue::enqueue_many(std::span<const Job
     std::vector<NewJob> batch;
     std::vector<std::size_t> places;  // Where in `answers` each job of the batch belongs.
     std::size_t bytes = 0;
-    const auto send = [&]() -> Result<void> {
-        if (batch.empty()) return {};
-        auto got = impl_->insert(batch, now);
-        if (!got) return std::move(got).error();
+    bool accepted = false;
+    std::optional<Error> failed;      // Of the trip after which nothing more is sent.
+    const auto send = [&] {
+        if (batch.empty()) return;
+        auto got = failed ? Result<std::vector<InsertAnswer>>(*failed) : impl_->insert(batch, now);
+        if (!got) failed = got.error();
         for (std::size_t i = 0; i < places.size(); ++i) {
+            auto& answer = answers[places[i]];
+            if (failed) {
+                answer = *failed;
+                continue;
+            }
             auto& one = (*got)[i];
-            if (one.refused) answers[places[i]] = std::move(*one.refused);
-            else answers[places[i]] = to_enqueued(std::move(one));
+            if (one.refused) answer = std::move(*one.refused);
+            else answer = to_enqueued(std::move(one));
+            accepted = accepted || answer.has_value();
         }
         batch.clear();
         places.clear();
         bytes = 0;
-        return {};
     };
     for (std::size_t i = 0; i < jobs.size(); ++i) {
         auto job = impl_->prepare(jobs[i].kind, jobs[i].payload, jobs[i].options, now);
@@ -202,12 +209,13 @@ Result<std::vector<Result<Enqueued>>> JobQueue::enqueue_many(std::span<const Job
             continue;
         }
         const std::size_t size = bytes_of(*job);
-        if (batch.size() == limits::batch_items || bytes + size > limits::batch_bytes) JR_TRY(send());
+        if (batch.size() == limits::batch_items || bytes + size > limits::batch_bytes) send();
         batch.push_back(std::move(*job));
         places.push_back(i);
         bytes += size;
     }
-    JR_TRY(send());
+    send();
+    if (failed && !accepted) return *std::move(failed);
     return answers;
 }
 

@@ -7,6 +7,7 @@
 
 #include <jobruntime/job_queue.hpp>
 #include <jobruntime/memory.hpp>
+#include <jobruntime/testing/faulty_store.hpp>
 
 #include "gate.hpp"
 
@@ -82,6 +83,46 @@ TEST_CASE("what is out of bounds is refused by name and nothing is stored") {
     const auto large = queue.enqueue("k", {{"x", std::string(limits::payload, 'x')}});
     CHECK(large.error().name == "PAYLOAD_TOO_LARGE");
     CHECK(queue.count()->empty());
+}
+
+namespace {
+
+/// Lets the store's inserts fail from the first accepted job on.
+struct Breaker final : TelemetrySink {
+    explicit Breaker(testing::FaultyStore& store) : store_(store) {}
+    void emit(const Event&, bool) noexcept override { store_.fail_next(testing::Verb::insert, Errc::unavailable, 1'000'000); }
+    testing::FaultyStore& store_;
+};
+
+}  // namespace
+
+TEST_CASE("when a later trip fails, the jobs of earlier ones are answered, and only the others have the error") {
+    auto inner = memory::open();
+    testing::FaultyStore store(*inner);
+    Breaker breaker(store);
+    JobQueue queue(store, {.sink = &breaker});
+    std::vector<JobSpec> specs(limits::batch_items * 2 + 10, JobSpec{"k", {}, {}});
+    specs[1].kind = "no name";
+    specs[limits::batch_items + 5].kind = "no name";
+    const auto made = queue.enqueue_many(specs);
+    REQUIRE(made);
+    REQUIRE(made->size() == specs.size());
+    std::size_t accepted = 0, away = 0;
+    for (std::size_t i = 0; i < specs.size(); ++i) {
+        const auto& one = (*made)[i];
+        if (one) ++accepted;
+        else if (one.error().code == Errc::unavailable) ++away;
+        else CHECK(specs[i].kind == "no name");
+        // All of the first trip, and nothing else.
+        if (specs[i].kind == "k") CHECK(one.has_value() == (i <= limits::batch_items));
+    }
+    CHECK(accepted == limits::batch_items);
+    CHECK(away == specs.size() - 2 - accepted);
+    CHECK(inner->count({}, CountBy::nothing)->front().count == accepted);
+    // Nothing was accepted: then the call itself fails.
+    const auto none = queue.enqueue_many(specs);
+    REQUIRE_FALSE(none);
+    CHECK(none.error().code == Errc::unavailable);
 }
 
 TEST_CASE("a job has what it was given, and a trace id of its own when none was") {
