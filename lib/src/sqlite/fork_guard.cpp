@@ -21,17 +21,23 @@ std::vector<ForkGuard*>& guards() {  // Guarded by list_mutex.
 }  // namespace
 
 struct ForkList {
-    static void before() { list_mutex.lock(); }
-    static void in_parent() { list_mutex.unlock(); }
+    static void before() {
+        list_mutex.lock();
+        for (auto* guard : guards()) guard->hooks_.before();
+    }
+    static void in_parent() {
+        for (auto* guard : guards()) guard->hooks_.in_parent();
+        list_mutex.unlock();
+    }
     static void in_child() {
         forks.fetch_add(1);
-        for (auto* guard : guards()) guard->in_child_();
+        for (auto* guard : guards()) guard->hooks_.in_child();
         guards().clear();
         list_mutex.unlock();
     }
 };
 
-ForkGuard::ForkGuard(std::function<void()> in_child) : in_child_(std::move(in_child)), generation_(forks.load()) {
+ForkGuard::ForkGuard(Hooks hooks) : hooks_(std::move(hooks)), generation_(forks.load()) {
     static std::once_flag once;
     std::call_once(once, [] { pthread_atfork(&ForkList::before, &ForkList::in_parent, &ForkList::in_child); });
     const std::scoped_lock lock(list_mutex);

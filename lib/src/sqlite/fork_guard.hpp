@@ -5,17 +5,23 @@
 
 namespace jobruntime::sqlite {
 
-/// Notices fork(). In the child, `in_child` runs at once (it may only close descriptors), and from
-/// then on forked() is true for guards made in the parent.
+/// Notices fork(). Before it, `before` runs in the thread that forks, so that nobody else is in the middle of what the
+/// child will touch; after it, `in_parent` or `in_child` (which may only close descriptors) undoes that at once. From
+/// then on forked() is true in the child for guards made in the parent.
 class ForkGuard {
 public:
-    explicit ForkGuard(std::function<void()> in_child);
+    struct Hooks {
+        std::function<void()> before;
+        std::function<void()> in_parent;
+        std::function<void()> in_child;
+    };
+    explicit ForkGuard(Hooks hooks);
     ForkGuard(const ForkGuard&) = delete;
     ~ForkGuard();
     bool forked() const noexcept;
 
 private:
-    std::function<void()> in_child_;
+    Hooks hooks_;
     unsigned generation_;
     friend struct ForkList;
 };

@@ -59,6 +59,9 @@ void SessionLocks::forget(SessionId session) const {
     if (file && file->try_exclusive()) ::unlink(name.c_str());
 }
 
-void SessionLocks::close_in_child() { held_.clear(); }
+void SessionLocks::close_in_child() {
+    held_.clear();
+    mutex_.unlock();
+}
 
 }  // namespace jobruntime::sqlite

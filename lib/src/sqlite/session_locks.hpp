@@ -26,6 +26,10 @@ public:
     void look(SessionInfo& info, bool locked) const;
     /// Its row is gone: so is its file, if nobody holds it.
     void forget(SessionId session) const;
+    /// Around a fork: nobody changes the list while the child gets its copy of it.
+    void before_fork() { mutex_.lock(); }
+    void after_fork() { mutex_.unlock(); }
+    /// Instead of after_fork, in the child.
     void close_in_child();
 
 private:

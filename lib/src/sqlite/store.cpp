@@ -59,7 +59,8 @@ SqliteStore::SqliteStore(Opened opened)
       durability_(opened.options.durability),
       source_(source_of(opened.options.origin)),
       parts_(std::make_unique<Parts>(std::move(opened), source_)),
-      fork_guard_([this] { parts_->close_in_child(); }) {}
+      fork_guard_({[this] { parts_->locks.before_fork(); }, [this] { parts_->locks.after_fork(); },
+                   [this] { parts_->close_in_child(); }}) {}
 
 SqliteStore::~SqliteStore() {
     // In a forked child all of it belongs to the parent: closing the database here would empty its log.

@@ -1,12 +1,14 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 // Several stores on one file: doorbell, sessions' lock files, fork.
 #include <atomic>
+#include <thread>
 
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "child.hpp"
 #include "sqlite/files_linux.hpp"
+#include "sqlite/session_locks.hpp"
 #include "support.hpp"
 
 using namespace jobruntime;
@@ -207,4 +209,48 @@ TEST_CASE("after fork() the child's verbs are refused, and the parent goes on") 
     insert_one(*store);
     CHECK(look(*store, session)->seen_alive);
     CHECK(std::filesystem::exists(scratch / "jobs.db-wal"));  // The child's end has closed nothing.
+}
+
+TEST_CASE("a fork never copies the list of lock files while it changes") {
+    const Scratch scratch;
+    SessionLocks locks(scratch.path());
+    std::atomic<bool> begun{false}, held{false};
+    locks.before_fork();
+    std::thread other([&] {
+        begun = true;
+        locks.hold(new_session());
+        held = true;
+    });
+    CHECK(soon([&] { return begun.load(); }));
+    // Given time, it would be through if it could.
+    CHECK_FALSE(soon([&] { return held.load(); }, 100ms));
+    locks.after_fork();
+    other.join();
+    CHECK(held);
+}
+
+TEST_CASE("forks beside threads that begin and end sessions leave every child whole, and the parent at work") {
+    const Scratch scratch;
+    auto store = open_store(scratch / "jobs.db");
+    std::jthread busy([&](std::stop_token stop) {
+        while (!stop.stop_requested()) {
+            const auto session = new_session();
+            SessionFacts facts;
+            static_cast<void>(store->beat(session, facts, noon).has_value());
+            facts.stopped = true;
+            static_cast<void>(store->beat(session, facts, noon).has_value());
+        }
+    });
+    for (int i = 0; i < 50; ++i) {
+        const pid_t child = ::fork();
+        REQUIRE(child >= 0);
+        if (child == 0) ::_exit(store->get(JobId{}, 0) ? 1 : 0);
+        int status = 0;
+        CHECK(::waitpid(child, &status, 0) == child);
+        CHECK(WIFEXITED(status));
+        CHECK(WEXITSTATUS(status) == 0);
+    }
+    busy.request_stop();
+    busy.join();
+    CHECK(must(store->sessions()).size() > 0);
 }
