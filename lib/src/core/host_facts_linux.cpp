@@ -1,21 +1,18 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "core/host_facts.hpp"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <array>
+
+#include "core/read_file_linux.hpp"
 
 namespace jobruntime::core {
 namespace {
 
 std::string read_boot_id() {
-    const int fd = ::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return {};  // Without it a reboot counts as a crash; nothing is lost.
-    std::array<char, 64> text{};
-    const auto size = ::read(fd, text.data(), text.size());
-    ::close(fd);
-    std::string id(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+    // Without it a reboot counts as a crash; nothing is lost.
+    auto id = read_file("/proc/sys/kernel/random/boot_id").value_or(std::string());
     while (!id.empty() && id.back() == '\n') id.pop_back();
     return id;
 }

@@ -1,12 +1,11 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <algorithm>
-#include <fstream>
-#include <sstream>
 #include <utility>
 
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "core/read_file_linux.hpp"
 #include "extract/classify.hpp"
 #include "extract/cookie_file.hpp"
 #include "extract/html_page.hpp"
@@ -49,10 +48,9 @@ json::value filled(const json::value& value, const std::map<std::string, std::st
 
 std::vector<Cookie> cookies_of(const std::string& path) {
     if (path.empty()) return {};
-    std::ifstream in(path, std::ios::binary);
-    std::ostringstream text;
-    text << in.rdbuf();
-    auto cookies = parse_cookie_file(text.view());
+    const auto text = core::read_file(path);
+    if (!text) return {};
+    auto cookies = parse_cookie_file(*text);
     return cookies ? *std::move(cookies) : std::vector<Cookie>();
 }
 

@@ -3,8 +3,6 @@
 
 #include <cerrno>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -14,6 +12,7 @@
 
 #include <jobruntime/subprocess.hpp>
 
+#include "core/read_file_linux.hpp"
 #include "media/folders.hpp"
 #include "media/track_file.hpp"
 
@@ -60,13 +59,12 @@ Result<std::optional<Assembly>> read_assembly(const std::string& path) {
     const std::string name = path + std::string(parts_suffix);
     std::error_code missing;
     if (!std::filesystem::exists(name, missing)) return std::optional<Assembly>();
-    std::ifstream file(name, std::ios::binary);
-    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    const auto text = core::read_file(name);
     boost::system::error_code wrong;
-    const auto value = json::parse(text, wrong);
+    const auto value = text ? json::parse(*text, wrong) : json::value();
     const Error unreadable{Errc::corrupt, "MEDIA_IO",
                            "the description of a download, " + name + ", cannot be read"};
-    if (!file || wrong || !value.is_object()) return unreadable;
+    if (!text || wrong || !value.is_object()) return unreadable;
     const auto& object = value.get_object();
     Assembly found;
     const auto number = [&object](std::string_view key) {

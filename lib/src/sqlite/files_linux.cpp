@@ -8,7 +8,6 @@
 #include <climits>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <memory>
 #include <sstream>
 #include <thread>
@@ -19,6 +18,8 @@
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+
+#include "core/read_file_linux.hpp"
 
 namespace jobruntime::sqlite {
 namespace {
@@ -121,7 +122,7 @@ std::string mount_type(const std::string& folder) {
     struct stat facts {};
     if (::stat(folder.c_str(), &facts) != 0) return {};
     const auto device = std::to_string(gnu_dev_major(facts.st_dev)) + ":" + std::to_string(gnu_dev_minor(facts.st_dev));
-    std::ifstream mounts("/proc/self/mountinfo");
+    std::istringstream mounts(core::read_file("/proc/self/mountinfo").value_or(std::string()));
     for (std::string line; std::getline(mounts, line);) {
         std::istringstream words(line);
         std::string id, parent, number;
@@ -216,10 +217,8 @@ std::string host_name() {
 }
 
 std::string boot_id() {
-    std::ifstream file("/proc/sys/kernel/random/boot_id");
-    std::string text;
-    std::getline(file, text);
-    return text;
+    const auto text = core::read_file("/proc/sys/kernel/random/boot_id").value_or(std::string());
+    return text.substr(0, text.find('\n'));
 }
 
 }  // namespace jobruntime::sqlite
