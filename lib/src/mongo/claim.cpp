@@ -17,6 +17,7 @@ namespace {
 
 constexpr int claim_rounds = 20;
 constexpr int due_at_once = 500;
+constexpr int promote_rounds = 40;
 constexpr std::size_t most_lost_claims = 1000;
 /// No command is on its way for longer.
 constexpr std::chrono::minutes late_command{10};
@@ -25,6 +26,7 @@ Doc ready(const Want& want, bool alone) {
     List kinds;
     for (const auto& kind : want.kinds) kinds.text(kind);
     Doc filter;
+    filter.doc("_id", named_by_text());
     filter.text("status", "queued").text("queue", want.queue).doc("kind", Doc().list("$in", kinds.made()));
     filter.flag("alone", alone);
     return filter;
@@ -63,12 +65,35 @@ Result<bool> MongoStore::session_lives(SessionId session) {
     return !found->empty();
 }
 
+Mutation MongoStore::promotion(JobId id, Time now, std::uint64_t& done) {
+    // May be called again on a fresh row, but counts only what was then written: a job is promoted once.
+    return {id, [this, now, &done, counted = false](Row* row) mutable {
+                if (counted) --done;
+                counted = row && row->job.state == JobState::scheduled && row->job.run_at <= now;
+                if (!counted) return;
+                row->job.state = JobState::queued;
+                row->job.wait_reason.clear();
+                mongo::tell(*row, {.code = EventCode::promoted}, origin_, now);
+                ++done;
+            }};
+}
+
+/// Answers with the time of the next that is not due yet.
 Result<std::optional<Time>> MongoStore::promote_due(Time now, std::size_t most, std::uint64_t& promoted,
                                                     bool& more) {
     more = false;
-    while (true) {
+    std::optional<Position> from;  // Documents without sense stay where they are: the look goes on behind them.
+    for (int round = 0; round < promote_rounds; ++round) {
+        Doc due;
+        due.text("status", "scheduled").doc("_id", named_by_text()).doc("runAt", Doc().text("$type", "date"));
+        if (from) {
+            List any;
+            any.doc(Doc().doc("runAt", Doc().time("$gt", from->created_at)));
+            any.doc(Doc().time("runAt", from->created_at).doc("_id", Doc().text("$gt", from->id)));
+            due.list("$or", any.made());
+        }
         const auto found =
-            parts_->server.find(Where::jobs, {.filter = std::move(Doc().text("status", "scheduled")),
+            parts_->server.find(Where::jobs, {.filter = std::move(due),
                                               .order = std::move(Doc().integer("runAt", 1).integer("_id", 1)),
                                               .fields = std::move(Doc().integer("runAt", 1)),
                                               .limit = due_at_once});
@@ -76,56 +101,38 @@ Result<std::optional<Time>> MongoStore::promote_due(Time now, std::size_t most, 
         std::vector<Mutation> mutations;
         std::uint64_t done = 0;
         std::optional<Time> next;
+        bool full = false;
         for (const auto& doc : *found) {
-            const auto id = JobId::parse(View(doc).text_or("_id"));
-            const auto run_at = View(doc).time("runAt");
-            if (!id || !run_at) continue;
-            if (*run_at > now) {
-                next = *run_at;
+            const auto run_at = View(doc).time("runAt").value_or(Time{});
+            if (run_at > now) {
+                next = run_at;
                 break;
             }
-            if (promoted + mutations.size() >= most) {
-                more = true;
-                break;
-            }
-            mutations.push_back({*id, [this, now, &done](Row* row) {
-                                     if (!row || row->job.state != JobState::scheduled ||
-                                         row->job.run_at > now)
-                                         return;
-                                     row->job.state = JobState::queued;
-                                     row->job.wait_reason.clear();
-                                     mongo::tell(*row, {.code = EventCode::promoted}, origin_, now);
-                                     ++done;
-                                 }});
+            full = promoted + mutations.size() >= most;
+            if (full) break;
+            from = Position{run_at, View(doc).text_or("_id")};
+            if (const auto id = JobId::parse(from->id)) mutations.push_back(promotion(*id, now, done));
         }
-        if (mutations.empty()) {
-            if (!next && !more && found->size() == static_cast<std::size_t>(due_at_once)) more = true;
-            return next;
+        if (!mutations.empty()) {
+            Told told;
+            JR_TRY(parts_->jobs.mutate(mutations, told));
+            tell(told);
         }
-        Told told;
-        JR_TRY(parts_->jobs.mutate(mutations, told));
-        tell(told);
-        promoted += std::min<std::uint64_t>(done, mutations.size());
-        if (more || next) return next;
-        // Others were quicker with all of them, or they make no sense; the next call looks again.
-        if (done == 0) return next;
+        promoted += done;
+        if (next) return next;
+        more = full && promoted >= most;
+        if (more || (!full && found->size() < static_cast<std::size_t>(due_at_once))) break;
     }
+    return std::optional<Time>{};
 }
 
 Result<void> MongoStore::take(const Want& want, bool alone, std::size_t limit, SessionId session, Time now,
                               std::vector<Job>& taken) {
     for (int round = 0; round < claim_rounds && limit > 0; ++round) {
-        auto filter = ready(want, alone);
-        if (const auto skipped = parts_->jobs.skipped()) filter.doc("_id", Doc().list("$nin", *skipped));
-        const auto known = parts_->jobs.skipped().has_value();
-        auto rows =
-            parts_->jobs.rows(std::move(filter), part_payload | part_steps, static_cast<int>(limit), turn());
+        auto rows = parts_->jobs.rows(ready(want, alone), part_payload | part_steps, static_cast<int>(limit),
+                                      turn());
         if (!rows) return std::move(rows).error();
-        if (rows->empty()) {
-            // Nothing but documents without sense, which are left out from now on.
-            if (parts_->jobs.skipped().has_value() != known) continue;
-            return {};
-        }
+        if (rows->empty()) return {};
         const auto token = parts_->jobs.token();
         std::vector<Draft> drafts;
         for (auto& row : *rows) {

@@ -199,6 +199,7 @@ Result<std::vector<Doc>> Server::find(Where where, const Look& look) {
     if (!look.order.empty()) options.doc("sort", look.order);
     if (!look.fields.empty()) options.doc("projection", look.fields);
     if (look.limit > 0) options.number("limit", look.limit);
+    if (look.skip > 0) options.number("skip", look.skip);
     const Cursor cursor(
         mongoc_collection_find_with_opts(collection.get(), look.filter.raw(), options.raw(), nullptr));
     std::vector<Doc> found;

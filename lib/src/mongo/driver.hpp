@@ -64,6 +64,7 @@ public:
         Doc order{};
         Doc fields{};   ///< A projection; empty = all.
         int limit = 0;  ///< 0 = all.
+        int skip = 0;   ///< So many of the first are left out.
     };
     Result<std::vector<Doc>> find(Where where, const Look& look);
     Result<std::vector<Doc>> aggregate(Where where, const Doc& pipeline);

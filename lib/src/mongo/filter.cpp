@@ -22,8 +22,11 @@ constexpr char cursor_mark = 'g';
 
 }  // namespace
 
+Doc named_by_text() { return std::move(Doc().text("$type", "string")); }
+
 Doc filter_of(const JobFilter& filter) {
     Doc doc;
+    doc.doc("_id", named_by_text());
     doc.doc("status", Doc().list("$in", names_of(filter.states.empty() ? every_state : filter.states)));
     one_of(doc, "kind", filter.kinds);
     one_of(doc, "queue", filter.queues);
@@ -47,23 +50,21 @@ Result<std::optional<Position>> read_cursor(std::string_view cursor) {
         std::int64_t time = 0;
         const char* end = cursor.data() + cursor.size();
         const auto read = std::from_chars(cursor.data() + 1, end, time);
-        if (read.ec == std::errc{} && read.ptr != end && *read.ptr == '.')
-            if (const auto id = JobId::parse(
-                    std::string_view(read.ptr + 1, static_cast<std::size_t>(end - read.ptr - 1))))
-                return std::optional(Position{Time(Duration(time)), *id});
+        if (read.ec == std::errc{} && end - read.ptr > 1 && *read.ptr == '.')
+            return std::optional(Position{Time(Duration(time)), std::string(read.ptr + 1, end)});
     }
     return Error{Errc::invalid_argument, "this is no cursor of this store; begin again without one"};
 }
 
-std::string write_cursor(const Job& last) {
-    return cursor_mark + std::to_string(last.created_at.time_since_epoch().count()) + "." + last.id.str();
+std::string write_cursor(const Position& last) {
+    return cursor_mark + std::to_string(last.created_at.time_since_epoch().count()) + "." + last.id;
 }
 
 void continue_after(Doc& filter, const Position& place, JobOrder order) {
     const std::string_view beyond = order == JobOrder::oldest_first ? "$gt" : "$lt";
     List any;
     any.doc(Doc().doc("createdAt", Doc().time(beyond, place.created_at)));
-    any.doc(Doc().time("createdAt", place.created_at).doc("_id", Doc().text(beyond, place.id.str())));
+    any.doc(Doc().time("createdAt", place.created_at).doc("_id", Doc().text(beyond, place.id)));
     filter.list("$or", any.made());
 }
 

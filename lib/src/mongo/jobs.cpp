@@ -16,8 +16,11 @@ namespace {
 
 using Where = Server::Where;
 
-constexpr int patience = 200;              ///< Rounds in which somebody else may be quicker.
-constexpr std::size_t most_skipped = 500;  ///< Documents without sense that are remembered.
+constexpr int patience = 200;           ///< Rounds in which somebody else may be quicker.
+constexpr std::size_t most_said = 500;  ///< Documents without sense that are told of.
+/// So far rows() goes behind documents without sense that stand in front: ten thousand of them.
+constexpr int most_reads = 50;
+constexpr int reread = 200;
 
 /// Two who want the same rows again and again should not do it in step.
 void step_aside(int round) {
@@ -68,34 +71,38 @@ Jobs::Jobs(Server& server, Journal& journal, const Origin& origin, std::function
 
 std::string Jobs::token() { return prefix_ + "-" + std::to_string(++tokens_); }
 
-void Jobs::skip(const View& doc, const Error& why) {
-    const auto id = doc.text("_id");
+void Jobs::skip(const Error& why) {
     const std::scoped_lock lock(mutex_);
-    if (skipped_.size() >= most_skipped) skipped_.clear();
-    if (skipped_.insert(id.value_or("")).second && log_) log_("skipped: " + why.message);
-}
-
-std::optional<Doc> Jobs::skipped() {
-    const std::scoped_lock lock(mutex_);
-    if (skipped_.empty()) return std::nullopt;
-    List list;
-    for (const auto& id : skipped_) list.text(id);
-    return Doc(list.made());
+    if (!log_ || said_.size() > most_said || !said_.insert(why.message).second) return;
+    log_("skipped: " + why.message);
+    if (said_.size() > most_said)
+        log_("skipped: so many documents of " + server_.place().text +
+             " make no sense that no more of them are named; mend or delete them");
 }
 
 Result<std::vector<Row>> Jobs::rows(Doc filter, unsigned parts, int limit, Doc order) {
-    auto docs = server_.find(Where::jobs, {.filter = std::move(filter),
-                                           .order = std::move(order),
-                                           .fields = fields_of_row(parts),
-                                           .limit = limit});
-    if (!docs) return std::move(docs).error();
     std::vector<Row> rows;
-    for (const auto& doc : *docs) {
-        auto row = read_row(doc, parts);
-        if (row)
-            rows.push_back(*std::move(row));
-        else
-            skip(doc, row.error());
+    std::set<JobId> seen;  // What others put in front between two reads moves the rest back.
+    Server::Look look{.filter = std::move(filter),
+                      .order = std::move(order),
+                      .fields = fields_of_row(parts),
+                      .limit = limit};
+    for (int read = 0; read < most_reads; ++read) {
+        auto docs = server_.find(Where::jobs, look);
+        if (!docs) return std::move(docs).error();
+        for (const auto& doc : *docs) {
+            if (limit > 0 && rows.size() == static_cast<std::size_t>(limit)) break;
+            auto row = read_row(doc, parts);
+            if (!row)
+                skip(row.error());
+            else if (seen.insert(row->job.id).second)
+                rows.push_back(*std::move(row));
+        }
+        if (limit == 0 || rows.size() == static_cast<std::size_t>(limit) ||
+            docs->size() < static_cast<std::size_t>(look.limit))
+            break;
+        look.skip += look.limit;
+        look.limit = std::max(limit, reread);
     }
     return rows;
 }

@@ -55,14 +55,13 @@ public:
     /// Brings the events of changes into the log. Whatever fails here is made up for by tend.
     Result<unsigned> finish(const Told& told);
 
-    /// Rows of these jobs. What makes no sense is reported and left out.
+    /// Rows of these jobs, at most `limit` (0 = all). What makes no sense is reported and passed over, so that it
+    /// never stands in the way of what comes behind it.
     Result<std::vector<Row>> rows(Doc filter, unsigned parts, int limit = 0, Doc order = Doc());
     /// Never the same twice, in any process.
     std::string token();
-    /// Says once that a document makes no sense, and remembers it.
-    void skip(const View& doc, const Error& why);
-    /// The _ids of such documents, so that they do not stand in the way of others. Empty when there are none.
-    std::optional<Doc> skipped();
+    /// Says that a document makes no sense: of each once, and of the first five hundred only.
+    void skip(const Error& why);
 
     Server& server() { return server_; }
     Journal& journal() { return journal_; }
@@ -81,7 +80,7 @@ private:
     const std::string prefix_;
     std::atomic<std::uint64_t> tokens_{0};
     std::mutex mutex_;
-    std::set<std::string> skipped_;  // Guarded by mutex_.
+    std::set<std::string> said_;  // Guarded by mutex_. What skip() has said.
 };
 
 Doc ids_filter(std::span<const JobId> ids);

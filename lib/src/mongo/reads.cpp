@@ -24,42 +24,74 @@ Result<std::optional<Job>> MongoStore::get(JobId id, unsigned parts) {
     });
 }
 
+namespace {
+
+constexpr int most_looks = 20;  ///< At documents without sense, for one page.
+constexpr int look_again = 500;
+
+/// A page in the making, which remembers how far it has read.
+struct Reading {
+    JobPage page{};
+    std::optional<Position> from{};  ///< The document that was read last.
+    bool only_dated = false;         ///< What has no creation time, and stands in front, is behind us.
+    bool more = false;
+
+    Doc beyond(Doc filter, JobOrder order) const {
+        if (from)
+            continue_after(filter, *from, order);
+        else if (only_dated)
+            filter.doc("createdAt", Doc().text("$type", "date"));
+        return filter;
+    }
+
+    void passed(const View& doc) {
+        if (const auto created = doc.time("createdAt"))
+            from = Position{*created, doc.text_or("_id")};
+        else
+            only_dated = true;
+    }
+};
+
+}  // namespace
+
+/// Goes on behind documents that make no sense, until the page is full, nothing is left, or there are so many of
+/// them that the caller has to come again.
 Result<JobPage> MongoStore::list(const JobFilter& filter, JobOrder order, std::string_view cursor, int limit,
                                  unsigned parts) {
-    const auto most = core::check_limit(limit, "the limit of a list");
-    if (!most) return most.error();
-    const auto from = read_cursor(cursor);
-    if (!from) return from.error();
-    const auto read_page = [&]() -> Result<JobPage> {
-        auto wanted = filter_of(filter);
-        if (*from) continue_after(wanted, **from, order);
-        if (const auto skipped = parts_->jobs.skipped()) wanted.doc("_id", Doc().list("$nin", *skipped));
-        auto docs = parts_->server.find(Where::jobs, {.filter = std::move(wanted),
-                                                      .order = creation_order(order),
-                                                      .fields = fields_of_parts(parts),
-                                                      .limit = *most + 1});
-        if (!docs) return std::move(docs).error();
-        JobPage page;
-        for (const auto& doc : *docs) {
-            auto job = read_job(doc, parts);
-            if (!job) {
-                parts_->jobs.skip(doc, job.error());
-                continue;
+    const auto checked = core::check_limit(limit, "the limit of a list");
+    if (!checked) return checked.error();
+    const auto most = static_cast<std::size_t>(*checked);
+    const auto given = read_cursor(cursor);
+    if (!given) return given.error();
+    return again([&]() -> Result<JobPage> {
+        Reading reading{.from = *given};
+        auto& page = reading.page;
+        int ask = *checked + 1;
+        for (int look = 0; look < most_looks; ++look) {
+            auto docs = parts_->server.find(Where::jobs, {.filter = reading.beyond(filter_of(filter), order),
+                                                          .order = creation_order(order),
+                                                          .fields = fields_of_parts(parts),
+                                                          .limit = ask});
+            if (!docs) return std::move(docs).error();
+            reading.more = docs->size() == static_cast<std::size_t>(ask);
+            for (const auto& doc : *docs) {
+                auto job = read_job(doc, parts);
+                if (!job) {
+                    parts_->jobs.skip(job.error());
+                } else if (page.jobs.size() == most) {
+                    reading.more = true;
+                    break;
+                } else {
+                    page.jobs.push_back(*std::move(job));
+                }
+                reading.passed(doc);
             }
-            if (page.jobs.size() == static_cast<std::size_t>(*most)) break;
-            page.jobs.push_back(*std::move(job));
+            if (page.jobs.size() == most || !reading.more) break;
+            ask = std::max(ask, look_again);
         }
-        const bool more = docs->size() > static_cast<std::size_t>(*most);
-        if (more && page.jobs.empty())
-            return Error{Errc::corrupt, "NOTHING_BUT_NONSENSE", "a page without a job"};
-        if (more) page.next_cursor = write_cursor(page.jobs.back());
-        return page;
-    };
-    while (true) {
-        auto page = again(read_page);
-        // What made no sense is known now, and left out of the next look.
-        if (page || page.error().name != "NOTHING_BUT_NONSENSE") return page;
-    }
+        if (reading.more && reading.from) page.next_cursor = write_cursor(*reading.from);
+        return std::move(page);
+    });
 }
 
 namespace {

@@ -131,32 +131,44 @@ Result<BeatAnswer> MongoStore::beat(SessionId session, const SessionFacts& facts
     });
 }
 
-Result<std::vector<Job>> MongoStore::lose(Doc filter, Loss loss, int limit, Time now, bool& more) {
-    const auto found = parts_->server.find(Where::jobs, {.filter = std::move(filter),
-                                                         .order = std::move(Doc().integer("_id", 1)),
-                                                         .fields = std::move(Doc().integer("fence", 1)),
-                                                         .limit = limit + 1});
-    if (!found) return found.error();
-    more = found->size() > static_cast<std::size_t>(limit);
-    std::vector<Job> jobs;
+Result<std::vector<Job>> MongoStore::lose(const Doc& whose, Loss loss, int limit, Time now, bool& more) {
+    const auto most = static_cast<std::size_t>(limit);
     std::map<JobId, Job> lost;
-    std::vector<Mutation> mutations;
-    for (const auto& doc : *found) {
-        if (mutations.size() == static_cast<std::size_t>(limit)) break;
-        const auto id = JobId::parse(View(doc).text_or("_id"));
-        const auto fence = View(doc).number("fence");
-        if (!id || !fence) continue;
-        mutations.push_back({*id, [this, loss, now, &lost, fence = static_cast<Fence>(*fence)](Row* row) {
-                                 if (!row || row->job.state != JobState::running || row->job.fence != fence)
-                                     return;
-                                 lose_row(*row, loss, origin_, now);
-                                 lost[row->job.id] = row->job;
-                             }});
-    }
-    Told told;
-    const auto done = parts_->jobs.mutate(mutations, told);
-    tell(told);
-    if (!done) return done.error();
+    std::string last;  // Documents without sense stay where they are: the look goes on behind them.
+    do {
+        more = false;
+        auto filter = whose;
+        filter.doc("_id", Doc().text("$gt", last));
+        const auto room = most - lost.size();
+        const auto found =
+            parts_->server.find(Where::jobs, {.filter = std::move(filter),
+                                              .order = std::move(Doc().integer("_id", 1)),
+                                              .fields = std::move(Doc().integer("fence", 1)),
+                                              .limit = static_cast<int>(room) + 1});
+        if (!found) return found.error();
+        std::vector<Mutation> mutations;
+        for (const auto& doc : *found) {
+            more = mutations.size() == room;
+            if (more) break;
+            last = View(doc).text_or("_id");
+            const auto id = JobId::parse(last);
+            const auto fence = View(doc).number("fence");
+            if (!id || !fence) continue;
+            mutations.push_back({*id, [this, loss, now, &lost, fence = static_cast<Fence>(*fence)](Row* row) {
+                                     if (!row || row->job.state != JobState::running ||
+                                         row->job.fence != fence)
+                                         return;
+                                     lose_row(*row, loss, origin_, now);
+                                     lost[row->job.id] = row->job;
+                                 }});
+        }
+        more = more || found->size() > room;
+        Told told;
+        const auto done = parts_->jobs.mutate(mutations, told);
+        tell(told);
+        if (!done) return done.error();
+    } while (more && lost.size() < most);
+    std::vector<Job> jobs;
     for (auto& [id, job] : lost) jobs.push_back(std::move(job));
     return jobs;
 }
@@ -186,7 +198,7 @@ Result<Recovered> MongoStore::recover(SessionId session, std::uint64_t beat_seen
         recovered.mine = true;
         Doc running;
         running.text("status", "running").text("workerId", session.str());
-        auto jobs = lose(std::move(running), loss, *most, now, recovered.more);
+        auto jobs = lose(running, loss, *most, now, recovered.more);
         if (!jobs) return std::move(jobs).error();
         recovered.jobs = *std::move(jobs);
         return recovered;
@@ -203,7 +215,7 @@ Result<std::vector<SessionInfo>> MongoStore::sessions() {
             if (auto info = read_session(doc))
                 all.push_back(*std::move(info));
             else
-                parts_->jobs.skip(doc, {Errc::corrupt, "a document in jobrt_sessions is no session"});
+                parts_->jobs.skip({Errc::corrupt, "a document in jobrt_sessions is no session"});
         }
         return all;
     });

@@ -82,6 +82,7 @@ private:
     }
 
     Result<Claimed> claim_once(std::span<const Want> wants, SessionId session, ClaimMode mode, Time now);
+    Mutation promotion(JobId id, Time now, std::uint64_t& done);
     Result<std::optional<Time>> promote_due(Time now, std::size_t most, std::uint64_t& promoted, bool& more);
     Result<void> take(const Want& want, bool alone, std::size_t limit, SessionId session, Time now,
                       std::vector<Job>& taken);
@@ -96,7 +97,7 @@ private:
     Result<Changed> change_ids(std::span<const JobId> ids, const Change& change, Time now);
     Result<std::pair<std::vector<JobId>, std::string>> matching(const JobFilter& filter,
                                                                 std::string_view cursor, int limit);
-    Result<std::vector<Job>> lose(Doc filter, Loss loss, int limit, Time now, bool& more);
+    Result<std::vector<Job>> lose(const Doc& whose, Loss loss, int limit, Time now, bool& more);
     Result<void> mend(int budget, Time now, Tended& tended);
     Result<void> promote(int budget, Time now, Tended& tended);
     Result<void> prune_jobs(const Retention& retention, int budget, Time now, Tended& tended);

@@ -62,7 +62,7 @@ Result<void> MongoStore::mend(int budget, Time now, Tended& tended) {
         Doc running;
         running.text("status", "running").text("workerId", *owner);
         bool more = false;
-        const auto lost = lose(std::move(running), loss, budget, now, more);
+        const auto lost = lose(running, loss, budget, now, more);
         if (!lost) return lost.error();
         tended.more = tended.more || more;
         if (options_.log && !lost->empty())

@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 
 #include <jobruntime/mongo.hpp>
 
+#include "core/failpoint.hpp"
 #include "core/ids.hpp"
 #include "support/mongo_server.hpp"
 
@@ -70,6 +72,29 @@ inline std::vector<std::string> names_of(Store& store, JobId job) {
     std::vector<std::string> names;
     for (const auto& event : must(store.events(EventId{0}, filter, 1000)).events) names.push_back(event.name);
     return names;
+}
+
+/// A place in the store that fails the next `times` times, for as long as this lives.
+struct Failpoint {
+    Failpoint(std::string place, int times) : name(std::move(place)) {
+        auto left = std::make_shared<std::atomic<int>>(times);
+        core::set_failpoint(name, [left] { return left->fetch_sub(1) > 0; });
+    }
+    /// Or does something else when it is come by; its answer says whether it fails then.
+    Failpoint(std::string place, core::FailpointAction action) : name(std::move(place)) {
+        core::set_failpoint(name, std::move(action));
+    }
+    ~Failpoint() { core::set_failpoint(name, {}); }
+    const std::string name;
+};
+
+/// What a hand does to one document in the shell.
+inline void edit(const std::string& database, const std::string& collection, JobId id,
+                 const mongo::Doc& change) {
+    mongo::Doc one, command;
+    one.doc("q", mongo::Doc().text("_id", id.str())).doc("u", change);
+    command.text("update", collection).list("updates", mongo::List().doc(one).made());
+    MongoServer::shared().run(database, command);
 }
 
 }  // namespace jobruntime::tests

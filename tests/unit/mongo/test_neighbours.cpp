@@ -16,13 +16,6 @@ namespace {
 
 const Time noon = std::chrono::sys_days{std::chrono::year{2026} / 3 / 1} + 12h;
 
-void edit(const std::string& database, const std::string& collection, JobId id, const Doc& change) {
-    Doc one, command;
-    one.doc("q", Doc().text("_id", id.str())).doc("u", change);
-    command.text("update", collection).list("updates", List().doc(one).made());
-    MongoServer::shared().run(database, command);
-}
-
 }  // namespace
 
 TEST_CASE("the old application shares the database: its claims never see our jobs, nor ours its") {

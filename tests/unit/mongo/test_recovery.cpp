@@ -1,6 +1,5 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 // What processes that died half-way and answers that never came leave behind, and how it is mended.
-#include <atomic>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -8,7 +7,6 @@
 #include <jobruntime/job_queue.hpp>
 #include <jobruntime/worker.hpp>
 
-#include "core/failpoint.hpp"
 #include "unit/mongo/support.hpp"
 
 using namespace jobruntime;
@@ -18,15 +16,6 @@ using namespace std::chrono_literals;
 namespace {
 
 const Time noon = std::chrono::sys_days{std::chrono::year{2026} / 3 / 1} + 12h;
-
-struct Failpoint {
-    Failpoint(std::string place, int times) : name(std::move(place)) {
-        auto left = std::make_shared<std::atomic<int>>(times);
-        core::set_failpoint(name, [left] { return left->fetch_sub(1) > 0; });
-    }
-    ~Failpoint() { core::set_failpoint(name, {}); }
-    const std::string name;
-};
 
 struct Two {
     Two() : database(MongoServer::shared().fresh_database()) {
