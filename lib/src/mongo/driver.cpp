@@ -195,6 +195,11 @@ Result<std::vector<Doc>> Server::find(Where where, const Look& look) {
     const Lease lease(*this);
     if (!lease) return no_connection();
     const auto collection = lease.collection(where);
+    if (look.unconfirmed) {
+        const CHandle<mongoc_read_concern_t, mongoc_read_concern_destroy> local(mongoc_read_concern_new());
+        mongoc_read_concern_set_level(local.get(), MONGOC_READ_CONCERN_LEVEL_LOCAL);
+        mongoc_collection_set_read_concern(collection.get(), local.get());
+    }
     Doc options;
     if (!look.order.empty()) options.doc("sort", look.order);
     if (!look.fields.empty()) options.doc("projection", look.fields);

@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -65,6 +66,8 @@ public:
         Doc fields{};   ///< A projection; empty = all.
         int limit = 0;  ///< 0 = all.
         int skip = 0;   ///< So many of the first are left out.
+        /// Also what the primary has and a majority has not confirmed yet: to be explained, never acted on.
+        bool unconfirmed = false;
     };
     Result<std::vector<Doc>> find(Where where, const Look& look);
     Result<std::vector<Doc>> aggregate(Where where, const Doc& pipeline);
@@ -83,6 +86,8 @@ public:
     bool watch(const std::function<void()>& changed, const std::function<bool()>& keep_on);
 
     const Place& place() const { return place_; }
+    /// How long a write may be on the primary before a majority has it, and reads see it.
+    std::chrono::milliseconds write_timeout() const { return std::chrono::milliseconds(write_timeout_); }
     static std::string_view name_of(Where where);
     /// A mongodb+srv name that could not be looked up is not looked up again by the driver: begins anew.
     void look_up_again();

@@ -70,6 +70,7 @@ public:
 private:
     struct Group;
 
+    Result<void> refuse_held(std::vector<Arrival*>& left);
     Result<void> settle_duplicates(std::vector<Arrival*>& left, Told& told);
     Result<bool> meet(Arrival& arrival, const Row& held, Told& told);
 
@@ -83,6 +84,13 @@ private:
     std::set<std::string> said_;  // Guarded by mutex_. What skip() has said.
 };
 
+/// Rounds in which somebody else may be quicker.
+constexpr int most_rounds = 200;
+/// Two who want the same rows again and again should not do it in step.
+void step_aside(int round);
+bool lost_connection(const Error& error);
+/// What a row that was written, or found written, leaves to be done.
+void collect(Row& row, Told& told);
 Doc ids_filter(std::span<const JobId> ids);
 /// A row as it was, without the parts that a change does not compare.
 Draft draft_of(Row row);

@@ -2,12 +2,17 @@
 #include "mongo/journal.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <map>
+#include <thread>
 #include <unordered_set>
 
 #include "core/failpoint.hpp"
 
 namespace jobruntime::mongo {
+
+using namespace std::chrono_literals;
+
 namespace {
 
 using Where = Server::Where;
@@ -18,7 +23,8 @@ constexpr std::size_t batch_bytes = 4u << 20;
 /// So many of the newest batches stay although all their events are pruned: a late write of a batch whose
 /// number was taken long ago must still find it taken.
 constexpr std::int64_t batches_kept = 100;
-constexpr int patience = 100;
+constexpr int patience = 200;
+constexpr std::chrono::milliseconds longest_pause{100};
 
 Doc batch_document(const Tail& tail, const std::vector<Entry>& entries, std::size_t begin, std::size_t end) {
     List keys, events;
@@ -78,7 +84,8 @@ Result<Tail> Journal::tail() {
     auto newest = server_.find(Where::log, {.filter = batches(0),
                                             .order = std::move(Doc().integer("_id", -1)),
                                             .fields = std::move(Doc().integer("last", 1)),
-                                            .limit = 1});
+                                            .limit = 1,
+                                            .skip = JOBRT_FAILPOINT("mongo.tail_lags") ? 1 : 0});
     if (!newest) return std::move(newest).error();
     if (newest->empty()) return Tail{};
     const View doc(newest->front());
@@ -109,6 +116,7 @@ Result<void> Journal::append_batch(const std::vector<Entry>& entries, std::size_
     std::size_t left = part.size();
     std::optional<Error> lost;
     int standstill = 0;
+    const auto begun = std::chrono::steady_clock::now();
     for (int round = 0; round < patience && left > 0; ++round) {
         if (!tail_) {
             const auto now = tail();
@@ -134,14 +142,28 @@ Result<void> Journal::append_batch(const std::vector<Entry>& entries, std::size_
         tail_ = *now;
         const auto dropped = drop_known(part, left);
         if (!dropped) return dropped.error();
-        if (now->batch == before.batch && *dropped == 0 && taken && ++standstill > 3)
-            return Error{Errc::corrupt,
-                         "the document " + std::to_string(before.batch + 1) +
-                             " in jobrt_log is none of jobruntime's and stands in its way; delete it"};
+        if (now->batch != before.batch || *dropped > 0 || !taken) continue;
+        // Taken, and not to be seen: on its way to a majority of the members, as a rule.
+        if (++standstill > 3) JR_TRY(check_foreign(before.batch + 1));
+        if (std::chrono::steady_clock::now() - begun > server_.write_timeout()) break;
+        std::this_thread::sleep_for(std::min(1ms * (1 << std::min(standstill, 7)), longest_pause));
     }
     if (left == 0) return {};
     return Error{Errc::unavailable,
-                 "the event log of " + server_.place().text + " is written by too many at once; try again"};
+                 "the event log of " + server_.place().text +
+                     " is written by too many at once, or a majority of the replica set is behind; try again"};
+}
+
+/// Whether what has the number of the next batch is none.
+Result<void> Journal::check_foreign(std::int64_t batch) {
+    auto found = server_.find(Where::log, {.filter = std::move(Doc().number("_id", batch)),
+                                           .fields = std::move(Doc().integer("last", 1)),
+                                           .limit = 1,
+                                           .unconfirmed = true});
+    if (!found) return std::move(found).error();
+    if (found->empty() || View(found->front()).number("last").value_or(-1) >= 0) return {};
+    return Error{Errc::corrupt, "the document " + std::to_string(batch) +
+                                    " in jobrt_log is none of jobruntime's and stands in its way; delete it"};
 }
 
 Result<std::size_t> Journal::drop_known(std::vector<Entry>& entries, std::size_t& end) {

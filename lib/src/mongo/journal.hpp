@@ -37,6 +37,7 @@ public:
 
 private:
     Result<void> append_batch(const std::vector<Entry>& entries, std::size_t begin, std::size_t end);
+    Result<void> check_foreign(std::int64_t batch);
     Result<std::size_t> drop_known(std::vector<Entry>& entries, std::size_t& end);
     Result<void> empty_outboxes(const std::vector<Entry>& entries);
 

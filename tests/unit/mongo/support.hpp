@@ -97,4 +97,22 @@ inline void edit(const std::string& database, const std::string& collection, Job
     MongoServer::shared().run(database, command);
 }
 
+/// Two processes on one database.
+struct Two {
+    explicit Two(Duration write_timeout = mongo::Options{}.write_timeout)
+        : database(MongoServer::shared().fresh_database()) {
+        mongo::Options options;
+        options.change_streams = false;
+        options.write_timeout = write_timeout;
+        options.log = [this](std::string_view line) { said.emplace_back(line); };
+        options.origin.process = "first";
+        first = open_store(MongoServer::shared().uri(database), options);
+        options.origin.process = "second";
+        second = open_store(MongoServer::shared().uri(database), options);
+    }
+    std::string database;
+    std::vector<std::string> said;
+    std::unique_ptr<Store> first, second;
+};
+
 }  // namespace jobruntime::tests

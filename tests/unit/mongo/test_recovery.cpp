@@ -17,19 +17,6 @@ namespace {
 
 const Time noon = std::chrono::sys_days{std::chrono::year{2026} / 3 / 1} + 12h;
 
-struct Two {
-    Two() : database(MongoServer::shared().fresh_database()) {
-        mongo::Options options;
-        options.change_streams = false;
-        options.origin.process = "first";
-        first = open_store(MongoServer::shared().uri(database), options);
-        options.origin.process = "second";
-        second = open_store(MongoServer::shared().uri(database), options);
-    }
-    std::string database;
-    std::unique_ptr<Store> first, second;
-};
-
 void check_ids(Store& store) {
     EventId last = 0;
     for (const auto& event : must(store.events(EventId{0}, {}, 2000)).events) {

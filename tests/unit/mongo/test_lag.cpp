@@ -1,0 +1,80 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+// What another process wrote is on the primary and meets us there, but a majority of the members does not have
+// it yet, so that safe reads do not show it.
+#include <algorithm>
+
+#include "unit/mongo/support.hpp"
+
+using namespace jobruntime;
+using namespace jobruntime::tests;
+using namespace std::chrono_literals;
+
+namespace {
+
+const Time noon = std::chrono::sys_days{std::chrono::year{2026} / 3 / 1} + 12h;
+
+Note loose(std::string name) {
+    Event event;
+    event.name = std::move(name);
+    event.at = noon;
+    Note note;
+    note.events.push_back(std::move(event));
+    return note;
+}
+
+bool blames_a_document(const Two& stores) {
+    return std::any_of(stores.said.begin(), stores.said.end(),
+                       [](const std::string& line) { return line.find("delete it") != line.npos; });
+}
+
+}  // namespace
+
+TEST_CASE("a batch of the log that a majority does not have yet is waited for") {
+    Two stores(2s);
+    must(stores.second->note(std::vector{loose("test.zero")}, noon));
+    add(*stores.first, noon);
+    // In the second's eyes the log still ends before it.
+    const Failpoint behind("mongo.tail_lags", 8);
+    const auto note = loose("test.one");
+    CHECK(must(stores.second->note({&note, 1}, noon)).front() == NoteAnswer::done);
+    const auto page = must(stores.first->events(EventId{0}, {}, 10));
+    REQUIRE(page.events.size() == 3);
+    CHECK(page.events.back().name == "test.one");
+    CHECK(!blames_a_document(stores));
+}
+
+TEST_CASE("a majority that stays behind is no foreign document: nobody is told to delete one") {
+    Two stores(300ms);
+    add(*stores.first, noon);
+    const auto note = loose("test.one");
+    {
+        const Failpoint behind("mongo.tail_lags", 100'000);
+        const auto answer = stores.second->note({&note, 1}, noon);
+        REQUIRE(!answer.has_value());
+        CHECK(answer.error().code == Errc::unavailable);
+        CHECK(answer.error().message.find("majority") != std::string::npos);
+        CHECK(!blames_a_document(stores));
+    }
+    CHECK(must(stores.second->note({&note, 1}, noon)).front() == NoteAnswer::done);
+    CHECK(must(stores.first->events(EventId{0}, {}, 10)).events.size() == 2);
+}
+
+TEST_CASE("a job whose key is held by one that a majority does not have yet waits for it, and is not refused") {
+    Two stores(300ms);
+    auto held = new_job(noon), late = new_job(noon);
+    held.unique_key = late.unique_key = "post:1";
+    must(stores.first->insert({&held, 1}, noon));
+    SUBCASE("until it is there") {
+        const Failpoint behind("mongo.holders_lag", 23);
+        const auto answer = must(stores.second->insert({&late, 1}, noon)).front();
+        CHECK(!answer.refused);
+        CHECK(answer.how == InsertAnswer::How::existing);
+        CHECK(answer.id == held.id);
+    }
+    SUBCASE("or answers that it may be tried again") {
+        const Failpoint behind("mongo.holders_lag", 100'000);
+        const auto answer = stores.second->insert({&late, 1}, noon);
+        REQUIRE(!answer.has_value());
+        CHECK(answer.error().code == Errc::unavailable);
+    }
+}
