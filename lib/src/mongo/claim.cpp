@@ -147,14 +147,17 @@ Result<void> MongoStore::take(const Want& want, bool alone, std::size_t limit, S
             mongo::tell(draft.row, {.code = EventCode::claimed, .ran = true}, origin_, now);
             drafts.push_back(std::move(draft));
         }
-        if (auto written = parts_->jobs.commit(drafts, token); !written) {
-            // Perhaps they are this session's now, and nobody knows: the next claim or beat looks for the
+        auto known = parts_->jobs.commit(drafts, token);
+        if (!known || !*known) {
+            // Perhaps they are this session's now, and nobody knows: the next claims and beats look for the
             // token.
+            LostClaim lost{token, {}, std::chrono::steady_clock::now()};
+            for (const auto& draft : drafts)
+                if (draft.applied) lost.adopted.insert(draft.row.job.id);
             const std::scoped_lock lock(lost_mutex_);
-            if (lost_claims_.size() < most_lost_claims)
-                lost_claims_.emplace(session, LostClaim{token, std::chrono::steady_clock::now()});
-            return written;
+            if (lost_claims_.size() < most_lost_claims) lost_claims_.emplace(session, std::move(lost));
         }
+        if (!known) return std::move(known).error();
         Told told;
         std::size_t won = 0;
         for (auto& draft : drafts) {
@@ -189,18 +192,20 @@ Result<void> MongoStore::release(std::vector<Mutation> mutations) {
     return {};
 }
 
-/// Claims whose answer was lost: what they took goes back into the queue, since no handler ever saw it. A
-/// token stays known until its jobs were found, because the lost command may still be on its way.
+/// Claims whose answer was lost: what they took, and no handler ever saw, goes back into the queue. A token stays
+/// known for as long as its command may be on its way, or what it did on its way to a majority.
 Result<void> MongoStore::give_back_lost(SessionId session, Time now) {
-    std::vector<std::string> tokens;
+    std::map<std::string, std::set<JobId>> lost;
     {
         const std::scoped_lock lock(lost_mutex_);
+        const auto longest = std::chrono::steady_clock::now() - late_command;
+        std::erase_if(lost_claims_, [&](const auto& entry) { return entry.second.since < longest; });
         const auto [first, last] = lost_claims_.equal_range(session);
-        for (auto it = first; it != last; ++it) tokens.push_back(it->second.token);
+        for (auto it = first; it != last; ++it) lost.emplace(it->second.token, it->second.adopted);
     }
-    if (tokens.empty()) return {};
+    if (lost.empty()) return {};
     List list;
-    for (const auto& token : tokens) list.text(token);
+    for (const auto& [token, adopted] : lost) list.text(token);
     Doc filter;
     filter.text("status", "running")
         .text("workerId", session.str())
@@ -210,25 +215,16 @@ Result<void> MongoStore::give_back_lost(SessionId session, Time now) {
                       .fields = std::move(Doc().integer("fence", 1).integer("claimToken", 1))});
     if (!found) return found.error();
     std::vector<Mutation> mutations;
-    std::vector<std::string> seen;
     for (const auto& doc : *found) {
         const auto id = JobId::parse(View(doc).text_or("_id"));
         const auto fence = View(doc).number("fence");
-        if (!id || !fence) continue;
-        seen.push_back(View(doc).text_or("claimToken"));
+        if (!id || !fence || lost[View(doc).text_or("claimToken")].contains(*id)) continue;
         mutations.push_back({*id, [this, now, fence = static_cast<Fence>(*fence)](Row* row) {
                                  if (row && row->job.state == JobState::running && row->job.fence == fence)
                                      release_row(*row, origin_, now);
                              }});
     }
-    JR_TRY(release(std::move(mutations)));
-    const std::scoped_lock lock(lost_mutex_);
-    const auto longest = std::chrono::steady_clock::now() - late_command;
-    std::erase_if(lost_claims_, [&](const auto& entry) {
-        return entry.second.since < longest ||
-               std::find(seen.begin(), seen.end(), entry.second.token) != seen.end();
-    });
-    return {};
+    return release(std::move(mutations));
 }
 
 Result<Claimed> MongoStore::claim_once(std::span<const Want> wants, SessionId session, ClaimMode mode,

@@ -115,7 +115,7 @@ Result<unsigned> Jobs::finish(const Told& told) {
     return hints;
 }
 
-Result<void> Jobs::commit(std::span<Draft> drafts, const std::string& token) {
+Result<bool> Jobs::commit(std::span<Draft> drafts, const std::string& token) {
     std::vector<Update> updates;
     std::vector<JobId> ids;
     for (const auto& draft : drafts) {
@@ -128,10 +128,10 @@ Result<void> Jobs::commit(std::span<Draft> drafts, const std::string& token) {
         done = Error{Errc::unavailable, "CONNECTION_LOST", "a failpoint"};
     if (done && done->matched == updates.size()) {
         for (auto& draft : drafts) draft.applied = true;
-        return {};
+        return true;
     }
     if (!done && done.error().code != Errc::unavailable) return std::move(done).error();
-    if (done && done->matched == 0) return {};
+    if (done && done->matched == 0) return true;
     // Totals do not say which, and a lost answer says nothing at all: the documents do.
     if (JOBRT_FAILPOINT("mongo.commit_look")) return Error{Errc::unavailable, "a failpoint"};
     auto filter = ids_filter(ids);
@@ -140,9 +140,10 @@ Result<void> Jobs::commit(std::span<Draft> drafts, const std::string& token) {
                              {.filter = std::move(filter), .fields = std::move(Doc().integer("_id", 1))});
     if (!mine) return std::move(mine).error();
     std::set<std::string> written;
-    for (const auto& doc : *mine) written.insert(View(doc).text_or("_id"));
+    for (const auto& doc : *mine)
+        if (!JOBRT_FAILPOINT("mongo.look_lags")) written.insert(View(doc).text_or("_id"));
     for (auto& draft : drafts) draft.applied = written.contains(draft.before.job.id.str());
-    return {};
+    return done.has_value();
 }
 
 /// What is to be done to one job, together.
@@ -212,7 +213,8 @@ Result<void> Jobs::mutate(std::span<Mutation> work, Told& told) {
         if (drafts.empty()) continue;
         const auto token = this->token();
         used.insert(token);
-        JR_TRY(commit(drafts, token));
+        // What is not found as applied is read again, also when it only seems so.
+        if (auto written = commit(drafts, token); !written) return std::move(written).error();
         for (std::size_t i = 0; i < drafts.size(); ++i) {
             if (!drafts[i].applied) continue;
             owners[i]->done = true;

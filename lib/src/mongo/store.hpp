@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -118,6 +119,7 @@ private:
     std::mutex lost_mutex_;
     struct LostClaim {
         std::string token;
+        std::set<JobId> adopted;  ///< Those of it that were found at once, and are worked on.
         std::chrono::steady_clock::time_point since;
     };
     /// Claims whose answer never came, by session. Guarded by lost_mutex_.

@@ -78,3 +78,61 @@ TEST_CASE("a job whose key is held by one that a majority does not have yet wait
         CHECK(answer.error().code == Errc::unavailable);
     }
 }
+
+TEST_CASE("what a claim took unseen, because its answer was lost and a majority is behind, comes back") {
+    Two stores;
+    for (int i = 0; i < 5; ++i) add(*stores.first, noon);
+    const auto session = begin(*stores.first, noon);
+    std::vector<Job> mine;
+    {
+        const Failpoint lost("mongo.commit_answer", 1);
+        const Failpoint behind("mongo.look_lags", 2);  // Three of the five are found, two are not.
+        mine = must(claim(*stores.first, session, noon)).jobs;
+    }
+    REQUIRE(mine.size() == 3);
+    const auto running = [&] {
+        JobFilter filter;
+        filter.states = {JobState::running};
+        return must(stores.second->count(filter, CountBy::nothing)).front().count;
+    };
+    CHECK(running() == 5);
+    SUBCASE("with the next beat, no attempt spent, and those that are worked on stay") {
+        must(stores.first->beat(session, {}, noon));
+        CHECK(running() == 3);
+        JobFilter waits;
+        waits.states = {JobState::queued};
+        for (const auto& job : must(stores.second->list(waits, JobOrder::oldest_first, "", 10, 0)).jobs)
+            CHECK(job.attempt == 0);
+        for (const auto& job : mine) {
+            const auto settlement = completed(job);
+            CHECK(must(stores.first->settle({&settlement, 1}, noon)).front().done);
+        }
+    }
+    SUBCASE("with the next claim") {
+        const auto more = must(claim(*stores.first, session, noon)).jobs;
+        CHECK(more.size() == 2);
+        for (const auto& job : more) CHECK(job.attempt == 1);
+        must(stores.first->beat(session, {}, noon));
+        CHECK(running() == 5);
+    }
+}
+
+TEST_CASE("a claim that arrives late, when its token was looked for already, is given back, too") {
+    Two stores;
+    const auto id = add(*stores.first, noon);
+    const auto session = begin(*stores.first, noon);
+    {
+        const Failpoint answer("mongo.commit_answer", 1);
+        const Failpoint look("mongo.commit_look", 1);
+        REQUIRE(!claim(*stores.first, session, noon).has_value());
+    }
+    must(stores.first->beat(session, {}, noon));
+    CHECK(must(stores.second->get(id, 0))->state == JobState::queued);
+    // As if one more document of that claim became visible only now.
+    edit(stores.database, "jobrt_jobs", id,
+         std::move(mongo::Doc()
+                       .doc("$set", mongo::Doc().text("status", "running"))
+                       .doc("$inc", mongo::Doc().number("rev", 1).integer("attempt", 1))));
+    must(stores.first->beat(session, {}, noon));
+    CHECK(must(stores.second->get(id, 0))->state == JobState::queued);
+}
