@@ -82,13 +82,13 @@ MongoServer& MongoServer::shared() {
     return server;
 }
 
-std::unique_ptr<MongoServer> MongoServer::own() {
+std::unique_ptr<MongoServer> MongoServer::own(const std::vector<std::string>& arguments) {
     if (!environment("JOBRT_TEST_MONGODB_URI").empty() && environment("JOBRT_STANDIN").empty())
         return nullptr;
     if (environment("JOBRT_STANDIN").empty()) shared();  // Says why not.
     std::unique_ptr<MongoServer> server(new MongoServer);
     server->program_ = environment("JOBRT_STANDIN");
-    server->start();
+    server->start(arguments);
     return server;
 }
 

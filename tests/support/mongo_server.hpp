@@ -22,7 +22,7 @@ public:
     /// the program with status 77, which counts as skipped.
     static MongoServer& shared();
     /// One more stand-in, to be stopped and started at will; nullptr where only a real server is to be had.
-    static std::unique_ptr<MongoServer> own();
+    static std::unique_ptr<MongoServer> own(const std::vector<std::string>& arguments = {});
     ~MongoServer();
 
     /// The URI of a database.

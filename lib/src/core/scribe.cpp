@@ -26,7 +26,12 @@ std::size_t bytes_of(const Note& note) {
     return bytes;
 }
 
-bool passes(const Error& error) { return error.code == Errc::unavailable || error.code == Errc::full; }
+/// A store that refuses us for a reason of its own (credentials, rights, versions) is away, too, until somebody has
+/// seen to it: what jobs did waits for that.
+bool passes(const Error& error) {
+    return error.code == Errc::unavailable || error.code == Errc::full || error.name.starts_with("STORE_") ||
+           error.name.starts_with("SERVER_");
+}
 
 /// Whether `job`, under the ending's fence, stands where the ending would have put it.
 bool fits(const Job& job, const Settlement& settlement) {

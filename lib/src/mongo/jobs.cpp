@@ -18,6 +18,7 @@ constexpr std::size_t most_said = 500;  ///< Documents without sense that are to
 /// So far rows() goes behind documents without sense that stand in front: ten thousand of them.
 constexpr int most_reads = 50;
 constexpr int reread = 200;
+constexpr int most_unanswered = 5;  ///< Writes without an answer before the caller hears of it.
 
 }  // namespace
 
@@ -166,6 +167,7 @@ Result<void> Jobs::mutate(std::span<Mutation> work, Told& told) {
     }
     std::set<std::string> used;
     bool lost = false;
+    int unanswered = 0;
     for (int round = 0; round < most_rounds; ++round) {
         std::vector<JobId> ids;
         for (const auto& group : groups)
@@ -214,7 +216,12 @@ Result<void> Jobs::mutate(std::span<Mutation> work, Told& told) {
         const auto token = this->token();
         used.insert(token);
         // What is not found as applied is read again, also when it only seems so.
-        if (auto written = commit(drafts, token); !written) return std::move(written).error();
+        const auto known = commit(drafts, token);
+        if (!known) return known.error();
+        if (!*known && ++unanswered == most_unanswered)
+            return Error{Errc::unavailable, "MongoDB at " + server_.place().hosts +
+                                                " answers, but takes no changes; try again, and see what its "
+                                                "log says if that does not help"};
         for (std::size_t i = 0; i < drafts.size(); ++i) {
             if (!drafts[i].applied) continue;
             owners[i]->done = true;
