@@ -182,6 +182,33 @@ TEST_CASE("jobs that a session got after it was declared dead run again") {
     CHECK(!must(stores.first->settle({&late, 1}, noon)).front().done);
 }
 
+TEST_CASE("a page of events that was pruned while it was read says so") {
+    Two stores;
+    for (int i = 0; i < 5; ++i) add(*stores.first, noon);
+    int times = 1;
+    // As the upkeep of another process does it, between two commands of the read.
+    const Failpoint meanwhile("mongo.between_reads", [&] {
+        if (times-- <= 0) return false;
+        mongo::Doc remove, one, move, to;
+        one.doc("q", mongo::Doc().doc("_id", mongo::Doc().number("$lte", 3))).integer("limit", 0);
+        remove.text("delete", "jobrt_log").list("deletes", mongo::List().doc(one).made());
+        to.doc("q", mongo::Doc().doc("_id", mongo::Doc().text("jobrt", "log"))).flag("upsert", true);
+        to.doc("u", mongo::Doc().doc("$set", mongo::Doc().number("prunedThrough", 3)));
+        move.text("update", "jobrt_records").list("updates", mongo::List().doc(to).made());
+        MongoServer::shared().run(stores.database, move);
+        MongoServer::shared().run(stores.database, remove);
+        return false;
+    });
+    const auto page = must(stores.second->events(EventId{1}, {}, 10));
+    CHECK(page.truncated);
+    CHECK(page.oldest == 4);
+    REQUIRE(page.events.size() == 2);
+    CHECK(page.events.front().id == 4);
+    const auto next = must(stores.second->events(page.next, {}, 10));
+    CHECK(!next.truncated);
+    CHECK(next.events.empty());
+}
+
 namespace {
 
 /// A machine whose wall clock is wrong.
