@@ -72,19 +72,23 @@ Result<void> Jobs::insert(std::span<Arrival> arrivals, Told& told) {
             (first ? now_in : later).push_back(arrival);
             if (first) docs.push_back(new_document(row, token));
         }
-        auto there = server_.insert(Where::jobs, docs);
+        std::vector<Refused> refused;
+        auto there = server_.insert(Where::jobs, docs, &refused);
         if (!there) {
             if (lost || !lost_connection(there.error())) return std::move(there).error();
             lost = true;  // What was stored before the answer was lost is met as known in the next round.
             continue;
         }
-        std::set<std::size_t> duplicates(there->begin(), there->end());
+        const std::set<std::size_t> duplicates(there->begin(), there->end());
+        for (const auto& [place, code] : refused)
+            now_in[place]->answer->refused = unfit(now_in[place]->row.job.id, code);
         std::vector<Arrival*> met;
         for (std::size_t i = 0; i < now_in.size(); ++i) {
             if (duplicates.contains(i)) {
                 met.push_back(now_in[i]);
                 continue;
             }
+            if (now_in[i]->answer->refused) continue;
             answer_with(*now_in[i]->answer, InsertAnswer::How::inserted, now_in[i]->row);
             for (const auto& entry : now_in[i]->row.outbox) told.entries.push_back(entry);
         }
@@ -210,7 +214,8 @@ Result<bool> Jobs::meet(Arrival& arrival, const Row& held, Told& told) {
                        answer_with(answer, InsertAnswer::How::replaced, *row);
                    }});
     JR_TRY(mutate(one, told));
-    return still;
+    answer.refused = one.front().refused;
+    return still || answer.refused;
 }
 
 }  // namespace jobruntime::mongo

@@ -12,6 +12,9 @@ namespace {
 
 /// What the checkpoints of one job may sum up to, so that its document stays under MongoDB's 16 MiB.
 constexpr std::int64_t most_step_bytes = 10ll << 20;
+/// What may wait in a job's outbox before its log lines are no longer taken.
+constexpr std::size_t most_waiting_bytes = 1u << 20;
+constexpr std::size_t most_waiting_events = 1000;
 constexpr std::size_t most_lost = 10'000;
 
 bool holds(const Row* row, Fence fence) {
@@ -109,7 +112,7 @@ Result<std::vector<SettleAnswer>> MongoStore::settle(std::span<const Settlement>
         const std::pair key{settlements[i].job, settlements[i].fence};
         if (written)
             lost_settlements_.erase(key);
-        else if (written.error().code == Errc::unavailable)
+        else  // Or another of them was refused, and this one is done.
             lost_settlements_[key].push_back(tokens[i]);
     }
     if (!written) return std::move(written).error();
@@ -200,12 +203,21 @@ Mutation MongoStore::note_one(const Note& note, NoteAnswer& answer) {
             row->changed = true;
         }
         for (const Event& event : note.events) {
+            // The ends of jobs need what is left of the room.
+            if (row->waiting_bytes > most_waiting_bytes || row->waiting_events > most_waiting_events) {
+                parts_->jobs.skip({Errc::full, "log lines of job " + note.job.str() +
+                                                   ", because jobrt_log has taken none of its events for long"});
+                break;
+            }
             Event copy = event;
             copy.job = note.job;
             mongo::tell(*row, std::move(copy), origin_);
         }
     };
-    return {note.job, std::move(apply), note.forget_step.has_value()};
+    return {.id = note.job,
+            .apply = std::move(apply),
+            .whole_steps = note.forget_step.has_value(),
+            .refuse = [&answer] { answer = NoteAnswer::refused; }};
 }
 
 Result<std::vector<NoteAnswer>> MongoStore::note(std::span<const Note> notes, Time) {

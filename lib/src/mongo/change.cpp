@@ -90,7 +90,13 @@ Mutation MongoStore::change_one(JobId id, const Change& change, Time now, Change
         mongo::tell(*row, {.code = next.event}, origin_, now);
         answer.state = job.state;
     };
-    return {id, std::move(apply)};
+    // As of any document that makes no sense.
+    auto refuse = [id, &answer] {
+        answer = {};
+        answer.job = id;
+        answer.how = ChangeAnswer::How::not_found;
+    };
+    return {.id = id, .apply = std::move(apply), .refuse = std::move(refuse)};
 }
 
 Result<Changed> MongoStore::change_ids(std::span<const JobId> ids, const Change& change, Time now) {

@@ -22,11 +22,11 @@ constexpr std::size_t most_lost_claims = 1000;
 /// No command is on its way for longer.
 constexpr std::chrono::minutes late_command{10};
 
-Doc ready(const Want& want, bool alone) {
+Doc ready(const Want& want, bool alone, const List& without = {}) {
     List kinds;
     for (const auto& kind : want.kinds) kinds.text(kind);
     Doc filter;
-    filter.doc("_id", named_by_text());
+    filter.doc("_id", named_by_text().list("$nin", without.made()));
     filter.text("status", "queued").text("queue", want.queue).doc("kind", Doc().list("$in", kinds.made()));
     filter.flag("alone", alone);
     return filter;
@@ -117,6 +117,9 @@ Result<std::optional<Time>> MongoStore::promote_due(Time now, std::size_t most, 
             Told told;
             JR_TRY(parts_->jobs.mutate(mutations, told));
             tell(told);
+            done -= static_cast<std::uint64_t>(
+                std::count_if(mutations.begin(), mutations.end(),
+                              [](const Mutation& mutation) { return mutation.refused.has_value(); }));
         }
         promoted += done;
         if (next) return next;
@@ -128,8 +131,9 @@ Result<std::optional<Time>> MongoStore::promote_due(Time now, std::size_t most, 
 
 Result<void> MongoStore::take(const Want& want, bool alone, std::size_t limit, SessionId session, Time now,
                               std::vector<Job>& taken) {
+    List unfit;  // Queued, and not to be claimed: the server does not take that.
     for (int round = 0; round < claim_rounds && limit > 0; ++round) {
-        auto rows = parts_->jobs.rows(ready(want, alone), part_payload | part_steps, static_cast<int>(limit),
+        auto rows = parts_->jobs.rows(ready(want, alone, unfit), part_payload | part_steps, static_cast<int>(limit),
                                       turn());
         if (!rows) return std::move(rows).error();
         if (rows->empty()) return {};
@@ -161,6 +165,7 @@ Result<void> MongoStore::take(const Want& want, bool alone, std::size_t limit, S
         Told told;
         std::size_t won = 0;
         for (auto& draft : drafts) {
+            if (draft.refused) unfit.text(draft.row.job.id.str());
             if (!draft.applied) continue;
             ++won;
             for (auto& entry : draft.row.outbox) told.entries.push_back(std::move(entry));

@@ -36,18 +36,26 @@ struct Reply {
     bson_t raw;
 };
 
-/// What a write of many left undone: the places of duplicates, and the code of the first other failure.
+/// What a write of many left undone: the places of duplicates and of what is no good, and the code of the first
+/// failure that has nothing to do with its document.
 struct Undone {
     std::vector<std::size_t> duplicates;
+    std::vector<Refused> refused;
     std::optional<std::uint32_t> other;
     bool conflicts = false;
 
-    /// Whether duplicates and conflicts were all that went wrong.
+    /// Whether what went wrong concerns single documents only.
     bool passable(const bson_t& reply) const {
         const auto weak = View(&reply).list("writeConcernErrors");
-        return !other && (conflicts || !duplicates.empty()) && (!weak || weak->copy().empty());
+        return !other && (conflicts || !duplicates.empty() || !refused.empty()) &&
+               (!weak || weak->copy().empty());
     }
 };
+
+bool concerns_all(std::uint32_t code) {
+    return among(passing, code) || code == unauthorized || code == authentication_failed ||
+           code == out_of_disk_space;
+}
 
 Undone undone(const bson_t& reply) {
     Undone found;
@@ -55,10 +63,13 @@ Undone undone(const bson_t& reply) {
     if (!errors) return found;
     errors->each_doc([&](const View& one) {
         const auto code = static_cast<std::uint32_t>(one.number("code").value_or(0));
+        const auto place = static_cast<std::size_t>(one.number("index").value_or(0));
         if (code == duplicate_key)
-            found.duplicates.push_back(static_cast<std::size_t>(one.number("index").value_or(0)));
+            found.duplicates.push_back(place);
         else if (code == write_conflict)
             found.conflicts = true;  // The same as a change that did not match.
+        else if (!concerns_all(code))
+            found.refused.push_back({place, code});
         else if (!found.other)
             found.other = code;
     });
@@ -231,7 +242,8 @@ Result<std::vector<Doc>> Server::aggregate(Where where, const Doc& pipeline) {
     return found;
 }
 
-Result<std::vector<std::size_t>> Server::insert(Where where, std::span<const Doc> docs) {
+Result<std::vector<std::size_t>> Server::insert(Where where, std::span<const Doc> docs,
+                                                std::vector<Refused>* refused) {
     if (docs.empty()) return std::vector<std::size_t>{};
     const Lease lease(*this);
     if (!lease) return no_connection();
@@ -249,6 +261,10 @@ Result<std::vector<std::size_t>> Server::insert(Where where, std::span<const Doc
     const std::string doing = "write " + std::string(name_of(where));
     if (done) return std::vector<std::size_t>{};
     auto left = undone(reply.raw);
+    if (refused)
+        *refused = left.refused;
+    else if (!left.refused.empty() && !left.other)
+        left.other = left.refused.front().code;
     // One that met a conflict is not there, so the caller has to begin again.
     if (left.conflicts) bson_set_error(&why, MONGOC_ERROR_SERVER, write_conflict, " ");
     if (!left.passable(reply.raw) || left.conflicts) {
@@ -285,6 +301,7 @@ Result<Updated> Server::update(Where where, std::span<const Update> updates) {
         return error(why, "write " + std::string(name_of(where)));
     }
     answer.duplicates = std::move(left.duplicates);
+    answer.refused = std::move(left.refused);
     return answer;
 }
 

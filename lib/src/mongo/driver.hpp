@@ -44,9 +44,17 @@ struct Update {
     Doc change;
 };
 
+/// One of many writes that the server does not take, whatever becomes of the others: its document would grow past
+/// 16 MiB, a hand has given a field another form, …
+struct Refused {
+    std::size_t place = 0;
+    std::uint32_t code = 0;
+};
+
 struct Updated {
     std::size_t matched = 0;              ///< A total only; which ones they were must be read again.
     std::vector<std::size_t> duplicates;  ///< Those that would have broken a unique index.
+    std::vector<Refused> refused;
 };
 
 /// The four collections of one database, by way of a pool of connections. Thread-safe.
@@ -71,8 +79,10 @@ public:
     };
     Result<std::vector<Doc>> find(Where where, const Look& look);
     Result<std::vector<Doc>> aggregate(Where where, const Doc& pipeline);
-    /// In no order. Answers with the places of those that are there already by some unique index.
-    Result<std::vector<std::size_t>> insert(Where where, std::span<const Doc> docs);
+    /// In no order. Answers with the places of those that are there already by some unique index. Without
+    /// `refused` one that the server does not take is an error.
+    Result<std::vector<std::size_t>> insert(Where where, std::span<const Doc> docs,
+                                            std::vector<Refused>* refused = nullptr);
     Result<Updated> update(Where where, std::span<const Update> updates);
     Result<std::size_t> update_all(Where where, const Doc& filter, const Doc& change);
     Result<std::size_t> remove_all(Where where, const Doc& filter);

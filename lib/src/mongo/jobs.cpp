@@ -22,6 +22,13 @@ constexpr int most_unanswered = 5;  ///< Writes without an answer before the cal
 
 }  // namespace
 
+Error unfit(JobId job, std::uint32_t code) {
+    return {Errc::corrupt, "DOCUMENT_UNFIT",
+            "MongoDB does not take the document of job " + job.str() + " as it would become (code " +
+                std::to_string(code) +
+                "): it is too large, or was edited into nonsense; mend or delete it by hand"};
+}
+
 void step_aside(int round) {
     if (round < 2) return;
     thread_local std::uint64_t state = std::hash<std::thread::id>()(std::this_thread::get_id()) | 1;
@@ -132,6 +139,11 @@ Result<bool> Jobs::commit(std::span<Draft> drafts, const std::string& token) {
         return true;
     }
     if (!done && done.error().code != Errc::unavailable) return std::move(done).error();
+    if (done)
+        for (const auto& [place, code] : done->refused) {
+            drafts[place].refused = unfit(drafts[place].row.job.id, code);
+            skip(*drafts[place].refused);
+        }
     if (done && done->matched == 0) return true;
     // Totals do not say which, and a lost answer says nothing at all: the documents do.
     if (JOBRT_FAILPOINT("mongo.commit_look")) return Error{Errc::unavailable, "a failpoint"};
@@ -152,6 +164,16 @@ struct Jobs::Group {
     JobId id;
     std::vector<Mutation*> work;
     bool done = false;
+
+    void refuse(const Error& why) {
+        done = true;
+        for (auto* mutation : work) {
+            if (mutation->refuse)
+                mutation->refuse();
+            else
+                mutation->refused = why;
+        }
+    }
 };
 
 Result<void> Jobs::mutate(std::span<Mutation> work, Told& told) {
@@ -223,6 +245,7 @@ Result<void> Jobs::mutate(std::span<Mutation> work, Told& told) {
                                                 " answers, but takes no changes; try again, and see what its "
                                                 "log says if that does not help"};
         for (std::size_t i = 0; i < drafts.size(); ++i) {
+            if (drafts[i].refused) owners[i]->refuse(*drafts[i].refused);
             if (!drafts[i].applied) continue;
             owners[i]->done = true;
             collect(drafts[i].row, told);

@@ -19,6 +19,9 @@ struct Mutation {
     /// time.
     std::function<void(Row*)> apply;
     bool whole_steps = false;  ///< It needs Job::steps.
+    /// Called when the server does not take the change of this one document; without it `refused` says so.
+    std::function<void()> refuse{};
+    std::optional<Error> refused{};
 };
 
 /// A job to be stored.
@@ -40,6 +43,7 @@ struct Draft {
     Row before;
     Row row;
     bool applied = false;
+    std::optional<Error> refused;  ///< The server does not take it, for a reason in this document.
 };
 
 /// Reads, changes in memory by the core's state table, and writes back if nobody was quicker: the one way in
@@ -90,6 +94,8 @@ constexpr int most_rounds = 200;
 /// Two who want the same rows again and again should not do it in step.
 void step_aside(int round);
 bool lost_connection(const Error& error);
+/// What the server answered for this document alone.
+Error unfit(JobId job, std::uint32_t code);
 /// What a row that was written, or found written, leaves to be done.
 void collect(Row& row, Told& told);
 Doc ids_filter(std::span<const JobId> ids);

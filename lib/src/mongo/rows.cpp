@@ -220,6 +220,8 @@ Result<Row> read_row(const View& doc, unsigned parts) {
             event.each([&](const bson_iter_t& field) {
                 if (std::string_view(bson_iter_key(&field)) != "n") copy.same(bson_iter_key(&field), field);
             });
+            ++row.waiting_events;
+            row.waiting_bytes += copy.size();
             row.outbox.push_back(
                 {row.job.id, number, row.job.id.str() + "/" + std::to_string(number), std::move(copy)});
         });

@@ -44,6 +44,8 @@ struct Row {
     std::vector<std::int64_t> step_sizes;  ///< stored_size of each.
     bool whole_steps = false;              ///< Job::steps was read too.
     std::vector<Entry> outbox;             ///< With the new ones behind.
+    std::size_t waiting_events = 0;        ///< In the outbox when it was read,
+    std::size_t waiting_bytes = 0;         ///< and what they take.
 
     // New.
     std::string claim_token;   ///< Set: it is claimed.

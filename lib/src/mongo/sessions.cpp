@@ -167,6 +167,8 @@ Result<std::vector<Job>> MongoStore::lose(const Doc& whose, Loss loss, int limit
         const auto done = parts_->jobs.mutate(mutations, told);
         tell(told);
         if (!done) return done.error();
+        for (const auto& mutation : mutations)
+            if (mutation.refused) lost.erase(mutation.id);
     } while (more && lost.size() < most);
     std::vector<Job> jobs;
     for (auto& [id, job] : lost) jobs.push_back(std::move(job));

@@ -121,6 +121,18 @@ Result<void> MongoStore::write(Operation& operation) {
     return {};
 }
 
+namespace {
+
+/// What was refused of each operation, which its neighbours do not hear of.
+void hand_back(const std::vector<Mutation>& mutations, const std::vector<Operation*>& group) {
+    auto next = mutations.begin();
+    for (auto* operation : group)
+        for (std::size_t i = 0; i < operation->mutations.size(); ++i, ++next)
+            if (next->refused && !operation->error) operation->error = next->refused;
+}
+
+}  // namespace
+
 void MongoStore::execute(std::vector<Operation*>& group) {
     Told told;
     const auto fail = [&](auto concerns, const Error& why) {
@@ -142,8 +154,12 @@ void MongoStore::execute(std::vector<Operation*>& group) {
         }
         if (!arrivals.empty())
             if (const auto done = parts_->jobs.insert(arrivals, told); !done) fail(arrives, done.error());
-        if (!mutations.empty())
-            if (const auto done = parts_->jobs.mutate(mutations, told); !done) fail(mutates, done.error());
+        if (!mutations.empty()) {
+            if (const auto done = parts_->jobs.mutate(mutations, told))
+                hand_back(mutations, group);
+            else
+                fail(mutates, done.error());
+        }
         if (!loose.empty())
             if (const auto done = place_loose(loose, told); !done) fail(says, done.error());
         tell(told);

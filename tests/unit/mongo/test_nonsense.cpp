@@ -153,3 +153,113 @@ TEST_CASE("a document that was mended is a job again") {
     CHECK(bench.listed(JobOrder::oldest_first, 10) == std::vector{job});
     CHECK(must(claim(*bench.store, bench.session, noon)).jobs.size() == 1);
 }
+
+namespace {
+
+/// To which no event can be added any more: MongoDB refuses each change of it, and only of it.
+void spoil(const Bench& bench, JobId job) {
+    edit(bench.database, "jobrt_jobs", job, std::move(Doc().doc("$set", Doc().text("outbox", "none"))));
+}
+
+Note progress_of(const Job& job) {
+    Note note;
+    note.job = job.id;
+    note.fence = job.fence;
+    Event event;
+    event.name = "worker.job.log";
+    event.at = noon;
+    note.events.push_back(event);
+    return note;
+}
+
+bool named(const Bench& bench, JobId job) {
+    return std::any_of(bench.said.begin(), bench.said.end(),
+                       [&](const std::string& line) { return line.find(job.str()) != line.npos; });
+}
+
+}  // namespace
+
+TEST_CASE("a job whose document takes no change stands in the way of no other that is claimed or promoted") {
+    Bench bench;
+    std::set<JobId> jobs;
+    const auto bad = add(*bench.store, noon - 1h);
+    for (int i = 0; i < 3; ++i) jobs.insert(add(*bench.store, noon));
+    auto later = new_job(noon - 1h);
+    later.run_at = noon;
+    must(bench.store->insert({&later, 1}, noon - 1h));
+    auto spoiled = new_job(noon - 1h);
+    spoiled.run_at = noon - 30min;
+    must(bench.store->insert({&spoiled, 1}, noon - 1h));
+    spoil(bench, bad);
+    spoil(bench, spoiled.id);
+    jobs.insert(later.id);
+    std::set<JobId> got;
+    for (int i = 0; i < 5; ++i)
+        for (const auto& job : must(claim(*bench.store, bench.session, noon, 1)).jobs) got.insert(job.id);
+    CHECK(got == jobs);
+    CHECK(named(bench, bad));
+    CHECK(named(bench, spoiled.id));
+    CHECK(must(bench.store->tend({}, 100, noon)).promoted == 0);
+}
+
+TEST_CASE("what is refused of one job is answered to it alone") {
+    Bench bench;
+    for (int i = 0; i < 3; ++i) add(*bench.store, noon);
+    const auto jobs = must(claim(*bench.store, bench.session, noon)).jobs;
+    REQUIRE(jobs.size() == 3);
+    spoil(bench, jobs[1].id);
+    std::vector<Note> notes;
+    std::vector<Settlement> settlements;
+    std::vector<JobId> all;
+    for (const auto& job : jobs) {
+        notes.push_back(progress_of(job));
+        settlements.push_back(completed(job));
+        all.push_back(job.id);
+    }
+    CHECK(must(bench.store->note(notes, noon)) ==
+          std::vector{NoteAnswer::done, NoteAnswer::refused, NoteAnswer::done});
+    const auto changed = must(bench.store->change(all, {}, 3, "", noon));
+    CHECK(changed.answers[0].how == ChangeAnswer::How::requested);
+    CHECK(changed.answers[1].how == ChangeAnswer::How::not_found);
+    CHECK(changed.answers[2].how == ChangeAnswer::How::requested);
+    SUBCASE("ends, of which each is asked for alone when not all were taken") {
+        const auto together = bench.store->settle(settlements, noon);
+        REQUIRE(!together.has_value());
+        CHECK(together.error().message.find(jobs[1].id.str()) != std::string::npos);
+        CHECK(must(bench.store->settle({&settlements[0], 1}, noon)).front().done);
+        CHECK(!bench.store->settle({&settlements[1], 1}, noon).has_value());
+        CHECK(must(bench.store->settle({&settlements[2], 1}, noon)).front().done);
+        CHECK(names_of(*bench.store, jobs[2].id).back() == "worker.job.completed");
+    }
+    SUBCASE("the recovery of a lost session") {
+        const auto recovered = must(bench.store->recover(bench.session, 1, Loss::crash, 10, noon));
+        CHECK(recovered.jobs.size() == 2);
+        CHECK(!recovered.more);
+    }
+}
+
+TEST_CASE("while the event log is blocked, a job's log lines go before its document is full") {
+    Bench bench;
+    const auto id = add(*bench.store, noon);
+    const auto job = must(claim(*bench.store, bench.session, noon)).jobs.at(0);
+    Doc foreign;
+    foreign.number("_id", 3).text("name", "foreign");
+    MongoServer::shared().insert(bench.database, "jobrt_log", foreign);
+    auto note = progress_of(job);
+    note.events.front().fields["line"] = std::string(200'000, 'x');
+    for (int i = 0; i < 12; ++i) CHECK(must(bench.store->note({&note, 1}, noon)).front() == NoteAnswer::done);
+    Doc one;
+    one.text("_id", id.str());
+    CHECK(MongoServer::shared().find(bench.database, "jobrt_jobs", one).at(0).size() < 2u << 20);
+    CHECK(named(bench, id));
+    const auto settlement = completed(job);
+    CHECK(must(bench.store->settle({&settlement, 1}, noon)).front().done);
+    Doc remove, which;
+    which.doc("q", Doc().number("_id", 3)).integer("limit", 1);
+    remove.text("delete", "jobrt_log").list("deletes", List().doc(which).made());
+    MongoServer::shared().run(bench.database, remove);
+    must(bench.store->tend({}, 100, noon));
+    const auto names = names_of(*bench.store, id);
+    CHECK(names.size() == 3 + 6);
+    CHECK(names.back() == "worker.job.completed");
+}
