@@ -1,5 +1,6 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <algorithm>
+#include <cctype>
 #include <limits>
 #include <optional>
 
@@ -31,10 +32,13 @@ std::optional<Error> ambiguous(std::string_view text) {
         options.remove_prefix(1);
         const auto end = std::min(options.find_first_of("&;"), options.size());
         const auto option = options.substr(0, end);
-        const auto name = option.substr(0, option.find('='));
+        std::string name(option.substr(0, option.find('=')));
+        // The driver takes the names of options in any case.
+        std::transform(name.begin(), name.end(), name.begin(),
+                       [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
         const auto value = name.size() < option.size() ? option.substr(name.size() + 1) : std::string_view();
         if ((name == "tls" || name == "ssl") && value != "true" && value != "false")
-            return bad_uri("its option " + std::string(name) + " is neither true nor false");
+            return bad_uri("its option " + name + " is neither true nor false");
         options.remove_prefix(end);
     }
     return std::nullopt;

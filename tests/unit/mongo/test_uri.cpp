@@ -26,6 +26,7 @@ const Good good[] = {
      false},
     {"mongodb://ada:s3cret%40word%2F@db.example/app", "mongodb://db.example:27017/app", "app", false},
     {"mongodb://db.example/app?tls=true", "mongodb://db.example:27017/app", "app", true},
+    {"mongodb://db.example/app?TLS=true", "mongodb://db.example:27017/app", "app", true},
     {"mongodb://[::1]:27017/app", "mongodb://[::1]:27017/app", "app", false},
     {"mongodb+srv://ada:s3cret-word@cluster.example.net/app", "mongodb+srv://cluster.example.net/app", "app",
      true},
@@ -45,6 +46,8 @@ const char* const bad[] = {
     "mongodb://db.example:99999/app",
     "mongodb://db.example/a b$c",
     "mongodb://ada:s3cret-word@db.example/app?tls=perhaps&s3cret=1",
+    "mongodb://ada:s3cret-word@db.example/app?TLS=yes",
+    "mongodb://ada:s3cret-word@db.example/app?appName=a&Ssl=1",
 };
 
 }  // namespace
