@@ -178,6 +178,14 @@ bool keep_steps(Row& row, const Note& note) {
 
 }  // namespace
 
+namespace {
+
+std::string contents_of(JobId job, const Doc& event) {
+    return job.str() + std::string(reinterpret_cast<const char*>(bson_get_data(event.raw())), event.size());
+}
+
+}  // namespace
+
 Mutation MongoStore::note_one(const Note& note, NoteAnswer& answer) {
     auto apply = [this, &note, &answer](Row* row) {
         answer = NoteAnswer::conflict;
@@ -241,13 +249,30 @@ Result<std::vector<NoteAnswer>> MongoStore::note(std::span<const Note> notes, Ti
                 event.role = origin_.role;
             }
             const auto job = note.job ? note.job : event.job;
-            const auto owner = job ? job.str() : "none";
-            operation.loose.push_back({job, 0, owner + "/" + parts_->jobs.token(), event_document(event)});
+            operation.loose.push_back(loose_entry(job, event_document(event)));
         }
     }
     if (operation.mutations.empty() && operation.loose.empty()) return answers;
-    JR_TRY(write(operation));
+    auto written = write(operation);
+    if (!written) {
+        const std::scoped_lock lock(lost_mutex_);
+        if (lost_notes_.size() > most_lost) lost_notes_.clear();
+        for (const auto& entry : operation.loose)
+            lost_notes_.emplace(contents_of(entry.job, entry.event), entry.key);
+        return std::move(written).error();
+    }
     return answers;
+}
+
+/// One that is told again, because nobody knows whether it was, has the key that it had: the log takes it once.
+Entry MongoStore::loose_entry(JobId job, Doc event) {
+    {
+        const std::scoped_lock lock(lost_mutex_);
+        if (auto lost = lost_notes_.find(contents_of(job, event)); lost != lost_notes_.end())
+            return {job, 0, std::move(lost_notes_.extract(lost).mapped()), std::move(event)};
+    }
+    const auto owner = job ? job.str() : "none";
+    return {job, 0, owner + "/" + parts_->jobs.token(), std::move(event)};
 }
 
 }  // namespace jobruntime::mongo

@@ -107,6 +107,7 @@ Result<void> Journal::append(const std::vector<Entry>& entries) {
             begin = end;
         }
     }
+    if (JOBRT_FAILPOINT("mongo.append_answer")) return Error{Errc::unavailable, "a failpoint"};
     if (JOBRT_FAILPOINT("mongo.before_empty")) return {};
     return empty_outboxes(entries);
 }

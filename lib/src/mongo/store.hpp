@@ -93,6 +93,7 @@ private:
     Result<bool> session_lives(SessionId session);
     Mutation settle_one(const Settlement& settlement, const std::string& token, Time now,
                         SettleAnswer& answer);
+    Entry loose_entry(JobId job, Doc event);
     Mutation note_one(const Note& note, NoteAnswer& answer);
     Mutation change_one(JobId id, const Change& change, Time now, ChangeAnswer& answer);
     Result<Changed> change_ids(std::span<const JobId> ids, const Change& change, Time now);
@@ -102,6 +103,7 @@ private:
     Result<void> mend(int budget, Time now, Tended& tended);
     Result<void> promote(int budget, Time now, Tended& tended);
     Result<void> prune_jobs(const Retention& retention, int budget, Time now, Tended& tended);
+    Result<void> sort_out_pruned();
     Result<void> prune_sessions(const Retention& retention, Time now);
 
     const Options options_;
@@ -116,6 +118,10 @@ private:
     std::chrono::steady_clock::time_point refused_at_{};
     Combiner combiner_;
 
+    std::mutex tending_;
+    std::vector<JobId> pruned_;         // Guarded by tending_. Removed, and not yet answered.
+    std::vector<JobId> unsure_pruned_;  // Guarded by tending_. To be removed; nobody knows whether they are.
+
     std::mutex lost_mutex_;
     struct LostClaim {
         std::string token;
@@ -126,6 +132,9 @@ private:
     std::multimap<SessionId, LostClaim> lost_claims_;
     /// Settlements of which nobody knows whether they were accepted. Guarded by lost_mutex_.
     std::map<std::pair<JobId, Fence>, std::vector<std::string>> lost_settlements_;
+    /// Events about no attempt of which nobody knows whether they are in the log: the keys under which they would be,
+    /// by all that they say. Guarded by lost_mutex_.
+    std::multimap<std::string, std::string> lost_notes_;
 };
 
 }  // namespace jobruntime::mongo

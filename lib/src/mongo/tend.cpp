@@ -1,8 +1,10 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 // Upkeep: what crashes left behind is mended, due jobs are promoted, old ones and old events go.
 #include <algorithm>
+#include <utility>
 
 #include "core/bounds.hpp"
+#include "core/failpoint.hpp"
 #include "mongo/store.hpp"
 
 namespace jobruntime::mongo {
@@ -81,17 +83,19 @@ Result<void> MongoStore::promote(int budget, Time now, Tended& tended) {
     return {};
 }
 
+/// What was removed stays in pruned_ until a call of tend() could say so: files go with it.
 Result<void> MongoStore::prune_jobs(const Retention& retention, int budget, Time now, Tended& tended) {
     const std::pair<JobState, Duration> ages[] = {{JobState::completed, retention.completed},
                                                   {JobState::canceled, retention.canceled},
                                                   {JobState::failed, retention.failed}};
+    JR_TRY(sort_out_pruned());
     List keep;
     for (const auto& kind : retention.keep) keep.text(kind);
     for (const auto& [state, age] : ages) {
         Doc old;
         old.text("status", to_string(state)).doc("finishedAt", Doc().time("$lt", before(now, age)));
         old.doc("kind", Doc().list("$nin", keep.made())).doc("untold", Doc().flag("$ne", true));
-        const int room = budget - static_cast<int>(tended.pruned.size());
+        const int room = std::max(0, budget - static_cast<int>(pruned_.size()));
         const auto found =
             parts_->server.find(Where::jobs, {.filter = old,
                                               .order = std::move(Doc().integer("finishedAt", 1)),
@@ -108,19 +112,35 @@ Result<void> MongoStore::prune_jobs(const Retention& retention, int budget, Time
         if (ids.empty()) continue;
         auto these = ids_filter(ids);
         these.all_of(old);
-        const auto removed = parts_->server.remove_all(Where::jobs, these);
+        // Remembered before, so that those of a lost answer are looked for again.
+        unsure_pruned_.insert(unsure_pruned_.end(), ids.begin(), ids.end());
+        auto removed = parts_->server.remove_all(Where::jobs, these);
+        if (JOBRT_FAILPOINT("mongo.prune_answer"))
+            removed = Error{Errc::unavailable, "CONNECTION_LOST", "a failpoint"};
         if (!removed) return removed.error();
-        if (*removed < ids.size()) {
-            // Some were changed or removed by others meanwhile: those that are still there are not pruned.
-            const auto left = parts_->server.find(
-                Where::jobs, {.filter = ids_filter(ids), .fields = std::move(Doc().integer("_id", 1))});
-            if (!left) return left.error();
-            for (const auto& doc : *left)
-                std::erase_if(ids, [&](JobId id) { return id.str() == View(doc).text_or("_id"); });
+        if (*removed == ids.size()) {
+            pruned_.insert(pruned_.end(), ids.begin(), ids.end());
+            unsure_pruned_.clear();
+            continue;
         }
-        tended.pruned.insert(tended.pruned.end(), ids.begin(), ids.end());
-        tended.pruned_jobs += ids.size();
+        JR_TRY(sort_out_pruned());
     }
+    return {};
+}
+
+/// Some were changed or removed by others meanwhile, or an answer was lost: those that are still there are not
+/// pruned.
+Result<void> MongoStore::sort_out_pruned() {
+    if (unsure_pruned_.empty()) return {};
+    if (JOBRT_FAILPOINT("mongo.prune_look")) return Error{Errc::unavailable, "a failpoint"};
+    const auto left = parts_->server.find(
+        Where::jobs, {.filter = ids_filter(unsure_pruned_), .fields = std::move(Doc().integer("_id", 1))});
+    if (!left) return left.error();
+    std::set<std::string> there;
+    for (const auto& doc : *left) there.insert(View(doc).text_or("_id"));
+    for (const auto& id : unsure_pruned_)
+        if (!there.contains(id.str())) pruned_.push_back(id);
+    unsure_pruned_.clear();
     return {};
 }
 
@@ -153,6 +173,7 @@ Result<void> MongoStore::prune_sessions(const Retention& retention, Time now) {
 Result<Tended> MongoStore::tend(const Retention& retention, int budget, Time now) {
     const auto most = core::check_limit(budget, "the budget of upkeep");
     if (!most) return most.error();
+    const std::scoped_lock lock(tending_);
     return again([&]() -> Result<Tended> {
         Tended tended;
         if (const auto mended = mend(*most, now, tended); !mended) {
@@ -161,11 +182,15 @@ Result<Tended> MongoStore::tend(const Retention& retention, int budget, Time now
         }
         JR_TRY(promote(*most, now, tended));
         JR_TRY(prune_jobs(retention, *most, now, tended));
+        if (JOBRT_FAILPOINT("mongo.prune_events"))
+            return Error{Errc::unavailable, "CONNECTION_LOST", "a failpoint"};
         const auto pruned = parts_->journal.prune(retention, *most, now);
         if (!pruned) return pruned.error();
         tended.pruned_events = pruned->first;
         tended.more = tended.more || pruned->second;
         JR_TRY(prune_sessions(retention, now));
+        tended.pruned_jobs = pruned_.size();
+        tended.pruned = std::exchange(pruned_, {});
         return tended;
     });
 }

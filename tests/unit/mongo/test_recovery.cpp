@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <set>
 
 #include <jobruntime/job_queue.hpp>
 #include <jobruntime/worker.hpp>
@@ -180,6 +181,71 @@ TEST_CASE("jobs that a session got after it was declared dead run again") {
     CHECK(must(stores.second->get(id, 0))->crashes == 1);
     const auto late = completed(job);
     CHECK(!must(stores.first->settle({&late, 1}, noon)).front().done);
+}
+
+TEST_CASE("jobs that were pruned are named, though the answer was lost or what came behind them failed") {
+    Two stores;
+    std::set<JobId> jobs;
+    for (int i = 0; i < 3; ++i) jobs.insert(add(*stores.first, noon));
+    const auto session = begin(*stores.first, noon);
+    for (const auto& job : must(claim(*stores.first, session, noon)).jobs) {
+        const auto settlement = completed(job);
+        must(stores.first->settle({&settlement, 1}, noon));
+    }
+    const auto later = noon + Retention{}.completed + 1h;
+    std::vector<JobId> pruned;
+    const auto upkeep = [&] {
+        const auto tended = stores.first->tend({}, 100, later);
+        if (!tended) return false;
+        CHECK(tended->pruned_jobs == tended->pruned.size());
+        pruned.insert(pruned.end(), tended->pruned.begin(), tended->pruned.end());
+        return true;
+    };
+    SUBCASE("the answer, once") {
+        const Failpoint lost("mongo.prune_answer", 1);
+        CHECK(upkeep());
+    }
+    SUBCASE("the answer, and the connection stays away") {
+        {
+            const Failpoint lost("mongo.prune_answer", 1);
+            const Failpoint look("mongo.prune_look", 1);
+            CHECK(!upkeep());
+        }
+        CHECK(upkeep());
+    }
+    SUBCASE("the pruning of events failed") {
+        {
+            const Failpoint events("mongo.prune_events", 2);
+            CHECK(!upkeep());
+        }
+        CHECK(upkeep());
+    }
+    CHECK(upkeep());
+    CHECK(pruned.size() == 3);
+    CHECK(std::set<JobId>(pruned.begin(), pruned.end()) == jobs);
+}
+
+TEST_CASE("an event about no attempt, told again because its answer was lost, is in the log once") {
+    Two stores;
+    const auto id = add(*stores.first, noon);
+    std::vector<Note> notes(3);
+    for (auto& note : notes) note.events.resize(1);
+    for (auto& note : notes) note.events[0].at = noon;
+    notes[0].events[0].name = notes[1].events[0].name = "test.twin";  // Two that say the same are two.
+    notes[2].events[0].name = "test.of-a-job";
+    notes[2].job = id;
+    {
+        const Failpoint lost("mongo.append_answer", 1);
+        const auto told = stores.first->note(notes, noon);
+        REQUIRE(!told.has_value());
+        CHECK(told.error().code == Errc::unavailable);
+    }
+    for (const auto answer : must(stores.first->note(notes, noon))) CHECK(answer == NoteAnswer::done);
+    CHECK(must(stores.second->events(EventId{0}, {}, 10)).events.size() == 4);
+    // The same words later are another event.
+    must(stores.first->note(notes, noon));
+    CHECK(must(stores.second->events(EventId{0}, {}, 10)).events.size() == 7);
+    check_ids(*stores.second);
 }
 
 TEST_CASE("a page of events that was pruned while it was read says so") {
