@@ -2,6 +2,7 @@
 #include "mongo/store.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
 
 #include <unistd.h>
@@ -50,7 +51,12 @@ MongoStore::MongoStore(Uri uri, Place place, Options options)
       place_(std::move(place)),
       process_(::getpid()),
       parts_(std::make_unique<Parts>(std::move(uri), place_, options_, origin_)),
-      combiner_([this](std::vector<Operation*>& group) { execute(group); }) {}
+      combiner_(
+          [this](std::vector<Operation*>& group) {
+              execute(group);
+              return 0u;
+          },
+          std::chrono::microseconds{0}) {}
 
 MongoStore::~MongoStore() {
     // In a forked child all of it, the watcher's thread too, belongs to the parent.

@@ -16,7 +16,7 @@
 #include <jobruntime/mongo.hpp>
 
 #include "core/hints.hpp"
-#include "mongo/group.hpp"
+#include "mongo/operation.hpp"
 #include "mongo/jobs.hpp"
 #include "mongo/journal.hpp"
 #include "mongo/watcher.hpp"

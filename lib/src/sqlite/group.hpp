@@ -6,7 +6,7 @@
 
 #include <jobruntime/sqlite.hpp>
 
-#include "sqlite/combiner.hpp"
+#include "sqlite/operation.hpp"
 #include "sqlite/files_linux.hpp"
 #include "sqlite/turnstile.hpp"
 #include "sqlite/writer.hpp"

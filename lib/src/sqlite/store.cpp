@@ -2,6 +2,7 @@
 #include "sqlite/store.hpp"
 
 #include <algorithm>
+#include <chrono>
 
 #include <unistd.h>
 
@@ -12,6 +13,9 @@
 
 namespace jobruntime::sqlite {
 namespace {
+
+/// A fraction of a fsync; see core::Combiner.
+constexpr std::chrono::microseconds gathering{60};
 
 std::string source_of(const Origin& origin) {
     const auto process = origin.process.empty() ? host_name() + "-" + std::to_string(::getpid()) + "-" +
@@ -42,7 +46,7 @@ SqliteStore::Parts::Parts(Opened opened, const std::string& source)
                Ballast(opened.folder + "/ballast", opened.options.ballast_bytes), opened.folder, opened.options),
       readers(opened.path, opened.vfs, opened.options.busy_timeout),
       locks(opened.folder + "/sessions"),
-      combiner([this](std::vector<Operation*>& group) { return executor.execute(group); }),
+      combiner([this](std::vector<Operation*>& group) { return executor.execute(group); }, gathering),
       bell(
           opened.folder + "/bells", readers.open(), opened.options.poll, [this](unsigned hints) { hub->call(hints); },
           [this] { return !hub->empty(); }) {}

@@ -7,7 +7,7 @@
 
 #include <jobruntime/sqlite.hpp>
 
-#include "sqlite/combiner.hpp"
+#include "sqlite/operation.hpp"
 #include "sqlite/doorbell_linux.hpp"
 #include "sqlite/fork_guard.hpp"
 #include "sqlite/group.hpp"

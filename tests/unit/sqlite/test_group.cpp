@@ -5,7 +5,7 @@
 
 #include "child.hpp"
 #include "core/failpoint.hpp"
-#include "sqlite/combiner.hpp"
+#include "sqlite/operation.hpp"
 #include "sqlite/turnstile.hpp"
 #include "support.hpp"
 
@@ -24,7 +24,7 @@ TEST_CASE("what waits while one group is executed becomes the next group") {
         }
         for (auto* operation : group) operation->run();
         return 0u;
-    });
+    }, std::chrono::microseconds{0});
     std::atomic<int> ran{0};
     const auto submit = [&] {
         Operation operation{.run = [&] { ++ran; }};
@@ -61,7 +61,7 @@ TEST_CASE("a group is bounded by items and bytes, and one large operation still 
             go_on.wait();
         }
         return 0u;
-    });
+    }, std::chrono::microseconds{0});
     std::vector<std::jthread> threads;
     const auto submit = [&](std::size_t items) {
         Operation operation{.run = [] {}, .items = items};

@@ -1,0 +1,26 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "core/combiner.hpp"
+#include "mongo/jobs.hpp"
+
+namespace jobruntime::mongo {
+
+/// One call of a writing verb, waiting for its turn.
+struct Operation {
+    std::vector<Arrival> arrivals{};
+    std::vector<Mutation> mutations{};
+    std::vector<Entry> loose{};  ///< Events about no attempt.
+    std::size_t items = 1;
+    std::size_t bytes = 0;
+    std::optional<Error> error{};  ///< The answer.
+
+    core::Turn turn{};
+};
+
+using Combiner = core::Combiner<Operation>;
+
+}  // namespace jobruntime::mongo
