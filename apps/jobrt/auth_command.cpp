@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "commands.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <ctime>
@@ -109,15 +110,60 @@ Result<void> keep_cookie_file(const std::string& path, const std::vector<extract
     return {};
 }
 
-int import_cookies(const Invocation& in) {
-    std::ifstream file(in.text("FILE"), std::ios::binary);
+/// The cookies of the file, at most 4 MiB of it.
+Result<std::vector<extract::Cookie>> cookies_in(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
     std::ostringstream text;
     text << file.rdbuf();
     if (!file || text.view().size() > (1u << 22))
-        return fail(in, {Errc::not_found, "INVALID_COOKIE_FILE", "cannot read " + in.text("FILE") + ", or it is larger than 4 MiB"});
-    const auto cookies = extract::parse_cookie_file(text.view());
+        return Error{Errc::not_found, "INVALID_COOKIE_FILE", "cannot read " + path + ", or it is larger than 4 MiB"};
+    auto cookies = extract::parse_cookie_file(text.view());
+    if (cookies && cookies->empty())
+        return Error{Errc::invalid_argument, "INVALID_COOKIE_FILE", path + " has no cookies"};
+    return cookies;
+}
+
+/// Whether one of the platform's hosts, or a name below it, gets the cookie. A platform without hosts is every page.
+bool is_of(const host::PlatformConfig& platform, const extract::Cookie& cookie) {
+    const auto& hosts = platform.rule.hosts;
+    return hosts.empty() || std::any_of(hosts.begin(), hosts.end(), [&](const auto& host) {
+               return net::host_matches(cookie.domain, host) ||
+                      (cookie.subdomains && net::host_matches(host, cookie.domain));
+           });
+}
+
+/// What is in the kept file already and has not run out, `fresh` over it: another platform's log-in stays.
+std::vector<extract::Cookie> with_kept(const std::string& path, const std::vector<extract::Cookie>& fresh) {
+    auto all = cookies_in(path).value_or(std::vector<extract::Cookie>());
+    const auto now = static_cast<std::int64_t>(std::time(nullptr));
+    std::erase_if(all, [&](const extract::Cookie& old) {
+        return (old.expires != 0 && old.expires <= now) ||
+               std::any_of(fresh.begin(), fresh.end(), [&](const extract::Cookie& one) {
+                   return one.domain == old.domain && one.path == old.path && one.name == old.name;
+               });
+    });
+    all.insert(all.end(), fresh.begin(), fresh.end());
+    return all;
+}
+
+int import_cookies(const Invocation& in) {
+    auto sites = host::MediaConfig::from(in.config);
+    if (!sites) return fail(in, sites.error());
+    const auto* platform = sites->find(in.text("PLATFORM"));
+    if (platform == nullptr) {
+        std::string known;
+        for (const auto& one : sites->platforms) known += (known.empty() ? "" : ", ") + one.id;
+        fail(in, {Errc::invalid_argument, "INVALID_ARGUMENT", "\"" + in.text("PLATFORM") + "\" is no platform; there are " + known});
+        return host::exit_usage;
+    }
+    auto cookies = cookies_in(in.text("FILE"));
     if (!cookies) return fail(in, cookies.error());
-    if (cookies->empty()) return fail(in, {Errc::invalid_argument, "INVALID_COOKIE_FILE", in.text("FILE") + " has no cookies"});
+    // Keys to other accounts have no business in a browser that shows pages of strangers.
+    const auto left_out = std::erase_if(*cookies, [&](const auto& cookie) { return !is_of(*platform, cookie); });
+    if (cookies->empty())
+        return fail(in, {Errc::invalid_argument, "INVALID_COOKIE_FILE",
+                         in.text("FILE") + " has no cookie of " + platform->id + ", but " + std::to_string(left_out) +
+                             " of other hosts; export it on a page of " + platform->rule.hosts.front()});
     const auto slot = host::ProfileSlot::take(in.config.profile_dir);
     if (!slot) return fail(in, slot.error());
     extract::BrowserOptions options;
@@ -128,12 +174,27 @@ int import_cookies(const Invocation& in) {
     extract::Browser browser(std::move(options));
     if (auto added = browser.add_cookies(*cookies); !added) return fail(in, added.error());
     browser.close();
-    if (auto kept = keep_cookie_file(host::cookies_path(slot->path()), *cookies); !kept) return fail(in, kept.error());
-    if (in.has("json"))
-        print_json({{"ok", true}, {"cookies", cookies->size()}, {"profile", slot->path()}});
+    const auto kept_at = host::cookies_path(slot->path());
+    if (auto kept = keep_cookie_file(kept_at, with_kept(kept_at, *cookies)); !kept) return fail(in, kept.error());
+
+    std::vector<KnownCookie> known;
+    for (const auto& cookie : *cookies) known.push_back({cookie.domain, cookie.name, cookie.expires});
+    const auto until = logged_in(*platform, known);
+    if (in.has("json")) {
+        print_json({{"ok", true}, {"platform", platform->id}, {"cookies", cookies->size()}, {"leftOut", left_out},
+                    {"loggedIn", until.has_value()}, {"profile", slot->path()}});
+        return host::exit_ok;
+    }
+    std::cout << cookies->size() << " cookies of " << platform->id << " are in the profile " << slot->path() << "; delete "
+              << in.text("FILE") << ", it is a key to your accounts\n";
+    if (left_out > 0) std::cout << left_out << " of other hosts were left out\n";
+    if (until)
+        std::cout << "The cookie of a log-in is among them\n";
+    else if (platform->login_cookies.empty())
+        std::cout << "Which cookie a log-in leaves is not configured (loginCookies of " << platform->id << ")\n";
     else
-        std::cout << cookies->size() << " cookies are in the profile " << slot->path() << "; delete " << in.text("FILE")
-                  << ", it is a key to your accounts\n";
+        std::cout << "No cookie of a log-in that is still good is among them (" << platform->login_cookies.front()
+                  << "); log in to " << platform->id << " there, then export again\n";
     return host::exit_ok;
 }
 
@@ -146,9 +207,8 @@ int bootstrap(const Invocation& in) {
     if (!std::getenv("DISPLAY") && !std::getenv("WAYLAND_DISPLAY"))
         return fail(in, {Errc::unsupported, "BROWSER_LAUNCH_FAILED",
                          "a log-in needs a visible browser, and there is no display; run this where DISPLAY is set"});
-    if (geteuid() == 0 && !in.config.browser_no_sandbox)
-        return fail(in, {Errc::unsupported, "BROWSER_LAUNCH_FAILED",
-                         "Chromium does not start as root with its sandbox; run this as the worker's own user"});
+    const auto without_sandbox = extract::goes_without_sandbox(in.config.browser_no_sandbox, geteuid() == 0);
+    if (!without_sandbox) return fail(in, without_sandbox.error());
     auto browser = extract::find_browser(in.config.browser);
     if (!browser) return fail(in, browser.error());
     const auto slot = host::ProfileSlot::take(in.config.profile_dir);
@@ -161,7 +221,7 @@ int bootstrap(const Invocation& in) {
 
     SpawnOptions options;
     options.argv = {*browser, "--user-data-dir=" + profile, "--password-store=basic", "--no-first-run"};
-    if (in.config.browser_no_sandbox) options.argv.push_back("--no-sandbox");
+    if (*without_sandbox) options.argv.push_back("--no-sandbox");
     options.argv.insert(options.argv.end(), pages.begin(), pages.end());
     options.env = host::child_environment();
     auto child = Subprocess::spawn(options);
@@ -188,9 +248,11 @@ std::vector<Command> auth_commands() {
     return {{"auth bootstrap", "Opens the log-in page in the worker's browser profile, for a person to log in.",
              {{"[PLATFORM]", "x or tiktok; all that are switched on without it."}, {"--json", "Print errors as JSON."}},
              {"jobrt auth bootstrap x"}, bootstrap},
-            {"auth import", "Puts the cookies of a Netscape file (cookies.txt) into the worker's browser profile.",
-             {{"FILE", "The file, as browser extensions write it."}, {"--json", "Print JSON."}},
-             {"jobrt auth import cookies.txt"}, import_cookies},
+            {"auth import", "Puts a platform's cookies from a file into the worker's browser profile; needs no display.",
+             {{"PLATFORM", "x, tiktok, or another that is configured; cookies of other hosts are left out."},
+              {"FILE", "A Netscape file (cookies.txt), as browser extensions write it, or a storage state of Playwright (JSON)."},
+              {"--json", "Print JSON."}},
+             {"jobrt auth import x cookies.txt", "jobrt auth import x state.json"}, import_cookies},
             {"auth status", "Says for each platform whether somebody is logged in; exit code 1 when one is not.",
              {{"[PLATFORM]", "x or tiktok; all that are switched on without it."}, {"--json", "Print JSON."}},
              {"jobrt auth status", "jobrt auth status x --json"}, status}};

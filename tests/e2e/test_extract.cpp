@@ -109,20 +109,61 @@ TEST_CASE("auth import puts cookies into the profile, and auth status knows them
     CHECK(ended.status.code == 1);
     CHECK(object_in(ended.out).at("platforms").at("x").at("loggedIn") == false);
     std::ofstream(folder / "cookies.txt") << "#HttpOnly_.x.com\tTRUE\t/\tTRUE\t4102444800\tauth_token\tsecret-value\n"
-                                             ".tiktok.com\tTRUE\t/\tTRUE\t0\tsessionid\tother\n";
-    ended = jobrt({"auth", "import", "cookies.txt"}, variables, folder.path(), 90s);
+                                             ".bank.example\tTRUE\t/\tTRUE\t4102444800\tsession\tnot-for-us\n"
+                                             ".notx.com\tTRUE\t/\tTRUE\t4102444800\tauth_token\tnot-for-us\n";
+    ended = jobrt({"auth", "import", "x", "cookies.txt"}, variables, folder.path(), 90s);
     REQUIRE_MESSAGE(ended.status.success(), ended.err);
     CHECK(ended.out.find("secret-value") == std::string::npos);
+    CHECK_MESSAGE(ended.out.find("1 cookies of x are") != std::string::npos, ended.out);
+    CHECK_MESSAGE(ended.out.find("2 of other hosts were left out") != std::string::npos, ended.out);
+    CHECK_MESSAGE(ended.out.find("The cookie of a log-in is among them") != std::string::npos, ended.out);
+    // The storage state of a browser that Playwright drove.
+    std::ofstream(folder / "state.json")
+        << R"({"cookies":[{"name":"sessionid","value":"secret-value","domain":".tiktok.com","path":"/","expires":-1,)"
+           R"("httpOnly":true,"secure":true,"sameSite":"Lax"},{"name":"theme","value":"dark","domain":"other.example",)"
+           R"("path":"/","expires":4102444800.5,"httpOnly":false,"secure":false,"sameSite":"None"}],"origins":[]})";
+    ended = jobrt({"auth", "import", "tiktok", "state.json", "--json"}, variables, folder.path(), 90s);
+    REQUIRE_MESSAGE(ended.status.success(), ended.err);
+    const auto said = object_in(ended.out);
+    CHECK(said.at("cookies") == 1);
+    CHECK(said.at("leftOut") == 1);
+    CHECK(said.at("loggedIn") == true);
     const auto kept = folder / "profile/jobrt-cookies.txt";
     CHECK((std::filesystem::status(kept).permissions() & std::filesystem::perms::all) ==
           (std::filesystem::perms::owner_read | std::filesystem::perms::owner_write));
+    CHECK_MESSAGE(contents(kept).find("auth_token") != std::string::npos, "the other platform's log-in stays");
+    CHECK(contents(kept).find("sessionid") != std::string::npos);
+    CHECK(contents(kept).find("not-for-us") == std::string::npos);
+    CHECK(contents(kept).find("other.example") == std::string::npos);
     // The profile alone must know them: the browser is what most jobs use.
     std::filesystem::remove(kept);
     ended = jobrt({"auth", "status", "--json"}, variables, folder.path());
     CHECK_MESSAGE(ended.status.success(), ended.out);
+    CHECK(object_in(ended.out).at("platforms").at("x").at("loggedIn") == true);
     CHECK(object_in(ended.out).at("platforms").at("tiktok").at("loggedIn") == true);
+}
+
+TEST_CASE("auth import says what is wrong with a file, and whether a log-in is in it") {
+    const Folder folder;
+    const auto variables = environment(folder);
+    std::ofstream(folder / "guest.txt") << "x.com\tFALSE\t/\tTRUE\t4102444800\tguest_id\tv1\n"
+                                           ".x.com\tTRUE\t/\tTRUE\t1000000000\tauth_token\tran-out\n";
+    auto ended = jobrt({"auth", "import", "x", "guest.txt"}, variables, folder.path(), 90s);
+    CHECK_MESSAGE(ended.status.success(), ended.err);
+    CHECK_MESSAGE(ended.out.find("No cookie of a log-in that is still good is among them (auth_token@x.com)") != std::string::npos,
+                  ended.out);
+    ended = jobrt({"auth", "import", "tiktok", "guest.txt"}, variables, folder.path());
+    CHECK(ended.status.code == 1);
+    CHECK_MESSAGE(ended.err.find("has no cookie of tiktok, but 2 of other hosts") != std::string::npos, ended.err);
+    CHECK(jobrt({"auth", "import", "nonsense", "guest.txt"}, variables, folder.path()).status.code == 2);
+    CHECK(jobrt({"auth", "import", "guest.txt"}, variables, folder.path()).status.code == 2);
+    std::ofstream(folder / "state.json") << R"({"cookies":[{"name":"a","value":"secret-value"}]})";
+    ended = jobrt({"auth", "import", "x", "state.json"}, variables, folder.path());
+    CHECK(ended.status.code == 1);
+    CHECK_MESSAGE(ended.err.find("INVALID_COOKIE_FILE: cookies[0]") != std::string::npos, ended.err);
+    CHECK(ended.err.find("secret-value") == std::string::npos);
     std::ofstream(folder / "bad.txt") << "x.com\tTRUE\tsecret-value\n";
-    ended = jobrt({"auth", "import", "bad.txt"}, variables, folder.path());
+    ended = jobrt({"auth", "import", "x", "bad.txt"}, variables, folder.path());
     CHECK(ended.status.code == 1);
     CHECK(ended.err.find("INVALID_COOKIE_FILE: line 1") != std::string::npos);
     CHECK(ended.err.find("secret-value") == std::string::npos);

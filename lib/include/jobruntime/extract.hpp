@@ -43,6 +43,10 @@ struct BrowserOptions {
 /// (Debian's and others' packages, Chrome). BROWSER_LAUNCH_FAILED, which says how to install one.
 JOBRUNTIME_API Result<std::string> find_browser(std::string_view configured = {});
 
+/// Whether Chromium is started without its sandbox: for root who `asked` for it, and for nobody else, since it
+/// is only root's that starts in no other way. BROWSER_LAUNCH_FAILED (unsupported) for root who did not ask.
+JOBRUNTIME_API Result<bool> goes_without_sandbox(bool asked, bool root);
+
 /// One cookie as browsers keep it. A secret.
 struct Cookie {
     std::string domain;         ///< Lower case, without a leading dot.
@@ -221,8 +225,9 @@ private:
 
 // ------------------------------------------------------------------------------- cookies
 
-/// Reads a Netscape cookie file (cookies.txt), as browser extensions and yt-dlp write it.
-/// INVALID_COOKIE_FILE (invalid_argument) names the line; no message has a value in it.
+/// Reads a Netscape cookie file (cookies.txt), as browser extensions and yt-dlp write it, or a storage state as
+/// Playwright writes it (JSON with the member `cookies`). INVALID_COOKIE_FILE (invalid_argument) names the line or
+/// the place in the list; no message has a value in it.
 JOBRUNTIME_API Result<std::vector<Cookie>> parse_cookie_file(std::string_view text);
 JOBRUNTIME_API std::string to_cookie_file(const std::vector<Cookie>& cookies);
 

@@ -5,6 +5,9 @@
 #include <charconv>
 #include <ctime>
 
+#include <boost/json/parse.hpp>
+
+#include "extract/json_access.hpp"
 #include "extract/media_url.hpp"
 
 namespace jobruntime::extract {
@@ -34,9 +37,63 @@ bool path_matches(std::string_view path, std::string_view cookie_path) {
     return path.size() == cookie_path.size() || cookie_path.ends_with('/') || path[cookie_path.size()] == '/';
 }
 
+/// Takes the dot away that the domain of a cookie for the names below it begins with.
+void take_domain(Cookie& cookie, std::string_view domain) {
+    cookie.domain = lower(domain);
+    if (!cookie.domain.starts_with('.')) return;
+    cookie.subdomains = true;
+    cookie.domain.erase(0, 1);
+}
+
+std::int64_t whole_seconds(double expires) {
+    return static_cast<std::int64_t>(std::clamp(expires, 0.0, 253'402'300'799.0));
+}
+
+bool is_cookie(const Cookie& cookie) {
+    return !cookie.domain.empty() && is_plain(cookie.domain, "/: ") && cookie.path.starts_with('/') &&
+           is_plain(cookie.path, "") && !cookie.name.empty() && is_plain(cookie.name, "=; ") &&
+           is_plain(cookie.value, ";");
+}
+
+/// The storage state that Playwright writes: {"cookies":[{"name","value","domain","path","expires",…}],"origins":[…]}.
+Result<std::vector<Cookie>> parse_storage_state(std::string_view text) {
+    const auto bad = [](const std::string& what) {
+        return Error{Errc::invalid_argument, "INVALID_COOKIE_FILE",
+                     what + "; a storage state is a JSON object whose member cookies lists objects with name, value, "
+                            "domain, path and expires"};
+    };
+    boost::system::error_code code;
+    const auto value = boost::json::parse({text.data(), text.size()}, code);
+    if (code) return bad("the file begins like JSON and is none");
+    const auto* list = value.is_object() ? array_at(value.get_object(), "cookies") : nullptr;
+    if (list == nullptr) return bad("the file has no list cookies");
+    std::vector<Cookie> cookies;
+    for (const auto& one : *list) {
+        const auto place = "cookies[" + std::to_string(cookies.size()) + "]";
+        if (cookies.size() == max_cookies) return bad(place + " is one cookie too many");
+        const auto* object = one.if_object();
+        if (object == nullptr || !object->contains("value") || !object->at("value").is_string())
+            return bad(place + " is no cookie");
+        Cookie cookie;
+        take_domain(cookie, text_at(*object, "domain"));
+        if (const auto path = text_at(*object, "path"); !path.empty()) cookie.path = path;
+        cookie.secure = flag_at(*object, "secure");
+        cookie.http_only = flag_at(*object, "httpOnly");
+        cookie.expires = whole_seconds(number_at(*object, "expires"));  // -1: ends with the browser.
+        cookie.name = text_at(*object, "name");
+        cookie.value = text_at(*object, "value");
+        if (!is_cookie(cookie)) return bad(place + " is no cookie");
+        cookies.push_back(std::move(cookie));
+    }
+    return cookies;
+}
+
 }  // namespace
 
 Result<std::vector<Cookie>> parse_cookie_file(std::string_view text) {
+    if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+    const auto first = text.find_first_not_of(" \t\r\n");
+    if (first != std::string_view::npos && text[first] == '{') return parse_storage_state(text);
     std::vector<Cookie> cookies;
     int number = 0;
     const auto bad = [&](const std::string& what) {
@@ -45,7 +102,6 @@ Result<std::vector<Cookie>> parse_cookie_file(std::string_view text) {
                          "; a Netscape cookie file has seven fields with tabs between: domain, TRUE or FALSE, path, TRUE or "
                          "FALSE, expiry, name, value"};
     };
-    if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
     while (!text.empty()) {
         ++number;
         const auto end = std::min(text.find('\n'), text.size());
@@ -61,20 +117,17 @@ Result<std::vector<Cookie>> parse_cookie_file(std::string_view text) {
         }
         const auto fields = fields_of(line);
         if (fields.size() != 7) return bad("has " + std::to_string(fields.size()) + " fields");
-        cookie.domain = lower(fields[0]);
-        cookie.subdomains = fields[1] == "TRUE" || cookie.domain.starts_with('.');
-        if (cookie.domain.starts_with('.')) cookie.domain.erase(0, 1);
+        take_domain(cookie, fields[0]);
+        cookie.subdomains = cookie.subdomains || fields[1] == "TRUE";
         cookie.path = fields[2];
         cookie.secure = fields[3] == "TRUE";
         double expires = 0;
         const auto [last, failed] = std::from_chars(fields[4].data(), fields[4].data() + fields[4].size(), expires);
         if (failed != std::errc{} || last != fields[4].data() + fields[4].size()) return bad("has no number as its expiry");
-        cookie.expires = static_cast<std::int64_t>(std::clamp(expires, 0.0, 253'402'300'799.0));
+        cookie.expires = whole_seconds(expires);
         cookie.name = fields[5];
         cookie.value = fields[6];
-        if (cookie.domain.empty() || !is_plain(cookie.domain, "/: ") || !cookie.path.starts_with('/') ||
-            cookie.name.empty() || !is_plain(cookie.name, "=; ") || !is_plain(cookie.value, ";"))
-            return bad("is no cookie");
+        if (!is_cookie(cookie)) return bad("is no cookie");
         if (cookies.size() == max_cookies) return bad("is one cookie too many");
         cookies.push_back(std::move(cookie));
     }

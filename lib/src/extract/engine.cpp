@@ -65,14 +65,16 @@ Result<std::string> find_browser(std::string_view configured) {
         "with JOBRT_BROWSER");
 }
 
-Result<void> check_options(const BrowserOptions& options, bool root) {
-    if (root && !options.no_sandbox) {
+Result<bool> goes_without_sandbox(bool asked, bool root) {
+    if (root && !asked)
         return launch_failed(
-            "Chromium does not run as root with its sandbox: run the worker as an ordinary user, or give up "
-            "the "
-            "sandbox with JOBRT_BROWSER_NO_SANDBOX=1 (pages are then only held by the user's rights, which "
-            "are root's)");
-    }
+            "Chromium does not run as root with its sandbox: run the worker as an ordinary user, or give up the "
+            "sandbox with JOBRT_BROWSER_NO_SANDBOX=1 (pages are then only held by the user's rights, which are root's)");
+    return root && asked;
+}
+
+Result<void> check_options(const BrowserOptions& options, bool root) {
+    if (auto without = goes_without_sandbox(options.no_sandbox, root); !without) return std::move(without).error();
     if (!options.headless && !has_display(options)) {
         return launch_failed(
             "a visible browser (PLAYWRIGHT_HEADLESS=false) needs a display and DISPLAY is not set: start the "
@@ -116,7 +118,7 @@ std::vector<std::string> browser_arguments(const BrowserOptions& options, const 
         "--noerrdialogs",
     };
     if (options.headless) args.insert(args.end(), {"--headless", "--disable-gpu"});
-    if (root && options.no_sandbox) args.emplace_back("--no-sandbox");
+    if (goes_without_sandbox(options.no_sandbox, root).value_or(false)) args.emplace_back("--no-sandbox");
     // Containers often have 64 MiB there, which a page with a video fills.
     std::error_code failed;
     const auto shared = fs::space("/dev/shm", failed);

@@ -264,6 +264,33 @@ TEST_CASE("cookies go to their own site only") {
     CHECK(bad.error().message.find("hidden") == std::string::npos);
 }
 
+TEST_CASE("a storage state is read like a cookie file, and what is wrong in it is named without its value") {
+    const auto cookies = extract::parse_cookie_file(
+        "\xEF\xBB\xBF \n"
+        R"({"cookies":[{"name":"a","value":"1","domain":".X.com","path":"/","expires":1893456000.25,"httpOnly":true,)"
+        R"("secure":true,"sameSite":"Lax"},{"name":"b","value":"","domain":"127.0.0.1","path":"/p","expires":-1}],"origins":[]})");
+    REQUIRE(cookies.has_value());
+    REQUIRE(cookies->size() == 2);
+    CHECK(cookies->front() == extract::Cookie{"x.com", true, "/", true, true, 1'893'456'000, "a", "1"});
+    CHECK(cookies->back() == extract::Cookie{"127.0.0.1", false, "/p", false, false, 0, "b", ""});
+    CHECK(extract::parse_cookie_file(extract::to_cookie_file(*cookies)).value() == *cookies);
+    CHECK(extract::parse_cookie_file(R"({"cookies":[]})").value().empty());
+    for (const char* wrong : {R"({"cookies":[{"name":"a","value":"hidden"}]})", R"({"cookies":["hidden"]})",
+                              R"({"cookies":[{"name":"a","value":"hidden\tb","domain":"x.com"}]})",
+                              R"({"cookies":[{"name":"a;b","value":"hidden","domain":"x.com"}]})",
+                              R"({"cookies":[{"name":"a","value":7,"domain":"x.com"}]})",
+                              R"({"cookies":[{"name":"a","value":"hidden","domain":"x.com","path":"p"}]})"}) {
+        CAPTURE(wrong);
+        const auto refused = extract::parse_cookie_file(wrong);
+        REQUIRE_FALSE(refused.has_value());
+        CHECK(refused.error().name == "INVALID_COOKIE_FILE");
+        CHECK(refused.error().message.find("cookies[0]") != std::string::npos);
+        CHECK(refused.error().message.find("hidden") == std::string::npos);
+    }
+    CHECK_FALSE(extract::parse_cookie_file("{\"hidden").has_value());
+    CHECK_FALSE(extract::parse_cookie_file(R"({"origins":[]})").has_value());
+}
+
 TEST_CASE("rules that are wrong name the place") {
     struct Row {
         const char* rules;
