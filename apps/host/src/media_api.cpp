@@ -212,7 +212,12 @@ Response MediaApi::serve_file(const Request& request, const RouteMatch& match) c
     const auto root = fs::canonical(download_dir_, code);
     const auto path = code ? fs::path() : fs::canonical(root / relative, code);
     if (code || !path.string().starts_with(root.string() + "/")) return not_found();
-    return file_response(request, path.string(), content_type(path.string()));
+    auto response = file_response(request, path.string(), content_type(path.string()));
+    // A film whose link a person opens is a page that loads itself, which the API's own policy forbids. It may load
+    // what this server has, and still nothing that runs.
+    response.headers.emplace_back("content-security-policy",
+                                  "default-src 'none'; media-src 'self'; img-src 'self'; frame-ancestors 'none'");
+    return response;
 }
 
 }  // namespace jobruntime::host
