@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <filesystem>
 #include <ctime>
 #include <fstream>
 #include <iostream>
@@ -214,10 +213,9 @@ int bootstrap(const Invocation& in) {
     const auto slot = host::ProfileSlot::take(in.config.profile_dir);
     if (!slot) return fail(in, slot.error());
     const auto& profile = slot->path();
-    std::error_code code;
-    std::filesystem::create_directories(profile, code);
-    std::filesystem::permissions(profile, std::filesystem::perms::owner_all, code);
-    if (code) return fail(in, {Errc::unavailable, "BROWSER_LAUNCH_FAILED", "cannot use " + profile + ": " + code.message()});
+    // A second browser on the profile would only hand the page to the first, and end.
+    const auto held = extract::hold_profile(profile);
+    if (!held) return fail(in, held.error());
 
     SpawnOptions options;
     options.argv = {*browser, "--user-data-dir=" + profile, "--password-store=basic", "--no-first-run"};

@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 
 #include <doctest/doctest.h>
@@ -162,6 +163,123 @@ TEST_CASE("a person who does not come is not waited for for ever") {
     CHECK(text(job, "error").find("jobrt auth bootstrap") != std::string::npos);
     CHECK(in_order(events_of(runtime.port(), text(job, "id")),
                    {"worker.job.extraction.waiting_for_human", "worker.job.failed"}));
+}
+
+/// A browser program that notes its arguments in `arguments` and is then what `then` says: Chromium, without its
+/// calls to its maker, or nothing.
+std::string noting_browser(const Folder& folder, const std::string& then) {
+    const auto path = folder / "browser";
+    std::ofstream(path) << "#!/bin/sh\nprintf '%s\\n' \"$@\" > '" << folder / "arguments" << "'\n" << then << "\n";
+    fs::permissions(path, fs::perms::owner_all | fs::perms::others_read | fs::perms::others_exec);
+    return path;
+}
+const std::string chromium_offline =
+    "exec chromium --disable-background-networking --disable-component-update --disable-sync \"$@\"";
+
+/// A page on which a person does what `script` does, and then closes the tab.
+test::Behaviour login_page(const std::string& script) {
+    return test::status(200, "Content-Type: text/html\r\n",
+                        "<!doctype html><title>Log in</title><script>addEventListener('load', async () => {" + script +
+                            " window.close(); });</script>");
+}
+
+bool was_asked(const test::TestServer& site, std::string_view path) {
+    const auto requests = site.requests();
+    return std::any_of(requests.begin(), requests.end(), [&](const auto& one) { return one.target == path; });
+}
+
+TEST_CASE("auth bootstrap finds the log-in that a person leaves in the profile, and says so when there is none") {
+    const Folder folder;
+    const Display display(folder);
+    REQUIRE_MESSAGE(!display.name().empty(), "Xvfb does not start; it is in tools/deps");
+    test::TestServer site;
+    site.on("/session", test::status(200, "Set-Cookie: session=s3cret; Max-Age=86400; Path=/; HttpOnly\r\n", "in"));
+    site.on("/login", login_page(""));
+    std::ofstream(folder / "jobrt.json")
+        << R"({"platforms":{"club":{"hosts":["127.0.0.1"],"posts":["/p/{id}"],"loginPage":")" << site.url("/login")
+        << R"(","loginCookies":["session@127.0.0.1"]}}})";
+    auto variables = environment(folder);
+    variables["DISPLAY"] = display.name();
+    variables["JOBRT_CONFIG"] = folder / "jobrt.json";
+    variables["JOBRT_BROWSER"] = noting_browser(folder, chromium_offline);
+    const auto left = jobrt({"auth", "bootstrap", "club"}, variables, folder.path(), 60s);
+    INFO(left.err);
+    REQUIRE(left.in_time);
+    CHECK(left.status.code == 1);
+    CHECK(left.err.find("AUTH_REQUIRED: the window was closed without a log-in to club") != std::string::npos);
+    CHECK(was_asked(site, "/login"));
+    CHECK(contents(folder / "arguments").find("--password-store=basic\n") != std::string::npos);
+    CHECK(contents(folder / "arguments").find("--headless") == std::string::npos);
+
+    site.on("/login", login_page("await fetch('/session');"));
+    const auto in = jobrt({"auth", "bootstrap", "club"}, variables, folder.path(), 60s);
+    INFO(in.err);
+    REQUIRE(in.in_time);
+    CHECK(in.status.code == 0);
+    CHECK(in.err.find("Logged in") != std::string::npos);
+    CHECK(in.err.find("s3cret") == std::string::npos);
+    CHECK((fs::status(folder / "profile").permissions() & fs::perms::all) == fs::perms::owner_all);
+    CHECK(jobrt({"auth", "status", "club"}, variables, folder.path()).status.code == 0);
+}
+
+TEST_CASE("auth bootstrap without a name opens a tab for each platform that is switched on") {
+    const Folder folder;
+    const Display display(folder);
+    REQUIRE_MESSAGE(!display.name().empty(), "Xvfb does not start; it is in tools/deps");
+    test::TestServer site;
+    for (const auto* path : {"/x", "/tiktok"}) site.on(path, login_page(""));
+    std::ofstream(folder / "jobrt.json") << R"({"platforms":{"x":{"loginPage":")" << site.url("/x")
+                                         << R"("},"tiktok":{"loginPage":")" << site.url("/tiktok") << R"("}}})";
+    auto variables = environment(folder);
+    variables["DISPLAY"] = display.name();
+    variables["JOBRT_CONFIG"] = folder / "jobrt.json";
+    variables["JOBRT_BROWSER"] = noting_browser(folder, chromium_offline);
+    const auto both = jobrt({"auth", "bootstrap"}, variables, folder.path(), 60s);
+    INFO(both.err);
+    CHECK(both.status.code == 1);
+    CHECK(both.err.find("without a log-in to x, tiktok") != std::string::npos);
+    CHECK(was_asked(site, "/x"));
+    CHECK(was_asked(site, "/tiktok"));
+    variables["ENABLE_X"] = "false";
+    variables["JOBRT_BROWSER"] = noting_browser(folder, "exit 0");
+    const auto one = jobrt({"auth", "bootstrap"}, variables, folder.path());
+    CHECK(one.err.find("without a log-in to tiktok;") != std::string::npos);
+    CHECK(contents(folder / "arguments").find(site.url("/x") + "\n") == std::string::npos);
+    CHECK(contents(folder / "arguments").find(site.url("/tiktok") + "\n") != std::string::npos);
+}
+
+TEST_CASE("the sandbox is given up for root who asks for it, and for nobody else, in a log-in too") {
+    const Folder folder;
+    auto variables = environment(folder);
+    variables["HOME"] = folder / "home";
+    variables["DISPLAY"] = ":0";
+    variables["JOBRT_BROWSER"] = noting_browser(folder, "exit 0");
+    const auto without = [&](std::vector<std::string> prefix) {
+        std::ofstream(folder / "arguments") << "";
+        fs::permissions(folder / "arguments", fs::perms::all);
+        const auto ended = run(joined(std::move(prefix), {JOBRT_PROGRAM, "auth", "bootstrap", "x"}), variables, folder.path());
+        CHECK_MESSAGE(ended.err.find("AUTH_REQUIRED") != std::string::npos, ended.err);
+        CHECK(contents(folder / "arguments").find("--user-data-dir=" + folder / "profile") != std::string::npos);
+        return contents(folder / "arguments").find("--no-sandbox\n") != std::string::npos;
+    };
+    variables["JOBRT_BROWSER_NO_SANDBOX"] = "1";
+    if (::geteuid() != 0) {
+        CHECK_FALSE(without({}));
+        return;
+    }
+    CHECK(without({}));
+    variables["JOBRT_BROWSER_NO_SANDBOX"] = "0";
+    const auto refused = jobrt({"auth", "bootstrap", "x"}, variables, folder.path());
+    CHECK(refused.status.code == 1);
+    CHECK_MESSAGE(refused.err.find("JOBRT_BROWSER_NO_SANDBOX=1") != std::string::npos, refused.err);
+    variables["JOBRT_BROWSER_NO_SANDBOX"] = "1";
+    fs::remove_all(folder / "profile");
+    REQUIRE(::chown(folder.path().c_str(), 65534, 65534) == 0);
+    if (!run(joined(as_nobody, {JOBRT_PROGRAM, "--version"}), variables, folder.path()).status.success()) {
+        std::cout << "skipped: an unprivileged user cannot run " JOBRT_PROGRAM "; build in a folder that all may read\n";
+        return;
+    }
+    CHECK_FALSE(without(as_nobody));
 }
 
 TEST_CASE("%i gives each worker on a machine a profile of its own") {

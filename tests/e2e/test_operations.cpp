@@ -1,5 +1,6 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -205,33 +206,6 @@ TEST_CASE("a page that never loads ends with EXTRACTION_TIMEOUT, and the work re
     CHECK(text(job, "error").find("jobrt auth bootstrap") != std::string::npos);
 }
 
-TEST_CASE("Chromium plays the saved file from /downloads") {
-    test::TestServer site;
-    add_clip_page(site);
-    const Folder folder;
-    Runtime runtime(folder, false);
-    const auto job = runtime.wait(runtime.save(site.url("/page")), "completed|failed");
-    REQUIRE(text(job, "status") == "completed");
-    // From the page's own origin: /downloads tells browsers not to show its files inside other sites.
-    const auto saved = http(runtime.port(), "GET", "/downloads/" + text(job, "outputPath"));
-    CHECK(saved.headers.at("cross-origin-resource-policy") == "same-origin");
-    site.on("/saved.mp4", test::serve({.bytes = saved.body}));
-    site.on("/play", test::status(200, "Content-Type: text/html\r\n",
-                                  "<!doctype html><video id=v muted autoplay src=/saved.mp4></video><script>"
-                                  "v.ontimeupdate = () => { if (v.currentTime > 0.5) fetch('/played'); };"
-                                  "v.onerror = () => fetch('/broken?' + v.error.message);</script>"));
-    const Program chromium({"chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-                            "--user-data-dir=" + folder / "player", "--remote-debugging-port=0", site.url("/play")},
-                           environment(folder), folder.path());
-    auto asked = [&](std::string_view path) {
-        const auto requests = site.requests();
-        return std::any_of(requests.begin(), requests.end(), [&](auto& r) { return r.target.starts_with(path); });
-    };
-    CHECK_MESSAGE(eventually(30s, [&] { return asked("/played") || asked("/broken"); }), chromium.err());
-    CHECK_FALSE(asked("/broken"));
-    CHECK(asked("/played"));
-}
-
 TEST_CASE("the .env of the old app is read as it is, and what no longer works is named") {
     const Folder folder;
     auto variables = environment(folder);
@@ -261,6 +235,55 @@ TEST_CASE("a profile that another program holds is named, and its browser is lef
     CHECK(text(job, "errorCode") == "BROWSER_PROFILE_IN_USE");
     CHECK(text(job, "error").find("PLAYWRIGHT_USER_DATA_DIR") != std::string::npos);
     CHECK_FALSE(contents("/proc/" + std::to_string(holder.pid()) + "/cmdline").empty());
+}
+
+TEST_CASE("a profile that another worker holds is waited for, which the job says and is not charged for") {
+    test::TestServer site;
+    add_clip_page(site);
+    std::atomic<bool> opened = false;
+    site.on("/slow", [&, page = page_with("/clip.mp4")](const test::ServedConnection& connection, const test::ServedRequest& request) {
+        eventually(60s, [&] { return opened.load(); });
+        page(connection, request);
+    });
+    const Folder folder;
+    auto variables = environment(folder);
+    variables["JOBRT_CONCURRENCY"] = "1";
+    Runtime runtime(folder, true, variables);
+    variables["ROLE"] = "worker";
+    Service other(folder, variables);
+    const auto first = runtime.save(site.url("/slow"));
+    auto asked = [&] {
+        const auto requests = site.requests();
+        return std::any_of(requests.begin(), requests.end(), [](auto& one) { return one.target == "/slow"; });
+    };
+    REQUIRE(eventually(40s, asked));
+    const auto second = runtime.save(site.url("/page"));
+    const auto waiting = runtime.wait(second, "scheduled|failed|completed", 30s);
+    INFO(boost::json::serialize(waiting));
+    CHECK(text(waiting, "status") == "scheduled");
+    CHECK(text(waiting, "waitingFor").ends_with(": waits for the browser profile, which another jobrt process uses"));
+    CHECK(waiting.at("attempt") == 0);
+    CHECK(waiting.at("errors").get_array().empty());
+    CHECK(runtime.status(first) == "running");
+    // A log-in window would be one browser too many on the profile as well.
+    auto visible = variables;
+    visible["DISPLAY"] = ":0";
+    const auto login = jobrt({"auth", "bootstrap", "x"}, visible, folder.path());
+    CHECK(login.status.code == 1);
+    CHECK_MESSAGE(login.err.find("BROWSER_PROFILE_IN_USE") != std::string::npos, login.err);
+
+    opened = true;
+    const auto done = runtime.wait(first, "completed|failed", 40s);
+    REQUIRE(text(done, "status") == "completed");
+    // The browser is kept warm for the next job; with its worker it goes, and the profile is free.
+    auto holds = [&](Service& worker) { return !children_with(worker.program().pid(), "--user-data-dir").empty(); };
+    auto& holder = holds(other) ? other : runtime.worker();
+    CHECK(holder.program().stop().has_value());
+    CHECK(http(runtime.port(), "POST", "/api/jobs/" + second + "/retry").status == 200);
+    const auto saved = runtime.wait(second, "completed|failed", 40s);
+    INFO(boost::json::serialize(saved));
+    CHECK(text(saved, "status") == "completed");
+    CHECK(saved.at("attempt") == 1);
 }
 
 }  // namespace

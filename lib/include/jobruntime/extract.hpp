@@ -47,6 +47,11 @@ JOBRUNTIME_API Result<std::string> find_browser(std::string_view configured = {}
 /// is only root's that starts in no other way. BROWSER_LAUNCH_FAILED (unsupported) for root who did not ask.
 JOBRUNTIME_API Result<bool> goes_without_sandbox(bool asked, bool root);
 
+/// Keeps programs that use this library off a browser profile for as long as the value lives, for who starts a
+/// browser of their own on it. Makes the folder, 0700. Errors as Browser::start has them: BROWSER_PROFILE_IN_USE,
+/// BROWSER_LAUNCH_FAILED.
+JOBRUNTIME_API Result<std::shared_ptr<void>> hold_profile(const std::string& profile_dir);
+
 /// One cookie as browsers keep it. A secret.
 struct Cookie {
     std::string domain;         ///< Lower case, without a leading dot.
