@@ -153,6 +153,8 @@ Response MediaApi::create(ApiRouter& router, const Request& request, const Route
     if (!options) return router.error_response(options.error());
     if (!body.contains("queue")) options->queue = std::string(media_queue);
     if (!body.contains("maxAttempts")) options->max_attempts = media_attempts;
+    // A platform's flag is in the store.
+    if (auto speaks = router.store_speaks(); !speaks) return router.error_response(speaks.error());
     auto spec = job_for(std::string_view(address->get_string()), *std::move(options));
     if (!spec && spec.error().name == "PLATFORM_DISABLED")
         return Response::error(403, "PLATFORM_DISABLED", spec.error().message);

@@ -187,6 +187,9 @@ public:
     /// What a job creation may say besides what the job is: queue, priority, runAt or delayMs, maxAttempts, uniqueKey,
     /// tags. Any other member not in `known` is Errc::invalid_argument (INVALID_ARGUMENT).
     Result<EnqueueOptions> job_options(const boost::json::object& body, std::span<const std::string_view> known) const;
+    /// STORE_UNAVAILABLE (Errc::unavailable) when the store says nothing for a second and a half, not even an error: for
+    /// a route that asks it before create_job(), since a store may make its caller wait longer than clients do.
+    Result<void> store_speaks() const;
     /// Puts the job in with the request's trace id and Idempotency-Key and answers as POST /api/jobs does: 201, or
     /// 409 for a taken key, or the error.
     Response create_job(const Request& request, const RouteMatch& match, JobSpec spec, const CreateRules& rules = {});

@@ -127,14 +127,17 @@ Result<void> ApiRouter::Impl::remember_requeue(const std::string& key, const std
     return {};
 }
 
+Result<void> ApiRouter::store_speaks() const {
+    if (!impl_->probe.hangs()) return {};
+    return Error{Errc::unavailable, "STORE_UNAVAILABLE", "the store does not answer in time"};
+}
+
 Response ApiRouter::create_job(const Request& request, const RouteMatch& match, JobSpec spec, const CreateRules& rules) {
     const std::string key(request.header(key_header));
     if (key.size() > limits::idempotency_key || !is_printable(key))
         return error_response(core::invalid("Idempotency-Key must have at most " +
                                             std::to_string(limits::idempotency_key) + " printable ASCII characters"));
-    // A store may make whoever calls it wait much longer than a client has patience for.
-    if (impl_->probe.hangs())
-        return error_response({Errc::unavailable, "STORE_UNAVAILABLE", "the store does not answer in time"});
+    if (auto speaks = store_speaks(); !speaks) return error_response(speaks.error());
     spec.options.trace_id = match.trace_id;
     spec.options.idempotency_key = key;
     if (!key.empty()) spec.options.idempotency_hash = core::fingerprint(request.body);
