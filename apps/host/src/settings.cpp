@@ -58,8 +58,16 @@ void Settings::warn(std::string line) {
 
 Result<void> Settings::add_layer(const std::map<std::string, std::string>& variables, Source source,
                                  const std::string& where) {
+    const auto given = [&](std::string_view name) {
+        const auto found = variables.find(std::string(name));
+        return found == variables.end() ? std::string() : found->second;
+    };
     for (const auto& setting : settings_table()) {
         if (values_.count(setting.key) != 0) continue;  // A stronger source has said it.
+        const auto by_name = given(setting.variable), by_alias = given(setting.alias);
+        if (!by_name.empty() && !by_alias.empty() && by_name != by_alias)
+            return bad(std::string(setting.variable) + " and " + std::string(setting.alias) + " are both set" +
+                       (where.empty() ? "" : " in " + where) + " and differ; they are the same setting, set one of them");
         for (auto name : {setting.variable, setting.alias}) {
             if (name.empty()) continue;
             auto found = variables.find(std::string(name));

@@ -68,6 +68,11 @@ TEST_CASE("empty counts as unset, and aliases count") {
     CHECK(settings.text("port") == "4000");
     const auto from_file = load(folder, {}, {{"ROLE", ""}});
     CHECK(from_file.text("role") == "worker");
+    CHECK(load(folder, {}, {{"ROLE", "api"}, {"PROCESS_ROLE", "api"}}).text("role") == "api");
+    const auto torn = Settings::load({}, {{"MONGODB_URI", "mongodb://a:s3cret@h/a"}, {"MONGO_URI", "mongodb://h/b"}}, "", folder.path);
+    REQUIRE_FALSE(torn.has_value());
+    CHECK(torn.error().message.find("MONGODB_URI and MONGO_URI are both set and differ") == 0);
+    CHECK(torn.error().message.find("s3cret") == std::string::npos);
 }
 
 TEST_CASE("the old program's .env is read as it is") {
