@@ -159,7 +159,7 @@ void Scribe::take_note(const std::shared_ptr<Attempt>& attempt) {
         note->progress.reset();
         std::vector<Event> told;
         std::erase_if(note->events, [&](Event& event) {
-            if (event.name != "worker.job.progress" && event.name != "worker.job.log") return false;
+            if (!event.name.ends_with(".progress") && event.name != "worker.job.log") return false;
             told.push_back(std::move(event));
             return true;
         });
