@@ -95,7 +95,8 @@ private:
         options.port = config_.port;
         if (!config_.bind_address.empty()) options.addresses = {config_.bind_address};
         options.clock = &process_.clock;
-        options.log = [&log = process_.in.log](std::string_view line) { log.info(line); };
+        // It speaks of trouble only: an address that is not there, no descriptors left, a store that no stream can read.
+        options.log = [&log = process_.in.log](std::string_view line) { log.warn(line); };
         return options;
     }
 
