@@ -11,6 +11,16 @@ namespace {
 
 int default_concurrency() { return static_cast<int>(2 * std::max(1u, std::thread::hardware_concurrency())); }
 
+/// The programs that the worker's own facts say are missing, as one text: an event is flat.
+std::string missing_of(const boost::json::object& details) {
+    std::string all;
+    const auto* missing = details.if_contains("missing");
+    if (missing == nullptr || !missing->is_array()) return all;
+    for (const auto& one : missing->get_array())
+        if (one.is_string()) all += (all.empty() ? "" : "; ") + std::string(one.get_string());
+    return all;
+}
+
 }  // namespace
 
 // ---- what programs see --------------------------------------------------------------------------
@@ -162,7 +172,10 @@ Result<void> WorkerImpl::start() {
     timer_ = std::jthread([this](std::stop_token stop) { timer_thread(stop); });
     std::string names;
     for (const auto& queue : queues_) names += (names.empty() ? "" : ", ") + queue.options.name;
-    tell("worker.started", {{"workerId", heartbeat_->session().str()}, {"queues", names}, {"kinds", kind_names_.size()}});
+    boost::json::object fields{{"workerId", heartbeat_->session().str()}, {"queues", names}, {"kinds", kind_names_.size()}};
+    const auto missing = missing_of(options_.heartbeat.facts.details);
+    if (!missing.empty()) fields["missing"] = missing;
+    tell("worker.started", std::move(fields), missing.empty() ? Level::info : Level::warn);
     return {};
 }
 
