@@ -19,6 +19,11 @@ int main(int argc, char** argv) {
         worker.on("test.abort", [](JobContext&) -> Outcome { std::abort(); }, {.max_prefetch = 0});
         worker.on("test.throw",
                   [](JobContext&) -> Outcome { throw std::runtime_error("the handler's own words"); });
+        worker.on("test.late", [](JobContext& job) -> Outcome {
+            while (!job.stop().stop_requested()) std::this_thread::sleep_for(10ms);
+            std::this_thread::sleep_for(1s);
+            return canceled();
+        });
         worker.on("test.good", [](JobContext& job) -> Outcome {
             std::this_thread::sleep_for(100ms);
             return completed(job.job().payload);

@@ -115,5 +115,24 @@ TEST_CASE("an exception is an error of the attempt with its text, and the worker
     CHECK_FALSE(service.program().wait(0ms));
 }
 
+TEST_CASE("canceling a running job twice is accepted twice, as long as its handler has not ended") {
+    const Folder folder;
+    Service service(folder, environment(folder), 20s, {HANDLERS_PROGRAM});
+    const auto made = http(service.port(), "POST", "/api/jobs", R"({"kind":"test.late"})");
+    REQUIRE(made.status == 201);
+    const auto id = text(made.json().at("job").get_object(), "id");
+    auto job = [&] { return http(service.port(), "GET", "/api/jobs/" + id).json().at("job").get_object(); };
+    REQUIRE(eventually(10s, [&] { return text(job(), "status") == "running"; }));
+    for (int round = 0; round < 2; ++round) {
+        const auto asked = http(service.port(), "POST", "/api/jobs/" + id + "/cancel");
+        INFO(asked.body);
+        CHECK(asked.status == 202);
+        CHECK(asked.json().at("cancelRequested") == true);
+        CHECK_FALSE(asked.json().at("job").get_object().at("cancelRequestedAt").is_null());
+    }
+    CHECK(eventually(10s, [&] { return text(job(), "status") == "canceled"; }));
+    CHECK(http(service.port(), "POST", "/api/jobs/" + id + "/cancel").status == 409);
+}
+
 }  // namespace
 }  // namespace jobruntime::e2e
