@@ -88,6 +88,7 @@ struct Want {
     std::string queue;
     std::vector<std::string> kinds;  ///< Those it has handlers for; others are left alone.
     int limit = 1;
+    JobId only{};                    ///< Not zero: this job and no other, where the rest fits it too.
 };
 
 /// Which jobs a claim may take, by their crash counter (see crash rule at `recover`).
@@ -233,7 +234,7 @@ struct SessionFacts {
     std::int64_t pid = 0;
     std::string role;
     std::string version;
-    bool works = false;             ///< It claims jobs (an API alone does not).
+    bool works = false;             ///< It claims whatever is due; not an API alone, nor a worker for one job only.
     std::vector<std::string> kinds; ///< It has handlers for.
     std::vector<std::string> queues;///< It serves.
     int running = 0;                ///< Jobs it runs now.

@@ -94,6 +94,11 @@ struct WorkerOptions {
                                        ///< (worker.started, .stopped, .thread.lost) are not, so put a store_sink beside
                                        ///< yours. nullptr = all into the store's log. It outlives the worker.
     bool store_progress = true;        ///< False: progress and log lines go to the sink only, not into the store.
+    boost::json::object started;       ///< Further fields of worker.started, flat. With one named `missing` (what this
+                                       ///< machine lacks, in words) the event is a warning.
+    /// Not zero: claims this job and no other, for a program that does one job of a store it shares. Nobody may count
+    /// on such a worker, so its session does not say that it works, and it does no upkeep.
+    JobId only{};
     std::optional<std::uint64_t> seed; ///< For ids and jitter; one seed, one exact run.
     /// What an operator may want to read; empty = nowhere. This and the next two come from threads of the worker, and
     /// must be quick; what they throw is ignored.

@@ -53,35 +53,35 @@ void Database::take(Row& row, SessionId session, const Origin& origin, Time now)
     tell(row, {.code = EventCode::claimed, .ran = true}, origin, now);
 }
 
+Row* Database::first_ready(const Want& want, bool alone) {
+    const std::pair<const Turn, Row*>* first = nullptr;
+    for (const auto& kind : want.kinds) {
+        const auto line = ready_.find({want.queue, kind});
+        if (line == ready_.end()) continue;
+        for (const auto& candidate : alone ? line->second.solitary : line->second.ordinary) {
+            if (want.only && candidate.second->job.id != want.only) continue;
+            if (!first || candidate.first < first->first) first = &candidate;
+            break;
+        }
+    }
+    return first ? first->second : nullptr;
+}
+
 void Database::take_ordinary(const Want& want, std::size_t room, SessionId session, const Origin& origin, Time now,
                              std::vector<Job>& taken) {
     const auto limit = std::min(room, static_cast<std::size_t>(std::max(want.limit, 0)));
     for (std::size_t count = 0; count < limit; ++count) {
-        const std::pair<const Turn, Row*>* first = nullptr;
-        for (const auto& kind : want.kinds) {
-            const auto line = ready_.find({want.queue, kind});
-            if (line == ready_.end() || line->second.ordinary.empty()) continue;
-            const auto& candidate = *line->second.ordinary.begin();
-            if (!first || candidate.first < first->first) first = &candidate;
-        }
+        Row* first = first_ready(want, false);
         if (!first) return;
-        Row& row = *first->second;
+        Row& row = *first;
         take(row, session, origin, now);
         taken.push_back(view(row, part_payload | part_steps));
     }
 }
 
 Row* Database::first_solitary(std::span<const Want> wants) {
-    for (const auto& want : wants) {
-        const std::pair<const Turn, Row*>* first = nullptr;
-        for (const auto& kind : want.kinds) {
-            const auto line = ready_.find({want.queue, kind});
-            if (line == ready_.end() || line->second.solitary.empty()) continue;
-            const auto& candidate = *line->second.solitary.begin();
-            if (!first || candidate.first < first->first) first = &candidate;
-        }
-        if (first && want.limit > 0) return first->second;
-    }
+    for (const auto& want : wants)
+        if (Row* first = want.limit > 0 ? first_ready(want, true) : nullptr) return first;
     return nullptr;
 }
 

@@ -95,6 +95,8 @@ private:
     void take(Row& row, SessionId session, const Origin& origin, Time now);
     void take_ordinary(const Want& want, std::size_t room, SessionId session, const Origin& origin, Time now,
                        std::vector<Job>& taken);
+    /// The first in line that fits `want`, among those that run alone or the others.
+    Row* first_ready(const Want& want, bool alone);
     Row* first_solitary(std::span<const Want> wants);
     void finish(Row& row, JobState state, Time now);
     void keep_error(Row& row, std::string_view code, std::string_view message, Time now);

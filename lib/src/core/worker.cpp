@@ -11,16 +11,6 @@ namespace {
 
 int default_concurrency() { return static_cast<int>(2 * std::max(1u, std::thread::hardware_concurrency())); }
 
-/// The programs that the worker's own facts say are missing, as one text: an event is flat.
-std::string missing_of(const boost::json::object& details) {
-    std::string all;
-    const auto* missing = details.if_contains("missing");
-    if (missing == nullptr || !missing->is_array()) return all;
-    for (const auto& one : missing->get_array())
-        if (one.is_string()) all += (all.empty() ? "" : "; ") + std::string(one.get_string());
-    return all;
-}
-
 }  // namespace
 
 // ---- what programs see --------------------------------------------------------------------------
@@ -78,7 +68,7 @@ WorkerImpl::WorkerImpl(Store& store, WorkerOptions options)
     }
     HeartbeatOptions beats = options_.heartbeat;
     beats.clock = &clock_;
-    beats.facts.works = true;
+    beats.facts.works = !options_.only;
     if (!beats.seed && options_.seed) beats.seed = random_.random();
     Heartbeat::Callbacks callbacks;
     callbacks.on_cancel = [this](const auto& requests) { on_cancel(requests); };
@@ -172,10 +162,12 @@ Result<void> WorkerImpl::start() {
     timer_ = std::jthread([this](std::stop_token stop) { timer_thread(stop); });
     std::string names;
     for (const auto& queue : queues_) names += (names.empty() ? "" : ", ") + queue.options.name;
-    boost::json::object fields{{"workerId", heartbeat_->session().str()}, {"queues", names}, {"kinds", kind_names_.size()}};
-    const auto missing = missing_of(options_.heartbeat.facts.details);
-    if (!missing.empty()) fields["missing"] = missing;
-    tell("worker.started", std::move(fields), missing.empty() ? Level::info : Level::warn);
+    auto fields = options_.started;
+    const auto level = fields.contains("missing") ? Level::warn : Level::info;
+    fields["workerId"] = heartbeat_->session().str();
+    fields["queues"] = names;
+    fields["kinds"] = kind_names_.size();
+    tell("worker.started", std::move(fields), level);
     return {};
 }
 

@@ -56,7 +56,7 @@ WorkerImpl::ClaimPlan WorkerImpl::plan() {
         if (queue.paused) continue;
         const auto& name = queue.options.name;
         if (plan.mode == ClaimMode::solitary) {
-            plan.wants.push_back({name, kind_names_, 1});
+            plan.wants.push_back({name, kind_names_, 1, options_.only});
             continue;
         }
         plan_ahead(queue);
@@ -66,11 +66,11 @@ WorkerImpl::ClaimPlan WorkerImpl::plan() {
         const int free = std::max(0, places - ready);
         const int more = std::max(0, queue.ahead - std::max(0, ready - places));
         if (queue.quick.size() == kind_names_.size()) {
-            plan.wants.push_back({name, kind_names_, free + more});
+            plan.wants.push_back({name, kind_names_, free + more, options_.only});
         } else {
             // Slow kinds only for places that are free now; quick ones also for later.
-            if (free > 0) plan.wants.push_back({name, kind_names_, free});
-            if (more > 0) plan.wants.push_back({name, queue.quick, more});
+            if (free > 0) plan.wants.push_back({name, kind_names_, free, options_.only});
+            if (more > 0) plan.wants.push_back({name, queue.quick, more, options_.only});
         }
         plan.limits[name] = free + more;
     }

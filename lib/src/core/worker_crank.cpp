@@ -60,7 +60,7 @@ Result<std::shared_ptr<Attempt>> WorkerImpl::ask_queues(ClaimMode mode, bool& so
     for (std::size_t i = 0; i < queues_.size(); ++i) {
         const auto& queue = queues_[(turn_ + i) % queues_.size()];
         if (queue.paused) continue;
-        const Want want{queue.options.name, kind_names_, 1};
+        const Want want{queue.options.name, kind_names_, 1, options_.only};
         auto claimed = store_.claim({&want, 1}, session, mode, clock_.wall());
         if (!claimed) {
             // A session that others have declared dead: the next beat begins another.

@@ -26,7 +26,10 @@ Doc ready(const Want& want, bool alone, const List& without = {}) {
     List kinds;
     for (const auto& kind : want.kinds) kinds.text(kind);
     Doc filter;
-    filter.doc("_id", named_by_text().list("$nin", without.made()));
+    if (want.only)
+        filter.text("_id", want.only.str());
+    else
+        filter.doc("_id", named_by_text().list("$nin", without.made()));
     filter.text("status", "queued").text("queue", want.queue).doc("kind", Doc().list("$in", kinds.made()));
     filter.flag("alone", alone);
     return filter;

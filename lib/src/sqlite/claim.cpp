@@ -20,6 +20,7 @@ struct Cell {
     std::int64_t queue = 0;
     std::vector<std::int64_t> kinds;
     int limit = 0;
+    JobId only;
 };
 
 std::vector<Cell> cells_of(Writer& writer, std::span<const Want> wants) {
@@ -27,7 +28,7 @@ std::vector<Cell> cells_of(Writer& writer, std::span<const Want> wants) {
     for (const auto& want : wants) {
         const auto queue = writer.words().find(want.queue);
         if (!queue) continue;
-        Cell cell{*queue, {}, want.limit};
+        Cell cell{*queue, {}, want.limit, want.only};
         for (const auto& kind : want.kinds)
             if (const auto number = writer.words().find(kind)) cell.kinds.push_back(*number);
         std::sort(cell.kinds.begin(), cell.kinds.end());
@@ -37,8 +38,19 @@ std::vector<Cell> cells_of(Writer& writer, std::span<const Want> wants) {
     return cells;
 }
 
+/// The one job that is asked for, where it fits the cell.
+std::vector<Candidate> only_of(Writer& writer, const Cell& cell, int limit, bool solitary) {
+    Query row = writer
+                    .sql("SELECT seq, priority, run_at, id, kind FROM jobrt_job "
+                         "WHERE id = ? AND state = 1 AND (crashes >= 2) = ? AND queue = ?")
+                    .query(bytes(cell.only), solitary ? 1 : 0, cell.queue);
+    if (limit < 1 || !row.next() || !std::binary_search(cell.kinds.begin(), cell.kinds.end(), row.number(4))) return {};
+    return {{row.number(0), row.number(1), row.number(2), row.id<JobId>(3)}};
+}
+
 /// The first `limit` of a queue over all wanted kinds: the index holds each kind in order already.
 std::vector<Candidate> first_of(Writer& writer, const Cell& cell, int limit, bool solitary) {
+    if (cell.only) return only_of(writer, cell, limit, solitary);
     auto& statement =
         solitary ? writer.sql("SELECT seq, priority, run_at, id FROM jobrt_job INDEXED BY jobrt_job_solitary "
                               "WHERE state = 1 AND crashes >= 2 AND queue = ? AND kind = ? "

@@ -153,11 +153,45 @@ Result<void> solitary_one_at_a_time(Bench& bench) {
     return {};
 }
 
+Result<void> claims_one_named_job(Bench& bench) {
+    const auto poison = bench.add();
+    bench.crash(poison, 2);
+    std::vector<JobId> ids;
+    for (int i = 0; i < 3; ++i) ids.push_back(bench.add());
+    Want want = Bench::want("default", 10);
+    want.only = ids[1];
+    const auto ask = [&](ClaimMode mode) { return must(bench.store().claim({&want, 1}, bench.me, mode, bench.now)); };
+    want.queue = "other";
+    JR_EXPECT(ask(ClaimMode::ordinary).jobs.empty());
+    want = Bench::want("default", 10, {"test.other"});
+    want.only = ids[1];
+    JR_EXPECT(ask(ClaimMode::ordinary).jobs.empty());
+    want.kinds = Bench::want().kinds;
+    JR_EXPECT(ask(ClaimMode::solitary).jobs.empty());
+    JR_EXPECT(ids_of(ask(ClaimMode::ordinary).jobs) == std::vector{ids[1]});
+    JR_EXPECT(ask(ClaimMode::ordinary).jobs.empty());
+    JR_EXPECT(bench.get(ids[0]).state == JobState::queued);
+    JR_EXPECT(bench.get(ids[2]).state == JobState::queued);
+
+    bench.now = bench.get(poison).run_at;
+    want.only = ids[0];
+    JR_EXPECT(ask(ClaimMode::solitary).jobs.empty());
+    JR_EXPECT(!ask(ClaimMode::solitary).solitary_waiting);
+    want.only = poison;
+    const auto seen = ask(ClaimMode::ordinary);
+    JR_EXPECT(seen.jobs.empty());
+    JR_EXPECT(seen.solitary_waiting);
+    JR_EXPECT(ids_of(ask(ClaimMode::solitary).jobs) == std::vector{poison});
+    JR_EXPECT(bench.get(ids[0]).state == JobState::queued);
+    return {};
+}
+
 }  // namespace
 
 void add_claim_cases(Cases& cases) {
     cases.add("jobs are claimed by priority, then run_at, then id", claims_in_order);
     cases.add("a claim takes only the queues, kinds and numbers that it asks for", claims_by_queue_and_kind);
+    cases.add("a claim for one job takes that job where it fits, and no other", claims_one_named_job);
     cases.add("a claimed job has its payload, attempt, fence, session and time", claim_fills_the_job);
     cases.add("the fence of a job rises with every claim, also after the store was opened again", fences_rise);
     cases.add("a job with two crashes is claimed alone, and seen to wait by those who could", solitary_rules);

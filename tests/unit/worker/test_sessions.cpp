@@ -292,3 +292,37 @@ TEST_CASE("a silent session is taken over also where the lease is short against 
     while (!taken && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(10ms);
     CHECK(taken);
 }
+
+TEST_CASE("a worker for one job takes no other, and says that nobody may count on it") {
+    const auto store = memory::open();
+    JobQueue queue(*store);
+    const auto first = queue.enqueue("k", {});
+    const auto wanted = queue.enqueue("k", {});
+    REQUIRE((first && wanted));
+    WorkerOptions options;
+    options.only = wanted->id;
+    options.started = {{"missing", "a browser"}};
+    Worker worker(*store, options);
+    worker.on("k", [](JobContext&) { return completed(); });
+    SUBCASE("by its threads") {
+        REQUIRE(worker.start());
+        const auto done = queue.wait(wanted->id, 10s);
+        REQUIRE_MESSAGE(done, done.error().message);
+        worker.stop();
+        const auto events = store->events(0, {.name_prefix = "worker.started"}, 10);
+        REQUIRE(events);
+        REQUIRE(events->events.size() == 1);
+        CHECK(events->events.front().fields.at("missing") == "a browser");
+        CHECK(events->events.front().fields.contains("workerId"));
+    }
+    SUBCASE("by hand") {
+        CHECK(worker.run_one().value());
+        CHECK_FALSE(worker.run_one().value());
+    }
+    CHECK(queue.get(wanted->id).value()->state == JobState::completed);
+    CHECK(queue.get(first->id).value()->state == JobState::queued);
+    const auto sessions = store->sessions();
+    REQUIRE(sessions);
+    REQUIRE(sessions->size() == 1);
+    CHECK_FALSE(sessions->front().facts.works);
+}
