@@ -48,7 +48,7 @@ int follow(const Invocation& in, Store& store, EventId after, const EventFilter&
             hinted = false;
         }
     });
-    host::SignalWaiter signals;
+    host::SignalWaiter signals(true);
     signals.wait();
     return host::exit_ok;
 }
@@ -85,7 +85,7 @@ std::vector<Command> event_commands() {
              {{"--follow", "Stay and show what happens from now on."}, {"--job ID", "Only about this job."},
               {"--trace TRACE", "Only of this trace."}, {"--level LEVEL", "Only info, warn or error."},
               {"--limit N", "At most so many of the past.", "50"}, {"--json", "Print JSON, one event a line."}},
-             {"jobrt events --follow", "jobrt events --job 0190f3c2-7b1a-7c3e-9d55-0a1b2c3d4e5f"}, events}};
+             {"jobrt events --follow", "jobrt events --job 0190f3c2-7b1a-7c3e-9d55-0a1b2c3d4e5f"}, events, true}};
 }
 
 }  // namespace jobruntime::jobrt

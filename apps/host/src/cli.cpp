@@ -10,6 +10,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "signals.hpp"
+
 extern char** environ;
 
 namespace jobruntime::host {
@@ -197,7 +199,9 @@ int run_cli(int argc, char** argv, const Setup& setup, const std::vector<Command
     }
     Log log(config->log_format);
     Invocation invocation{*settings, *config, log, setup, std::move(parsed.arguments)};
-    return parsed.command ? parsed.command->run(invocation) : fallback(invocation);
+    if (!parsed.command) return fallback(invocation);
+    if (!parsed.command->handles_signals) unblock_signals();
+    return parsed.command->run(invocation);
 }
 
 void complain(const Log& log, const Error& error) {

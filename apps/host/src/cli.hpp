@@ -48,6 +48,9 @@ struct Command {
     std::vector<Argument> arguments;
     std::vector<std::string_view> examples;
     std::function<int(const Invocation&)> run;
+    /// It waits for SIGINT, SIGTERM and SIGHUP itself (SignalWaiter). They end any other command at once, which at
+    /// any moment does no more harm than a power cut.
+    bool handles_signals = false;
 };
 
 /// Parses, loads settings and runs a command, or `fallback` when none is named. Prints usage errors on stderr.

@@ -13,13 +13,17 @@ namespace jobruntime::host {
 /// thread starts.
 void block_signals();
 
+/// Takes that blocking back, for work that the signals may end as they usually do.
+void unblock_signals();
+
 /// What ended a wait for signals.
 enum class Ended { first_signal, second_signal, woken };
 
 /// Waits for SIGTERM or SIGINT, or until another thread calls wake().
 class SignalWaiter {
 public:
-    SignalWaiter();
+    /// `hangup`: SIGHUP counts, too, as for a command of which somebody has closed the terminal.
+    explicit SignalWaiter(bool hangup = false);
     ~SignalWaiter();
     SignalWaiter(const SignalWaiter&) = delete;
     SignalWaiter& operator=(const SignalWaiter&) = delete;

@@ -20,6 +20,12 @@ sigset_t termination_signals() {
     return set;
 }
 
+sigset_t blocked_signals() {
+    sigset_t set = termination_signals();
+    sigaddset(&set, SIGHUP);
+    return set;
+}
+
 enum class Readable { first, second, neither };
 
 /// Which of the two can be read; neither after `limit` milliseconds (-1 = no limit).
@@ -40,14 +46,18 @@ void take_signal(int fd) {
 }  // namespace
 
 void block_signals() {
-    sigset_t set = termination_signals();
-    sigaddset(&set, SIGHUP);
+    const sigset_t set = blocked_signals();
     pthread_sigmask(SIG_BLOCK, &set, nullptr);
     std::signal(SIGPIPE, SIG_IGN);
 }
 
-SignalWaiter::SignalWaiter() {
-    sigset_t set = termination_signals();
+void unblock_signals() {
+    const sigset_t set = blocked_signals();
+    pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
+SignalWaiter::SignalWaiter(bool hangup) {
+    const sigset_t set = hangup ? blocked_signals() : termination_signals();
     signal_fd_ = signalfd(-1, &set, SFD_CLOEXEC);
     wake_fd_ = eventfd(0, EFD_CLOEXEC);
 }
