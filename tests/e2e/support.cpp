@@ -7,6 +7,9 @@
 #include <fstream>
 #include <sstream>
 
+#include <fcntl.h>
+#include <pty.h>
+
 #include <doctest/doctest.h>
 
 namespace jobruntime::e2e {
@@ -51,8 +54,42 @@ Variables environment(const Folder& folder) {
     return all;
 }
 
-Program::Program(std::vector<std::string> argv, const Variables& variables, const std::string& cwd) {
+Terminal::Terminal() {
+    int other = -1, ours = -1;
+    if (::openpty(&other, &ours, nullptr, nullptr, nullptr) != 0) throw std::runtime_error("there is no terminal to be had");
+    for (const int fd : {other, ours}) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+    other_ = Fd(other);
+    ours_ = Fd(ours);
+    reader_ = std::jthread([this](std::stop_token stop) {
+        char chunk[4096];
+        while (!stop.stop_requested()) {
+            pollfd polled{other_.get(), POLLIN, 0};
+            if (::poll(&polled, 1, 50) <= 0) continue;
+            const auto got = ::read(other_.get(), chunk, sizeof chunk);
+            if (got <= 0) continue;
+            const std::lock_guard lock(mutex_);
+            text_.append(chunk, static_cast<std::size_t>(got));
+        }
+    });
+}
+
+Terminal::~Terminal() {
+    reader_.request_stop();
+    reader_.join();
+}
+
+std::string Terminal::text() const {
+    const std::lock_guard lock(mutex_);
+    return text_;
+}
+
+Program::Program(std::vector<std::string> argv, const Variables& variables, const std::string& cwd,
+                 const Terminal* errors) {
     SpawnOptions options;
+    if (errors) {
+        argv.insert(argv.begin(), {"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>&3 3>&-"});
+        options.fds = {{errors->fd(), 3}};
+    }
     options.argv = std::move(argv);
     for (const auto& [name, value] : variables) options.env.push_back(name + "=" + value);
     options.cwd = cwd;
@@ -195,6 +232,19 @@ boost::json::object Runtime::wait(std::string_view id, std::string_view states, 
         return wanted.find("|" + text(last, "status") + "|") != std::string::npos;
     });
     return last;
+}
+
+void check_refusal(const Answer& answer, int status, std::string_view code) {
+    INFO(answer.body);
+    CHECK(answer.status == status);
+    const auto object = answer.json();
+    REQUIRE(object.contains("ok"));
+    CHECK(object.at("ok") == false);
+    CHECK(text(object, "code") == code);
+    CHECK_FALSE(text(object, "error").empty());
+    CHECK(answer.headers.contains("x-trace-id"));
+    for (const auto* inside : {"<html", "SELECT", "sqlite3_", ".cpp", "/tmp/"})
+        CHECK(answer.body.find(inside) == std::string::npos);
 }
 
 std::string text(const boost::json::object& object, std::string_view name) {

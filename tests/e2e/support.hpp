@@ -48,10 +48,29 @@ struct Ended {
     bool in_time = true;
 };
 
+/// A terminal: what is written to it is collected.
+class Terminal {
+public:
+    Terminal();
+    ~Terminal();
+    Terminal(const Terminal&) = delete;
+    Terminal& operator=(const Terminal&) = delete;
+    int fd() const { return ours_.get(); }
+    std::string text() const;
+
+private:
+    Fd ours_, other_;
+    mutable std::mutex mutex_;
+    std::string text_;  // Guarded by mutex_.
+    std::jthread reader_;
+};
+
 /// A running program whose output is collected. Killed with the object.
 class Program {
 public:
-    Program(std::vector<std::string> argv, const Variables& variables, const std::string& cwd);
+    /// With `errors` its stderr is that terminal.
+    Program(std::vector<std::string> argv, const Variables& variables, const std::string& cwd,
+            const Terminal* errors = nullptr);
     ~Program();
     Program(const Program&) = delete;
     Program& operator=(const Program&) = delete;
@@ -149,6 +168,9 @@ private:
     std::unique_ptr<Service> front_, back_;
 };
 
+/// Every refusal has this shape and tells nothing of the inside.
+void check_refusal(const Answer& answer, int status, std::string_view code);
+
 /// A member as text; "" when it is no string.
 std::string text(const boost::json::object& object, std::string_view name);
 /// `parts` in this order within `names`, others between.
@@ -165,7 +187,7 @@ test::Behaviour page_with(const std::string& source);
 /// A site with /page and its /clip.mp4.
 void add_clip_page(test::TestServer& site);
 
-/// Processes below `pid` whose command line contains `word`.
+/// Processes below `pid` (0: all there are) whose command line contains `word`.
 std::vector<int> children_with(int pid, std::string_view word);
 /// Files below `folder` other than finished ones: work folders' files and partial downloads.
 std::vector<std::string> partial_files(const std::string& folder);

@@ -1,4 +1,5 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <algorithm>
 #include <csignal>
 
 #include <doctest/doctest.h>
@@ -13,20 +14,6 @@ std::string repeated(std::string_view part, std::size_t count) {
     std::string whole;
     for (std::size_t i = 0; i < count; ++i) whole += part;
     return whole;
-}
-
-/// Every answer to bad input has this shape and tells nothing of the inside.
-void check_refusal(const Answer& answer, int status, std::string_view code) {
-    INFO(answer.body);
-    CHECK(answer.status == status);
-    const auto object = answer.json();
-    REQUIRE(object.contains("ok"));
-    CHECK(object.at("ok") == false);
-    CHECK(text(object, "code") == code);
-    CHECK_FALSE(text(object, "error").empty());
-    CHECK(answer.headers.contains("x-trace-id"));
-    for (const auto* inside : {"<html", "SELECT", "sqlite3_", ".cpp", "/tmp/"})
-        CHECK(answer.body.find(inside) == std::string::npos);
 }
 
 TEST_CASE("hostile bodies are refused with a code, and the API goes on") {
@@ -163,6 +150,18 @@ TEST_CASE("no browser, or a visible one without a display, fails at once with th
     const auto* word = more.contains("JOBRT_BROWSER") ? "chromium" : "DISPLAY";
     CHECK(text(job, "error").find(word) != std::string::npos);
     CHECK_MESSAGE(runtime.front().program().err().find(word) != std::string::npos, "said at the worker's start too");
+    const auto events = http(runtime.port(), "GET", "/api/telemetry?limit=500").json().at("events").get_array();
+    const auto started = std::find_if(events.begin(), events.end(), [](const boost::json::value& event) {
+        return text(event.get_object(), "event") == "worker.started";
+    });
+    REQUIRE(started != events.end());
+    CHECK_MESSAGE(text(started->get_object(), "missing").find(word) != std::string::npos, boost::json::serialize(*started));
+    // Doctor has no such settings here: what it says of the worker, the worker has told.
+    const auto doctor = jobrt({"doctor", "--json"}, environment(folder), folder.path());
+    const auto said = "pid " + std::to_string(runtime.front().program().pid()) + " misses: ";
+    const auto at = doctor.out.find(said);
+    REQUIRE_MESSAGE(at != std::string::npos, doctor.out);
+    CHECK_MESSAGE(doctor.out.substr(at, 300).find(word) != std::string::npos, doctor.out);
 }
 
 TEST_CASE("a running job is canceled within two seconds") {

@@ -156,6 +156,7 @@ TEST_CASE("a person who does not come is not waited for for ever") {
     Runtime runtime(folder, false,
                     {{"PLAYWRIGHT_HEADLESS", "false"},
                      {"DISPLAY", display.name()},
+                     {"TELEMETRY_SINK", "memory"},
                      {"PLAYWRIGHT_MANUAL_SOLVE_TIMEOUT_MS", "2000"}});
     const auto job = runtime.wait(runtime.save(site.url("/members")), "completed|failed", 40s);
     INFO(boost::json::serialize(job));

@@ -271,12 +271,21 @@ TEST_CASE("TELEMETRY_SINK: another store's name is warned of once, memory keeps 
         CHECK(in_order(events_of(runtime.port(), id),
                        {"jobs.create.queued", "worker.job.claimed", "worker.job.completed"}));
     }
-    Runtime runtime(folder, true, {{"TELEMETRY_SINK", "memory"}});
+    const Folder another;
+    Runtime runtime(another, true, {{"TELEMETRY_SINK", "memory"}});
     const auto id = runtime.submit({{"kind", "demo.sleep"}, {"payload", {{"ms", 400}, {"steps", 4}}}});
     CHECK(text(runtime.wait(id, "completed", 10s), "status") == "completed");
     const auto names = events_of(runtime.port(), id);
     CHECK(in_order(names, {"jobs.create.queued", "worker.job.claimed", "worker.job.completed"}));
     CHECK(std::count(names.begin(), names.end(), "worker.job.progress") == 0);
+    const auto heard = [&](std::string_view name) {
+        return http(runtime.port(), "GET", "/api/telemetry?limit=500").body.find(name) != std::string::npos;
+    };
+    CHECK(eventually(5s, [&] { return heard("worker.started"); }));
+    // Of the worker itself; its row says that it stopped, too.
+    CHECK_FALSE(heard("worker.stopped"));
+    CHECK(runtime.worker().program().stop().has_value());
+    CHECK(heard("worker.stopped"));
 }
 
 TEST_CASE("what has no effect is named, once, and settings come from the configuration file too") {

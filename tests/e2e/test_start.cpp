@@ -105,16 +105,26 @@ TEST_CASE("bad settings are refused by name") {
     }
 }
 
-TEST_CASE("a port that is taken ends with 69 and is named") {
+TEST_CASE("a port that is taken ends with 69 and is named, before a job is begun") {
     const test::TestServer holder;
     const Folder folder;
     auto variables = environment(folder);
+    variables["ROLE"] = "api";
+    {
+        Service api(folder, variables);
+        CHECK(http(api.port(), "POST", "/api/jobs", R"({"kind":"demo.sleep","payload":{"ms":60000}})").status == 201);
+        CHECK(api.program().stop().has_value());
+    }
+    variables["ROLE"] = "combined";
     variables["PORT"] = std::to_string(holder.port());
     const auto ended = jobrt({}, variables, folder.path());
     REQUIRE(ended.in_time);
     CHECK(ended.status.code == 69);
     CHECK(ended.out.empty());
     CHECK_MESSAGE(ended.err.find(std::to_string(holder.port())) != std::string::npos, ended.err);
+    const auto events = jobrt({"events", "--json"}, variables, folder.path());
+    CHECK(events.out.find("jobs.create.queued") != std::string::npos);
+    CHECK_MESSAGE(events.out.find("\"worker.") == std::string::npos, events.out);
 }
 
 TEST_CASE("a corrupt store and a foreign one end with 69 and stay as they are") {

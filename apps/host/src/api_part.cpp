@@ -9,6 +9,7 @@
 #include "parts.hpp"
 #include "platform_config.hpp"
 #include "platforms.hpp"
+#include "stores.hpp"
 #include "tokens.hpp"
 
 namespace jobruntime::host {
@@ -36,10 +37,6 @@ public:
                                                    [&log = process_.in.log](std::string_view line) { log.error(line); });
             JR_TRY(tokens_->start());
         }
-        std::vector<TelemetrySink*> audit{&process_.sink};
-        // Who changed what is kept even where progress and log lines are not.
-        if (config_.memory_telemetry) audit.push_back((audit_store_ = store_sink(process_.store, process_.clock)).get());
-        audit_sink_ = fan_out(audit);
         net::FetcherOptions fetcher;
         fetcher.allow_nets = *std::move(nets);
         auto sites = MediaConfig::from(config_);
@@ -77,17 +74,25 @@ private:
         // Only a name can be turned on another address by its owner; the address that is bound is its own proof.
         if (const auto& address = config_.bind_address; !address.empty())
             options.allowed_hosts.push_back(address.find(':') == std::string::npos ? address : "[" + address + "]");
-        options.sink = audit_sink_.get();
+        options.sink = &process_.sink;
         if (tokens_) options.authenticate = [this](std::string_view token) { return tokens_->caller(token); };
         options.allowed_origins = config_.allowed_origins;
         options.clock = &process_.clock;
-        options.store_hint = config_.store.starts_with("sqlite:") ? "check JOBRT_STORE (" + store_name(config_) + ")"
-                                                                  : "check MONGODB_URI (" + store_name(config_) + ")";
+        options.store_hint = store_hint();
         options.status["store"] = store_name(config_);
         options.status["startedAt"] = process_.started_at;
         options.log = [&log = process_.in.log](std::string_view line) { log.error(line); };
         media_->prepare(options);
         return options;
+    }
+
+    /// For callers of the API: the hosts of a server help them, files of this machine are not theirs to know, be it
+    /// the store, the .env file that names it, or a certificate in the URI's options.
+    std::string store_hint() const {
+        const auto variable = config_.store_variable.substr(0, config_.store_variable.find(' '));
+        if (!is_mongo(config_.store)) return "check " + variable;
+        const auto name = store_name(config_);
+        return "check " + variable + " (" + name.substr(0, name.find('?')) + ")";
     }
 
     http::Options server_options() const {
@@ -107,7 +112,7 @@ private:
         options.clock = &process_.clock;
         options.facts.role = std::string(to_string(config_.role));
         options.facts.version = JOBRUNTIME_VERSION;
-        options.facts.details = {{"store", store_name(config_)}};
+        options.facts.details = {{"store", store_name(config_)}, {"telemetrySink", sink_name(config_)}};
         return options;
     }
 
@@ -116,8 +121,6 @@ private:
     JobQueue queue_;
     PlatformFlags flags_;
     std::unique_ptr<TokenCheck> tokens_;
-    std::unique_ptr<TelemetrySink> audit_store_;
-    std::unique_ptr<TelemetrySink> audit_sink_;
     std::unique_ptr<MediaApi> media_;
     std::unique_ptr<ApiRouter> router_;
     std::unique_ptr<Heartbeat> heartbeat_;

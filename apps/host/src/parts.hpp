@@ -15,6 +15,10 @@ std::unique_ptr<Part> make_api_part(Process& process);
 /// The worker of a process. In a target of its own: whoever links it gets no HTTP server.
 std::unique_ptr<Part> make_worker_part(Process& process);
 
+/// A worker for one media job in `queue`, of a store that others use, too: it claims no other, tidies nothing, and
+/// its session does not count as a worker. In the target of make_worker_part.
+std::unique_ptr<Part> make_job_worker(Process& process, JobId job, std::string queue);
+
 /// What a worker on this machine is missing, one sentence each with how to install it; empty = nothing.
 std::vector<std::string> missing_programs(const Config& config);
 

@@ -66,6 +66,8 @@ void warn_of_settings(const Invocation& in) {
 
 std::string store_name(const Config& config) { return public_address(config.store); }
 
+std::string_view sink_name(const Config& config) { return config.memory_telemetry ? "memory" : "store"; }
+
 Result<std::unique_ptr<Store>> open_store(const Config& config, Origin origin, const Log& log) {
     OpenOptions options;
     options.variable = config.store_variable;
@@ -98,11 +100,13 @@ int serve(const Invocation& in, const Parts& parts) {
         in.log.warn(where + " does not answer: " + answered.error().message + "; it is tried again until it does");
     }
     auto& clock = system_clock();
-    std::unique_ptr<TelemetrySink> stored;
+    // Also with TELEMETRY_SINK=memory: what nobody has logged yet is never progress or a job's log line, which the
+    // worker keeps from the store by itself.
+    const auto stored = store_sink(**store, clock);
     std::vector<TelemetrySink*> sinks = in.setup.sinks;
     sinks.push_back(&in.log.sink());
-    if (!config.memory_telemetry) sinks.push_back((stored = store_sink(**store, clock)).get());
-    auto sink = fan_out(sinks);
+    sinks.push_back(stored.get());
+    const auto sink = fan_out(sinks);
 
     SignalWaiter signals;
     std::atomic<int> code{exit_ok};
@@ -111,10 +115,11 @@ int serve(const Invocation& in, const Parts& parts) {
                         signals.wake();
                     }};
     std::vector<std::unique_ptr<Part>> running;
-    if (wants_worker) running.push_back(parts.worker(process));
+    // The API first: a port that is taken ends the process, and no job may have been begun by then.
     if (wants_api) running.push_back(parts.api(process));
+    if (wants_worker) running.push_back(parts.worker(process));
     auto stop_all = [&] {
-        for (auto part = running.rbegin(); part != running.rend(); ++part) (*part)->stop();
+        for (auto& part : running) part->stop();
     };
     for (auto& part : running) {
         if (auto started = part->start(); !started) {

@@ -53,6 +53,8 @@ struct Parts {
 Result<std::unique_ptr<Store>> open_store(const Config& config, Origin origin, const Log& log);
 /// The store's address without secrets, for people.
 std::string store_name(const Config& config);
+/// Where progress and log lines go, as sessions say it.
+std::string_view sink_name(const Config& config);
 
 /// Runs the roles that the configuration asks for until a signal; returns the exit code.
 int serve(const Invocation& in, const Parts& parts);

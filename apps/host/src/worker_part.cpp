@@ -37,8 +37,10 @@ std::string helper_program() {
 
 class WorkerPart final : public Part {
 public:
-    explicit WorkerPart(Process& process)
-        : process_(process), config_(process.in.config), flags_(process.store, config_),
+    /// With `only`, which waits in `queue`: see make_job_worker.
+    explicit WorkerPart(Process& process, JobId only = {}, std::string queue = {})
+        : process_(process), config_(process.in.config), only_(only), only_queue_(std::move(queue)),
+          flags_(process.store, config_),
           publisher_({.root = config_.download_dir, .helper = helper_options(), .forgotten_after = std::chrono::hours(24)}) {}
 
     Result<void> start() override {
@@ -63,10 +65,12 @@ public:
         if (!profile) return std::move(profile).error();
         profile_.emplace(*std::move(profile));
         browser_.emplace(browser_options());
-        for (const auto& line : missing_programs(config_)) process_.in.log.warn(line);
+        missing_ = missing_programs(config_);
+        for (const auto& line : missing_) process_.in.log.warn(line);
         worker_.emplace(process_.store, worker_options());
         worker_->on(media_kind, MediaSave(*fetcher_, publisher_, save_options(*nets)),
                     {.deadline = std::nullopt, .backoff = {}, .max_prefetch = 0});
+        if (only_) return worker_->start();
         register_demo_kinds(*worker_);
         if (process_.in.setup.handlers) process_.in.setup.handlers(*worker_);
         JR_TRY(worker_->start());
@@ -159,6 +163,8 @@ private:
         WorkerOptions options;
         options.queues = {{"default", config_.concurrency},
                           {std::string(media_queue), config_.concurrency == 0 ? 2 : config_.concurrency}};
+        if (only_) options.queues = {{only_queue_, 1}};
+        options.only = only_;
         options.grace = config_.grace;
         options.clock = &process_.clock;
         options.sink = &process_.sink;
@@ -166,14 +172,16 @@ private:
         options.retention.keep = {std::string(media_kind)};
         options.heartbeat.beat = config_.heartbeat;
         options.heartbeat.lease = config_.lease;
-        options.heartbeat.facts.role = std::string(to_string(config_.role));
+        options.heartbeat.facts.role = only_ ? "cli" : std::string(to_string(config_.role));
         options.heartbeat.facts.version = JOBRUNTIME_VERSION;
-        boost::json::array missing;
-        for (const auto& line : missing_programs(config_)) missing.push_back(boost::json::string(line));
+        const boost::json::array missing(missing_.begin(), missing_.end());
+        std::string sentences;
+        for (const auto& line : missing_) sentences += (sentences.empty() ? "" : "; ") + line;
+        if (!missing_.empty()) options.started["missing"] = sentences;
         options.heartbeat.facts.details = {{"store", store_name(config_)},
-                                           {"telemetrySink", config_.memory_telemetry ? "memory" : "store"},
+                                           {"telemetrySink", sink_name(config_)},
                                            {"downloadDir", config_.download_dir},
-                                           {"missing", std::move(missing)}};
+                                           {"missing", missing}};
         options.log = [&log = process_.in.log](std::string_view line) { log.info(line); };
         options.on_thread_lost = [this](int lost) {
             process_.in.log.error("a handler ignored its stop; threads lost so far: " + std::to_string(lost));
@@ -184,6 +192,9 @@ private:
 
     Process& process_;
     const Config& config_;
+    const JobId only_;
+    const std::string only_queue_;
+    std::vector<std::string> missing_;
     PlatformFlags flags_;
     media::Publisher publisher_;
     std::optional<net::Fetcher> fetcher_;
@@ -213,5 +224,9 @@ std::vector<std::string> missing_programs(const Config& config) {
 }
 
 std::unique_ptr<Part> make_worker_part(Process& process) { return std::make_unique<WorkerPart>(process); }
+
+std::unique_ptr<Part> make_job_worker(Process& process, JobId job, std::string queue) {
+    return std::make_unique<WorkerPart>(process, job, std::move(queue));
+}
 
 }  // namespace jobruntime::host
