@@ -55,7 +55,9 @@ struct ApiAnswer {
 /// `token`: of the access, sent as Authorization; empty = none.
 Result<ApiAnswer> call_api(const std::string& base, const std::string& path, const boost::json::object* body = nullptr,
                            const std::string& token = {});
-/// A GET whose status does not matter; the body.
+/// What the API says went wrong, as an error: with its code and sentence.
+Error refused(const ApiAnswer& answer);
+/// A GET; the body, or `refused` for a status of 400 and more.
 Result<boost::json::object> get_api(const std::string& base, const std::string& path, const std::string& token = {});
 /// The token in the file that JOBRT_API_TOKEN_FILE names; empty when none is named. INVALID_CONFIGURATION.
 Result<std::string> api_token(const Invocation& in);

@@ -9,6 +9,7 @@
 #include <jobruntime/result.hpp>
 
 #include "commands.hpp"
+#include "process.hpp"
 
 // What `jobrt save` does the same way on the store and through an API. A job is its JSON here, as the API
 // shows it.
@@ -34,10 +35,12 @@ struct Saving {
     std::string download_dir;  ///< Where its file will lie.
     /// Blocks until the job is final; Errc::canceled when asked to stop.
     std::function<Result<boost::json::object>(ProgressView& view, std::stop_token stop)> follow;
+    host::Part* worker = nullptr;  ///< Does this job, and is stopped once its outcome was told.
 };
 
-/// Follows it until its end or a signal, `finally` does what must be done before it is told; the exit code.
-int see_through(const Invocation& in, const Saving& saving, const std::function<void()>& finally = {});
+/// Puts the job in by `begin`, follows it until its end or a signal, and tells its outcome; the exit code. A signal
+/// is obeyed at any moment.
+int see_through(const Invocation& in, const std::function<Result<Saving>()>& begin);
 
 /// `save --api`: the API puts the job in, its worker does it.
 int save_through_api(const Invocation& in);

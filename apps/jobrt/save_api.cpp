@@ -23,15 +23,6 @@ const boost::json::object* object_of(const boost::json::object& object, std::str
     return value ? value->if_object() : nullptr;
 }
 
-/// What the API says went wrong, as an error of ours.
-Error refused(const ApiAnswer& answer) {
-    auto code = text_of(answer.body, "code");
-    auto sentence = text_of(answer.body, "error");
-    if (sentence.empty()) sentence = "the API answers with status " + std::to_string(answer.status);
-    return {answer.status >= 500 ? Errc::unavailable : Errc::invalid_argument, std::move(code),
-            std::move(sentence)};
-}
-
 /// False when the stop came first.
 bool pause(const std::stop_token& stop) {
     std::mutex mutex;
@@ -61,16 +52,14 @@ Result<boost::json::object> follow(const std::string& api, const std::string& to
     return Error{Errc::canceled, "the wait for the job was interrupted"};
 }
 
-}  // namespace
-
-int save_through_api(const Invocation& in) {
+Result<Saving> begin(const Invocation& in) {
     const auto api = in.text("api");
     // A person waits for it, so it goes before what scripts have put in.
     const boost::json::object wanted{{"url", in.text("URL")}, {"priority", -1}};
-    const auto token = api_token(in);
-    if (!token) return fail(in, token.error());
+    auto token = api_token(in);
+    if (!token) return std::move(token).error();
     const auto answer = call_api(api, "/api/jobs", &wanted, *token);
-    if (!answer) return fail(in, answer.error());
+    if (!answer) return answer.error();
     Saving saving;
     if (answer->status == 201) {
         const auto* job = object_of(answer->body, "job");
@@ -79,14 +68,20 @@ int save_through_api(const Invocation& in) {
         saving.id = text_of(answer->body, "existingJobId");
         saving.already = text_of(answer->body, "existingJobStatus") == "completed";
     }
-    if (saving.id.empty()) return fail(in, refused(*answer));
+    if (saving.id.empty()) return refused(*answer);
     const auto status = get_api(api, "/api/status", *token);
-    if (!status) return fail(in, status.error());
+    if (!status) return status.error();
     saving.download_dir = text_of(*status, "downloadDir");
-    saving.follow = [&](ProgressView& view, std::stop_token stop) {
-        return follow(api, *token, saving.id, view, stop);
+    saving.follow = [api, token = *std::move(token), id = saving.id](ProgressView& view, std::stop_token stop) {
+        return follow(api, token, id, view, stop);
     };
-    return see_through(in, saving);
+    return saving;
+}
+
+}  // namespace
+
+int save_through_api(const Invocation& in) {
+    return see_through(in, [&] { return begin(in); });
 }
 
 }  // namespace jobruntime::jobrt

@@ -1,9 +1,12 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "commands.hpp"
 
+#include <algorithm>
+
 #include <jobruntime/job_queue.hpp>
 #include <jobruntime/net.hpp>
 
+#include "extractors.hpp"
 #include "media_api.hpp"
 #include "media_kind.hpp"
 #include "platform_config.hpp"
@@ -26,13 +29,18 @@ Result<boost::json::object> follow(JobQueue& queue, JobId id, ProgressView& view
     }
 }
 
-bool live_worker(Store& store, Duration lease) {
+/// Whether a process lives that takes such a job. Empty lists mean everything, as in JobQueue::waiting_for.
+bool live_worker(Store& store, Duration lease, const Job& job) {
     auto sessions = store.sessions();
     if (!sessions) return false;
     const auto now = system_clock().wall();
+    const auto lists = [](const std::vector<std::string>& names, const std::string& name) {
+        return names.empty() || std::find(names.begin(), names.end(), name) != names.end();
+    };
     for (const auto& session : *sessions)
         if (session.facts.works && !session.facts.stopped && !session.declared_dead && !session.seen_dead &&
-            (session.seen_alive || now - session.beat_at < lease))
+            (session.seen_alive || now - session.beat_at < lease) && lists(session.facts.kinds, job.kind) &&
+            lists(session.facts.queues, job.queue))
             return true;
     return false;
 }
@@ -60,37 +68,54 @@ Result<Enqueued> submit(host::MediaApi& media, JobQueue& queue, std::string_view
     return entered;
 }
 
+/// A save on the store itself.
+class LocalSave {
+public:
+    LocalSave(const Invocation& in, Store& store)
+        : in_(in), store_(store), queue_(store), flags_(store, in.config), sink_(store_sink(store, system_clock())),
+          process_{in, store, system_clock(), *sink_, "", [](int) {}} {}
+
+    Result<Saving> begin() {
+        auto nets = host::allowed_networks(in_.config);
+        if (!nets) return std::move(nets).error();
+        net::FetcherOptions fetching;
+        fetching.allow_nets = *std::move(nets);
+        auto sites = host::MediaConfig::from(in_.config);
+        if (!sites) return std::move(sites).error();
+        host::MediaApi media(queue_, flags_, std::move(fetching), in_.config.download_dir, sites->rules());
+        Saving saving;
+        auto entered = submit(media, queue_, in_.text("URL"), saving.already);
+        if (!entered) return std::move(entered).error();
+        auto job = queue_.get(entered->id, 0);
+        if (!job) return std::move(job).error();
+        saving.id = entered->id.str();
+        saving.download_dir = in_.config.download_dir;
+        saving.follow = [this, id = entered->id](ProgressView& view, std::stop_token stop) {
+            return follow(queue_, id, view, stop);
+        };
+        if (saving.already || !*job || live_worker(store_, in_.config.lease, **job)) return saving;
+        worker_ = host::make_job_worker(process_, entered->id, (*job)->queue);
+        JR_TRY(worker_->start());
+        saving.worker = worker_.get();
+        return saving;
+    }
+
+private:
+    const Invocation& in_;
+    Store& store_;
+    JobQueue queue_;
+    host::PlatformFlags flags_;
+    std::unique_ptr<TelemetrySink> sink_;
+    host::Process process_;
+    std::unique_ptr<host::Part> worker_;
+};
+
 int save(const Invocation& in) {
     if (in.has("api")) return save_through_api(in);
     auto store = any_store(in);
     if (!store) return host::exit_unusable;
-    JobQueue queue(*store);
-    const host::PlatformFlags flags(*store, in.config);
-    net::FetcherOptions fetching;
-    std::string nets;
-    for (const auto& net : in.config.allow_nets) nets += net + " ";
-    auto allowed = net::Network::parse_list(nets);
-    if (!allowed) return fail(in, allowed.error());
-    fetching.allow_nets = *std::move(allowed);
-    auto sites = host::MediaConfig::from(in.config);
-    if (!sites) return fail(in, sites.error());
-    host::MediaApi media(queue, flags, std::move(fetching), in.config.download_dir, sites->rules());
-    bool already = false;
-    auto entered = submit(media, queue, in.text("URL"), already);
-    if (!entered) return fail(in, entered.error());
-
-    auto sink = fan_out({});
-    host::Process process{in, *store, system_clock(), *sink, "", [](int) {}};
-    std::unique_ptr<host::Part> worker;
-    if (!already && !live_worker(*store, in.config.lease)) {
-        worker = host::make_worker_part(process);
-        if (auto started = worker->start(); !started) return fail(in, started.error());
-    }
-    const Saving saving{entered->id.str(), already, in.config.download_dir,
-                        [&](ProgressView& view, std::stop_token stop) { return follow(queue, entered->id, view, stop); }};
-    return see_through(in, saving, [&] {
-        if (worker) worker->stop();
-    });
+    LocalSave saving(in, *store);
+    return see_through(in, [&] { return saving.begin(); });
 }
 
 }  // namespace
@@ -101,7 +126,7 @@ std::vector<Command> save_commands() {
               {"--api URL", "Leave it to this API and its worker, instead of the store."}, {"--json", "Print the outcome as JSON."}},
              {"jobrt save https://x.com/somebody/status/1234567890", "jobrt save https://example.org/talk.html --json",
               "jobrt save https://example.org/talk.html --api http://127.0.0.1:4000"},
-             save}};
+             save, true}};
 }
 
 }  // namespace jobruntime::jobrt

@@ -1,4 +1,6 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <atomic>
+#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 
@@ -41,6 +43,20 @@ int tell_end(const Invocation& in, const boost::json::object& job, const Saving&
     return completed ? host::exit_ok : host::exit_failed;
 }
 
+[[noreturn]] void leave_at_once() {
+    std::cerr << "interrupted" << std::endl;
+    std::_Exit(host::exit_second_signal);
+}
+
+/// The outcome was told; another signal does not wait for the browser to close.
+void stop_worker(host::SignalWaiter& signals, host::Part& worker, bool interrupted) {
+    const auto stop = [&] {
+        if (interrupted) worker.stop_now();
+        worker.stop();
+    };
+    signals.run(stop, [] { leave_at_once(); });
+}
+
 }  // namespace
 
 ProgressView::ProgressView(bool quiet) : quiet_(quiet), terminal_(isatty(STDERR_FILENO) == 1) {}
@@ -68,21 +84,33 @@ void ProgressView::end() const {
     if (!quiet_ && terminal_) std::cerr << "\r\033[K" << std::flush;
 }
 
-int see_through(const Invocation& in, const Saving& saving, const std::function<void()>& finally) {
+int see_through(const Invocation& in, const std::function<Result<Saving>()>& begin) {
     ProgressView view(in.has("json"));
     std::stop_source stop;
+    std::atomic<bool> begun = false;
+    Result<Saving> saving = Error{Errc::internal, "the job was not put in"};
     Result<boost::json::object> ended = Error{Errc::internal, "the wait did not begin"};
-    host::SignalWaiter signals;
-    const auto how =
-        signals.run([&] { ended = saving.follow(view, stop.get_token()); }, [&] { stop.request_stop(); });
+    host::SignalWaiter signals(true);
+    const auto how = signals.run(
+        [&] {
+            saving = begin();
+            begun = true;
+            if (saving) ended = saving->follow(view, stop.get_token());
+        },
+        [&] {
+            if (!begun) leave_at_once();  // A name server or a lock may keep it, and those know no stop.
+            stop.request_stop();
+        });
     view.end();
-    if (finally) finally();
-    if (how == host::Ended::second_signal) {
-        std::cerr << "interrupted; the job " << saving.id << " stays in the queue\n";
-        return host::exit_second_signal;
-    }
-    if (!ended) return fail(in, ended.error());
-    return tell_end(in, *ended, saving);
+    if (!saving) return fail(in, saving.error());
+    const bool interrupted = how == host::Ended::second_signal && !ended;
+    int code = host::exit_second_signal;
+    if (interrupted)
+        std::cerr << "interrupted; the job " << saving->id << " stays in the queue" << std::endl;
+    else
+        code = ended ? tell_end(in, *ended, *saving) : fail(in, ended.error());
+    if (saving->worker) stop_worker(signals, *saving->worker, interrupted);
+    return code;
 }
 
 }  // namespace jobruntime::jobrt

@@ -106,9 +106,21 @@ Result<ApiAnswer> call_api(const std::string& base, const std::string& path, con
     return ApiAnswer{answer->status, std::move(parsed.get_object())};
 }
 
+Error refused(const ApiAnswer& answer) {
+    const auto text_of = [&](std::string_view name) {
+        const auto* value = answer.body.if_contains(name);
+        return value && value->is_string() ? std::string(value->get_string()) : std::string();
+    };
+    auto sentence = text_of("error");
+    if (sentence.empty()) sentence = "the API answers with status " + std::to_string(answer.status);
+    if (answer.status == 401) sentence += "; name a file with an access token in JOBRT_API_TOKEN_FILE";
+    return {answer.status >= 500 ? Errc::unavailable : Errc::invalid_argument, text_of("code"), std::move(sentence)};
+}
+
 Result<boost::json::object> get_api(const std::string& base, const std::string& path, const std::string& token) {
     auto answer = call_api(base, path, nullptr, token);
     if (!answer) return std::move(answer).error();
+    if (answer->status >= 400) return refused(*answer);
     return std::move(answer->body);
 }
 
