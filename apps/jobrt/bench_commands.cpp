@@ -1,12 +1,17 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <iostream>
+#include <thread>
 
 #include <unistd.h>
 
+#include <jobruntime/subprocess.hpp>
+
 #include "bench.hpp"
 #include "commands.hpp"
+#include "signals.hpp"
 #include "stores.hpp"
 
 namespace jobruntime::jobrt {
@@ -40,11 +45,8 @@ bool run_one(const Invocation& in, const BenchWorkload& workload, Result<BenchFi
     return true;
 }
 
-int bench(const Invocation& in) {
-    if (in.has("enqueuer")) {
-        const auto jobs = in.number("jobs", 1, 1'000'000);
-        return jobs ? bench_enqueuer(in.text("enqueuer"), static_cast<int>(*jobs)) : host::exit_usage;
-    }
+/// The measuring itself, in `folder`.
+int measure(const Invocation& in) {
     const auto percent = in.number("scale", 1, 1000);
     if (!percent) return host::exit_usage;
     const auto& only = in.all("workload");
@@ -57,8 +59,7 @@ int bench(const Invocation& in) {
         return host::exit_usage;
     }
     BenchPlan plan;
-    const auto base = std::filesystem::absolute(in.text("dir")).string();
-    plan.folder = base + "/jobrt-bench." + std::to_string(getpid());
+    plan.folder = in.text("inside");
     plan.scale = static_cast<double>(*percent) / 100;
     plan.program = std::filesystem::read_symlink("/proc/self/exe").string();
     if (in.has("store")) {
@@ -82,9 +83,55 @@ int bench(const Invocation& in) {
             well = run_one(in, workload, workload.minimal, "minimal-", plan) && well;
         }
     }
-    std::error_code ignored;
-    std::filesystem::remove_all(plan.folder, ignored);
     return well ? host::exit_ok : host::exit_failed;
+}
+
+/// The command line of this command once more, to be measured in `folder`.
+std::vector<std::string> measuring(const Invocation& in, const std::string& folder) {
+    std::vector<std::string> argv{std::filesystem::read_symlink("/proc/self/exe").string(), "bench"};
+    for (const auto& [name, values] : in.arguments) {
+        if (values.empty()) argv.push_back("--" + name);
+        for (const auto& value : values) argv.insert(argv.end(), {"--" + name, value});
+    }
+    argv.insert(argv.end(), {"--inside", folder});
+    return argv;
+}
+
+/// Nothing is left of it; what was just killed may write for a moment yet.
+void remove_folder(const std::string& folder) {
+    std::error_code code;
+    for (int i = 0; i < 100; ++i) {
+        std::filesystem::remove_all(folder, code);
+        if (!std::filesystem::exists(folder, code)) return;
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+}
+
+/// Measures in a process of its own, so that a signal ends it in the middle of anything and the files can go.
+int bench(const Invocation& in) {
+    if (in.has("enqueuer")) {
+        const auto jobs = in.number("jobs", 1, 1'000'000);
+        return jobs ? bench_enqueuer(in.text("enqueuer"), static_cast<int>(*jobs)) : host::exit_usage;
+    }
+    if (in.has("inside")) return measure(in);
+    const auto folder =
+        std::filesystem::absolute(in.text("dir")).string() + "/jobrt-bench." + std::to_string(getpid());
+    SpawnOptions options;
+    options.argv = measuring(in, folder);
+    for (char** entry = environ; *entry != nullptr; ++entry) options.env.emplace_back(*entry);
+    options.out = Stdio::inherit;
+    options.err = Stdio::inherit;
+    host::SignalWaiter signals(true);
+    auto child = Subprocess::spawn(options);
+    if (!child) return fail(in, child.error());
+    Result<ExitStatus> ended = ExitStatus{};
+    const auto how = signals.run([&] { ended = child->wait(); }, [&] { child->signal_group(SIGKILL); });
+    remove_folder(folder);
+    if (how == host::Ended::second_signal) return host::exit_second_signal;
+    if (!ended) return fail(in, ended.error());
+    if (ended->signal != 0)
+        return fail(in, {Errc::internal, "BENCH_FAILED", "the measuring process ended with " + to_string(*ended)});
+    return ended->code;
 }
 
 }  // namespace
@@ -97,9 +144,11 @@ std::vector<Command> bench_commands() {
               {"--store URI", "A MongoDB server instead of SQLite; each workload makes a database jobrt_bench_… there, for you to drop."},
               {"--scale PERCENT", "Of the usual counts.", "100"},
               {"--dir DIR", "Where the files go; the disk that is measured.", "."},
+              {"--json", "Print errors as JSON, too; the figures always are."},
+              {"--inside DIR", "Internal: the process that measures, and where."},
               {"--enqueuer FILE", "Internal: the second process of W4_pickup_xproc."},
               {"--jobs N", "Internal: how many it enqueues.", "1000"}},
-             {"jobrt bench", "jobrt bench --raw --workload W1_bulk1000", "jobrt bench --store mongodb://127.0.0.1:27017/ --scale 2"}, bench}};
+             {"jobrt bench", "jobrt bench --raw --workload W1_bulk1000", "jobrt bench --store mongodb://127.0.0.1:27017/ --scale 2"}, bench, true}};
 }
 
 }  // namespace jobruntime::jobrt

@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <csignal>
 #include <filesystem>
+#include <sstream>
 
 #include <doctest/doctest.h>
 
@@ -17,73 +18,6 @@ boost::json::object object_of(const Ended& ended) {
     auto value = boost::json::parse(ended.out, code);
     CHECK_MESSAGE(!code, "not one JSON value: " << ended.out);
     return !code && value.is_object() ? value.get_object() : boost::json::object();
-}
-
-std::string line_of(std::string out) {
-    while (out.ends_with('\n')) out.pop_back();
-    return out;
-}
-
-TEST_CASE("save prints the path of the file, also when the post is there already") {
-    test::TestServer site;
-    add_clip_page(site);
-    const Folder folder;
-    const auto variables = environment(folder);
-    const auto first = jobrt({"save", site.url("/page")}, variables, folder.path(), 60s);
-    INFO(first.err);
-    REQUIRE(first.in_time);
-    REQUIRE(first.status.code == 0);
-    const auto path = line_of(first.out);
-    CHECK(path.starts_with(folder / "downloads/"));
-    CHECK(contents(path).size() > 1000);
-    CHECK_MESSAGE(first.err.find("\x1b[") == std::string::npos, "no terminal codes into a pipe");
-    const auto fetched = site.requests().size();
-    const auto again = jobrt({"save", site.url("/page")}, variables, folder.path());
-    CHECK(again.status.code == 0);
-    CHECK(line_of(again.out) == path);
-    CHECK(site.requests().size() == fetched);
-    const auto json = object_of(jobrt({"save", site.url("/page"), "--json"}, variables, folder.path()));
-    CHECK(text(json, "path") == path);
-    CHECK(json.at("ok") == true);
-    CHECK(json.at("alreadySaved") == true);
-    SUBCASE("a file that is gone is fetched again") {
-        fs::remove(path);
-        const auto back = jobrt({"save", site.url("/page")}, variables, folder.path(), 60s);
-        INFO(back.err);
-        CHECK(back.status.code == 0);
-        CHECK(fs::exists(line_of(back.out)));
-    }
-}
-
-TEST_CASE("save of a page without a video, and of no URL at all, ends with 1 and the code") {
-    test::TestServer site;
-    site.on("/empty", test::status(200, "Content-Type: text/html\r\n", "<!doctype html><title>Words</title>"));
-    const Folder folder;
-    const auto failed = jobrt({"save", site.url("/empty")}, environment(folder), folder.path(), 60s);
-    CHECK(failed.status.code == 1);
-    CHECK(failed.out.empty());
-    CHECK_MESSAGE(failed.err.find("NO_MEDIA: ") != std::string::npos, failed.err);
-    const auto json = jobrt({"save", site.url("/empty"), "--json"}, environment(folder), folder.path(), 60s);
-    CHECK(json.status.code == 1);
-    CHECK(object_of(json).at("ok") == false);
-    const auto refused = jobrt({"save", "http://user:pw@a.example/"}, environment(folder), folder.path());
-    CHECK(refused.status.code == 1);
-    CHECK_MESSAGE(refused.err.find("INVALID_URL") != std::string::npos, refused.err);
-    CHECK(refused.err.find("pw") == std::string::npos);
-    CHECK(jobrt({"save"}, environment(folder), folder.path()).status.code == 2);
-}
-
-TEST_CASE("save leaves the work to a live worker") {
-    test::TestServer site;
-    add_clip_page(site);
-    const Folder folder;
-    Runtime runtime(folder, true);
-    const auto saved = jobrt({"save", site.url("/page"), "--json"}, environment(folder), folder.path(), 60s);
-    INFO(saved.err);
-    REQUIRE(saved.status.code == 0);
-    const auto id = text(object_of(saved).at("job").get_object(), "id");
-    CHECK(text(runtime.job(id), "status") == "completed");
-    CHECK(http(runtime.port(), "GET", "/api/worker/health").json().at("workers") == 1);
 }
 
 TEST_CASE("jobs, events, health and doctor speak of a running process") {
@@ -193,20 +127,24 @@ TEST_CASE("every command explains itself with an example, and so does the man pa
     const auto man = jobrt({"man"}, variables, folder.path());
     CHECK(man.status.code == 0);
     CHECK(man.out.starts_with(".TH"));
-    const std::vector<std::vector<std::string>> commands{
-        {"save"}, {"jobs", "list"}, {"jobs", "show"}, {"jobs", "why"}, {"jobs", "retry"}, {"jobs", "cancel"},
-        {"jobs", "delete"}, {"events"}, {"doctor"}, {"health"}, {"config", "show"}, {"bench"}, {"demo"}, {"man"}};
-    for (auto command : commands) {
-        std::string name;
-        for (const auto& word : command) name += (name.empty() ? "" : " ") + word;
+    auto page = man.out;
+    std::erase(page, '\\');  // roff's way to write a hyphen.
+    const auto table = object_of(jobrt({"man", "--json"}, variables, folder.path())).at("commands").get_array();
+    CHECK(table.size() > 20);
+    for (const auto& row : table) {
+        const auto name = text(row.get_object(), "name");
         CAPTURE(name);
+        std::vector<std::string> command;
+        std::istringstream words(name);
+        for (std::string word; words >> word;) command.push_back(word);
         command.push_back("--help");
         const auto help = jobrt(command, variables, folder.path());
         CHECK(help.status.code == 0);
-        CHECK_MESSAGE(help.out.find("jobrt " + name) != std::string::npos, help.out);
-        const bool has_example = help.out.find("xample") != std::string::npos;
-        CHECK_MESSAGE(has_example, help.out);
-        CHECK(man.out.find(name) != std::string::npos);
+        const auto examples = help.out.find("Examples:");
+        REQUIRE_MESSAGE(examples != std::string::npos, help.out);
+        CHECK_MESSAGE(help.out.find("jobrt " + name, examples) != std::string::npos, help.out);
+        CHECK_MESSAGE(help.out.find("--json") != std::string::npos, help.out);
+        CHECK(page.find("\n.B " + name) != std::string::npos);
     }
     const auto all = jobrt({"--help"}, variables, folder.path());
     CHECK(all.status.code == 0);
@@ -215,25 +153,36 @@ TEST_CASE("every command explains itself with an example, and so does the man pa
     CHECK(jobrt({"jobs", "list", "--nonsense"}, variables, folder.path()).status.code == 2);
 }
 
-TEST_CASE("the demo saves its own page") {
+TEST_CASE("the demo saves its own page, and under its looser rules nothing that was left over") {
     const Folder folder;
     auto variables = environment(folder);
-    variables.erase("JOBRT_STORE");
-    variables.erase("JOBRT_ALLOW_NETS");
-    variables.erase("JOBRT_BROWSER_NO_SANDBOX");
-    const auto ended = jobrt({"demo", "--exit", "--port", "0"}, variables, folder.path(), 90s);
+    const test::TestServer site;
+    fs::create_directory(folder / "jobrt-demo");
+    variables["JOBRT_STORE"] = "sqlite:" + folder / "jobrt-demo/jobrt.db";
+    variables["ROLE"] = "api";
+    {
+        Service api(folder, variables);
+        CHECK(http(api.port(), "POST", "/api/jobs", "{\"url\":\"" + site.url("/page") + "\"}").status == 201);
+        CHECK(http(api.port(), "POST", "/api/jobs", R"({"kind":"demo.echo"})").status == 201);
+        CHECK(api.program().stop().has_value());
+    }
+    const auto left = variables;
+    for (const auto* name : {"JOBRT_STORE", "ROLE", "JOBRT_ALLOW_NETS", "JOBRT_BROWSER_NO_SANDBOX"}) variables.erase(name);
+    const auto ended = jobrt({"demo", "--exit", "--port", "0", "--json"}, variables, folder.path(), 90s);
     INFO(ended.err);
     REQUIRE(ended.in_time);
     CHECK(ended.status.code == 0);
     CHECK(ended.err.find("worker.job.completed") != std::string::npos);
-    const auto at = ended.err.find("Saved: ");
-    REQUIRE(at != std::string::npos);
-    CHECK(fs::exists(ended.err.substr(at + 7, ended.err.find('\n', at) - at - 7)));
+    CHECK(fs::exists(text(object_of(ended), "path")));
+    const auto queued = object_of(jobrt({"jobs", "list", "--status", "queued", "--json"}, left, folder.path()));
+    CHECK(queued.at("jobs").get_array().size() == 2);
+    CHECK(site.requests().empty());
 }
 
 TEST_CASE("bench prints one JSON line for a workload") {
     const Folder folder;
-    const auto ended = jobrt({"bench", "--scale", "1", "--workload", "W1_bulk1000"}, environment(folder), folder.path(), 60s);
+    const auto ended =
+        jobrt({"bench", "--scale", "1", "--workload", "W1_bulk1000", "--json"}, environment(folder), folder.path(), 60s);
     INFO(ended.err);
     REQUIRE(ended.status.code == 0);
     const auto line = object_of(ended);
@@ -245,6 +194,38 @@ TEST_CASE("bench prints one JSON line for a workload") {
     const auto unknown = jobrt({"bench", "--workload", "W99"}, environment(folder), folder.path());
     CHECK(unknown.status.code == 2);
     CHECK(unknown.err.find("W1_bulk1000") != std::string::npos);
+}
+
+TEST_CASE("a signal ends bench at once, with all that it began") {
+    for (const int number : {SIGINT, SIGHUP}) {
+        CAPTURE(number);
+        const Folder folder;
+        Program bench({JOBRT_PROGRAM, "bench", "--scale", "1000", "--workload", "W4_pickup_xproc"}, environment(folder),
+                      folder.path());
+        REQUIRE(eventually(20s, [&] { return !children_with(bench.pid(), "--enqueuer").empty(); }));
+        bench.signal(number);
+        const auto ended = bench.wait(10s);
+        REQUIRE(ended);
+        CHECK(ended->code == 130);
+        CHECK(fs::is_empty(folder.path()));
+        CHECK(eventually(2s, [&] { return children_with(0, folder.path()).empty(); }));
+    }
+}
+
+TEST_CASE("a signal ends a command that does not wait for it") {
+    const Folder folder;
+    test::TestServer silent;  // Its answer never comes.
+    silent.on("/api/health", [](const auto& connection, const auto&) { connection.hold(); });
+    for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+        CAPTURE(number);
+        const auto before = silent.requests().size();
+        Program waiting({JOBRT_PROGRAM, "health", "--api", silent.url("")}, environment(folder), folder.path());
+        REQUIRE(eventually(10s, [&] { return silent.requests().size() > before; }));
+        waiting.signal(number);
+        const auto ended = waiting.wait(2s);
+        REQUIRE(ended);
+        CHECK(ended->signal == number);
+    }
 }
 
 }  // namespace
