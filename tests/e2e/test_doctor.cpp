@@ -1,4 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <filesystem>
+#include <fstream>
+
 #include <doctest/doctest.h>
 
 #include "e2e/support.hpp"
@@ -6,6 +9,8 @@
 // What doctor says of a machine where something is wrong, and of one where all is well.
 namespace jobruntime::e2e {
 namespace {
+
+namespace fs = std::filesystem;
 
 std::string findings(const Ended& ended) {
     boost::system::error_code code;
@@ -29,7 +34,23 @@ TEST_CASE("doctor names the program that holds the port, with its pid") {
     CHECK(said.find("PORT") != std::string::npos);
 }
 
-TEST_CASE("the checklist passes on split roles, asked as either role or as none") {
+/// The kind of the finding that begins with this text; "" when there is none.
+std::string kind_of(const Ended& ended, std::string_view beginning) {
+    boost::system::error_code code;
+    const auto value = boost::json::parse(ended.out, code);
+    REQUIRE_MESSAGE(!code, ended.out);
+    for (const auto& finding : value.at("findings").as_array())
+        if (text(finding.get_object(), "text").starts_with(beginning)) return text(finding.get_object(), "kind");
+    return {};
+}
+
+Ended checklist(const Folder& folder, Variables variables, int port) {
+    variables["PORT"] = std::to_string(port);
+    variables["ROLE"] = "";
+    return jobrt({"doctor", "--checklist", "--json"}, variables, folder.path(), 90s);
+}
+
+TEST_CASE("the checklist passes on split roles, asked as either role or as none, and leaves nothing behind") {
     const Folder folder;
     Runtime runtime(folder, true);
     for (const std::string role : {"", "api", "worker"}) {
@@ -37,13 +58,32 @@ TEST_CASE("the checklist passes on split roles, asked as either role or as none"
         auto variables = environment(folder);
         variables["PORT"] = std::to_string(runtime.port());
         variables["ROLE"] = role;
-        const auto ended = jobrt({"doctor", "--checklist", "--json"}, variables, folder.path(), 60s);
-        const auto said = findings(ended);
-        INFO(said);
+        const auto ended = jobrt({"doctor", "--checklist", "--json"}, variables, folder.path(), 90s);
+        INFO(findings(ended));
         CHECK(ended.status.code == 0);
-        for (const auto* line : {"\"1. ", "\"2. ", "\"3. ", "\"4. ", "\"5. ", "\"6. "})
-            CHECK(said.find(line) != std::string::npos);
+        for (const auto* line :
+             {"1. API and worker share", "2. the API listens", "3. every worker finds", "4. worker heartbeat is ok",
+              "5. a submitted page with a clip reaches completed",
+              "6. worker events appear at the API, in order: claimed, extraction started, download completed"})
+            CHECK_MESSAGE(kind_of(ended, line) == "ok", line);
     }
+    CHECK(http(runtime.port(), "GET", "/api/jobs").json().at("jobs").get_array().empty());
+    std::error_code code;
+    for (const auto& entry : fs::recursive_directory_iterator(folder / "downloads", code))
+        CHECK_MESSAGE(!entry.is_regular_file(), entry.path());
+}
+
+TEST_CASE("where no page of this machine may be saved, the checklist says that the media part was not tried") {
+    const Folder folder;
+    Runtime runtime(folder, false);
+    auto variables = environment(folder);
+    variables.erase("JOBRT_ALLOW_NETS");
+    const auto ended = checklist(folder, variables, runtime.port());
+    INFO(findings(ended));
+    CHECK(ended.status.code == 0);
+    CHECK(kind_of(ended, "5. a submitted demo.echo job reaches completed") == "ok");
+    CHECK(kind_of(ended, "5. the media part was not tried: JOBRT_ALLOW_NETS") == "warning");
+    CHECK(kind_of(ended, "6. worker events appear at the API, in order: claimed, completed") == "ok");
 }
 
 TEST_CASE("without a worker doctor says so, and so does the checklist's line") {
@@ -55,7 +95,84 @@ TEST_CASE("without a worker doctor says so, and so does the checklist's line") {
     variables["PORT"] = std::to_string(api.port());
     const auto said = findings(jobrt({"doctor", "--json"}, variables, folder.path()));
     INFO(said);
-    CHECK(said.find("no worker is running; start one with ROLE=worker") != std::string::npos);
+    CHECK(said.find("no worker is running; start one with ROLE=worker; 1 job waits, the oldest for ") != std::string::npos);
+    // One on another store is none.
+    auto other = variables;
+    other["ROLE"] = "worker";
+    other["JOBRT_STORE"] = "sqlite:" + folder / "other.db";
+    const Service worker(folder, other);
+    const auto ended = checklist(folder, variables, api.port());
+    INFO(findings(ended));
+    CHECK(ended.status.code == 1);
+    CHECK(kind_of(ended, "1. no worker shares the store") == "problem");
+    CHECK(kind_of(ended, "2. the API listens") == "ok");
+    CHECK(kind_of(ended, "3. ") == "problem");
+    CHECK(kind_of(ended, "4. worker heartbeat is not ok: No heartbeat recorded") == "problem");
+    CHECK(kind_of(ended, "5. no job was submitted: no worker is running") == "problem");
+    CHECK(kind_of(ended, "6. ") == "problem");
+}
+
+TEST_CASE("with no API and no store the checklist fails, line by line") {
+    const Folder folder;
+    const auto ended = checklist(folder, environment(folder), 1);
+    INFO(findings(ended));
+    CHECK(ended.status.code == 1);
+    for (const auto* line : {"1. ", "2. ", "3. ", "4. ", "5. ", "6. "}) CHECK_MESSAGE(kind_of(ended, line) == "problem", line);
+    CHECK_FALSE(fs::exists(folder / "jobs.db"));
+}
+
+TEST_CASE("the checklist sees another store, and a worker that lacks its browser") {
+    const Folder folder;
+    Runtime runtime(folder, true, {{"JOBRT_BROWSER", "/nonexistent/chromium"}});
+    auto variables = environment(folder);
+    const auto broken = checklist(folder, variables, runtime.port());
+    INFO(findings(broken));
+    CHECK(broken.status.code == 1);
+    CHECK(kind_of(broken, "1. API and worker share") == "ok");
+    CHECK(kind_of(broken, "3. a worker misses programs: pid " + std::to_string(runtime.worker().program().pid())) == "problem");
+    CHECK(kind_of(broken, "5. a submitted page with a clip is failed: BROWSER_LAUNCH_FAILED") == "problem");
+    CHECK(kind_of(broken, "6. ") == "problem");
+    variables["JOBRT_STORE"] = "sqlite:" + folder / "other.db";
+    variables.erase("JOBRT_ALLOW_NETS");
+    const auto elsewhere = checklist(folder, variables, runtime.port());
+    INFO(findings(elsewhere));
+    CHECK(elsewhere.status.code == 1);
+    CHECK(kind_of(elsewhere, "1. the API's store is ") == "problem");
+}
+
+TEST_CASE("the checklist shows its access token, and says where to put one") {
+    const Folder folder;
+    auto variables = environment(folder);
+    variables["JOBRT_TOKEN_FILE"] = folder / "tokens";
+    const auto made = jobrt({"token", "create", "doctor", "--role", "operate"}, variables, folder.path());
+    REQUIRE(made.status.code == 0);
+    std::ofstream(folder / "own-token") << made.out;
+    Service service(folder, variables);
+    variables.erase("JOBRT_ALLOW_NETS");
+    const auto without = checklist(folder, variables, service.port());
+    INFO(findings(without));
+    CHECK(without.status.code == 1);
+    CHECK(findings(without).find("JOBRT_API_TOKEN_FILE") != std::string::npos);
+    CHECK(kind_of(without, "2. the API listens") == "ok");
+    variables["JOBRT_API_TOKEN_FILE"] = folder / "own-token";
+    const auto with = checklist(folder, variables, service.port());
+    INFO(findings(with));
+    CHECK(with.status.code == 0);
+}
+
+TEST_CASE("doctor sees that API and worker keep their telemetry in different places") {
+    const Folder folder;
+    auto variables = environment(folder);
+    variables["ROLE"] = "api";
+    variables["TELEMETRY_SINK"] = "memory";
+    const Service api(folder, variables);
+    variables["ROLE"] = "worker";
+    variables["TELEMETRY_SINK"] = "store";
+    const Service worker(folder, variables);
+    const auto said = findings(jobrt({"doctor", "--json"}, environment(folder), folder.path()));
+    INFO(said);
+    CHECK(said.find("telemetry sinks differ: store in worker") != std::string::npos);
+    CHECK(said.find("memory in api") != std::string::npos);
 }
 
 }  // namespace

@@ -109,12 +109,22 @@ void goes_and_comes_back(const Folder& folder, const Frail& store, bool split) {
         CAPTURE(body);
         const auto refused = timed(runtime.port(), "POST", "/api/jobs", body);
         INFO(refused.answer.body);
-        CHECK(refused.answer.status == 503);
-        CHECK(text(refused.answer.json(), "code") == "STORE_UNAVAILABLE");
+        check_refusal(refused.answer, 503, "STORE_UNAVAILABLE");
         CHECK(text(refused.answer.json(), "error").find(store.says) != std::string::npos);
         CHECK(refused.answer.headers.contains("retry-after"));
         CHECK(refused.took < 2'100ms);
     }
+    auto variables = store.variables;
+    variables["PORT"] = std::to_string(runtime.port());
+    const auto doctor = jobrt({"doctor"}, variables, folder.path(), 60s);
+    INFO(doctor.out);
+    CHECK(doctor.status.code == 1);
+    CHECK(doctor.out.find("jobrt answers (pid " + std::to_string(runtime.front().program().pid()) +
+                          "), but its store does not") != std::string::npos);
+    CHECK(doctor.out.find("another program") == std::string::npos);
+    const auto health = jobrt({"health", "--api", "http://127.0.0.1:" + variables["PORT"]}, variables, folder.path());
+    CHECK(health.status.code == 1);
+    CHECK(health.out == "not ok: The store does not answer\n");
     store.give_back();
     CHECK(eventually(30s, [&] { return http(runtime.port(), "GET", "/api/health").status == 200; }));
     CHECK(eventually(
@@ -156,8 +166,7 @@ TEST_CASE(
         REQUIRE(held.held());
         const auto refused = timed(runtime.port(), "POST", "/api/jobs", R"({"kind":"demo.echo"})");
         INFO(refused.answer.body);
-        CHECK(refused.answer.status == 503);
-        CHECK(text(refused.answer.json(), "code") == "STORE_UNAVAILABLE");
+        check_refusal(refused.answer, 503, "STORE_UNAVAILABLE");
         CHECK(text(refused.answer.json(), "error").find("JOBRT_STORE") != std::string::npos);
         CHECK(refused.answer.headers.contains("retry-after"));
         CHECK(refused.took < 2'100ms);
