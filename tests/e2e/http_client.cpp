@@ -1,6 +1,8 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <sys/time.h>
 
+#include <utility>
+
 #include "e2e/support.hpp"
 
 // A client over bare sockets: the tests must be able to send what no good client would.
@@ -109,10 +111,11 @@ Stream::Stream(int port, std::string_view path, const HeaderList& headers)
         char chunk[16 * 1024];
         for (;;) {
             const auto got = ::recv(fd_, chunk, sizeof chunk, 0);
-            if (got <= 0) return;
+            if (got <= 0) break;
             const std::lock_guard lock(mutex_);
             text_.append(chunk, static_cast<std::size_t>(got));
         }
+        over_ = true;
     });
 }
 
@@ -125,6 +128,11 @@ Stream::~Stream() {
 std::string Stream::text() const {
     const std::lock_guard lock(mutex_);
     return text_;
+}
+
+std::string Stream::take() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(text_, {});
 }
 
 std::vector<std::string> Stream::names(std::string_view job) const {

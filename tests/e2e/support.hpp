@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -122,6 +123,10 @@ public:
     Stream(const Stream&) = delete;
     Stream& operator=(const Stream&) = delete;
     std::string text() const;
+    /// What has come since the last call, which text() does not have any more.
+    std::string take();
+    /// Nothing more comes.
+    bool over() const { return over_; }
     /// The `event` members of the telemetry events so far, of one job.
     std::vector<std::string> names(std::string_view job) const;
 
@@ -129,6 +134,7 @@ private:
     int fd_;
     mutable std::mutex mutex_;
     std::string text_;  // Guarded by mutex_.
+    std::atomic<bool> over_{false};
     std::thread reader_;
 };
 
