@@ -55,8 +55,11 @@ void print_report(const Invocation& in, const Store& from, const Store& to, cons
                     {"jobsKnown", report.jobs_known},
                     {"jobsGone", report.jobs_gone},
                     {"interrupted", report.interrupted},
+                    {"events", report.events},
                     {"eventsCopied", report.events_copied},
                     {"eventsKnown", report.events_known},
+                    {"eventsGone", report.events_gone},
+                    {"records", report.records},
                     {"recordsCopied", report.records_copied},
                     {"recordsKnown", report.records_known},
                     {"recordsKept", std::move(kept)}});
@@ -71,10 +74,11 @@ void print_report(const Invocation& in, const Store& from, const Store& to, cons
     std::cout << "\n";
     if (report.interrupted > 0)
         std::cout << report.interrupted << " jobs were running in the source and wait again in the target\n";
-    std::cout << "events: " << report.events_copied << " copied";
-    if (report.events_known > 0) std::cout << ", " << report.events_known << " were there";
+    std::cout << "events: " << report.events_copied << " copied; verified: all " << report.events
+              << " of the source are in the target";
+    if (report.events_gone > 0) std::cout << " but " << report.events_gone << " that it no longer keeps";
     std::cout << "\nrecords: " << report.records_copied << " copied, " << report.records_known
-              << " were there\n";
+              << " were there; verified: all " << report.records << " of the source are in the target\n";
     for (const auto& key : report.records_kept)
         std::cout << "record " << key << ": the target has another value and keeps it\n";
 }

@@ -207,6 +207,9 @@ void copies_and_goes_on(const StoreKind& from, const StoreKind& to) {
     CHECK(number(report, "jobs") == 2);
     CHECK(number(report, "jobsCopied") == 2);
     CHECK(number(report, "eventsCopied") >= 4);
+    CHECK(number(report, "events") == number(report, "eventsCopied"));
+    CHECK(number(report, "eventsGone") == 0);
+    CHECK(number(report, "records") == number(report, "recordsCopied"));
     {
         Runtime runtime(there, false, target);
         CHECK(text(runtime.job(done), "status") == "completed");
@@ -220,6 +223,14 @@ void copies_and_goes_on(const StoreKind& from, const StoreKind& to) {
     CHECK(number(report, "jobsCopied") == 0);
     CHECK(number(report, "jobsKnown") == 2);
     CHECK(number(report, "eventsCopied") == 0);
+    auto words = copy;
+    words.pop_back();
+    const auto said = jobrt(words, source, here.path());
+    CHECK(said.status.code == 0);
+    CHECK_MESSAGE(said.out.find("events: 0 copied; verified: all " + std::to_string(number(report, "events")) + " of the source") !=
+                      std::string::npos,
+                  said.out);
+    CHECK(said.out.find("records: 0 copied") != std::string::npos);
     Runtime runtime(there, false, target);
     CHECK(runtime.status(later) == "completed");
 }

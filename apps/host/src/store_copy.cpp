@@ -9,6 +9,8 @@
 #include <boost/json/serialize.hpp>
 
 #include "copy_bookmark.hpp"
+#include "copy_verify.hpp"
+#include "copy_walk.hpp"
 #include "session_watch.hpp"
 
 namespace jobruntime::host {
@@ -16,15 +18,8 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::string_view identity_key = "store/identity";
-constexpr std::string_view bookmark_prefix = "copy/";
 /// A page of jobs is handed over in parts of at most this size, well below limits::batch_bytes.
 constexpr std::size_t part_bytes = 4 * 1024 * 1024;
-
-Error of(const Store& store, Error error) {
-    error.message = store.describe() + ": " + error.message;
-    return error;
-}
 
 /// A name that no other store has.
 std::string new_identity() {
@@ -53,7 +48,7 @@ public:
         JR_TRY(copy_records());
         JR_TRY(copy_jobs());
         JR_TRY(copy_events());
-        JR_TRY(verify());
+        JR_TRY(verify_copy(from_, to_, done_, report_));
         return std::move(report_);
     }
 
@@ -69,19 +64,7 @@ private:
     Result<bool> in_target(const std::vector<Event>& events);
     Result<void> mark_newest();
     Result<void> save();
-    Result<void> verify();
 
-    template <class Use>
-    Result<void> each_job(Store& store, Use use) {
-        std::string cursor;
-        do {
-            auto page = store.list({}, JobOrder::oldest_first, cursor, 500, 0);
-            if (!page) return of(store, std::move(page).error());
-            for (const auto& job : page->jobs) use(job);
-            cursor = std::move(page->next_cursor);
-        } while (!cursor.empty());
-        return {};
-    }
     void say(const std::string& line) const {
         if (options_.say) options_.say(line);
     }
@@ -196,7 +179,7 @@ Result<void> Copying::copy_records() {
     std::unordered_map<std::string, std::string> there;
     for (auto& record : *theirs) there.emplace(std::move(record.key), std::move(record.value));
     for (const auto& record : *mine) {
-        if (record.key == identity_key || record.key.starts_with(bookmark_prefix)) continue;
+        if (is_copys_own(record)) continue;
         if (const auto known = there.find(record.key); known != there.end()) {
             known->second == record.value ? void(++report_.records_known)
                                           : report_.records_kept.push_back(record.key);
@@ -348,23 +331,6 @@ Result<void> Copying::save() {
     if (!put) return of(to_, std::move(put).error());
     mark_.version = *put;
     return {};
-}
-
-Result<void> Copying::verify() {
-    std::unordered_set<JobId> there;
-    JR_TRY(each_job(to_, [&](const Job& job) { there.insert(job.id); }));
-    std::uint64_t lost = 0;
-    JR_TRY(each_job(from_, [&](const Job& job) {
-        if (there.contains(job.id)) {
-            if (!done_.contains(job.id)) ++report_.jobs_known;
-            return;
-        }
-        done_.contains(job.id) ? ++lost : ++report_.jobs_gone;
-    }));
-    if (lost == 0) return {};
-    return Error{Errc::corrupt, "STORE_COPY_INCOMPLETE",
-                 std::to_string(lost) + " jobs that were copied are not in " + to_.describe() +
-                     "; keep the source, and look whether another program deletes jobs there"};
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <set>
 #include <thread>
+#include <utility>
 
 #include <jobruntime/job_queue.hpp>
 #include <jobruntime/memory.hpp>
@@ -89,6 +90,71 @@ std::vector<Event> events_of(Store& store) {
     }
     return all;
 }
+
+/// Acknowledges what it does not keep: what no store may do, and what the verification is there for.
+class Forgetful final : public Store {
+public:
+    explicit Forgetful(Store& store) : store_(store) {}
+    bool drop_event = false, drop_record = false, drop_job = false;
+
+    Result<std::vector<InsertAnswer>> insert(std::span<const NewJob> jobs, Time now) override {
+        return store_.insert(jobs, now);
+    }
+    Result<Claimed> claim(std::span<const Want> wants, SessionId session, ClaimMode mode, Time now) override {
+        return store_.claim(wants, session, mode, now);
+    }
+    Result<std::vector<SettleAnswer>> settle(std::span<const Settlement> all, Time now) override {
+        return store_.settle(all, now);
+    }
+    Result<std::vector<NoteAnswer>> note(std::span<const Note> notes, Time now) override {
+        std::vector<Note> kept(notes.begin(), notes.end());
+        if (std::exchange(drop_event, false)) kept.front().events.pop_back();
+        return store_.note(kept, now);
+    }
+    Result<Changed> change(const Selection& which, const Change& change, int limit, std::string_view cursor,
+                           Time now) override {
+        return store_.change(which, change, limit, cursor, now);
+    }
+    Result<std::optional<Job>> get(JobId id, unsigned parts) override { return store_.get(id, parts); }
+    Result<JobPage> list(const JobFilter& filter, JobOrder order, std::string_view cursor, int limit,
+                         unsigned parts) override {
+        return store_.list(filter, order, cursor, limit, parts);
+    }
+    Result<std::vector<CountRow>> count(const JobFilter& filter, CountBy by) override {
+        return store_.count(filter, by);
+    }
+    Result<BeatAnswer> beat(SessionId session, const SessionFacts& facts, Time now) override {
+        return store_.beat(session, facts, now);
+    }
+    Result<Recovered> recover(SessionId session, std::uint64_t seen, Loss loss, int limit, Time now) override {
+        return store_.recover(session, seen, loss, limit, now);
+    }
+    Result<std::vector<SessionInfo>> sessions() override { return store_.sessions(); }
+    Result<Tended> tend(const Retention& retention, int budget, Time now) override {
+        return store_.tend(retention, budget, now);
+    }
+    Result<EventPage> events(std::optional<EventId> after, const EventFilter& filter, int limit) override {
+        return store_.events(after, filter, limit);
+    }
+    Result<std::vector<Record>> records(std::string_view prefix) override { return store_.records(prefix); }
+    Result<std::uint64_t> put(std::string_view key, std::optional<std::string_view> value,
+                              std::uint64_t expected) override {
+        if (drop_record && key == "platform/x") return std::uint64_t{1};
+        return store_.put(key, value, expected);
+    }
+    [[nodiscard]] Subscription on_change(std::function<void(unsigned hints)> callback) override {
+        return store_.on_change(std::move(callback));
+    }
+    std::string describe() const override { return store_.describe(); }
+    Result<std::vector<InsertAnswer>> restore(std::span<const Job> jobs, Time now) override {
+        if (!std::exchange(drop_job, false)) return store_.restore(jobs, now);
+        std::vector<InsertAnswer> answers(jobs.size());
+        return answers;
+    }
+
+private:
+    Store& store_;
+};
 
 void same(Store& from, Store& to) {
     CHECK(jobs_of(from) == jobs_of(to));
@@ -269,6 +335,53 @@ TEST_CASE("a source in use is refused, a source whose worker died is copied with
     CHECK(copied.state == JobState::queued);
     CHECK(copied.attempt == 0);
     CHECK(must(to->get(doomed, 0))->state == JobState::canceled);
+}
+
+TEST_CASE("what a target acknowledges and does not keep is counted, and the copy is called incomplete") {
+    auto from = memory::open();
+    fill(*from, 3);
+    const auto events = std::to_string(events_of(*from).size());
+    struct Row {
+        bool Forgetful::* drops;
+        std::string said;
+    };
+    const Row rows[] = {{&Forgetful::drop_job, "5 of 5 jobs, 0 of " + events + " events and 0 of 1 records"},
+                        {&Forgetful::drop_event, "0 of 5 jobs, 1 of " + events + " events and 0 of 1 records"},
+                        {&Forgetful::drop_record, "0 of 5 jobs, 0 of " + events + " events and 1 of 1 records"}};
+    for (const auto& row : rows) {
+        CAPTURE(row.said);
+        auto to = memory::open();
+        Forgetful target(*to);
+        target.*row.drops = true;
+        const auto refused = copy_store(*from, target, system_clock());
+        REQUIRE_FALSE(refused.has_value());
+        CHECK(refused.error().code == Errc::corrupt);
+        CHECK(refused.error().name == "STORE_COPY_INCOMPLETE");
+        CHECK_MESSAGE(refused.error().message.starts_with(row.said), refused.error().message);
+    }
+    // Control: in front of nothing that is dropped it is no obstacle.
+    auto to = memory::open();
+    Forgetful target(*to);
+    const auto report = must(copy_store(*from, target, system_clock()));
+    CHECK(report.jobs == 5);
+    CHECK(std::to_string(report.events) == events);
+    CHECK(report.events == report.events_copied);
+    CHECK(report.events_gone == 0);
+    CHECK(report.records == 1);
+}
+
+TEST_CASE("events that the target no longer keeps are no loss, and are told") {
+    auto from = memory::open();
+    auto to = memory::open();
+    fill(*from, 3);
+    must(copy_store(*from, *to, system_clock()));
+    Retention few;
+    few.event_count = 4;
+    must(to->tend(few, 1000, system_clock().wall()));
+    const auto report = must(copy_store(*from, *to, system_clock()));
+    CHECK(report.events_copied == 0);
+    CHECK(report.events_gone > 0);
+    CHECK(report.events_gone < report.events);
 }
 
 TEST_CASE("a store is not copied into itself") {
