@@ -77,7 +77,10 @@ Result<void> MongoStore::usable() {
     if (!done && done.error().name == "CONNECTION_LOST") done = prepare(parts_->server);
     note_health(done ? nullptr : &done.error());
     if (!done) {
-        if (done.error().code == Errc::unavailable) parts_->server.look_up_again();
+        if (done.error().code == Errc::unavailable)
+            parts_->server.look_up_again();
+        else if (options_.log && refused_ && refused_->message != done.error().message)
+            options_.log(done.error().message);  // Whoever waits for a server must hear why it does not help that it came.
         refused_ = done.error();
         refused_at_ = std::chrono::steady_clock::now();
         return done;
