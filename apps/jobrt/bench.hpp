@@ -21,6 +21,7 @@ struct BenchPlan {
     double scale = 1;        ///< Of the counts.
     std::string program;     ///< This program, for workloads with a second process.
     std::string mongo;       ///< Of a MongoDB server, without a database; empty = SQLite in `folder`.
+    std::string server;      ///< What that server says of itself; printed with every figure.
 
     /// Where a workload's store lies: one of its own for each `name`.
     std::string address(std::string_view name) const;
@@ -66,6 +67,9 @@ Result<BenchFigure> minimal_drain_by_10(const BenchPlan& plan);
 
 /// The URI with `database` in it. Errc::invalid_argument: it names one already.
 Result<std::string> with_database(const std::string& uri, const std::string& database);
+/// Name and version of the server, by its own words: figures of a server that only speaks as MongoDB must not pass for
+/// MongoDB's.
+Result<std::string> server_name(const std::string& uri);
 /// A store at BenchPlan::address.
 Result<std::unique_ptr<Store>> open_bench_store(const std::string& address, bool full);
 

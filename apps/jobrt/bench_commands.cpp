@@ -17,14 +17,17 @@
 namespace jobruntime::jobrt {
 namespace {
 
-void print_figure(BenchFigure figure, std::string_view workload, const std::string& setting) {
+void print_figure(BenchFigure figure, std::string_view workload, const std::string& setting,
+                  const std::string& server) {
     auto rounded = [](double value) { return static_cast<double>(static_cast<long long>(value * 1000 + 0.5)) / 1000; };
     auto or_null = [&](const std::optional<double>& value) {
         return value ? boost::json::value(rounded(*value)) : boost::json::value(nullptr);
     };
-    print_json({{"workload", workload}, {"value", rounded(figure.value)}, {"unit", figure.unit},
-                {"p50_ms", or_null(figure.p50_ms)}, {"p99_ms", or_null(figure.p99_ms)}, {"n", figure.n},
-                {"rss_mb", rounded(resident_mb())}, {"setting", setting}});
+    boost::json::object line{{"workload", workload}, {"value", rounded(figure.value)}, {"unit", figure.unit},
+                             {"p50_ms", or_null(figure.p50_ms)}, {"p99_ms", or_null(figure.p99_ms)}, {"n", figure.n},
+                             {"rss_mb", rounded(resident_mb())}, {"setting", setting}};
+    if (!server.empty()) line["server"] = server;
+    print_json(line);
 }
 
 /// One workload in one way, in a folder of its own that is gone afterwards.
@@ -41,7 +44,7 @@ bool run_one(const Invocation& in, const BenchWorkload& workload, Result<BenchFi
         fail(in, {figure.error().code, figure.error().name, std::string(workload.name) + ": " + figure.error().message});
         return false;
     }
-    print_figure(*std::move(figure), workload.name, prefix + (plan.full ? "full" : "normal"));
+    print_figure(*std::move(figure), workload.name, prefix + (plan.full ? "full" : "normal"), plan.server);
     return true;
 }
 
@@ -70,6 +73,9 @@ int measure(const Invocation& in) {
             std::cerr << "--store: " << tried.error().message << "\n";
             return host::exit_usage;
         }
+        auto server = server_name(plan.mongo);
+        if (!server) return fail(in, server.error());
+        plan.server = *std::move(server);
     }
     bool well = true;
     for (const auto& workload : workloads) {
