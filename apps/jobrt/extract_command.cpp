@@ -78,12 +78,12 @@ int extract_url(const Invocation& in) {
         options.headless = in.config.headless;
         options.no_sandbox = in.config.browser_no_sandbox;
         options.environment = host::child_environment();
+        options.allow_nets = *nets;
         browser.emplace(std::move(options));
         extract::ExtractOptions extracting;
         extracting.nav_timeout = in.config.nav_timeout;
         extracting.settle = in.config.settle;
         extracting.manual_solve_timeout = in.config.manual_solve;
-        extracting.allow_nets = *nets;
         (*known)["browser"] = std::make_shared<extract::BrowserExtractor>(*browser, std::move(extracting));
     }
     std::shared_ptr<Extractor> whom;

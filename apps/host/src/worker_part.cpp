@@ -64,11 +64,11 @@ public:
         auto profile = ProfileSlot::take(config_.profile_dir);
         if (!profile) return std::move(profile).error();
         profile_.emplace(*std::move(profile));
-        browser_.emplace(browser_options());
+        browser_.emplace(browser_options(*nets));
         missing_ = missing_programs(config_);
         for (const auto& line : missing_) process_.in.log.warn(line);
         worker_.emplace(process_.store, worker_options());
-        worker_->on(media_kind, MediaSave(*fetcher_, publisher_, save_options(*nets)),
+        worker_->on(media_kind, MediaSave(*fetcher_, publisher_, save_options()),
                     {.deadline = std::nullopt, .backoff = {}, .max_prefetch = 0});
         if (only_) return worker_->start();
         register_demo_kinds(*worker_);
@@ -110,24 +110,24 @@ private:
         return options;
     }
 
-    extract::BrowserOptions browser_options() const {
+    extract::BrowserOptions browser_options(const std::vector<net::Network>& nets) const {
         extract::BrowserOptions options;
         options.program = config_.browser;
         options.profile_dir = profile_->path();
         options.headless = config_.headless;
         options.no_sandbox = config_.browser_no_sandbox;
         options.environment = child_environment();
+        options.allow_nets = nets;
         options.tabs = std::clamp(config_.concurrency == 0 ? 2 : config_.concurrency, 1, 2);
         options.log = [&log = process_.in.log](std::string_view line) { log.info(line); };
         return options;
     }
 
-    MediaSave::Options save_options(const std::vector<net::Network>& nets) {
+    MediaSave::Options save_options() {
         extract::ExtractOptions extracting;
         extracting.nav_timeout = config_.nav_timeout;
         extracting.settle = config_.settle;
         extracting.manual_solve_timeout = config_.manual_solve;
-        extracting.allow_nets = nets;
         extracting.on_waiting_for_human = [this](const ExtractRequest& request, const Error& why, auto limit) {
             Event event;
             event.at = process_.clock.wall();

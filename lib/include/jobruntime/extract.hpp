@@ -31,7 +31,8 @@ struct BrowserOptions {
     bool no_sandbox = false;  ///< Honoured for root only, whose Chromium starts in no other way.
     std::vector<std::string>
         environment;  ///< "NAME=value", the browser's whole environment; PATH and HOME at least.
-    std::vector<std::string> extra_args;  ///< Further flags, last.
+    std::vector<std::string> extra_args;  ///< Further flags.
+    std::vector<net::Network> allow_nets;  ///< Private networks that pages may lie in and reach all the same.
     int tabs = 2;                         ///< Extractions at once, 1 to 8. More than cores gains nothing.
     int recycle_after = 200;              ///< A new browser after so many extractions, against slow leaks.
     std::chrono::milliseconds idle_close{300'000};  ///< Closed when unused for so long.
@@ -69,6 +70,7 @@ struct BrowserStatus {
     int pid = 0;       ///< Of the running browser.
     int active = 0;    ///< Extractions under way.
     int launches = 0;  ///< Browsers started so far.
+    std::uint64_t denied = 0;  ///< Connections to private addresses that the running one was kept from.
 };
 
 /// One warm Chromium for a whole worker: started by the first extraction, shared by all, closed when idle,
@@ -112,7 +114,6 @@ struct ExtractOptions {
     std::chrono::milliseconds settle{3000};
     /// With a visible browser: how long a person may take to log in or to solve a challenge.
     std::chrono::milliseconds manual_solve_timeout{90'000};
-    std::vector<net::Network> allow_nets;  ///< Private networks that pages may lie in all the same.
     /// Called when such waiting begins, in the extraction's thread.
     std::function<void(const ExtractRequest& request, const Error& why, std::chrono::milliseconds limit)>
         on_waiting_for_human = {};

@@ -134,6 +134,7 @@ BrowserStatus Browser::Impl::status() const {
     BrowserStatus status;
     status.running = engine_ != nullptr && engine_->connection().alive();
     status.pid = status.running ? engine_->pid() : 0;
+    status.denied = status.running ? engine_->proxy().stats().denied : 0;
     status.active = active_;
     status.launches = launches_;
     return status;

@@ -18,8 +18,6 @@ Result<MediaInfo> BrowserExtractor::extract(const ExtractRequest& request, std::
     if (!url) return std::move(url).error();
     ExtractRequest checked = request;
     checked.url = url->str();  // Never the text as it was given: parsers disagree about hostile strings.
-    HostVetter vetter(options_.allow_nets);
-    JR_TRY(vetter.check_url(checked.url, deadline, stop));
 
     auto& impl = *browser_.impl_;
     const bool visible = !impl.options().headless;
@@ -29,7 +27,7 @@ Result<MediaInfo> BrowserExtractor::extract(const ExtractRequest& request, std::
         auto lease = impl.acquire(deadline, stop);
         if (!lease) return std::move(lease).error();
         do {
-            PageRun run(lease->engine(), options_, checked, visible, vetter, deadline, stop);
+            PageRun run(lease->engine(), options_, checked, visible, deadline, stop);
             auto info = run.run();
             if (info || info.error().code == Errc::canceled) return info;
             // A browser that had died while it was idle has not touched the site: that is nobody's failure.

@@ -87,7 +87,7 @@ Result<void> check_options(const BrowserOptions& options, bool root) {
 }
 
 std::vector<std::string> browser_arguments(const BrowserOptions& options, const std::string& program,
-                                           bool root) {
+                                           bool root, const std::string& proxy) {
     std::vector<std::string> args = {
         program,
         "--remote-debugging-pipe",
@@ -125,6 +125,11 @@ std::vector<std::string> browser_arguments(const BrowserOptions& options, const 
     if (failed || shared.available < (std::uintmax_t{512} << 20))
         args.emplace_back("--disable-dev-shm-usage");
     args.insert(args.end(), options.extra_args.begin(), options.extra_args.end());
+    // Last, so that nothing before undoes it: all that this browser sends goes through the address guard, what
+    // is for this machine included, and what cannot go through an HTTP proxy (UDP) is not sent.
+    args.insert(args.end(), {"--proxy-server=" + proxy, "--proxy-bypass-list=<-loopback>", "--disable-quic",
+                             "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+                             "--webrtc-ip-handling-policy=disable_non_proxied_udp", "--dns-prefetch-disable"});
     return args;
 }
 
@@ -136,13 +141,15 @@ Result<std::unique_ptr<Engine>> Engine::launch(const BrowserOptions& options, co
     if (!program) return std::move(program).error();
     auto lock = ProfileLock::take(options.profile_dir, stop);
     if (!lock) return std::move(lock).error();
+    auto proxy = net::Proxy::start({.allow_nets = options.allow_nets});
+    if (!proxy) return std::move(proxy).error();
     auto requests = make_pipe();
     if (!requests) return std::move(requests).error();
     auto answers = make_pipe();
     if (!answers) return std::move(answers).error();
 
     SpawnOptions spawn;
-    spawn.argv = browser_arguments(options, *program, root);
+    spawn.argv = browser_arguments(options, *program, root, (*proxy)->address());
     spawn.env = options.environment;
     spawn.err = Stdio::pipe;
     spawn.fds = {{requests->read_end.get(), 3}, {answers->write_end.get(), 4}};
@@ -155,7 +162,7 @@ Result<std::unique_ptr<Engine>> Engine::launch(const BrowserOptions& options, co
     }
     requests->read_end.reset();
     answers->write_end.reset();
-    std::unique_ptr<Engine> engine(new Engine(std::move(*lock), std::move(*process)));
+    std::unique_ptr<Engine> engine(new Engine(std::move(*lock), *std::move(proxy), std::move(*process)));
     auto connection = cdp::Connection::open(std::move(answers->read_end), std::move(requests->write_end),
                                             std::move(engine->process_.err()), cdp::Limits{});
     if (!connection) return std::move(connection).error();
@@ -189,8 +196,57 @@ Result<void> Engine::greet(const BrowserOptions& options, Deadline deadline, con
     });
     connection_->send(nullptr, {}, "Target.setDiscoverTargets", {{"discover", true}});
     connection_->send(nullptr, {}, "Browser.setDownloadBehavior", {{"behavior", "deny"}});
+    JR_TRY(introduce_guard(deadline, stop));
     prepare_spare();
     return {};
+}
+
+/// Chromium takes a proxy's credential from no command line. It is told once, when the guard asks for it, and
+/// keeps it for all that the profile sends from then on: pages, workers, what has no page at all. The address
+/// it opens for that lies on this machine, where a browser that went round the guard could not see it.
+Result<void> Engine::introduce_guard(Deadline deadline, const std::stop_token& stop) {
+    const Error failed = launch_failed(
+        "the browser does not use the address guard that it was given: a policy of this machine may set another "
+        "proxy (see chrome://policy, ProxySettings); jobrt opens no page without its guard");
+    auto target = connection_->call("Target.createTarget", {{"url", "about:blank"}, {"background", true}},
+                                    deadline, stop);
+    if (!target) return std::move(target).error();
+    const boost::json::object whom{{"targetId", text_at(*target, "targetId")}};
+    auto attach = whom;
+    attach["flatten"] = true;
+    auto attached = connection_->call("Target.attachToTarget", std::move(attach), deadline, stop);
+    if (!attached) return std::move(attached).error();
+    const std::string session(text_at(*attached, "sessionId"));
+    const auto mailbox = connection_->open_mailbox();
+    connection_->route(session, mailbox);
+    const auto tell = [&](std::string_view method, boost::json::object params) {
+        return connection_->send(mailbox, session, method, std::move(params));
+    };
+    tell("Fetch.enable", {{"handleAuthRequests", true}});
+    const auto visit = tell("Page.navigate", {{"url", proxy_->check_url()}});
+    auto got = cdp::Mailbox::Got::message;
+    bool asked = false;
+    cdp::Message message;
+    while ((got = mailbox->pop(message, deadline, stop)) == cdp::Mailbox::Got::message && message.id != visit) {
+        const boost::json::object which{{"requestId", text_at(message.params, "requestId")}};
+        if (message.method == "Fetch.requestPaused") tell("Fetch.continueRequest", which);
+        if (message.method != "Fetch.authRequired") continue;
+        auto answer = which;
+        const auto* challenge = object_at(message.params, "authChallenge");
+        const bool ours = challenge != nullptr && text_at(*challenge, "origin") == proxy_->address();
+        answer["authChallengeResponse"] =
+            ours && !std::exchange(asked, true)
+                ? boost::json::object{{"response", "ProvideCredentials"},
+                                      {"username", proxy_->user()},
+                                      {"password", proxy_->password()}}
+                : boost::json::object{{"response", "CancelAuth"}};
+        tell("Fetch.continueWithAuth", std::move(answer));
+    }
+    connection_->close_mailbox(mailbox);
+    connection_->send(nullptr, {}, "Target.closeTarget", whom);
+    if (got == cdp::Mailbox::Got::stopped) return Error{Errc::canceled, "stopped while the browser started"};
+    // The guard itself must have seen it: a browser's word is not enough.
+    return proxy_->stats().checks > 0 ? Result<void>() : Result<void>(failed);
 }
 
 void Engine::prepare_spare() {

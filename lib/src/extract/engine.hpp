@@ -15,16 +15,18 @@
 
 #include "extract/cdp.hpp"
 #include "extract/profile_lock.hpp"
+#include "net/proxy.hpp"
 
 namespace jobruntime::extract {
 
-/// The command line for these options. Pure.
+/// The command line for these options; `proxy` is http://host:port of the address guard. Pure.
 std::vector<std::string> browser_arguments(const BrowserOptions& options, const std::string& program,
-                                           bool root);
+                                           bool root, const std::string& proxy);
 /// Whether these options can start a browser at all, by the rules for root and for displays. Pure.
 Result<void> check_options(const BrowserOptions& options, bool root);
 
-/// One running Chromium: its process, its pipe, its profile's lock. Never restarted: a new one replaces it.
+/// One running Chromium: its process, its pipe, its profile's lock, and the address guard through which it
+/// reaches the network, with a credential of its own. Never restarted: a new one replaces it.
 class Engine {
 public:
     static Result<std::unique_ptr<Engine>> launch(const BrowserOptions& options, const std::stop_token& stop);
@@ -35,6 +37,7 @@ public:
     cdp::Connection& connection() noexcept { return *connection_; }
     const std::string& user_agent() const noexcept { return user_agent_; }
     int pid() const noexcept { return pid_; }
+    const net::Proxy& proxy() const noexcept { return *proxy_; }
 
     /// To be replaced as soon as nobody uses it.
     void condemn() noexcept { condemned_ = true; }
@@ -52,11 +55,13 @@ public:
     void shut(std::chrono::milliseconds grace);
 
 private:
-    Engine(ProfileLock lock, Subprocess process)
-        : lock_(std::move(lock)), process_(std::move(process)), pid_(process_.pid()) {}
+    Engine(ProfileLock lock, std::unique_ptr<net::Proxy> proxy, Subprocess process)
+        : lock_(std::move(lock)), proxy_(std::move(proxy)), process_(std::move(process)), pid_(process_.pid()) {}
     Result<void> greet(const BrowserOptions& options, Deadline deadline, const std::stop_token& stop);
+    Result<void> introduce_guard(Deadline deadline, const std::stop_token& stop);
 
     ProfileLock lock_;  // First: released only when the process is gone.
+    std::unique_ptr<net::Proxy> proxy_;
     Subprocess process_;
     std::unique_ptr<cdp::Connection> connection_;
     const int pid_;

@@ -10,22 +10,23 @@
 #include <jobruntime/net.hpp>
 #include <jobruntime/subprocess.hpp>
 
+#include "net/lookup.hpp"
+
 namespace jobruntime::extract {
 
-/// Decides for one extraction whether the browser may ask a host, by all the addresses its name has now.
-/// One thread; remembers what it decided. A name that does not resolve passes: the browser will say so
-/// itself.
+/// Decides for one extraction whether an answer may name a host, by all the addresses its name has now: an
+/// early word only, for whoever fetches from it later vets what he dials. Refused when none of them is allowed;
+/// a name that does not resolve passes. One thread; remembers what it decided.
 class HostVetter {
 public:
     explicit HostVetter(const std::vector<net::Network>& allowed) : allowed_(allowed) {}
     /// SSRF_BLOCKED; Errc::canceled; Errc::timed_out when the resolver does not answer.
     Result<void> check_url(std::string_view url, Deadline deadline, const std::stop_token& stop);
-    /// An address the browser says it talked to; empty (cache) passes.
-    Result<void> check_address(std::string_view address, std::string_view url) const;
 
 private:
     Result<void> check_host(const std::string& host, std::string_view url, Deadline deadline,
                             const std::stop_token& stop) const;
+    Result<void> check_addresses(const net::Addresses& addresses, std::string_view url) const;
 
     const std::vector<net::Network>& allowed_;
     std::map<std::string, bool> decided_;

@@ -194,7 +194,7 @@ Result<json::value> PageQuery::document_of(const Answer& answer, const PageWay& 
             PageFacts facts;
             facts.requested_url = request_.url;
             facts.platform = request_.platform;
-            facts.main = MainResponse{answer.response.final_url, "", "", "", answer.response.status};
+            facts.main = MainResponse{answer.response.final_url, "", "", answer.response.status};
             facts.page = &page.probe;
             facts.challenge_widget = page.probe.challenge_widget;
             facts.password_field = page.probe.password_field;
@@ -243,7 +243,7 @@ Result<MediaInfo> PageQuery::read_html_page(const net::Response& response) {
     PageFacts facts;
     facts.requested_url = page_.str();
     facts.platform = request_.platform;
-    facts.main = MainResponse{response.final_url, "", "", std::string(response.header("cf-mitigated").value_or("")),
+    facts.main = MainResponse{response.final_url, "", std::string(response.header("cf-mitigated").value_or("")),
                               response.status};
     facts.page = &page.probe;
     facts.challenge_widget = page.probe.challenge_widget;

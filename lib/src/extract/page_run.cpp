@@ -25,14 +25,15 @@ json::string as_json(std::string_view text) { return json::string(text.data(), t
 }  // namespace
 
 PageRun::PageRun(Engine& engine, const ExtractOptions& options, const ExtractRequest& request, bool visible,
-                 HostVetter& vetter, Deadline deadline, std::stop_token stop)
+                 Deadline deadline, std::stop_token stop)
     : engine_(engine),
       options_(options),
       request_(request),
       visible_(visible),
-      vetter_(vetter),
       deadline_(deadline),
-      stop_(std::move(stop)) {}
+      stop_(std::move(stop)),
+      began_(steady_clock::now()),
+      before_(engine.proxy().stats()) {}
 
 PageRun::~PageRun() {
     if (mailbox_ == nullptr) return;
@@ -183,12 +184,6 @@ void PageRun::set_up(const std::string& session) {
                                   {"waitForDebuggerOnStart", true},
                                   {"flatten", true},
                                   {"filter", std::move(kinds)}});
-    // Documents only: their hosts are vetted before they are asked. Every other request goes its way
-    // unhindered.
-    json::array patterns;
-    patterns.emplace_back(
-        json::object{{"urlPattern", "*"}, {"resourceType", "Document"}, {"requestStage", "Request"}});
-    tell("Fetch.enable", {{"patterns", std::move(patterns)}});
 }
 
 void PageRun::navigate() {
@@ -202,7 +197,6 @@ void PageRun::navigate() {
 
 void PageRun::react(const cdp::Message& event) {
     auto& connection = engine_.connection();
-    if (event.method == "Fetch.requestPaused") return on_paused(event);
     if (event.method == "Target.attachedToTarget") {
         const std::string child(text_at(event.params, "sessionId"));
         if (child.empty()) return;
@@ -216,23 +210,6 @@ void PageRun::react(const cdp::Message& event) {
         gone_ = true;
     }
     state_.on_event(event.session, event.method, event.params);
-}
-
-void PageRun::on_paused(const cdp::Message& event) {
-    const auto* paused = object_at(event.params, "request");
-    const std::string url(paused == nullptr ? std::string_view{} : text_at(*paused, "url"));
-    const auto allowed = vetter_.check_url(url, deadline_, stop_);
-    json::object params{{"requestId", as_json(text_at(event.params, "requestId"))}};
-    if (allowed || allowed.error().name != "SSRF_BLOCKED") {
-        engine_.connection().send(nullptr, event.session, "Fetch.continueRequest", std::move(params));
-        return;
-    }
-    params["errorReason"] = "BlockedByClient";
-    engine_.connection().send(nullptr, event.session, "Fetch.failRequest", std::move(params));
-    if (text_at(event.params, "frameId") == state_.main_frame())
-        blocked_ = allowed.error();
-    else
-        log("a frame of the page was not loaded: " + allowed.error().message);
 }
 
 void PageRun::add_cookies(MediaInfo& info) {

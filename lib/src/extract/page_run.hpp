@@ -14,7 +14,6 @@
 #include "extract/cdp.hpp"
 #include "extract/classify.hpp"
 #include "extract/engine.hpp"
-#include "extract/host_vetter.hpp"
 #include "extract/media_finder.hpp"
 #include "extract/page_state.hpp"
 #include "extract/probe.hpp"
@@ -26,7 +25,7 @@ namespace jobruntime::extract {
 class PageRun {
 public:
     PageRun(Engine& engine, const ExtractOptions& options, const ExtractRequest& request, bool visible,
-            HostVetter& vetter, Deadline deadline, std::stop_token stop);
+            Deadline deadline, std::stop_token stop);
     /// Closes the target and waits until it is gone, at most a second; else the browser is condemned.
     ~PageRun();
     PageRun(const PageRun&) = delete;
@@ -46,7 +45,10 @@ private:
     Deadline next_wake(Deadline nav_deadline) const;
     Result<MediaInfo> decide();
     Result<void> wait_for_person(const Error& why);
-    Result<void> check_addresses() const;
+    std::optional<Error> refusal() const;
+    std::optional<Error> network_trouble() const;
+    bool lost_guard() const;
+    void tell_denials() const;
     Result<void> look(bool play);
     void add_cookies(MediaInfo& info);
 
@@ -55,7 +57,6 @@ private:
     Result<boost::json::object> await(std::int64_t id, Deadline until, std::string_view what);
     Result<bool> pump(Deadline until);
     void react(const cdp::Message& event);
-    void on_paused(const cdp::Message& event);
     void set_up(const std::string& session);
     Error out_of_time() const;
     void log(const std::string& line) const;
@@ -64,9 +65,10 @@ private:
     const ExtractOptions& options_;
     const ExtractRequest& request_;
     const bool visible_;
-    HostVetter& vetter_;
     const Deadline deadline_;
     const std::stop_token stop_;
+    const Deadline began_;
+    const net::ProxyStats before_;  // What the guard had counted when this began.
 
     std::shared_ptr<cdp::Mailbox> mailbox_;
     std::string target_;
@@ -78,7 +80,6 @@ private:
     PageState state_;
     std::vector<Probe> probes_;
     Findings findings_;
-    std::optional<Error> blocked_;  // A document of this page led to a private address.
     std::string navigate_error_;
     bool target_failed_ = false;
     bool hung_ = false;  // The page's renderer does not answer.

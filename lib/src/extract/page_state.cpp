@@ -71,11 +71,7 @@ void PageState::on_request(const json::object& params) {
     ++activity_;
     if (main) {
         requested_main_ = true;
-        if (const auto* redirect = object_at(params, "redirectResponse");
-            redirect != nullptr && main_addresses_.size() < 64) {
-            main_addresses_.emplace_back(text_at(*redirect, "url").substr(0, max_url),
-                                         text_at(*redirect, "remoteIPAddress"));
-        }
+        main_url_ = std::string(url.substr(0, max_url));
     }
     if (requests_.size() >= max_requests || url.size() > max_url || !is_http_url(url)) return;
     requests_[id] =
@@ -91,13 +87,11 @@ void PageState::on_response(const json::object& params) {
     const auto known = requests_.find(id);
     Sighting seen;
     seen.mime = std::string(text_at(*response, "mimeType").substr(0, 128));
-    seen.remote_ip = std::string(text_at(*response, "remoteIPAddress").substr(0, 64));
     seen.status = static_cast<int>(number_at(*response, "status"));
     ++activity_;
     if (known != requests_.end() && known->second.main) {
-        main_ = MainResponse{std::string(url.substr(0, max_url)), seen.mime, seen.remote_ip,
+        main_ = MainResponse{std::string(url.substr(0, max_url)), seen.mime,
                              lower(header(headers, "cf-mitigated").substr(0, 64)), seen.status};
-        if (main_addresses_.size() < 64) main_addresses_.emplace_back(main_->url, main_->remote_ip);
     }
     if (!is_http_url(url) || url.size() > max_url || (seen.status != 200 && seen.status != 206)) return;
     seen.type = std::string(text_at(params, "type").substr(0, 32));

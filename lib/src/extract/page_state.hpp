@@ -23,7 +23,6 @@ struct Sighting {
     std::string type;     ///< CDP's resource type: "Media", "Fetch", "XHR", "Document", …
     std::string referer;  ///< As the browser sent it.
     std::string frame;
-    std::string remote_ip;
     MediaKind kind = MediaKind::none;
     int status = 0;
     std::optional<std::int64_t> size;  ///< Of the whole file, not of the range.
@@ -33,7 +32,6 @@ struct Sighting {
 struct MainResponse {
     std::string url;
     std::string mime;
-    std::string remote_ip;
     std::string mitigated;  ///< The `cf-mitigated` header.
     int status = 0;
 };
@@ -64,10 +62,8 @@ public:
     bool requested_main() const noexcept { return requested_main_; }
     const std::vector<Sighting>& sightings() const noexcept { return sightings_; }
     const std::optional<MainResponse>& main() const noexcept { return main_; }
-    /// Every address that answered for the main document, redirects included.
-    const std::vector<std::pair<std::string, std::string>>& main_addresses() const noexcept {
-        return main_addresses_;
-    }
+    /// What was last asked for as the main document: after a redirect, where it led.
+    const std::string& main_url() const noexcept { return main_url_; }
     const std::string& main_frame() const noexcept { return main_frame_; }
     const std::map<std::string, Frame>& frames() const noexcept { return frames_; }
     /// Rises when a request begins, is answered or ends: while it does, the page is not quiet.
@@ -89,7 +85,7 @@ private:
     std::map<std::string, Frame> frames_;
     std::map<std::string, Request> requests_;
     std::vector<Sighting> sightings_;
-    std::vector<std::pair<std::string, std::string>> main_addresses_;
+    std::string main_url_;
     std::optional<MainResponse> main_;
     std::uint64_t activity_ = 0;
     int documents_ = 0;

@@ -71,7 +71,14 @@ Result<void> PageRun::watch() {
 /// One turn: true when enough was seen.
 Result<bool> PageRun::watch_step(Deadline nav_deadline) {
     const auto now = steady_clock::now();
-    if (blocked_) return *blocked_;
+    if (auto refused = refusal()) return *std::move(refused);
+    if (lost_guard()) {
+        engine_.condemn();
+        target_failed_ = true;
+        return Error{Errc::unavailable, "EXTRACTOR_CRASHED",
+                     "the browser lost its connection to the address guard and is replaced: the job is tried "
+                     "again"};
+    }
     if (state_.crashed() || gone_) {
         target_failed_ = true;
         return Error{
@@ -187,17 +194,42 @@ Result<void> PageRun::look(bool play) {
     return {};
 }
 
-Result<void> PageRun::check_addresses() const {
-    for (const auto& [url, address] : state_.main_addresses()) JR_TRY(vetter_.check_address(address, url));
-    return {};
+/// The page, or what it went on to, lies at a private address.
+std::optional<Error> PageRun::refusal() const {
+    auto trouble = engine_.proxy().trouble(state_.main_url(), began_);
+    if (trouble && trouble->name == "SSRF_BLOCKED") return trouble;
+    return std::nullopt;
+}
+
+/// Why there is no main document, in the guard's words when it knows.
+std::optional<Error> PageRun::network_trouble() const {
+    const int status = state_.main() ? state_.main()->status : 0;
+    const bool gateway = status == 502 || status == 503 || status == 504;
+    if (status != 0 && !gateway) return std::nullopt;
+    if (auto trouble = engine_.proxy().trouble(state_.main_url(), began_)) return trouble;
+    if (gateway || navigate_error_.empty()) return std::nullopt;
+    return network_error(navigate_error_, request_.url);
+}
+
+/// The browser has forgotten the guard's credential: nothing but its guard makes Chromium show a 407.
+bool PageRun::lost_guard() const {
+    if (state_.main()) return state_.main()->status == 407;
+    return !navigate_error_.empty() && engine_.proxy().stats().unauthorized != before_.unauthorized &&
+           !engine_.proxy().trouble(state_.main_url(), began_);
+}
+
+/// Another tab's may be among them: connections do not say whose they are.
+void PageRun::tell_denials() const {
+    const auto stats = engine_.proxy().stats();
+    if (stats.denied == before_.denied) return;
+    log("the browser was kept from " + std::to_string(stats.denied - before_.denied) +
+        " connections to private addresses meanwhile; the last: " + stats.last_denial);
 }
 
 Result<MediaInfo> PageRun::decide() {
-    JR_TRY(check_addresses());
-    if (!navigate_error_.empty() && !state_.main()) {
-        if (blocked_) return *blocked_;
-        return network_error(navigate_error_, request_.url);
-    }
+    tell_denials();
+    if (auto refused = refusal()) return *std::move(refused);
+    if (auto trouble = network_trouble()) return *std::move(trouble);
     if (!navigate_error_.empty() && findings_.info.sources.empty()) {
         // The server sent a file to save instead of a page; the answer itself may be the media.
         findings_ = find_media({request_.url, probes_, state_.sightings(), engine_.user_agent()});
@@ -206,9 +238,8 @@ Result<MediaInfo> PageRun::decide() {
     auto info = findings_.info;
     info.id = request_.post_id;
     std::erase_if(info.sources, [&](const MediaSource& source) {
-        const auto seen = std::find_if(state_.sightings().begin(), state_.sightings().end(),
-                                       [&](const auto& s) { return s.url == source.url; });
-        return seen != state_.sightings().end() && !vetter_.check_address(seen->remote_ip, source.url);
+        const auto trouble = engine_.proxy().trouble(source.url, began_);
+        return trouble && trouble->name == "SSRF_BLOCKED";
     });
     if (info.sources.empty()) {
         return Error{Errc::invalid_argument, "SSRF_BLOCKED",

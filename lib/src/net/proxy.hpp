@@ -27,6 +27,7 @@ struct ProxyOptions {
 struct ProxyStats {
     std::uint64_t tunnels = 0;
     std::uint64_t requests = 0;      ///< Of plain HTTP.
+    std::uint64_t checks = 0;        ///< Of check_url().
     std::uint64_t unauthorized = 0;  ///< Without the credential, or with another one.
     std::uint64_t denied = 0;        ///< Connections to addresses that the guard refuses.
     std::string last_denial;         ///< What was said of the latest of these.
@@ -57,8 +58,8 @@ public:
     const std::string& check_url() const;
 
     /// Why the latest try to reach the host and port of this URL failed: SSRF_BLOCKED, or NETWORK. Nothing when
-    /// it was reached or never asked for; a few hundred are kept.
-    std::optional<Error> trouble(std::string_view url) const;
+    /// it was reached, never asked for, or only before `since`; a few hundred are kept.
+    std::optional<Error> trouble(std::string_view url, std::chrono::steady_clock::time_point since = {}) const;
     ProxyStats stats() const;
 
     class Loop;

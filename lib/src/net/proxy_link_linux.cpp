@@ -154,12 +154,12 @@ void Proxy::Loop::on_head(Link& link, std::size_t size) {
                       "Proxy-Authenticate: Basic realm=\"jobruntime\"\r\n");
     }
     if (request.refusal != 0) return answer(link, request.refusal, "Not a request for this proxy");
+    const bool check = !request.tunnel && "http://" + request.to.str() + request.target == check_url;
     {
         const std::lock_guard lock(mutex_);
-        ++(request.tunnel ? stats_.tunnels : stats_.requests);
+        ++(check ? stats_.checks : request.tunnel ? stats_.tunnels : stats_.requests);
     }
-    if (!request.tunnel && "http://" + request.to.str() + request.target == check_url)
-        return answer(link, 204, "No Content");
+    if (check) return answer(link, 204, "No Content");
     ask_name(link);
 }
 

@@ -102,7 +102,9 @@ std::string Proxy::address() const { return "http://127.0.0.1:" + std::to_string
 std::string Proxy::url() const {
     return "http://" + user() + ":" + password() + "@127.0.0.1:" + std::to_string(port());
 }
-std::optional<Error> Proxy::trouble(std::string_view url) const { return loop_->trouble(url); }
+std::optional<Error> Proxy::trouble(std::string_view url, steady_clock::time_point since) const {
+    return loop_->trouble(url, since);
+}
 ProxyStats Proxy::stats() const { return loop_->stats(); }
 
 void Proxy::Loop::Inbox::ring() const {
@@ -286,7 +288,7 @@ void Proxy::Loop::note_trouble(const Authority& whom, Error why) {
         ++stats_.denied;
         stats_.last_denial = why.message;
     }
-    if (!troubles_.insert_or_assign(whom.str(), std::move(why)).second) return;
+    if (!troubles_.insert_or_assign(whom.str(), Trouble{std::move(why), steady_clock::now()}).second) return;
     troubles_in_order_.push_back(whom.str());
     if (troubles_in_order_.size() <= max_troubles) return;
     troubles_.erase(troubles_in_order_.front());
@@ -298,12 +300,13 @@ void Proxy::Loop::note_reached(const Authority& whom) {
     if (troubles_.erase(whom.str()) != 0) std::erase(troubles_in_order_, whom.str());
 }
 
-std::optional<Error> Proxy::Loop::trouble(std::string_view url) const {
+std::optional<Error> Proxy::Loop::trouble(std::string_view url, Deadline since) const {
     const auto whom = authority_of(url);
     if (!whom) return std::nullopt;
     const std::lock_guard lock(mutex_);
     const auto found = troubles_.find(whom->str());
-    return found == troubles_.end() ? std::nullopt : std::optional(found->second);
+    if (found == troubles_.end() || found->second.at < since) return std::nullopt;
+    return found->second.why;
 }
 
 ProxyStats Proxy::Loop::stats() const {

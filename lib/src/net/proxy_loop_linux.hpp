@@ -28,7 +28,7 @@ public:
     const std::string password;
     const std::string check_url;
 
-    std::optional<Error> trouble(std::string_view url) const;
+    std::optional<Error> trouble(std::string_view url, Deadline since) const;
     ProxyStats stats() const;
 
 private:
@@ -58,6 +58,10 @@ private:
         Fd wake;                                               // Set once, before any look-up.
         std::vector<std::pair<std::string, Addresses>> names;  // Guarded by mutex.
         void ring() const;
+    };
+    struct Trouble {
+        Error why;
+        Deadline at{};
     };
     struct Known {
         Addresses addresses;
@@ -114,7 +118,7 @@ private:
 
     mutable std::mutex mutex_;
     ProxyStats stats_;                         // Guarded by mutex_, as all below.
-    std::map<std::string, Error> troubles_;    // By host and port.
+    std::map<std::string, Trouble> troubles_;  // By host and port.
     std::deque<std::string> troubles_in_order_;
     bool stopping_ = false;
 

@@ -23,7 +23,7 @@ inline jx::BrowserOptions browser_options(const TempFolder& folder) {
     options.profile_dir = folder / "profile";
     options.no_sandbox = ::geteuid() == 0;
     options.environment = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + (folder / "")};
-    options.extra_args = {"--disable-quic"};
+    options.allow_nets = jobruntime::net::Network::parse_list("127.0.0.0/8").value();
     return options;
 }
 
@@ -31,7 +31,6 @@ inline jx::ExtractOptions extract_options() {
     jx::ExtractOptions options;
     options.settle = 700ms;
     options.nav_timeout = 15s;
-    options.allow_nets = jobruntime::net::Network::parse_list("127.0.0.0/8").value();
     return options;
 }
 

@@ -196,22 +196,3 @@ TEST_CASE("errors are named") {
     REQUIRE_FALSE(refused);
     CHECK(refused.error().name == "NETWORK");
 }
-
-TEST_CASE("the address guard stops pages, redirects and frames on private addresses") {
-    auto options = extract_options();
-    options.allow_nets = jobruntime::net::Network::parse_list("127.0.0.1").value();
-    jx::BrowserExtractor guarded(site().browser, options);
-    PageServer canary;
-    const auto direct = guarded.extract(request("http://127.0.0.2:1/"), {});
-    REQUIRE_FALSE(direct);
-    CHECK(direct.error().name == "SSRF_BLOCKED");
-    const auto target = "http://127.0.0.2:" + std::to_string(site().server.port()) + "/plain";
-    site().server.add("/to-private",
-                      [=](auto&, auto&) { return Reply{.status = 302, .headers = {"Location: " + target}}; });
-    const auto redirected = guarded.extract(request(site().server.url("/to-private")), {});
-    REQUIRE_FALSE(redirected);
-    CHECK(redirected.error().name == "SSRF_BLOCKED");
-    site().server.page("/frame-private", "<video src=/clip.mp4></video><iframe src='http://10.0.0.1:" +
-                                             std::to_string(canary.port()) + "/x'></iframe>");
-    CHECK(guarded.extract(request(site().server.url("/frame-private")), {}));
-}

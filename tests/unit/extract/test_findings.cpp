@@ -213,7 +213,7 @@ TEST_CASE("pages are classified without false alarms") {
         PageFacts facts;
         facts.requested_url = "https://site.example/watch/1";
         facts.platform = "x";
-        facts.main = MainResponse{row.url, "text/html", "", row.mitigated, row.status};
+        facts.main = MainResponse{row.url, "text/html", row.mitigated, row.status};
         facts.page = &page;
         facts.password_field = row.password;
         facts.challenge_widget = row.widget;
@@ -301,18 +301,18 @@ TEST_CASE("root needs to ask for no sandbox, nobody else can, and a visible brow
     const auto has = [](const std::vector<std::string>& args, std::string_view flag) {
         return std::find(args.begin(), args.end(), flag) != args.end();
     };
-    CHECK_FALSE(has(browser_arguments(options, "c", true), "--no-sandbox"));
+    CHECK_FALSE(has(browser_arguments(options, "c", true, "http://127.0.0.1:1"), "--no-sandbox"));
     options.no_sandbox = true;
-    CHECK(has(browser_arguments(options, "c", true), "--no-sandbox"));
-    CHECK_FALSE(has(browser_arguments(options, "c", false), "--no-sandbox"));
-    CHECK(has(browser_arguments(options, "c", false), "--password-store=basic"));
-    CHECK(has(browser_arguments(options, "c", false), "--headless"));
+    CHECK(has(browser_arguments(options, "c", true, "http://127.0.0.1:1"), "--no-sandbox"));
+    CHECK_FALSE(has(browser_arguments(options, "c", false, "http://127.0.0.1:1"), "--no-sandbox"));
+    CHECK(has(browser_arguments(options, "c", false, "http://127.0.0.1:1"), "--password-store=basic"));
+    CHECK(has(browser_arguments(options, "c", false, "http://127.0.0.1:1"), "--headless"));
     options.headless = false;
     options.environment = {"DISPLAY="};
     CHECK(check_options(options, true).error().message.find("DISPLAY") != std::string::npos);
     options.environment = {"DISPLAY=:9"};
     CHECK(check_options(options, true));
-    CHECK_FALSE(has(browser_arguments(options, "c", false), "--headless"));
+    CHECK_FALSE(has(browser_arguments(options, "c", false, "http://127.0.0.1:1"), "--headless"));
     CHECK(find_browser("/no/such/chromium").error().name == "BROWSER_LAUNCH_FAILED");
 }
 
