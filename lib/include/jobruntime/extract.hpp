@@ -18,7 +18,9 @@
 #include <jobruntime/subprocess.hpp>
 
 // From a post's URL to media sources: by a real Chromium, driven over its debugging pipe, or by a program
-// of the operator's in any language. No port is opened, and no process outlives who started it. Linux.
+// of the operator's in any language. No process outlives who started it. The only port that is opened is one on
+// loopback for each browser (and each yt-dlp) while it runs, for its address guard: a proxy that wants a
+// credential which only that browser knows. Linux.
 namespace jobruntime::extract {
 
 /// How Chromium is started. Nothing here is read from the environment: programs fill it in.
@@ -126,9 +128,10 @@ struct ExtractOptions {
 ///
 /// Blocks for a tab, the navigation and the settling time, at most `request.timeout`; a page that did not
 /// load or whose renderer crashed is tried once more in a fresh target. `stop` ends it within two seconds.
-/// The hosts of the page, of its redirects and of its frames are vetted before the browser asks them, and the
-/// page's address again after it answered: SSRF_BLOCKED. Subresources of the page are not vetted: a page's
-/// script can still reach what the browser can reach.
+/// All that the browser sends goes through its address guard, which looks names up itself, vets each address
+/// (BrowserOptions::allow_nets) and dials exactly that: pages, frames, whatever their scripts and workers ask
+/// for, WebSockets. A page at a private address is SSRF_BLOCKED; what else it was kept from is told to
+/// request.log. UDP (WebRTC, QUIC) has no way through. A browser that does not use its guard does not start.
 ///
 /// `request.cookies_file` is not read: the profile has its own cookies.
 ///
@@ -216,8 +219,10 @@ struct YtDlpOptions {
 };
 
 /// The "yt-dlp" extractor: asks it for its info dict (-J), with no configuration, plugin or cache of its user's.
-/// It dials where it likes, as it has no address guard: the post's host is vetted before, and every address it
-/// answers afterwards. request.cookies_file goes along. Errors as CommandExtractor; its words decide which.
+/// It has no address guard, so it runs behind ours: a proxy on a loopback port of its own, named by http_proxy,
+/// https_proxy and all_proxy in its environment, vets every connection (SSRF_BLOCKED); and every address that it
+/// answers is vetted. It gets a copy of request.cookies_file, for it writes to it. Errors as CommandExtractor; its
+/// words decide which.
 class JOBRUNTIME_API YtDlpExtractor : public Extractor {
 public:
     explicit YtDlpExtractor(YtDlpOptions options);

@@ -1,7 +1,13 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <algorithm>
 #include <array>
+#include <cstdlib>
+#include <filesystem>
 #include <mutex>
 #include <utility>
+
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <jobruntime/extract.hpp>
 
@@ -9,6 +15,7 @@
 #include "extract/child_run.hpp"
 #include "extract/info_dict.hpp"
 #include "extract/media_url.hpp"
+#include "net/proxy.hpp"
 
 namespace jobruntime::extract {
 
@@ -56,6 +63,48 @@ Error meaning_of(const std::string& complaint, const std::string& how) {
             complaint.empty() ? "yt-dlp ended with " + how + " and gave no answer" : "yt-dlp says: " + complaint};
 }
 
+/// A copy of the cookies for one run, its owner's alone, gone with the object. yt-dlp writes back to the file that it
+/// is given what the sites have set meanwhile, and that is for strangers to say.
+class CookieCopy {
+public:
+    Result<void> make(const std::string& original, const std::string& folder) {
+        const Error failed{Errc::unavailable, "COOKIES_NOT_READ",
+                           "cannot copy the cookies of " + original + " for yt-dlp; check its rights and the disk"};
+        const Fd from(::open(original.c_str(), O_RDONLY | O_CLOEXEC));
+        auto name = (folder.empty() ? std::filesystem::temp_directory_path().string() : folder) + "/cookies-XXXXXX";
+        const Fd to(from ? ::mkostemp(name.data(), O_CLOEXEC) : -1);  // Made with 0600.
+        if (!to) return failed;
+        path_ = std::move(name);
+        char bytes[16 * 1024];
+        while (true) {
+            const auto got = ::read(from.get(), bytes, sizeof bytes);
+            if (got == 0) return {};
+            if (got < 0 || ::write(to.get(), bytes, static_cast<std::size_t>(got)) != got) return failed;
+        }
+    }
+    CookieCopy() = default;
+    ~CookieCopy() {
+        if (!path_.empty()) ::unlink(path_.c_str());
+    }
+    CookieCopy(const CookieCopy&) = delete;
+    CookieCopy& operator=(const CookieCopy&) = delete;
+    const std::string& path() const { return path_; }
+
+private:
+    std::string path_;
+};
+
+/// `environment`, and the guard in place of any other proxy: the command line would show its credential to everybody
+/// on this machine.
+std::vector<std::string> with_proxy(std::vector<std::string> environment, const net::Proxy& proxy) {
+    std::erase_if(environment, [](const std::string& entry) {
+        return lower(entry.substr(0, entry.find('='))).ends_with("_proxy");
+    });
+    for (const char* name : {"http_proxy", "https_proxy", "all_proxy"})
+        environment.push_back(std::string(name) + "=" + proxy.url());
+    return environment;
+}
+
 }  // namespace
 
 YtDlpExtractor::YtDlpExtractor(YtDlpOptions options) : options_(std::move(options)) {}
@@ -66,7 +115,12 @@ Result<MediaInfo> YtDlpExtractor::extract(const ExtractRequest& request, std::st
     auto url = net::parse_url(request.url, net::max_fetch_url);
     if (!url) return std::move(url).error();
     HostVetter vetter(options_.allow_nets);
-    JR_TRY(vetter.check_url(url->str(), deadline, stop));  // It has no guard of its own.
+    JR_TRY(vetter.check_url(url->str(), deadline, stop));
+    // It follows redirects, and what a site's pages say, to wherever they lead.
+    auto proxy = net::Proxy::start({.allow_nets = options_.allow_nets});
+    if (!proxy) return std::move(proxy).error();
+    CookieCopy cookies;
+    if (!request.cookies_file.empty()) JR_TRY(cookies.make(request.cookies_file, request.tmp_dir));
 
     std::mutex mutex;  // stderr is read on a thread of its own.
     std::string complaint;
@@ -74,9 +128,9 @@ Result<MediaInfo> YtDlpExtractor::extract(const ExtractRequest& request, std::st
     ChildRun run;
     run.name = "yt-dlp";
     run.argv = {options_.program, "--ignore-config", "--no-plugin-dirs", "--no-cache-dir", "--no-playlist", "--no-warnings", "-q", "-J"};
-    if (!request.cookies_file.empty()) run.argv.insert(run.argv.end(), {"--cookies", request.cookies_file});
+    if (!cookies.path().empty()) run.argv.insert(run.argv.end(), {"--cookies", cookies.path()});
     run.argv.insert(run.argv.end(), {"--", url->str()});
-    run.environment = options_.environment;
+    run.environment = with_proxy(options_.environment, **proxy);
     run.directory = request.tmp_dir;
     run.limits = options_.limits;
     run.on_line = [&](std::string_view line) -> Result<void> {
@@ -96,6 +150,9 @@ Result<MediaInfo> YtDlpExtractor::extract(const ExtractRequest& request, std::st
     ChildEnd end;
     JR_TRY(run_child(run, deadline, stop, end));
     if (!dict) {
+        // What yt-dlp says of a refused connection is no more than that it failed.
+        if (const auto stats = (*proxy)->stats(); stats.denied > 0)
+            return Error{Errc::invalid_argument, "SSRF_BLOCKED", stats.last_denial};
         const std::lock_guard lock(mutex);
         return meaning_of(complaint, end.status ? to_string(*end.status) : "an unknown status");
     }

@@ -7,6 +7,7 @@
 #include <boost/json.hpp>
 #include <jobruntime/extract.hpp>
 
+#include "canary.hpp"
 #include "extract/child_run.hpp"
 #include "page_server.hpp"
 
@@ -271,4 +272,66 @@ TEST_CASE("yt-dlp is asked without its user's settings, and what it says is unde
     CHECK(extract::YtDlpExtractor(options).extract(request, {}).error().name == "SSRF_BLOCKED");
     options.allow_nets = net::Network::parse_list("127.0.0.0/8").value();
     CHECK(extract::YtDlpExtractor(options).extract(request, {}).error().name == "EXTRACTOR_NOT_FOUND");
+}
+
+TEST_CASE("yt-dlp asks through the address guard, follows no redirect past it, and gets a copy of the cookies") {
+    extract_test::PageServer site;
+    const extract_test::Canary canary;
+    Bench bench;
+    extract::YtDlpOptions options;
+    // As yt-dlp does it: redirects are followed, proxies are the environment's, the jar is written back.
+    options.program = bench.program(
+        "#!/usr/bin/env python3\n"
+        "import json, os, stat, sys, urllib.request\n"
+        "url = sys.argv[-1]\n"
+        "if '--cookies' in sys.argv:\n"
+        "    jar = sys.argv[sys.argv.index('--cookies') + 1]\n"
+        "    json.dump([jar, stat.S_IMODE(os.stat(jar).st_mode), open(jar).read()], open('jar', 'w'))\n"
+        "    open(jar, 'w').write('rewritten by a stranger')\n"
+        "open('command', 'w').write(open('/proc/self/cmdline').read())\n"
+        "try:\n"
+        "    body = urllib.request.urlopen(url).read().decode()\n"
+        "except Exception as e:\n"
+        "    print('ERROR: [generic] Unable to download webpage: %s' % e, file=sys.stderr)\n"
+        "    sys.exit(1)\n"
+        "print(json.dumps({'title': body, 'url': 'http://127.0.0.1/a.mp4'}))\n");
+    options.environment = {"PATH=/usr/local/bin:/usr/bin:/bin", "NO_PROXY=*", "https_proxy=http://10.0.0.1"};
+    options.allow_nets = net::Network::parse_list("127.0.0.1").value();
+    site.add("/fine", [](auto&, auto&) { return extract_test::Reply{.body = "hello"}; });
+    for (const auto& [path, where] : {std::pair{"/four", canary.v4()}, {"/six", canary.v6()}})
+        site.add(path, [where = where](auto&, auto&) {
+            return extract_test::Reply{.status = 302, .headers = {"Location: http://" + where}};
+        });
+    const auto cookies = bench.folder / "cookies.txt";
+    const std::string jar = "# Netscape HTTP Cookie File\n.x.com\tTRUE\t/\tTRUE\t0\ta\tb\n";
+    std::ofstream(cookies) << jar;
+    ExtractRequest request;
+    request.timeout = 20s;
+    request.tmp_dir = bench.tmp;
+    request.cookies_file = cookies;
+    const auto ask = [&](const std::string& path) {
+        request.url = site.url(path);
+        return extract::YtDlpExtractor(options).extract(request, {});
+    };
+    const auto fine = ask("/fine");
+    REQUIRE_MESSAGE(fine, fine.error().message);
+    CHECK(fine->title == "hello");
+    const auto command = extract_test::read_file(bench.tmp + "/command");
+    CHECK_MESSAGE(command.find("127.0.0.1:" + std::to_string(site.port())) != std::string::npos, command);
+    CHECK(command.find("jobruntime:") == std::string::npos);  // Its credential is nobody's business.
+    const auto seen = boost::json::parse(extract_test::read_file(bench.tmp + "/jar")).as_array();
+    CHECK(seen[0].as_string().starts_with(bench.tmp + "/"));
+    CHECK(seen[1] == 0600);
+    CHECK(seen[2] == boost::json::string(jar));
+    CHECK(extract_test::read_file(cookies) == jar);
+    CHECK_FALSE(std::filesystem::exists(std::string(seen[0].as_string())));
+    for (const auto* path : {"/four", "/six"}) {
+        const auto refused = ask(path);
+        REQUIRE_FALSE(refused);
+        CHECK_MESSAGE(refused.error().name == "SSRF_BLOCKED", refused.error().message);
+    }
+    CHECK_MESSAGE(canary.connections() == 0, canary.seen_text());
+    options.allow_nets = net::Network::parse_list("127.0.0.0/8 ::1").value();
+    CHECK(ask("/four"));
+    CHECK(canary.connections() == 1);
 }
