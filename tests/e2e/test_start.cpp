@@ -14,14 +14,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Inodes of the TCP sockets that this process listens on.
-std::set<std::string> listening(int pid) {
+/// Local addresses of the TCP sockets that these processes listen on, "0100007F:1F90" as the kernel writes them.
+std::set<std::string> listening(const std::vector<int>& pids) {
     std::set<std::string> own, found;
     std::error_code code;
-    for (const auto& entry : fs::directory_iterator("/proc/" + std::to_string(pid) + "/fd", code)) {
-        const auto target = fs::read_symlink(entry.path(), code).string();
-        if (target.starts_with("socket:[")) own.insert(target.substr(8, target.size() - 9));
-    }
+    for (const int pid : pids)
+        for (const auto& entry : fs::directory_iterator("/proc/" + std::to_string(pid) + "/fd", code)) {
+            const auto target = fs::read_symlink(entry.path(), code).string();
+            if (target.starts_with("socket:[")) own.insert(target.substr(8, target.size() - 9));
+        }
     for (const auto* table : {"/proc/net/tcp", "/proc/net/tcp6"}) {
         std::ifstream lines(table);
         std::string line;
@@ -30,7 +31,7 @@ std::set<std::string> listening(int pid) {
             std::istringstream words(line);
             std::string slot, local, remote, state, queues, timer, retransmits, uid, timeout, inode;
             words >> slot >> local >> remote >> state >> queues >> timer >> retransmits >> uid >> timeout >> inode;
-            if (state == "0A" && own.contains(inode)) found.insert(inode);
+            if (state == "0A" && own.contains(inode)) found.insert(local);
         }
     }
     return found;
@@ -212,8 +213,34 @@ TEST_CASE("the worker role listens on no TCP port, the API does") {
     const Folder folder;
     Runtime runtime(folder, true);
     REQUIRE(text(runtime.wait(runtime.submit({{"kind", "demo.echo"}}), "completed", 10s), "status") == "completed");
-    CHECK(listening(runtime.worker().program().pid()).empty());
-    CHECK_FALSE(listening(runtime.front().program().pid()).empty());
+    CHECK(listening({runtime.worker().program().pid()}).empty());
+    CHECK_FALSE(listening({runtime.front().program().pid()}).empty());
+}
+
+TEST_CASE("while it extracts, a worker has one loopback port for its own browser, which refuses everybody else") {
+    test::TestServer site;
+    site.on("/silent", test::silence());
+    const Folder folder;
+    Runtime runtime(folder, true);
+    runtime.save(site.url("/silent"));
+    REQUIRE(eventually(30s, [&] { return !site.requests().empty(); }));
+    auto pids = children_with(runtime.worker().program().pid(), "");
+    REQUIRE_FALSE(pids.empty());  // The browser.
+    pids.push_back(runtime.worker().program().pid());
+    const auto ports = listening(pids);
+    REQUIRE(ports.size() == 1);
+    const auto& local = *ports.begin();
+    REQUIRE(local.starts_with("0100007F:"));
+    const int port = std::stoi(local.substr(9), nullptr, 16);
+    const auto before = site.connections();
+    for (const auto* method : {"GET", "POST", "CONNECT"})
+        for (const auto& target : {site.url("/x"), std::string("/"), "127.0.0.1:" + std::to_string(site.port())}) {
+            CAPTURE(method);
+            CAPTURE(target);
+            CHECK(http(port, method, target).status == 407);
+            CHECK(http(port, method, target, {}, {{"Proxy-Authorization", "Basic am9icnVudGltZTp4"}}).status == 407);
+        }
+    CHECK(site.connections() == before);
 }
 
 }  // namespace

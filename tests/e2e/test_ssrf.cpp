@@ -1,0 +1,257 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <filesystem>
+#include <fstream>
+
+#include <doctest/doctest.h>
+
+#include "e2e/support.hpp"
+#include "unit/extract/canary.hpp"
+
+// Hostile addresses by every door that an address can come in: nobody who is not allowed is reached, and the
+// control shows that he would be.
+namespace jobruntime::e2e {
+namespace {
+
+using extract_test::Canary;
+
+/// One hostile address; P is the canary's port, N the place that the path tells. Where `control` says so, Chromium
+/// goes to the canary with it once that is allowed.
+struct Row {
+    std::string text;
+    bool control = false;
+    bool patient = false;  // Its host is not refused but only not there, so that a stream is tried again for long.
+};
+
+const std::vector<Row>& table() {
+    static const std::vector<Row> rows = {
+        {"http://127.0.0.2:PN", true},
+        {"https://127.0.0.2:PN"},
+        {"http://127.2:PN", true},
+        {"http://2130706434:PN", true},
+        {"http://0x7f.2:PN", true},
+        {"http://0x7f000002:PN", true},
+        {"http://0177.0.0.2:PN", true},
+        {"http://127.0.0.2.:PN", true},
+        {"http://%31%32%37.0.0.2:PN", true},
+        {"http://\xef\xbc\x91\xef\xbc\x92\xef\xbc\x97.0.0.2:PN", true},  // Full-width digits.
+        {"http://user@127.0.0.2:PN"},
+        {"http://user:password@127.0.0.2:PN"},
+        {"http://a@video.invalid@127.0.0.2:PN"},
+        {"http://127.0.0.2:P\\@video.invalidN"},
+        {"http://video.invalid\\@127.0.0.2:PN"},
+        {"http://video.invalid#@127.0.0.2:PN", false, true},
+        {"http://video.invalid?@127.0.0.2:PN", false, true},
+        {"http://127.0.0.2:P#@video.invalidN"},
+        {"http:\\\\127.0.0.2:PN", true},
+        {"http:///127.0.0.2:PN", true},
+        {"//127.0.0.2:PN", true},
+        {"HTTP://127.0.0.2:PN", true},
+        {"http://[::1]:PN"},
+        {"http://[0:0:0:0:0:0:0:1]:PN"},
+        {"http://[::ffff:127.0.0.2]:PN"},
+        {"http://[::ffff:7f00:2]:PN"},
+        {"http://[::127.0.0.2]:PN"},
+        {"http://[64:ff9b::7f00:2]:PN"},
+        {"http://[2002:7f00:2::1]:PN"},
+        {"http://localhost:PN", false, true},
+        {"http://LOCALHOST.:PN", false, true},
+        {"http://a.localhost:PN", false, true},
+        {"http://0:PN"},
+        {"http://0.0.0.0:PN"},
+        {"http://169.254.169.254/latest/meta-dataN"},
+        {"http://10.0.0.1:PN"},
+        {"ftp://127.0.0.2:PN"},
+        {"gopher://127.0.0.2:PN"},
+        {"file:///etc/passwd?N"},
+    };
+    return rows;
+}
+
+std::string written(const Row& row, const Canary& canary, const std::string& place) {
+    std::string text = row.text;
+    if (const auto at = text.find(":P"); at != std::string::npos) text.replace(at + 1, 1, std::to_string(canary.port()));
+    return text.substr(0, text.size() - 1) + place;
+}
+
+/// Whom the browser may ask: the site alone, or the canary, too.
+constexpr const char* only_site = "127.0.0.1/32";
+constexpr const char* with_canary = "127.0.0.0/8,::1/128";
+
+/// Once it has ended, or its first try has failed.
+boost::json::object tried(Runtime& runtime, const std::string& id) {
+    boost::json::object job;
+    CHECK(eventually(60s, [&] {
+        job = runtime.job(id);
+        return !text(job, "errorCode").empty() || text(job, "status") == "completed";
+    }));
+    return job;
+}
+
+void none_reached(const Canary& canary) {
+    CHECK_MESSAGE(canary.connections() == 0, canary.seen_text());
+    CHECK(canary.datagrams() == 0);
+}
+
+/// Every row as an image, a request of a script and a frame of one page.
+std::string page_of(const Canary& canary) {
+    boost::json::array all;
+    for (std::size_t i = 0; i < table().size(); ++i)
+        all.emplace_back(written(table()[i], canary, "/page-" + std::to_string(i)));
+    return "<!doctype html><title>hostile</title><body><script>const all=" + boost::json::serialize(all) +
+           ";for(const u of all){try{new Image().src=u;fetch(u,{mode:'no-cors'}).catch(()=>{});"
+           "const f=document.createElement('iframe');f.src=u;document.body.append(f)}catch(e){}}"
+           "fetch('/all-tried')</script>";
+}
+
+void serve_pages(test::TestServer& site, const Canary& canary) {
+    site.on("/inside", test::status(200, "Content-Type: text/html; charset=utf-8\r\n", page_of(canary)));
+    site.on("/all-tried", test::status(200));
+    for (std::size_t i = 0; i < table().size(); ++i) {
+        const auto number = std::to_string(i);
+        site.on("/moved-" + number, test::redirect(written(table()[i], canary, "/moved-" + number)));
+    }
+}
+
+std::string text_of(const boost::json::object& job) { return boost::json::serialize(job); }
+
+/// A runtime whose extractor is a program that answers what the test has written down.
+struct Told {
+    Told(const Folder& folder, const std::string& nets) : answers(folder / "answers") {
+        std::filesystem::create_directory(answers);
+        std::ofstream(folder / "mine.sh") << "#!/bin/sh\nread -r request\nn=${request##*?n=}\ncat \"" + answers +
+                                                 "/${n%%[!a-z0-9-]*}\"\n";
+        std::filesystem::permissions(folder / "mine.sh", std::filesystem::perms::owner_all);
+        std::ofstream(folder / "mine.json")
+            << R"({"extractors":{"mine":{"command":["./mine.sh"]}},"platforms":{"web":{"extractors":["mine"]}}})";
+        runtime.emplace(folder, false, Variables{{"JOBRT_ALLOW_NETS", nets},
+                                                 {"JOBRT_CONFIG", folder / "mine.json"},
+                                                 {"JOBRT_CONCURRENCY", "4"}});
+    }
+    std::string save(const test::TestServer& site, const std::string& name, const boost::json::object& info) {
+        std::ofstream(answers + "/" + name) << boost::json::serialize(info) << "\n";
+        return runtime->save(site.url("/post?n=" + name));
+    }
+    std::string answers;
+    std::optional<Runtime> runtime;
+};
+
+boost::json::object one_source(const std::string& url, const char* protocol, const std::string& thumbnail) {
+    return {{"title", "hostile"},
+            {"thumbnail", thumbnail},
+            {"formats", {{{"url", url}, {"protocol", protocol}, {"ext", "mp4"}, {"height", 100}}}}};
+}
+
+/// Four jobs of one row: its address as the file, the playlist, a segment and a key; and each time as the thumbnail.
+std::vector<std::string> media_jobs(Told& told, test::TestServer& site, const Canary& canary, std::size_t i) {
+    const auto number = std::to_string(i);
+    const auto at = [&](const std::string& place) { return written(table()[i], canary, "/" + place + "-" + number); };
+    const auto thumbnail = at("thumbnail");
+    if (table()[i].patient) return {told.save(site, "file-" + number, one_source(at("file"), "https", thumbnail))};
+    const std::string begin = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:4\n";
+    const auto type = "Content-Type: application/vnd.apple.mpegurl\r\n";
+    site.on("/segment-" + number + ".m3u8",
+            test::status(200, type, begin + "#EXTINF:4,\n" + at("segment") + "\n#EXT-X-ENDLIST\n"));
+    site.on("/key-" + number + ".m3u8",
+            test::status(200, type, begin + "#EXT-X-KEY:METHOD=AES-128,URI=\"" + at("key") +
+                                        "\"\n#EXTINF:4,\n/clip.ts\n#EXT-X-ENDLIST\n"));
+    return {told.save(site, "file-" + number, one_source(at("file"), "https", thumbnail)),
+            told.save(site, "list-" + number, one_source(at("list"), "m3u8_native", thumbnail)),
+            told.save(site, "segment-" + number,
+                      one_source(site.url("/segment-" + number + ".m3u8"), "m3u8_native", thumbnail)),
+            told.save(site, "key-" + number,
+                      one_source(site.url("/key-" + number + ".m3u8"), "m3u8_native", thumbnail))};
+}
+
+TEST_CASE("submitted addresses, redirects of pages, and what pages ask for reach nobody who is not allowed") {
+    const Canary canary;
+    test::TestServer site;
+    serve_pages(site, canary);
+    const Folder folder;
+    Runtime runtime(folder, false, {{"JOBRT_ALLOW_NETS", only_site}, {"PLAYWRIGHT_SETTLE_MS", "1000"}});
+    std::vector<std::pair<std::string, std::string>> jobs;
+    for (std::size_t i = 0; i < table().size(); ++i) {
+        const auto url = written(table()[i], canary, "/api-" + std::to_string(i));
+        const auto answer = http(runtime.port(), "POST", "/api/jobs", boost::json::serialize(boost::json::object{{"url", url}}));
+        INFO(url << ": " << answer.body);
+        if (answer.status == 201)
+            jobs.emplace_back(url, text(answer.json().at("job").get_object(), "id"));
+        else
+            CHECK(text(answer.json(), "code") == "INVALID_URL");
+        jobs.emplace_back("redirect to " + url, runtime.save(site.url("/moved-" + std::to_string(i))));
+    }
+    jobs.emplace_back("inside", runtime.save(site.url("/inside")));
+    int blocked = 0;
+    for (const auto& [what, id] : jobs) {
+        const auto job = tried(runtime, id);
+        INFO(what << ": " << text_of(job));
+        CHECK_FALSE(text(job, "errorCode").empty());
+        if (text(job, "errorCode") == "SSRF_BLOCKED") ++blocked;
+    }
+    CHECK(blocked > 20);
+    const auto asked = site.requests();
+    CHECK(std::any_of(asked.begin(), asked.end(), [](const auto& one) { return one.target == "/all-tried"; }));
+    none_reached(canary);
+}
+
+TEST_CASE("files, playlists, segments, keys and thumbnails reach nobody who is not allowed") {
+    const Canary canary;
+    test::TestServer site;
+    site.on("/clip.mp4", test::serve({.bytes = made_clip()}));
+    const Folder folder;
+    Told told(folder, only_site);
+    std::vector<std::string> jobs;
+    for (std::size_t i = 0; i < table().size(); ++i)
+        for (auto& id : media_jobs(told, site, canary, i)) jobs.push_back(std::move(id));
+    int blocked = 0;
+    for (const auto& id : jobs) {
+        const auto job = tried(*told.runtime, id);
+        INFO(text_of(job));
+        CHECK_FALSE(text(job, "errorCode").empty());
+        if (text(job, "errorCode") == "SSRF_BLOCKED") ++blocked;
+    }
+    CHECK(blocked > 10);
+    // A thumbnail's address is vetted and kept, but nobody fetches it: the picture is taken from the video.
+    const auto saved = tried(*told.runtime, told.save(site, "thumbnail", one_source(site.url("/clip.mp4"), "https",
+                                                                                   site.url("/picture.jpg"))));
+    INFO(text_of(saved));
+    CHECK(text(saved, "status") == "completed");
+    const auto asked = site.requests();
+    CHECK(std::none_of(asked.begin(), asked.end(), [](const auto& one) { return one.target == "/picture.jpg"; }));
+    none_reached(canary);
+}
+
+TEST_CASE("control: every door leads to the canary when its network is allowed") {
+    const Canary canary;
+    test::TestServer site;
+    serve_pages(site, canary);
+    const auto sees = [&](const std::string& path) {
+        const bool seen = eventually(20s, [&] { return canary.seen().contains(path); });
+        CHECK_MESSAGE(seen, path << " is not among " << canary.seen_text());
+    };
+    {
+        const Folder folder;
+        Runtime runtime(folder, false, {{"JOBRT_ALLOW_NETS", with_canary}, {"PLAYWRIGHT_SETTLE_MS", "3000"}});
+        runtime.save(site.url("/inside"));
+        runtime.save(site.url("/moved-0"));
+        runtime.save(written(table()[0], canary, "/api-0"));
+        sees("/api-0");
+        sees("/moved-0");
+        // Chromium loads no part of a page from an address with a user name, but goes there as a redirect says.
+        runtime.save(site.url("/moved-12"));
+        sees("/moved-12");
+        sees("/@video.invalid/page-13");
+        for (std::size_t i = 0; i < table().size(); ++i)
+            if (table()[i].control) {
+                CAPTURE(table()[i].text);
+                sees("/page-" + std::to_string(i));
+            }
+    }
+    const Folder folder;
+    Told told(folder, with_canary);
+    media_jobs(told, site, canary, 0);
+    for (const auto* place : {"/file-0", "/list-0", "/segment-0", "/key-0"}) sees(place);
+    CHECK_FALSE(canary.seen().contains("/thumbnail-0"));
+}
+
+}  // namespace
+}  // namespace jobruntime::e2e
