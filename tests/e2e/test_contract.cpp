@@ -291,15 +291,14 @@ TEST_CASE("TELEMETRY_SINK: another store's name is warned of once, memory keeps 
 TEST_CASE("what has no effect is named, once, and settings come from the configuration file too") {
     const Folder folder;
     auto variables = environment(folder);
-    std::ofstream(folder / ".env") << "WORKER_POLL_MS=5\nFFMPEG_PATH=/usr/bin/ffmpeg\n";
+    std::ofstream(folder / ".env") << "WORKER_POLL_MS=5\n";
     std::ofstream(folder / "jobrt.json") << "{ // comments are fine\n  \"stale\": 7777, \"grace\": 1 }";
     for (const auto* name : {"WORKER_POLL_MS", "MONGODB_DB", "TELEMETRY_RETENTION_DAYS"})
         variables[name] = "1";
-    variables["FFMPEG_PATH"] = "/usr/bin/ffmpeg";
     variables["JOBRT_CONFIG"] = folder / "jobrt.json";
     variables.erase("JOBRT_STALE_MS");
     Service service(folder, variables);
-    for (const auto* name : {"WORKER_POLL_MS", "MONGODB_DB", "TELEMETRY_RETENTION_DAYS", "FFMPEG_PATH"}) {
+    for (const auto* name : {"WORKER_POLL_MS", "MONGODB_DB", "TELEMETRY_RETENTION_DAYS"}) {
         CAPTURE(name);
         CHECK_MESSAGE(count_of(service.program().err(), name) == 1, service.program().err());
     }

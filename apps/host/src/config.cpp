@@ -172,6 +172,8 @@ Result<Config> Config::from(const Settings& settings, const std::string& directo
     config.grace = reader.duration("grace", 0);
     config.log_format = reader.word("log-format", {"text", "json"});
     config.yt_dlp = reader.text("yt-dlp");
+    config.ffmpeg = reader.text("ffmpeg");
+    if (config.ffmpeg.find('/') != std::string::npos) config.ffmpeg = reader.absolute(config.ffmpeg);
     config.config_file = settings.structure_file();
     config.structure = settings.structure();
     if (config.lease < 3 * config.heartbeat)

@@ -77,6 +77,11 @@ Outcome MediaSave::operator()(JobContext& job) const {
     if (!post) return failed("INVALID_URL", post.error().message);
     if (options_.enabled && !options_.enabled(post->platform))
         return failed("PLATFORM_DISABLED", "the platform " + post->platform + " is switched off on this worker");
+    // Which file needs it shows only once it has been fetched: a program that is missing is said before that.
+    if (!options_.ffmpeg.empty())
+        if (auto ffmpeg = media::find_ffmpeg(options_.ffmpeg); !ffmpeg)
+            return failed(ffmpeg.error().name, ffmpeg.error().message + ". " +
+                                                   std::string(code_info(ffmpeg.error().name).remedy));
     auto work = publisher_.claim_work_folder(job.job().id, job.fence());
     if (!work) {
         const auto& info = code_info(work.error().name);

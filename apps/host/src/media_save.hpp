@@ -22,6 +22,7 @@ public:
         media::DownloadOptions download;  ///< Limits; what belongs to one download is filled in.
         /// The post that an address stands for, short links followed; unset = net::identify.
         std::function<Result<net::Post>(const net::Url& url, std::stop_token stop)> identify;
+        std::string ffmpeg;        ///< Every job fails at once while it is named and not there; empty = none.
         std::string cookies_file;  ///< For extractors without a browser; need not be there.
         /// Whether a platform may be used now; "web", "x", "tiktok".
         std::function<bool(std::string_view platform)> enabled;

@@ -19,13 +19,6 @@ constexpr std::array<std::string_view, 9> retired{
     "MONGODB_DB", "MONGODB_DB_NAME",    "WORKER_POLL_MS",  "WORKER_POLL_INTERVAL_MS", "TELEMETRY_POLL_MS",
     "NODE_ENV",   "PLAYWRIGHT_CHANNEL", "VITE_API_PROXY", "TELEMETRY_RETENTION_DAYS"};
 
-/// Variables of the operator's contract that this version does not act on.
-struct NotYet {
-    std::string_view name, meaning;
-};
-constexpr std::array<NotYet, 1> not_yet{
-    {{"FFMPEG_PATH", "files are rewritten by the libav that is built in, and no external ffmpeg is run"}}};
-
 Error bad(std::string text) { return {Errc::invalid_argument, "INVALID_CONFIGURATION", std::move(text)}; }
 
 Result<std::string> read_file(const std::string& path) {
@@ -79,11 +72,6 @@ Result<void> Settings::add_layer(const std::map<std::string, std::string>& varia
     }
     for (const auto& [name, text] : variables) {
         if (text.empty()) continue;
-        auto is_name = [&](const NotYet& variable) { return variable.name == name; };
-        if (const auto* known = std::find_if(not_yet.begin(), not_yet.end(), is_name); known != not_yet.end()) {
-            warn(name + " is set and has no effect: " + std::string(known->meaning));
-            continue;
-        }
         if (std::find(retired.begin(), retired.end(), name) != retired.end() && name != "NODE_ENV")
             warn(name + " has no effect any more and is ignored");
         if (!name.starts_with("JOBRT_") || name.starts_with("JOBRT_TEST_") || name == "JOBRT_FIXTURES" ||

@@ -100,6 +100,7 @@ struct Config {
     Duration heartbeat{10'000}, lease{30'000}, stale{120'000}, grace{30'000};
     std::string log_format = "text";
     std::string yt_dlp = "yt-dlp";  ///< A path, or a name in PATH.
+    std::string ffmpeg;             ///< A path, or a name in the usual places; empty = the built-in libav.
     std::string config_file;        ///< Absolute, or empty.
     boost::json::object structure;  ///< Its members platforms, extractors and pages, as they stand there.
 

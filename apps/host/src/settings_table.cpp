@@ -71,6 +71,8 @@ constexpr std::array table{
             "Give up the browser's sandbox; needed as root, a risk everywhere."},
     Setting{"yt-dlp", "YT_DLP_PATH", "", "yt-dlp", "worker", Type::text,
             "The yt-dlp program, for platforms whose list of extractors names it."},
+    Setting{"ffmpeg", "FFMPEG_PATH", "", "", "worker", Type::text,
+            "An ffmpeg program that rewrites files into MP4; unset, the libav that is built in does."},
     Setting{"concurrency", "JOBRT_CONCURRENCY", "", "0", "worker", Type::number,
             "Running jobs at once a queue; 0 is 2 for media and 2 × cores for others."},
     Setting{"heartbeat", "JOBRT_HEARTBEAT_MS", "", "10000", "all", Type::duration_ms,

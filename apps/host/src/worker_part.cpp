@@ -15,6 +15,7 @@
 #include <jobruntime/net.hpp>
 #include <jobruntime/worker.hpp>
 
+#include "codes.hpp"
 #include "demo_kinds.hpp"
 #include "extractors.hpp"
 #include "media_kind.hpp"
@@ -41,7 +42,7 @@ public:
     explicit WorkerPart(Process& process, JobId only = {}, std::string queue = {})
         : process_(process), config_(process.in.config), only_(only), only_queue_(std::move(queue)),
           flags_(process.store, config_),
-          publisher_({.root = config_.download_dir, .helper = helper_options(), .forgotten_after = std::chrono::hours(24)}) {}
+          publisher_({.root = config_.download_dir, .helper = helper_options(config_), .forgotten_after = std::chrono::hours(24)}) {}
 
     Result<void> start() override {
         auto nets = allowed_networks(config_);
@@ -104,9 +105,10 @@ private:
                  Woken::stopped);
     }
 
-    static media::HelperOptions helper_options() {
+    static media::HelperOptions helper_options(const Config& config) {
         media::HelperOptions options;
         options.program = helper_program();
+        options.ffmpeg = config.ffmpeg;
         return options;
     }
 
@@ -143,6 +145,7 @@ private:
         options.identify = [this, rules = sites_.rules()](const net::Url& url, std::stop_token stop) {
             return find_post(url, rules, *fetcher_, std::chrono::seconds(15), std::move(stop));
         };
+        options.ffmpeg = config_.ffmpeg;
         options.cookies_file = cookies_path(profile_->path());
         options.extraction_timeout = config_.extraction_timeout;
         options.download.stall_timeout = config_.download_timeout;
@@ -215,6 +218,9 @@ std::vector<std::string> missing_programs(const Config& config) {
     if (helper == "jobrt-media" && ::access("/usr/bin/jobrt-media", X_OK) != 0 &&
         ::access("/usr/local/bin/jobrt-media", X_OK) != 0)
         missing.push_back("jobrt-media is not beside this program nor in /usr/bin; install jobrt's programs together");
+    if (!config.ffmpeg.empty())
+        if (auto ffmpeg = media::find_ffmpeg(config.ffmpeg); !ffmpeg)
+            missing.push_back(ffmpeg.error().message + "; " + std::string(code_info("FFMPEG_NOT_FOUND").remedy));
     if (!config.headless && !std::getenv("DISPLAY") && !std::getenv("WAYLAND_DISPLAY"))
         missing.push_back("PLAYWRIGHT_HEADLESS=false needs a display; set DISPLAY (xvfb-run works) or leave it true");
     if (geteuid() == 0 && !config.browser_no_sandbox)

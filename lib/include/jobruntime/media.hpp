@@ -63,7 +63,14 @@ struct HelperOptions {
     std::chrono::seconds cpu_time{600};          ///< Its limit on itself.
     std::uint64_t memory_bytes = std::uint64_t{3} << 30;
     std::uint64_t max_file_bytes = std::uint64_t{64} << 30;  ///< Largest file it may write.
+    /// An ffmpeg that writes the files which need rewriting, under the same limits: it is given only what the
+    /// helper has verified and put together, and the helper inspects what comes of it. A path, or a name
+    /// looked up as `program` is; empty = the helper's own libav does it.
+    std::string ffmpeg;
 };
+
+/// The path of that ffmpeg. FFMPEG_NOT_FOUND (not_found).
+JOBRUNTIME_API Result<std::string> find_ffmpeg(const std::string& program);
 
 /// What is in a media file.
 struct MediaFacts {
@@ -223,7 +230,7 @@ public:
     /// JSON into place and syncs the folder. They are official only once the store has
     /// accepted the result that names them. After an error or a stop nothing of it remains; the
     /// download itself goes too when the error is about its content.
-    /// Errors: those of HelperClient, PATH_REFUSED, DOWNLOAD_DIR_UNUSABLE, DISK_FULL, MEDIA_IO.
+    /// Errors: those of HelperClient, FFMPEG_NOT_FOUND, FFMPEG_FAILED, PATH_REFUSED, DOWNLOAD_DIR_UNUSABLE, DISK_FULL, MEDIA_IO.
     Result<Published> publish(const PublishRequest& request, const WorkFolder& work,
                               const OnProgress& progress = {}, std::stop_token stop = {}) const;
 

@@ -12,6 +12,7 @@
 #include <jobruntime/net.hpp>
 
 #include "media/assembly.hpp"
+#include "media/ffmpeg.hpp"
 #include "media/folders.hpp"
 #include "media/names.hpp"
 
@@ -19,6 +20,7 @@ namespace jobruntime::media {
 namespace {
 
 constexpr const char* out_video = "out.mp4";
+constexpr const char* out_by_ffmpeg = "out.ffmpeg";
 constexpr const char* out_thumbnail = "out.jpg";
 constexpr const char* out_json = "out.json";
 
@@ -149,7 +151,35 @@ Result<FinishRequest> finish_request(const PublishRequest& request, const std::s
 }
 
 void remove_half_made(const Fd& work) {
-    for (const char* name : {out_video, out_thumbnail, out_json}) (void)remove_name(work, name);
+    for (const char* name : {out_video, out_by_ffmpeg, out_thumbnail, out_json}) (void)remove_name(work, name);
+}
+
+/// What the helper has rewritten is written once more by the operator's ffmpeg, and judged once more by the
+/// helper: its output is no more trusted than a download.
+Result<Finished> by_ffmpeg(const HelperOptions& options, const Fd& work, const FinishRequest& first,
+                           const Finished& vetted, const OnProgress& progress, const std::stop_token& stop) {
+    FinishRequest again{.input = first.output, .output = {}, .thumbnail = first.thumbnail};
+    again.input.replace(again.input.size() - std::string_view(out_video).size(), std::string::npos, out_by_ffmpeg);
+    again.output = first.output;
+    again.expected_seconds = vetted.facts.seconds;
+    JR_TRY(run_ffmpeg(options,
+                      {.input = first.output,
+                       .output = again.input,
+                       .mp4 = vetted.ext == "mp4",
+                       .seconds = vetted.facts.seconds},
+                      progress, stop));
+    JR_TRY(remove_name(work, out_video));
+    JR_TRY(remove_name(work, out_thumbnail));
+    auto judged = HelperClient(options).finish(again, progress, stop);
+    if (!judged && is_about_content(judged.error()))
+        return Error{Errc::corrupt, "FFMPEG_FAILED",
+                     "what ffmpeg has made of the file is no good: " + judged.error().message};
+    if (!judged) return judged;
+    // A faststart file stays as it is: it takes the place of the one that it was made from.
+    if (!judged->remuxed && ::renameat(work.get(), out_by_ffmpeg, work.get(), out_video) != 0)
+        return folder_error(errno, "rename what ffmpeg has written");
+    judged->remuxed = true;
+    return judged;
 }
 
 }  // namespace
@@ -166,6 +196,8 @@ Result<Published> Publisher::publish(const PublishRequest& request, const WorkFo
     auto asked = finish_request(request, work.path());
     if (!asked) return asked.error();
     auto file = helper.finish(*asked, progress, stop);
+    if (file && file->remuxed && !options_.helper.ffmpeg.empty())
+        file = by_ffmpeg(options_.helper, work.folder_, *asked, *file, progress, stop);
     if (!file) {
         remove_half_made(work.folder_);  // A killed helper could not.
         if (is_about_content(file.error())) {
