@@ -75,6 +75,8 @@ struct ExtractRequest {
     int nth = 1;  ///< Which video of a post that has several; beyond the last one there is NO_MEDIA.
     /// How far it is, 0 to 100 where that is known; may be empty.
     std::function<void(std::optional<double> percent, std::string_view message)> progress = {};
+    /// Told how long the site asks to be left alone (Retry-After), before the error; may be empty.
+    std::function<void(std::chrono::seconds)> asked_to_wait = {};
 };
 
 /// Turns a post's URL into media sources. Stateless towards the caller; one instance may be

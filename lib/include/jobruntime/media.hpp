@@ -279,8 +279,9 @@ struct Downloaded {
 class HostGate;
 
 /// Fetches the best source that can be had. Thread-safe; keep one for all downloads of a program: it holds
-/// no more than `per_host` requests for segments open to one host at once. (A download's foremost segment
-/// may exceed that by one, so that downloads never wait for each other in a circle.) Copies share that.
+/// no more than `per_host` requests for media open to one host at once: files, playlists, segments. (A
+/// download's foremost segment and its keys may exceed that, so that downloads never wait for each other in a
+/// circle.) Copies share that. A file that is refused with 403 or 5xx is asked for once more within the call.
 ///
 /// HLS: the best variant, segments fetched ahead in parallel and put one behind the other as they are,
 /// AES-128 undone, what was fetched kept for the next attempt. Bounded memory: 32 MiB a track wait for their
@@ -299,15 +300,19 @@ public:
     /// the best one that a retry may cure (unavailable, timed out), else of the best. The errors
     /// are those of net::Fetcher::download, those that DownloadOptions names, NO_VIDEO, NOT_MEDIA,
     /// DRM_PROTECTED and DOWNLOAD_INCOMPLETE of streams, PATH_REFUSED for a file outside `extractor_dir`,
-    /// MEDIA_IO, and Errc::canceled within a second of `stop`. `facts` are of the last direct request.
+    /// MEDIA_IO, and Errc::canceled within a second of `stop`. `facts` belong
+    /// to the error that is returned: how long its server asked to wait, for one.
     Result<Downloaded> download(const MediaInfo& info, const WorkFolder& work, const DownloadOptions& options,
                                 const OnProgress& progress = {}, std::stop_token stop = {},
                                 net::TransferFacts* facts = nullptr) const;
 
 private:
     Result<Downloaded> fetch(const MediaSource& source, const std::string& target,
-                             const DownloadOptions& options, const OnProgress& progress, std::stop_token stop,
-                             net::TransferFacts* facts) const;
+                             const DownloadOptions& options, const OnProgress& progress,
+                             const std::stop_token& stop, net::TransferFacts& facts) const;
+    Result<Downloaded> fetch_file(const MediaSource& source, const std::string& target,
+                                  const DownloadOptions& options, const OnProgress& progress,
+                                  const std::stop_token& stop, net::TransferFacts& facts) const;
 
     const net::Fetcher& fetcher_;
     std::shared_ptr<HostGate> gate_;  // Shared by copies: a handler is copied into its worker.

@@ -131,6 +131,8 @@ Result<net::Response> PageQuery::ask(const PageStep& step, const PageWay& way) {
     if (!cookie.empty()) request.headers.emplace_back("Cookie", cookie);
     auto answer = step.post ? fetcher_.post(request, fill_in(step.body, values_, false), stop_) : fetcher_.get(request, stop_);
     if (!answer) return late_or(std::move(answer).error());
+    if (answer->status >= 400 && request_.asked_to_wait)
+        if (const auto wait = net::retry_after(answer->headers)) request_.asked_to_wait(*wait);
     for (const auto& [name, value] : answer->headers) {
         if (name != "set-cookie") continue;
         const auto pair = value.substr(0, value.find(';'));

@@ -10,7 +10,10 @@
 #include "media/assembly.hpp"
 #include "media/folders.hpp"
 #include "media/host_gate.hpp"
+#include "media/retries.hpp"
 #include "media/stream_download.hpp"
+#include "media/track_file.hpp"
+#include "media/watch.hpp"
 #include "media/work_folder.hpp"
 
 namespace jobruntime::media {
@@ -18,15 +21,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// A server that asks a whole download to wait longer is left to the job's next attempt.
+constexpr std::chrono::milliseconds longest_wait_in_a_call{10'000};
+
 /// One name for the same media file, also when its signature in the query is a new one. Two
 /// files that share a name are told apart by what the server says of them (If-Range).
-/// FNV-1a, 64 bits: http://www.isthe.com/chongo/tech/comp/fnv/
 std::string target_name(const MediaSource& source) {
-    std::uint64_t hash = 14695981039346656037ULL;
-    for (const char byte : std::string_view(source.url).substr(0, source.url.find('?'))) {
-        hash ^= static_cast<unsigned char>(byte);
-        hash *= 1099511628211ULL;
-    }
+    const auto hash = hash_of(std::string_view(source.url).substr(0, source.url.find('?')));
     std::string name(download_prefix);
     for (int shift = 60; shift >= 0; shift -= 4) name += "0123456789abcdef"[(hash >> shift) & 15];
     return name;
@@ -73,45 +74,6 @@ void discard(const fs::path& target) {
     net::discard_partial(target);
     discard_stream(target.string());
 }
-
-/// Watches a direct download's time and disk, and ends it by a stop of its own.
-class Watch {
-public:
-    Watch(const DownloadOptions& options, const std::string& target, std::stop_token outer)
-        : options_(options),
-          folder_(fs::path(target).parent_path()),
-          deadline_(std::chrono::steady_clock::now() + options.time_limit),
-          pass_on_(std::move(outer), [this] { stop_.request_stop(); }) {}
-
-    std::stop_token token() const { return stop_.get_token(); }
-    const std::optional<Error>& error() const { return error_; }
-
-    void look() {
-        if (error_) return;
-        std::error_code unknown;
-        if (std::chrono::steady_clock::now() >= deadline_)
-            error_ = Error{Errc::timed_out, "DOWNLOAD_TIMEOUT",
-                           "the download was not complete after " +
-                               std::to_string(options_.time_limit.count() / 1000) +
-                               " s; what was fetched is kept for the next try"};
-        else if (options_.min_free_bytes > 0) {
-            const auto space = fs::space(folder_, unknown);
-            if (!unknown && space.available < options_.min_free_bytes)
-                error_ = Error{Errc::full, "DISK_FULL",
-                               "fewer than " + std::to_string(options_.min_free_bytes) +
-                                   " bytes are free on the disk of the download folder"};
-        }
-        if (error_) stop_.request_stop();
-    }
-
-private:
-    const DownloadOptions& options_;
-    fs::path folder_;
-    std::chrono::steady_clock::time_point deadline_;
-    std::stop_source stop_;
-    std::optional<Error> error_;
-    std::stop_callback<std::function<void()>> pass_on_;  // Last: its callback uses the others.
-};
 
 /// Brings a file that an extractor has left into the work folder.
 Result<Downloaded> take_file(const MediaSource& source, const fs::path& target,
@@ -163,50 +125,78 @@ Result<Downloaded> Downloader::download(const MediaInfo& info, const WorkFolder&
     }
 
     std::optional<Error> telling;  // The error to give when every source has failed.
+    const auto tell = [&](Error error, const net::TransferFacts& of) -> Result<Downloaded> {
+        if (facts) *facts = of;
+        return error;
+    };
+    net::TransferFacts telling_facts;
     for (std::size_t i = options.first_source; i < info.sources.size(); ++i) {
         if (stop.stop_requested()) return Error{Errc::canceled, "the download was stopped"};
-        auto got = fetch(info.sources[i], target_of(i).string(), options, progress, stop, facts);
+        net::TransferFacts met;
+        auto got = fetch(info.sources[i], target_of(i).string(), options, progress, stop, met);
         if (got) {
             got->source = i;
             return got;
         }
         const Error& error = got.error();
         const bool begun = has_part(target_of(i)) || has_stream_part(target_of(i).string());
-        if (ends_all(error) || (goes_on_later(error) && begun)) return error;
+        if (ends_all(error) || (goes_on_later(error) && begun)) return tell(error, met);
         discard(target_of(i));
-        if (!telling || (!retry_may_help(*telling) && retry_may_help(error))) telling = error;
+        if (!telling || (!retry_may_help(*telling) && retry_may_help(error))) {
+            telling = error;
+            telling_facts = met;
+        }
     }
-    if (telling) return *telling;
+    if (telling) return tell(*telling, telling_facts);
     return Error{Errc::unsupported, "UNSUPPORTED_SOURCE", "the post offers no further source to download"};
 }
 
 Result<Downloaded> Downloader::fetch(const MediaSource& source, const std::string& target,
                                      const DownloadOptions& options, const OnProgress& progress,
-                                     std::stop_token stop, net::TransferFacts* facts) const {
+                                     const std::stop_token& stop, net::TransferFacts& facts) const {
     if (source.protocol == MediaProtocol::dash)
         return Error{Errc::unsupported, "UNSUPPORTED_SOURCE",
                      "the post is served as a DASH manifest, which this version cannot download"};
     if (source.protocol == MediaProtocol::file) return take_file(source, target, options);
-    if (source.protocol == MediaProtocol::hls)
-        return download_hls(fetcher_, *gate_,
-                            {.url = source.url, .headers = headers_of(source), .target = target}, options,
-                            progress, stop);
+    const Watch watch(options, fs::path(target).parent_path(), stop);
+    const bool hls = source.protocol == MediaProtocol::hls;
+    auto got = hls ? download_hls(fetcher_, *gate_,
+                                  {.url = source.url, .headers = headers_of(source), .target = target}, options,
+                                  progress, watch.token(), facts)
+                   : fetch_file(source, target, options, progress, watch.token(), facts);
+    if (!got)
+        if (auto ended = watch.error()) return *std::move(ended);
+    return got;
+}
+
+Result<Downloaded> Downloader::fetch_file(const MediaSource& source, const std::string& target,
+                                          const DownloadOptions& options, const OnProgress& progress,
+                                          const std::stop_token& stop, net::TransferFacts& facts) const {
     const net::DownloadRequest request{.url = source.url,
                                        .headers = headers_of(source),
                                        .target = target,
                                        .max_bytes = options.max_bytes,
                                        .stall_timeout = options.stall_timeout};
-    Watch watch(options, target, stop);
     const auto report = [&](std::uint64_t bytes, std::uint64_t total) {
-        watch.look();
         if (!progress) return;
         const double percent =
             total > 0 ? 100.0 * static_cast<double>(std::min(bytes, total)) / static_cast<double>(total) : 0;
         progress({.stage = "download", .percent = percent, .bytes = bytes, .total = total});
     };
-    auto got = fetcher_.download(request, report, watch.token(), facts);
-    if (!got) return watch.error() ? *watch.error() : got.error();
-    return Downloaded{.path = target, .bytes = got->bytes, .resumed_from = got->resumed_from};
+    const auto url = net::parse_url(source.url, net::max_fetch_url);
+    if (!url) return url.error();
+    // Content networks refuse by mistake now and then; what lasts is for the job's next attempt.
+    Retries retries({.times = 1, .first_pause = options.first_pause, .longest_asked = longest_wait_in_a_call},
+                    std::hash<std::string>{}(source.url));
+    while (true) {
+        auto got = [&] {
+            const auto pass = gate_->enter(url->host, [] { return false; }, stop);
+            return fetcher_.download(request, report, stop, &facts);
+        }();
+        if (got) return Downloaded{.path = target, .bytes = got->bytes, .resumed_from = got->resumed_from};
+        const bool refused = facts.status == 403 || facts.status >= 500;
+        if (!refused || !retries.again(got.error(), facts.retry_after, stop)) return got.error();
+    }
 }
 
 }  // namespace jobruntime::media

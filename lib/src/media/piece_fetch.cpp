@@ -6,6 +6,8 @@
 
 #include <strings.h>
 
+#include "media/piece_shape.hpp"
+
 namespace jobruntime::media {
 namespace {
 
@@ -45,6 +47,8 @@ public:
         const auto type = head.header("content-type").value_or("");
         if (type.starts_with("text/html") || type.starts_with("application/json"))
             return no_media(host_, "a web page");
+        // HTTP itself notices the end of a body that is too early only where it was told the length.
+        if (!head.header("content-length") && !piece_.range) shape_.emplace();
         if (!piece_.range) return std::nullopt;
         if (head.status != 206) {
             skip_ = piece_.range->offset;  // It does not know Range and sends all of it.
@@ -78,10 +82,15 @@ public:
         if (piece_.range && left_ > 0)
             return Error{Errc::unavailable, "NETWORK", host_ + " sent less of the file than was asked for"};
         if (!any_) return Error{Errc::unavailable, "NETWORK", host_ + " sent an empty part of the stream"};
-        if (!cipher_) return {};
-        plain_.clear();
-        JR_TRY(cipher_->end(plain_));
-        return plain_.empty() ? Result<void>() : sink_.take(plain_);
+        if (cipher_) {
+            plain_.clear();
+            JR_TRY(cipher_->end(plain_));
+            if (shape_) shape_->add(plain_);
+            if (!plain_.empty()) JR_TRY(sink_.take(plain_));
+        }
+        if (shape_ && shape_->cut_off())
+            return Error{Errc::unavailable, "NETWORK", host_ + " sent a part of the stream that is cut off"};
+        return {};
     }
 
     std::optional<std::chrono::seconds> asked_to_wait;
@@ -98,6 +107,7 @@ private:
             if (auto done = cipher_->add(bytes, plain_); !done) return std::move(done).error();
             bytes = plain_;
         }
+        if (shape_) shape_->add(bytes);
         auto taken = bytes.empty() ? Result<void>() : sink_.take(bytes);
         if (!taken) return std::move(taken).error();
         return std::nullopt;
@@ -108,6 +118,7 @@ private:
     const StreamSource::Sink& sink_;
     std::optional<AesCbc> cipher_;
     std::string plain_;
+    std::optional<PieceShape> shape_;  // Where the length of the answer is not known otherwise.
     std::uint64_t skip_ = 0;
     std::uint64_t left_;
     bool any_ = false;
@@ -125,19 +136,22 @@ net::Headers StreamSource::headers_for(const net::Url& url) const {
     return headers;
 }
 
-Result<net::Response> StreamSource::get(const std::string& url, std::size_t max_bytes,
+Result<net::Response> StreamSource::get(const std::string& url, std::size_t max_bytes, bool urgent,
                                         const std::stop_token& stop) const {
     const auto parsed = net::parse_url(url, net::max_fetch_url);
     if (!parsed) return parsed.error();
     Retries retries(options_.retries, std::hash<std::string>{}(url));
     while (true) {
-        auto answer = fetcher_.get({.url = url,
-                                    .headers = headers_for(*parsed),
-                                    .max_bytes = max_bytes,
-                                    .timeout = std::max<std::chrono::milliseconds>(
-                                        options_.stall_timeout, std::chrono::milliseconds(1'000)),
-                                    .stall_timeout = options_.stall_timeout},
-                                   stop);
+        auto answer = [&] {
+            const auto pass = gate_.enter(parsed->host, [urgent] { return urgent; }, stop);
+            return fetcher_.get({.url = url,
+                                 .headers = headers_for(*parsed),
+                                 .max_bytes = max_bytes,
+                                 .timeout = std::max<std::chrono::milliseconds>(
+                                     options_.stall_timeout, std::chrono::milliseconds(1'000)),
+                                 .stall_timeout = options_.stall_timeout},
+                                stop);
+        }();
         std::optional<std::chrono::seconds> asked;
         std::optional<Error> error;
         if (answer) {
@@ -147,9 +161,20 @@ Result<net::Response> StreamSource::get(const std::string& url, std::size_t max_
         } else {
             error = std::move(answer).error();
         }
-        if (!retries.again(*error, asked, stop))
-            return stop.stop_requested() ? Error{Errc::canceled, "the download was stopped"} : *error;
+        if (retries.again(*error, asked, stop)) continue;
+        give_up(asked);
+        return stop.stop_requested() ? Error{Errc::canceled, "the download was stopped"} : *error;
     }
+}
+
+void StreamSource::give_up(std::optional<std::chrono::seconds> asked) const {
+    const std::lock_guard lock(mutex_);
+    if (asked) asked_to_wait_ = asked;
+}
+
+std::optional<std::chrono::seconds> StreamSource::asked_to_wait() const {
+    const std::lock_guard lock(mutex_);
+    return asked_to_wait_;
 }
 
 Result<AesCbc::Block> StreamSource::key(const std::string& url, const std::stop_token& stop) {
@@ -162,7 +187,8 @@ Result<AesCbc::Block> StreamSource::key(const std::string& url, const std::stop_
     }
     const std::lock_guard lock(key->mutex);
     if (key->bytes) return *key->bytes;
-    auto answer = get(url, 64 * 1024, stop);
+    // The foremost segment may wait for it, and all others for that one: it must not wait for them.
+    auto answer = get(url, 64 * 1024, true, stop);
     if (!answer) return std::move(answer).error();
     AesCbc::Block block{};
     if (answer->body.size() != block.size())
@@ -179,8 +205,10 @@ Result<void> StreamSource::fetch(const Piece& piece, const Sink& sink, const std
         std::optional<std::chrono::seconds> asked;
         auto done = fetch_once(piece, sink, stop, asked);
         if (done) return done;
-        if (!retries.again(done.error(), asked, stop))
+        if (!retries.again(done.error(), asked, stop)) {
+            give_up(asked);
             return stop.stop_requested() ? Error{Errc::canceled, "the download was stopped"} : done.error();
+        }
         JR_TRY(sink.restart());
     }
 }

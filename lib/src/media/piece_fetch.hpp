@@ -38,9 +38,14 @@ public:
 
     /// A small text or key, with retries. The answer's status is a success.
     Result<net::Response> get(const std::string& url, std::size_t max_bytes,
-                              const std::stop_token& stop) const;
+                              const std::stop_token& stop) const {
+        return get(url, max_bytes, false, stop);
+    }
     /// The 16 bytes behind a key's URL, fetched once.
     Result<AesCbc::Block> key(const std::string& url, const std::stop_token& stop);
+
+    /// What the server of the last request that was given up asked for (Retry-After).
+    std::optional<std::chrono::seconds> asked_to_wait() const;
 
     /// The bytes of a piece, decrypted, as they come. `restart` is called before bytes that were handed
     /// on come again. `urgent` as in HostGate. Errors as net::Fetcher, and NOT_MEDIA for a web page.
@@ -62,8 +67,13 @@ private:
     const net::Fetcher& fetcher_;
     HostGate& gate_;
     const Options options_;
-    std::mutex mutex_;
-    std::map<std::string, std::shared_ptr<Key>> keys_;  // Guarded by mutex_.
+    Result<net::Response> get(const std::string& url, std::size_t max_bytes, bool urgent,
+                              const std::stop_token& stop) const;
+    void give_up(std::optional<std::chrono::seconds> asked) const;
+
+    mutable std::mutex mutex_;
+    std::map<std::string, std::shared_ptr<Key>> keys_;            // Guarded by mutex_.
+    mutable std::optional<std::chrono::seconds> asked_to_wait_;  // Guarded by mutex_.
 };
 
 }  // namespace jobruntime::media

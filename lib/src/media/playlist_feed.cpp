@@ -60,6 +60,7 @@ Result<std::vector<Piece>> PlaylistFeed::take(const HlsMedia& media) {
                          .begins_run = new_run && !init});
         ++segments_;
         seconds_ += segment.seconds;
+        longest_ = std::max(longest_, segment.seconds);
     }
     if (seconds_ > options_.max_seconds)
         return Error{Errc::full, "TOO_LONG",

@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -39,8 +40,11 @@ public:
     Result<std::optional<std::vector<Piece>>> poll(const StreamSource& source, const std::stop_token& stop);
 
     bool ended() const noexcept { return ended_; }
-    /// What rounding of the durations may add up to.
-    double tolerance() const noexcept { return whole_seconds_ ? 0.5 * static_cast<double>(segments_) : 0; }
+    /// What rounding of the durations may add up to: half a second each, but no more than two segments, or so
+    /// many could be missing that nobody would notice.
+    double tolerance() const noexcept {
+        return whole_seconds_ ? std::min(0.5 * static_cast<double>(segments_), 2 * longest_) : 0;
+    }
 
 private:
     using Steady = std::chrono::steady_clock;
@@ -51,7 +55,7 @@ private:
     std::optional<InitSection> init_;
     bool after_gap_ = true;  // The next segment begins a run.
     std::size_t segments_ = 0;
-    double seconds_ = 0;
+    double seconds_ = 0, longest_ = 0;
     Steady::time_point next_poll_{}, grown_at_ = Steady::now();
     double target_seconds_ = 0;
 };

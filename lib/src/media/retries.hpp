@@ -21,14 +21,14 @@ struct RetryPolicy {
 /// Decides what becomes of one request's errors.
 class Retries {
 public:
-    Retries(const RetryPolicy& policy, std::uint64_t salt) : policy_(policy), salt_(salt) {}
+    Retries(RetryPolicy policy, std::uint64_t salt) : policy_(policy), salt_(salt) {}
 
     /// True after the pause when it is worth asking again. What the server refuses (401, 403) is asked once
     /// more: content networks deny by mistake now and then.
     bool again(const Error& error, std::optional<std::chrono::seconds> asked, const std::stop_token& stop);
 
 private:
-    const RetryPolicy& policy_;
+    const RetryPolicy policy_;
     std::uint64_t salt_;
     int failures_ = 0;
 };

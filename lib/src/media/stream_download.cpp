@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <cstdio>
 #include <filesystem>
+#include <iterator>
 #include <memory>
 #include <mutex>
 
@@ -35,6 +36,7 @@ struct Choice {
     std::string video_url, audio_url;
     HlsMedia video;
     std::optional<HlsMedia> audio;
+    std::uint64_t video_variant = 0, audio_variant = 0;  ///< Tell files of different variants apart.
 };
 
 class StreamDownload {
@@ -49,17 +51,16 @@ public:
                   {.headers = request.headers,
                    .origin = origin_of(request.url),
                    .stall_timeout = options.stall_timeout,
-                   .retries = {.times = options.segment_retries, .first_pause = options.first_pause}}),
-          deadline_(steady_clock::now() + options.time_limit) {}
+                   .retries = {.times = options.segment_retries, .first_pause = options.first_pause}}) {}
 
     Result<Downloaded> run() {
         auto choice = choose();
         if (!choice) return std::move(choice).error();
-        auto video = start(stream_of(request_.target), choice->video_url, choice->video);
+        auto video = start(stream_of(request_.target), choice->video_url, choice->video, choice->video_variant);
         if (!video) return std::move(video).error();
         tracks_.push_back(*std::move(video));
         if (choice->audio) {
-            auto audio = start(audio_of(request_.target), choice->audio_url, *choice->audio);
+            auto audio = start(audio_of(request_.target), choice->audio_url, *choice->audio, choice->audio_variant);
             if (!audio) return std::move(audio).error();
             tracks_.push_back(*std::move(audio));
         } else {
@@ -72,6 +73,8 @@ public:
         if (!all) return std::move(all).error();
         return conclude();
     }
+
+    std::optional<std::chrono::seconds> asked_to_wait() const { return source_.asked_to_wait(); }
 
 private:
     static std::string origin_of(const std::string& url) {
@@ -110,18 +113,27 @@ private:
             }
             choice.video_url = variant.url;
             choice.video = *std::move(media);
+            choice.video_variant = variant_of(variant);
             if (const auto* sound = media::audio_of(master, variant)) {
                 auto audio = load_media(sound->url);
                 if (!audio) return std::move(audio).error();
                 choice.audio_url = sound->url;
                 choice.audio = *std::move(audio);
+                choice.audio_variant = hash_of(sound->group + "\n" + sound->name);
             }
             return choice;
         }
         return *std::move(first_error);
     }
 
-    Result<Track> start(const std::string& path, const std::string& url, const HlsMedia& media) {
+    /// What the master playlist says of it, without the address, whose signature changes.
+    static std::uint64_t variant_of(const HlsVariant& variant) {
+        return hash_of(std::to_string(variant.bandwidth) + "\n" + std::to_string(variant.width) + "x" +
+                       std::to_string(variant.height) + "\n" + variant.codecs);
+    }
+
+    Result<Track> start(const std::string& path, const std::string& url, const HlsMedia& media,
+                        std::uint64_t variant) {
         Track track{
             PlaylistFeed(url, {.limits = limits(),
                                .max_seconds = static_cast<double>(options_.max_duration.count()) / 1000.0,
@@ -131,7 +143,7 @@ private:
         if (!pieces) return std::move(pieces).error();
         if (pieces->empty() && track.feed.ended())
             return Error{Errc::corrupt, "NOT_MEDIA", "the HLS playlist has ended and lists no segment"};
-        auto file = TrackFile::open(path);
+        auto file = TrackFile::open(path, variant);
         if (!file) return std::move(file).error();
         JR_TRY(resume(*file, *pieces));
         resumed_from_ += file->size();
@@ -147,19 +159,23 @@ private:
     static Result<void> resume(TrackFile& file, std::vector<Piece>& pieces) {
         const auto& have = file.entries();
         if (pieces.empty() || have.empty()) return {};
-        // A live playlist may have dropped its beginning since; it goes on at the file's end or inside it.
-        const auto first = std::ranges::find(have, pieces.front().id(), &TrackFile::Entry::id);
-        if (first == have.end()) {
-            const bool goes_on = pieces.front().sequence == have.back().sequence + 1 && !pieces.front().init;
-            return goes_on ? Result<void>() : file.cut(0);
-        }
+        // A live playlist may have dropped its beginning since; it goes on at the file's end or inside it. The init
+        // section in front of it is the one in force there, wherever the file has it.
+        const std::size_t lead = pieces.front().init && pieces.size() > 1 ? 1 : 0;
+        const auto& head = pieces[lead];
+        const auto first = std::ranges::find(have, head.id(), &TrackFile::Entry::id);
+        if (first == have.end())
+            return head.sequence == have.back().sequence + 1 ? Result<void>() : file.cut(0);
         const auto offset = static_cast<std::size_t>(first - have.begin());
+        const auto in_force = std::find_if(std::make_reverse_iterator(first), have.rend(),
+                                           [](const TrackFile::Entry& entry) { return entry.init; });
+        if (lead == 1 && (in_force == have.rend() || in_force->id != pieces.front().id())) return file.cut(0);
         std::size_t same = 0;
-        while (same < pieces.size() && offset + same < have.size() &&
-               have[offset + same].id == pieces[same].id())
+        while (lead + same < pieces.size() && offset + same < have.size() &&
+               have[offset + same].id == pieces[lead + same].id())
             ++same;
         JR_TRY(file.cut(offset + same));
-        pieces.erase(pieces.begin(), pieces.begin() + static_cast<std::ptrdiff_t>(same));
+        pieces.erase(pieces.begin(), pieces.begin() + static_cast<std::ptrdiff_t>(lead + same));
         return {};
     }
 
@@ -168,12 +184,6 @@ private:
         std::condition_variable_any nobody_rings;
         while (true) {
             if (stop_.stop_requested()) return Error{Errc::canceled, "the download was stopped"};
-            if (steady_clock::now() >= deadline_)
-                return Error{Errc::timed_out, "DOWNLOAD_TIMEOUT",
-                             "the stream was not complete after " +
-                                 std::to_string(options_.time_limit.count() / 1000) +
-                                 " s; what was fetched is kept for the next try"};
-            JR_TRY(check_disk());
             bool done = true;
             for (auto& track : tracks_) {
                 auto state = track.download->state();
@@ -190,18 +200,6 @@ private:
             std::unique_lock lock(mutex);
             nobody_rings.wait_for(lock, stop_, milliseconds(20), [] { return false; });
         }
-    }
-
-    Result<void> check_disk() {
-        if (options_.min_free_bytes == 0 || steady_clock::now() < next_disk_look_) return {};
-        next_disk_look_ = steady_clock::now() + milliseconds(500);
-        std::error_code unknown;
-        const auto space = fs::space(fs::path(request_.target).parent_path(), unknown);
-        if (unknown || space.available >= options_.min_free_bytes) return {};
-        return Error{Errc::full, "DISK_FULL",
-                     "only " + std::to_string(space.available) +
-                         " bytes are free on the disk of the download folder, " +
-                         std::to_string(options_.min_free_bytes) + " must stay free"};
     }
 
     void report() {
@@ -251,8 +249,7 @@ private:
     StreamSource source_;
     std::atomic<std::uint64_t> total_ = 0;
     std::uint64_t resumed_from_ = 0;
-    steady_clock::time_point deadline_;
-    steady_clock::time_point next_disk_look_{}, next_report_{};
+    steady_clock::time_point next_report_{};
     std::vector<Track> tracks_;  // Last: their threads end before what they use.
 };
 
@@ -260,8 +257,10 @@ private:
 
 Result<Downloaded> download_hls(const net::Fetcher& fetcher, HostGate& gate, const StreamRequest& request,
                                 const DownloadOptions& options, const OnProgress& progress,
-                                const std::stop_token& stop) {
-    auto done = StreamDownload(fetcher, gate, request, options, progress, stop).run();
+                                const std::stop_token& stop, net::TransferFacts& facts) {
+    StreamDownload download(fetcher, gate, request, options, progress, stop);
+    auto done = download.run();
+    if (!done) facts.retry_after = download.asked_to_wait();
     if (!done && done.error().code == Errc::internal && stop.stop_requested())
         return Error{Errc::canceled, "the download was stopped"};
     return done;

@@ -20,7 +20,7 @@ struct StreamRequest {
 /// to read them into `target`.parts. An unfinished one leaves what the next try goes on with.
 Result<Downloaded> download_hls(const net::Fetcher& fetcher, HostGate& gate, const StreamRequest& request,
                                 const DownloadOptions& options, const OnProgress& progress,
-                                const std::stop_token& stop);
+                                const std::stop_token& stop, net::TransferFacts& facts);
 
 /// True when an unfinished stream has left something worth going on with.
 bool has_stream_part(const std::string& target);

@@ -18,7 +18,7 @@ namespace {
 // What a power cut may cost: fetching this much again.
 constexpr std::uint64_t sync_bytes = std::uint64_t{16} << 20;
 constexpr std::chrono::milliseconds sync_every{1000};
-constexpr std::string_view first_line = "jobrt-track 1\n";
+constexpr std::string_view magic = "jobrt-track 2 ";
 
 Result<void> write_all_bytes(const Fd& file, std::string_view bytes, const std::string& path) {
     while (!bytes.empty()) {
@@ -28,6 +28,12 @@ Result<void> write_all_bytes(const Fd& file, std::string_view bytes, const std::
         bytes.remove_prefix(static_cast<std::size_t>(wrote));
     }
     return {};
+}
+
+std::string first_line(std::uint64_t variant) {
+    char text[64];
+    const int length = std::snprintf(text, sizeof text, "%s%016" PRIx64 "\n", magic.data(), variant);
+    return std::string(text, static_cast<std::size_t>(length));
 }
 
 std::string line_of(const TrackFile::Entry& entry) {
@@ -73,27 +79,29 @@ Result<std::string> read_whole(const Fd& file, const std::string& path) {
 
 }  // namespace
 
-std::uint64_t Piece::id() const {
+std::uint64_t hash_of(std::string_view text) noexcept {
     std::uint64_t hash = 14695981039346656037ULL;
-    const auto mix = [&hash](std::string_view bytes) {
-        for (const char byte : bytes) {
-            hash ^= static_cast<unsigned char>(byte);
-            hash *= 1099511628211ULL;
-        }
-    };
-    mix(std::string_view(url).substr(0, url.find('?')));
-    mix("\n" + std::to_string(sequence) + (init ? "i" : "s"));
-    if (range) mix(std::to_string(range->offset) + "+" + std::to_string(range->length));
+    for (const char byte : text) {
+        hash ^= static_cast<unsigned char>(byte);
+        hash *= 1099511628211ULL;
+    }
     return hash;
 }
 
-Result<TrackFile> TrackFile::open(const std::string& path) {
+std::uint64_t Piece::id() const {
+    std::string text = url.substr(0, url.find('?'));
+    text += init ? "\ninit" : "\n" + std::to_string(sequence);
+    if (range) text += "\n" + std::to_string(range->offset) + "+" + std::to_string(range->length);
+    return hash_of(text);
+}
+
+Result<TrackFile> TrackFile::open(const std::string& path, std::uint64_t variant) {
     constexpr int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
     Fd data(::open(path.c_str(), flags, 0600));
     if (!data) return folder_error(errno, "open " + path);
     Fd journal(::open((path + ".log").c_str(), flags, 0600));
     if (!journal) return folder_error(errno, "open " + path + ".log");
-    TrackFile file(path, std::move(data), std::move(journal));
+    TrackFile file(path, std::move(data), std::move(journal), variant);
     JR_TRY(file.load());
     return file;
 }
@@ -108,8 +116,9 @@ Result<void> TrackFile::load() {
     const auto there = ::lseek(data_.get(), 0, SEEK_END);
     if (there < 0) return folder_error(errno, "read " + path_);
     std::string_view rest = *text;
-    if (rest.starts_with(first_line)) {
-        rest.remove_prefix(first_line.size());
+    const std::string first = first_line(variant_);
+    if (rest.starts_with(first)) {
+        rest.remove_prefix(first.size());
         while (true) {
             const auto end = rest.find('\n');
             if (end == std::string_view::npos) break;
@@ -134,7 +143,7 @@ Result<void> TrackFile::truncate(std::uint64_t size) {
 Result<void> TrackFile::cut(std::size_t count) {
     entries_.resize(std::min(count, entries_.size()));
     // The journal first: it must never vouch for bytes that are gone.
-    std::string text(first_line);
+    std::string text = first_line(variant_);
     for (const auto& entry : entries_) text += line_of(entry);
     if (::ftruncate(journal_.get(), 0) != 0 || ::lseek(journal_.get(), 0, SEEK_SET) < 0)
         return folder_error(errno, "shorten " + path_ + ".log");

@@ -24,7 +24,8 @@ struct Piece {
     bool init = false;        ///< An initialization section: no time of its own.
     bool begins_run = false;  ///< Does not go on with the clock and coding of the piece before.
 
-    /// The same for the same piece under another signature (query). FNV-1a, 64 bits.
+    /// The same for the same piece under another signature (query). FNV-1a, 64 bits. An initialization section
+    /// is the same wherever a live playlist begins at that moment.
     std::uint64_t id() const;
 };
 
@@ -41,8 +42,9 @@ public:
         bool begins_run = false;
     };
 
-    /// Opens or makes it. What the journal does not vouch for is cut off.
-    static Result<TrackFile> open(const std::string& path);
+    /// Opens or makes it. What the journal does not vouch for is cut off, and so is everything of another
+    /// `variant`: pieces of two may share their addresses but for the query, and never a file.
+    static Result<TrackFile> open(const std::string& path, std::uint64_t variant = 0);
     TrackFile(TrackFile&&) noexcept = default;
     TrackFile& operator=(TrackFile&&) = delete;
     ~TrackFile();
@@ -64,19 +66,23 @@ public:
     Result<void> sync();
 
 private:
-    TrackFile(std::string path, Fd data, Fd journal)
-        : path_(std::move(path)), data_(std::move(data)), journal_(std::move(journal)) {}
+    TrackFile(std::string path, Fd data, Fd journal, std::uint64_t variant)
+        : path_(std::move(path)), data_(std::move(data)), journal_(std::move(journal)), variant_(variant) {}
     Result<void> load();
     Result<void> truncate(std::uint64_t size);
 
     std::string path_;
     Fd data_, journal_;
+    std::uint64_t variant_;
     std::vector<Entry> entries_;
     std::uint64_t size_ = 0;
     std::string unsynced_;  // Lines of pieces that may not be on disk yet.
     std::uint64_t synced_size_ = 0;
     std::chrono::steady_clock::time_point synced_at_ = std::chrono::steady_clock::now();
 };
+
+/// FNV-1a, 64 bits: http://www.isthe.com/chongo/tech/comp/fnv/
+std::uint64_t hash_of(std::string_view text) noexcept;
 
 /// Removes a track's file and journal.
 void remove_track(const std::string& path);
