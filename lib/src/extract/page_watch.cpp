@@ -27,6 +27,27 @@ constexpr std::size_t frames_to_look_at = 24;
 constexpr milliseconds start_time{8000};
 constexpr milliseconds person_poll{1000};
 
+/// What there is to be had. Of a further video of the page only what its own element says counts: what went
+/// over the network belongs to any of them.
+Findings found(const ExtractRequest& request, const std::vector<Probe>& probes,
+               const std::vector<Sighting>& sightings, const std::string& user_agent) {
+    if (request.nth <= 1) return find_media({request.url, probes, sightings, user_agent});
+    auto left = request.nth;
+    for (const auto& probe : probes) {
+        const auto here = static_cast<int>(probe.videos.size());
+        if (left > here) {
+            left -= here;
+            continue;
+        }
+        Probe one;
+        one.url = probe.url;
+        one.title = probe.title;
+        one.videos = {probe.videos[static_cast<std::size_t>(left) - 1]};
+        return find_media({request.url, {one}, {}, user_agent});
+    }
+    return {};
+}
+
 }  // namespace
 
 PageFacts PageRun::facts() const {
@@ -190,7 +211,7 @@ Result<void> PageRun::look(bool play) {
             break;  // Without the main frame the page is between two documents.
     }
     if (!probes.empty()) probes_ = std::move(probes);
-    findings_ = find_media({request_.url, probes_, state_.sightings(), engine_.user_agent()});
+    findings_ = found(request_, probes_, state_.sightings(), engine_.user_agent());
     return {};
 }
 
@@ -232,7 +253,7 @@ Result<MediaInfo> PageRun::decide() {
     if (auto trouble = network_trouble()) return *std::move(trouble);
     if (!navigate_error_.empty() && findings_.info.sources.empty()) {
         // The server sent a file to save instead of a page; the answer itself may be the media.
-        findings_ = find_media({request_.url, probes_, state_.sightings(), engine_.user_agent()});
+        findings_ = found(request_, probes_, state_.sightings(), engine_.user_agent());
     }
     if (auto error = verdict(facts(), findings_)) return std::move(*error);
     auto info = findings_.info;

@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include <jobruntime/net.hpp>
 
@@ -66,7 +67,15 @@ Post known_post(const char* platform, std::string_view id, std::string canonical
                 .short_link = false};
 }
 
-/// /<handle>/status/<id>, /i/status/<id> and /i/web/status/<id>, each with /photo/1 or /video/1 behind it.
+/// The number behind ".../video/": 2 to 999 for the further videos of a post, 1 for the post itself.
+int nth_video(std::string_view number) {
+    int nth = 1;
+    const auto [end, wrong] = std::from_chars(number.data(), number.data() + number.size(), nth);
+    return wrong == std::errc{} && end == number.data() + number.size() && nth >= 2 && nth <= 999 ? nth : 1;
+}
+
+/// /<handle>/status/<id>, /i/status/<id> and /i/web/status/<id>, each with /photo/1 or /video/1 behind it, which
+/// are the post itself; /video/2 is its second video, which is saved beside the first.
 Result<Post> x_post(const Url& url) {
     const Error error = no_post(url, "https://x.com/name/status/123");
     auto parts = segments_of(url);
@@ -84,8 +93,13 @@ Result<Post> x_post(const Url& url) {
         (parts[1] != "status" && parts[1] != "statuses") || !is_id(parts[2]))
         return error;
     const std::string name = lowered(handle);
-    return known_post("x", parts[2], "https://x.com/" + name + "/status/" + std::string(parts[2]),
-                      name == "i" ? "" : name);
+    auto post = known_post("x", parts[2], "https://x.com/" + name + "/status/" + std::string(parts[2]),
+                           name == "i" ? "" : name);
+    if (const int nth = with_item && parts[3] == "video" ? nth_video(parts[4]) : 1; nth > 1) {
+        post.canonical += "/video/" + std::to_string(nth);
+        post.unique_key += "#" + std::to_string(nth);
+    }
+    return post;
 }
 
 bool is_tiktok_handle(std::string_view text) {

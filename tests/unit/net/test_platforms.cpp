@@ -32,6 +32,15 @@ TEST_CASE("the same post is recognised however its URL is written") {
         REQUIRE(found);
         CHECK(*found == post);
     }
+    // A further video of the same post is something else to save; a number that is none is not.
+    const auto second = identify_text("https://x.com" + path + "/video/2").value();
+    CHECK(second.canonical == post.canonical + "/video/2");
+    CHECK(second.unique_key == post.unique_key + "#2");
+    CHECK(second.post_id == post.post_id);
+    CHECK(identify_text(second.canonical).value() == second);
+    for (const char* number : {"1000", "99999999999999999999"})
+        CHECK(identify_text("https://x.com" + path + "/video/" + number).value() == post);
+    CHECK(identify_text("https://x.com" + path + "/photo/2").value() == post);
     const auto unnamed = identify_text("https://twitter.com/i/web/status/5").value();
     CHECK(unnamed.canonical == "https://x.com/i/status/5");
     CHECK(unnamed.unique_key == "x:5");
