@@ -163,6 +163,8 @@ Result<Config> Config::from(const Settings& settings, const std::string& directo
     config.min_free_bytes = static_cast<std::uint64_t>(reader.number("min-free-mb", 0, 100'000'000)) * 1'000'000;
     config.max_segments = static_cast<std::size_t>(reader.number("max-segments", 1, 1'000'000));
     config.max_height = static_cast<int>(reader.number("max-height", 0, 100'000));
+    config.per_host = static_cast<int>(reader.number("per-host", 1, 1'000));
+    config.parallel_segments = static_cast<int>(reader.number("parallel-segments", 1, 64));
     config.browser = reader.text("browser");
     config.browser_no_sandbox = reader.flag("browser-no-sandbox").value_or(false);
     config.concurrency = static_cast<int>(reader.number("concurrency", 0, 4096));

@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "media_save.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 
@@ -33,6 +34,17 @@ bool is_about_content(std::string_view code) {
     return false;
 }
 
+/// Whether the duration comes from the site's own record of this very video; a page's description may be about
+/// anything. Such records round to a second at most, which the helper allows for.
+bool states_duration(const MediaInfo& info, std::string_view platform) {
+    return info.duration && (info.extractor == "yt-dlp" || (info.extractor == "page" && platform != "web"));
+}
+
+/// What a server says of a link that has expired: that there is nothing, that one may not, or a page that says so.
+bool is_about_link(std::string_view code) {
+    return code == "VIDEO_UNAVAILABLE" || code == "AUTH_REQUIRED" || code == "NOT_MEDIA" || code == "UNSUPPORTED_SOURCE";
+}
+
 /// Passes progress on as the job's, and now and then as the event that operators know.
 media::OnProgress report_to(JobContext& job) {
     auto next = std::make_shared<std::chrono::steady_clock::time_point>();
@@ -58,13 +70,16 @@ struct MediaSave::Attempt {
     bool extracted_earlier = false;  ///< The sources come from an attempt before this one and may have expired.
     bool bytes_came = false;         ///< They were good when the download began.
 
+    bool link_failed = false;        ///< It ended while it asked for the media, not before and not after.
+    std::optional<std::chrono::seconds> asked_to_wait;  ///< By a server, with Retry-After.
+
     int nth = 1;  ///< Which video of the post.
 
     std::string folder() const { return work.path() + "/extract"; }
 };
 
 MediaSave::MediaSave(net::Fetcher& fetcher, media::Publisher& publisher, Options options)
-    : downloader_(fetcher), publisher_(publisher), options_(std::move(options)) {}
+    : downloader_(fetcher, options.per_host), publisher_(publisher), options_(std::move(options)) {}
 
 Outcome MediaSave::operator()(JobContext& job) const {
     auto url = net::parse_url(text_of(job.job().payload, "url"));
@@ -89,7 +104,9 @@ Outcome MediaSave::operator()(JobContext& job) const {
                               : failed(work.error().name, work.error().message);
     }
     Attempt attempt{job, *std::move(post), *std::move(work)};
-    attempt.nth = nth_of(*url, attempt.post);
+    // A short link says it only once it has been followed.
+    const auto followed = net::parse_url(attempt.post.canonical, net::max_fetch_url);
+    attempt.nth = std::max(nth_of(*url, attempt.post), followed ? nth_of(*followed, attempt.post) : 1);
     auto result = save(attempt);
     if (!result) return outcome_of(result.error(), attempt);
     return completed(*std::move(result));
@@ -98,16 +115,28 @@ Outcome MediaSave::operator()(JobContext& job) const {
 Result<boost::json::value> MediaSave::save(Attempt& attempt) const {
     auto info = extract(attempt);
     if (!info) return std::move(info).error();
-    for (std::size_t first = 0;;) {
+    auto first = first_source(attempt.job);
+    if (first >= info->sources.size()) first = 0;
+    for (;;) {
         auto fetched = download(attempt, *info, first);
         if (!fetched) return std::move(fetched).error();
         auto published = publish(attempt, *info, fetched->path);
         const bool other_source = fetched->source + 1 < info->sources.size();
-        if (published || !other_source || !is_about_content(published.error().name)) return published;
+        if (published || !is_about_content(published.error().name)) return published;
+        attempt.link_failed = published.error().name == "NOT_MEDIA";  // A page that calls itself a video.
+        if (!other_source) {
+            // Should it be worth another attempt, that one begins with the best again.
+            if (first > 0) JR_TRY(attempt.job.forget("first-source"));
+            return published;
+        }
         attempt.job.log("source " + std::to_string(fetched->source + 1) + " is no good (" + published.error().name +
                             "); trying the next",
                         Level::warn);
         first = fetched->source + 1;
+        // In this order: a crash between the two meets the bad source's file again, which goes the same way.
+        JR_TRY(attempt.job.forget("first-source"));
+        auto kept = attempt.job.step("first-source", [first] { return Result<boost::json::value>(first); });
+        if (!kept) return std::move(kept).error();
         JR_TRY(attempt.job.forget("download"));
     }
 }
@@ -131,6 +160,7 @@ Result<MediaInfo> MediaSave::extract(Attempt& attempt) const {
         request.tmp_dir = attempt.folder();
         request.nth = attempt.nth;
         if (std::filesystem::exists(options_.cookies_file, code)) request.cookies_file = options_.cookies_file;
+        request.asked_to_wait = [&attempt](std::chrono::seconds wait) { attempt.asked_to_wait = wait; };
         request.log = [&job](std::string_view line) { job.log(line); };
         request.progress = [&job](std::optional<double> percent, std::string_view message) {
             job.progress(percent, "extract", message);
@@ -169,8 +199,13 @@ Result<MediaSave::Fetched> MediaSave::download(Attempt& attempt, const MediaInfo
             attempt.bytes_came = attempt.bytes_came || progress.bytes > 0;
             tell(progress);
         };
-        auto got = downloader_.download(info, attempt.work, options, report, job.stop());
-        if (!got) return std::move(got).error();
+        net::TransferFacts facts;
+        auto got = downloader_.download(info, attempt.work, options, report, job.stop(), &facts);
+        if (!got) {
+            attempt.link_failed = true;
+            attempt.asked_to_wait = facts.retry_after;
+            return std::move(got).error();
+        }
         job.event("worker.job.download.completed",
                   {{"bytes", got->bytes}, {"resumedFrom", got->resumed_from}, {"source", got->source}});
         // The work folder has another name in the next attempt; the file in it keeps its own.
@@ -201,9 +236,11 @@ Result<boost::json::value> MediaSave::publish(Attempt& attempt, const MediaInfo&
     request.input = file;
     request.job = job.job().id;
     request.fence = job.fence();
+    request.nth = attempt.nth > 1 ? attempt.nth : 0;
     request.account = attempt.post.platform == "web" ? std::string() : attempt.post.handle_slug;
     request.source_url = attempt.post.canonical;
     request.info = info;
+    if (states_duration(info, attempt.post.platform)) request.expected_seconds = *info.duration;
     auto published = publisher_.publish(request, attempt.work, report_to(job), job.stop());
     if (!published) return std::move(published).error();
     if (!published->thumbnail_path.empty())
@@ -220,10 +257,20 @@ Result<boost::json::value> MediaSave::publish(Attempt& attempt, const MediaInfo&
     return result;
 }
 
+/// The source to begin with: those before it were no good, an attempt ago.
+std::size_t MediaSave::first_source(JobContext& job) {
+    bool known = true;
+    auto stored = job.step("first-source", [&known]() -> Result<boost::json::value> {
+        known = false;
+        return Error{Errc::not_found, "no source was left out yet"};
+    });
+    return stored && known && stored->is_number() ? stored->to_number<std::size_t>() : 0;
+}
+
 /// Addresses of media expire: what an earlier attempt has found, or what was good a moment ago, is looked for
-/// again, once a job.
+/// again, once until the job has ended.
 bool MediaSave::look_again(std::string_view code, Attempt& attempt) {
-    if (code != "VIDEO_UNAVAILABLE" && code != "AUTH_REQUIRED") return false;
+    if (!attempt.link_failed || !is_about_link(code)) return false;
     if (!attempt.extracted_earlier && !attempt.bytes_came) return false;
     auto& job = attempt.job;
     bool first_time = false;
@@ -232,8 +279,13 @@ bool MediaSave::look_again(std::string_view code, Attempt& attempt) {
         return boost::json::value(std::string(code));
     });
     if (!noted || !first_time) return false;
-    if (auto forgotten = job.forget("extract"); !forgotten) job.log(forgotten.error().message, Level::warn);
+    forget(job, {"extract", "first-source"});
     return true;
+}
+
+void MediaSave::forget(JobContext& job, std::initializer_list<std::string_view> steps) {
+    for (const auto step : steps)
+        if (auto forgotten = job.forget(step); !forgotten) job.log(forgotten.error().message, Level::warn);
 }
 
 Outcome MediaSave::outcome_of(const Error& error, Attempt& attempt) const {
@@ -252,9 +304,18 @@ Outcome MediaSave::outcome_of(const Error& error, Attempt& attempt) const {
     std::string message = error.message;
     if (!info.remedy.empty()) message += ". " + std::string(info.remedy);
     const bool expired = look_again(name, attempt);
+    const bool last = job.job().attempt >= job.job().max_attempts;
+    if ((!info.retryable && !expired) || last) {
+        // Whoever retries the job later shall find it able to look at the page again, and not held to sources
+        // that are known to be dead.
+        forget(job, {"extract-again", "first-source"});
+        if (attempt.link_failed && is_about_link(name)) forget(job, {"extract"});
+    }
     if (!info.retryable && !expired) return failed(name, message);
     attempt.work.keep();
-    return retry(name, message, Duration{job.job().attempt <= 1 ? 5'000 : 30'000});
+    const std::chrono::milliseconds pause{job.job().attempt <= 1 ? 5'000 : 30'000};
+    const std::chrono::milliseconds asked = attempt.asked_to_wait.value_or(std::chrono::seconds(0));
+    return retry(name, message, std::max(pause, asked));
 }
 
 }  // namespace jobruntime::host

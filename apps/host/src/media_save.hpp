@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@ public:
     struct Options {
         std::vector<std::shared_ptr<Extractor>> extractors;  ///< Asked in this order.
         std::chrono::milliseconds extraction_timeout{180'000};
+        int per_host = 8;                 ///< Requests for media to one host at once, over all jobs.
         media::DownloadOptions download;  ///< Limits; what belongs to one download is filled in.
         /// The post that an address stands for, short links followed; unset = net::identify.
         std::function<Result<net::Post>(const net::Url& url, std::stop_token stop)> identify;
@@ -42,7 +44,9 @@ private:
     Result<Fetched> download(Attempt& attempt, const MediaInfo& info, std::size_t first_source) const;
     Result<boost::json::value> publish(Attempt& attempt, const MediaInfo& info, const std::string& file) const;
     Result<boost::json::value> save(Attempt& attempt) const;
+    static std::size_t first_source(JobContext& job);
     static bool look_again(std::string_view code, Attempt& attempt);
+    static void forget(JobContext& job, std::initializer_list<std::string_view> steps);
     Outcome outcome_of(const Error& error, Attempt& attempt) const;
 
     media::Downloader downloader_;  // One for all jobs: it counts the requests to each host.

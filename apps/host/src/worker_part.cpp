@@ -154,6 +154,8 @@ private:
         options.download.max_duration = config_.max_duration;
         options.download.max_segments = config_.max_segments;
         options.download.max_height = config_.max_height;
+        options.per_host = config_.per_host;
+        options.download.parallel = config_.parallel_segments;
         options.download.min_free_bytes = config_.min_free_bytes;
         options.enabled = [this](std::string_view platform) {
             auto flag = flags_.get(platform);

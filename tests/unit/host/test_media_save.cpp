@@ -1,0 +1,325 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <set>
+#include <thread>
+
+#include <doctest/doctest.h>
+
+#include <jobruntime/memory.hpp>
+#include <jobruntime/testing/harness.hpp>
+
+#include "host/src/media_kind.hpp"
+#include "host/src/media_save.hpp"
+#include "unit/media/clips.hpp"
+#include "unit/net/test_server.hpp"
+
+// The kind media.save, attempt by attempt: what is remembered, what is looked at again, how long it waits.
+using namespace jobruntime;
+using namespace std::chrono_literals;
+using media_test::Clips;
+using media_test::helper_or_skip;
+using media_test::read_file;
+using media_test::TempDir;
+namespace fs = std::filesystem;
+using Steady = std::chrono::steady_clock;
+
+namespace {
+
+/// Answers as the test says, and counts how often it was asked.
+class Scripted final : public Extractor {
+public:
+    using Answer = std::function<Result<MediaInfo>(const ExtractRequest&, const std::stop_token&)>;
+    explicit Scripted(Answer answer) : answer_(std::move(answer)) {}
+    std::string_view name() const override { return "scripted"; }
+    Result<MediaInfo> extract(const ExtractRequest& request, std::stop_token stop) override {
+        ++asked;
+        return answer_(request, stop);
+    }
+    std::atomic<int> asked = 0;
+
+private:
+    Answer answer_;
+};
+
+std::string helper_path() {
+#ifdef JOBRT_MEDIA
+    return JOBRT_MEDIA;
+#else
+    return "jobrt-media";
+#endif
+}
+
+struct Bench {
+    TempDir root;
+    test::TestServer server;
+    net::Fetcher fetcher{{.allow_nets = *net::Network::parse_list("127.0.0.0/8")}};
+    media::HelperOptions helper{.program = helper_path()};
+    std::optional<media::Publisher> publisher;
+    std::shared_ptr<Scripted> extractor;
+    host::MediaSave::Options options;
+
+    explicit Bench(Scripted::Answer answer) : extractor(std::make_shared<Scripted>(std::move(answer))) {
+        options.extractors = {extractor};
+        options.download.stall_timeout = 300ms;
+        options.download.first_pause = 1ms;
+    }
+    host::MediaSave handler() {
+        publisher.emplace(media::PublisherOptions{.root = root.path("downloads"), .helper = helper});
+        return {fetcher, *publisher, options};
+    }
+    boost::json::object payload(const std::string& url = "https://x.com/ada/status/1") const {
+        return {{"url", url}, {"platform", "x"}};
+    }
+    MediaInfo info(const std::vector<std::string>& paths) const {
+        MediaInfo found;
+        for (const auto& path : paths) found.sources.push_back({.url = server.url(path)});
+        return found;
+    }
+    std::size_t asked_for(const std::string& path) const {
+        std::size_t count = 0;
+        for (const auto& request : server.requests()) count += request.target == path ? 1 : 0;
+        return count;
+    }
+    std::size_t files() const {
+        std::size_t count = 0;
+        if (fs::exists(root.path("downloads")))
+            for (const auto& entry : fs::recursive_directory_iterator(root.path("downloads")))
+                count += entry.is_regular_file() ? 1 : 0;
+        return count;
+    }
+};
+
+/// The job as it is after `times` attempts, each as soon as it may begin.
+Job run(testing::Harness& jobs, JobId id, int times) {
+    for (int i = 0; i < times; ++i) {
+        if (i > 0) jobs.advance(std::chrono::hours(1));
+        jobs.run_one();
+    }
+    return jobs.job(id);
+}
+
+}  // namespace
+
+TEST_CASE("a stored link that has expired is looked for again, once, however the server says it") {
+    const std::pair<const char*, test::Behaviour> table[] = {
+        {"403", test::status(403)},
+        {"404", test::status(404)},
+        {"410", test::status(410)},
+        {"400", test::status(400)},
+        {"a page", test::status(200, "Content-Type: text/html\r\n", "<html>expired")}};
+    for (const auto& [what, expired] : table) {
+        CAPTURE(what);
+        Bench* here = nullptr;
+        Bench bench([&](const ExtractRequest&, const std::stop_token&) { return here->info({"/film.mp4"}); });
+        here = &bench;
+        testing::Harness jobs;
+        jobs.on(host::media_kind, bench.handler());
+        const auto id = jobs.enqueue(host::media_kind, bench.payload(), {.max_attempts = 10});
+        bench.server.on("/film.mp4", test::status(500));
+        CHECK(run(jobs, id, 1).state == JobState::scheduled);
+        bench.server.on("/film.mp4", expired);
+        jobs.advance(1h);
+        CHECK(run(jobs, id, 1).state == JobState::scheduled);
+        CHECK(bench.extractor->asked == 1);
+        jobs.advance(1h);
+        CHECK(run(jobs, id, 1).state == JobState::failed);
+        CHECK(bench.extractor->asked == 2);
+        // The operator's retry keeps the steps, but not sources that are dead, nor that the page was looked at.
+        REQUIRE(jobs.queue().retry(id));
+        bench.server.on("/film.mp4", test::status(500));
+        CHECK(run(jobs, id, 1).state == JobState::scheduled);
+        CHECK(bench.extractor->asked == 3);
+        bench.server.on("/film.mp4", expired);
+        jobs.advance(1h);
+        CHECK(run(jobs, id, 1).state == JobState::scheduled);
+        jobs.advance(1h);
+        run(jobs, id, 1);
+        CHECK(bench.extractor->asked == 4);
+    }
+}
+
+TEST_CASE("a fresh link that is dead is no reason to look again") {
+    Bench* here = nullptr;
+    Bench bench([&](const ExtractRequest&, const std::stop_token&) { return here->info({"/gone.mp4"}); });
+    here = &bench;
+    testing::Harness jobs;
+    jobs.on(host::media_kind, bench.handler());
+    const auto id = jobs.enqueue(host::media_kind, bench.payload());
+    const auto job = run(jobs, id, 1);
+    CHECK(job.state == JobState::failed);
+    CHECK(bench.extractor->asked == 1);
+}
+
+TEST_CASE("servers and sites that ask to wait are left alone for so long") {
+    enum class Where { file, stream, page };
+    for (const auto where : {Where::file, Where::stream, Where::page}) {
+        CAPTURE(static_cast<int>(where));
+        Bench* here = nullptr;
+        Bench bench([&](const ExtractRequest& request, const std::stop_token&) -> Result<MediaInfo> {
+            if (where == Where::page) {
+                request.asked_to_wait(777s);
+                return Error{Errc::unavailable, "RATE_LIMITED", "slow down"};
+            }
+            auto info = here->info({"/busy"});
+            if (where == Where::stream) info.sources.front().protocol = MediaProtocol::hls;
+            return info;
+        });
+        here = &bench;
+        testing::Harness jobs;
+        jobs.on(host::media_kind, bench.handler());
+        const auto id = jobs.enqueue(host::media_kind, bench.payload());
+        bench.server.on("/busy", test::status(429, "Retry-After: 777\r\n"));
+        const auto asked = run(jobs, id, 1);
+        CHECK(asked.state == JobState::scheduled);
+        CHECK(asked.run_at - jobs.clock().wall() == 777s);
+        if (where == Where::page) continue;
+        bench.server.on("/busy", test::status(429, "Retry-After: 1\r\n"));
+        const auto shorter = run(jobs, jobs.enqueue(host::media_kind, bench.payload()), 1);
+        CHECK(shorter.run_at - jobs.clock().wall() == 5s);  // Never sooner than of our own accord.
+    }
+}
+
+TEST_CASE("a source that was no good is not fetched again, by the next attempt neither") {
+    if (helper_or_skip().empty()) return;
+    Bench* here = nullptr;
+    Bench bench([&](const ExtractRequest&, const std::stop_token&) { return here->info({"/bad.mp4", "/good.mp4"}); });
+    here = &bench;
+    const test::ServedFile good{.bytes = read_file(Clips::get()["faststart.mp4"])};
+    bench.server.on("/bad.mp4", test::serve({.bytes = "<!doctype html><html>a page</html>"}));
+    bench.server.on("/good.mp4", test::stall_after(good, 10'000));
+    testing::Harness jobs;
+    jobs.on(host::media_kind, bench.handler());
+    const auto id = jobs.enqueue(host::media_kind, bench.payload());
+    CHECK(run(jobs, id, 1).state == JobState::scheduled);
+    bench.server.on("/good.mp4", test::serve(good));
+    jobs.advance(1h);
+    const auto job = run(jobs, id, 1);
+    CHECK_MESSAGE(job.state == JobState::completed, (job.errors.empty() ? "" : job.errors.back().message));
+    CHECK(bench.asked_for("/bad.mp4") == 1);
+    CHECK(bench.extractor->asked == 1);
+}
+
+TEST_CASE("a further video of a post is asked for by its number, and published under it") {
+    if (helper_or_skip().empty()) return;
+    Bench* here = nullptr;
+    std::atomic<int> nth = 0;
+    Bench bench([&](const ExtractRequest& request, const std::stop_token&) {
+        nth = request.nth;
+        return here->info({"/good.mp4"});
+    });
+    here = &bench;
+    bench.server.on("/good.mp4", test::serve({.bytes = read_file(Clips::get()["faststart.mp4"])}));
+    const std::pair<const char*, int> table[] = {{"", 1}, {"/video/1", 1}, {"/photo/1", 1}, {"/video/2", 2}};
+    for (const auto& [behind, number] : table) {
+        CAPTURE(behind);
+        testing::Harness jobs;
+        jobs.on(host::media_kind, bench.handler());
+        const auto id =
+            jobs.enqueue(host::media_kind, bench.payload(std::string("https://x.com/ada/status/20") + behind));
+        const auto job = run(jobs, id, 1);
+        REQUIRE(job.state == JobState::completed);
+        CHECK(nth == number);
+        const std::string path(job.result.at("outputPath").as_string());
+        CHECK(path.ends_with(number > 1 ? "-" + std::to_string(number) + ".mp4" : ".mp4"));
+        CHECK((path.find("-2.mp4") != std::string::npos) == (number == 2));
+    }
+}
+
+TEST_CASE("a file that is not as long as the site itself says is no success") {
+    if (helper_or_skip().empty()) return;
+    struct Row {
+        const char* extractor;
+        double seconds;
+        bool good;
+    };
+    const Row table[] = {{"yt-dlp", 6, true}, {"yt-dlp", 7, true},    {"yt-dlp", 12, false},
+                         {"page", 12, false}, {"browser", 12, true}};
+    for (const Row& row : table) {
+        CAPTURE(row.extractor);
+        CAPTURE(row.seconds);
+        Bench* here = nullptr;
+        Bench bench([&](const ExtractRequest&, const std::stop_token&) {
+            auto info = here->info({"/good.mp4"});
+            info.extractor = row.extractor;
+            info.duration = row.seconds;
+            return info;
+        });
+        here = &bench;
+        bench.server.on("/good.mp4", test::serve({.bytes = read_file(Clips::get()["faststart.mp4"])}));
+        testing::Harness jobs;
+        jobs.on(host::media_kind, bench.handler());
+        const auto job = run(jobs, jobs.enqueue(host::media_kind, bench.payload(), {.max_attempts = 1}), 1);
+        CHECK((job.state == JobState::completed) == row.good);
+        if (!row.good) {
+            REQUIRE_FALSE(job.errors.empty());
+            CHECK(job.errors.back().code == "WRONG_DURATION");
+        }
+    }
+}
+
+TEST_CASE("a deadline or a cancel ends each step within two seconds and leaves nothing but what is resumed") {
+    const bool publishing = !helper_or_skip().empty();
+    for (const std::string step : {"extract", "download", "publish"}) {
+        for (const bool cancel : {false, true}) {
+            if (step == "publish" && !publishing) continue;
+            CAPTURE(step);
+            CAPTURE(cancel);
+            Bench* here = nullptr;
+            std::atomic<bool> reached = false;
+            Bench bench([&](const ExtractRequest&, const std::stop_token& stop) -> Result<MediaInfo> {
+                if (step != "extract") return here->info({"/film.mp4"});
+                reached = true;
+                while (!stop.stop_requested()) std::this_thread::sleep_for(5ms);
+                return Error{Errc::canceled, "stopped"};
+            });
+            here = &bench;
+            const test::ServedFile film{.bytes = step == "publish" ? read_file(Clips::get()["plain.mp4"])
+                                                                   : test::pattern(20'000)};
+            bench.server.on("/film.mp4", [&](const test::ServedConnection& to, const test::ServedRequest& asked) {
+                if (step == "publish") return test::serve(film)(to, asked);
+                reached = true;
+                test::stall_after(film, 10'000)(to, asked);
+            });
+            bench.options.download.stall_timeout = 60s;
+            media_test::write_file(bench.root.path("slow"), "#!/bin/sh\n: > '" + bench.root.path("here") + "'\n/bin/sleep 600 & wait\n");
+            fs::permissions(bench.root.path("slow"), fs::perms::owner_all);
+            bench.helper.ffmpeg = bench.options.ffmpeg = bench.root.path("slow");
+            auto store = memory::open();
+            Worker worker(*store, {.queues = {{"default", 1}}, .poll = 10ms});
+            // The deadline begins to count with the attempt; a step that has not been reached by then is no test.
+            const auto deadline = 1'500ms;
+            worker.on(host::media_kind, bench.handler(),
+                      {.deadline = cancel ? std::nullopt : std::optional<Duration>(deadline), .backoff = {}, .max_prefetch = 0});
+            JobQueue queue(*store);
+            const auto begun = Steady::now();
+            REQUIRE(worker.start());
+            const auto id = queue.enqueue(host::media_kind, bench.payload(), {.max_attempts = 2});
+            REQUIRE(id);
+            const auto until = [&](const std::function<bool()>& done) {
+                while (!done() && Steady::now() < begun + 20s) std::this_thread::sleep_for(5ms);
+                return done();
+            };
+            REQUIRE(until([&] { return reached || fs::exists(bench.root.path("here")); }));
+            const auto asked_at = Steady::now();
+            if (cancel) REQUIRE(queue.cancel(id->id));
+            const auto wanted = cancel ? JobState::canceled : JobState::scheduled;
+            CHECK(until([&] { return (*queue.get(id->id))->state == wanted; }));
+            CHECK(Steady::now() - (cancel ? asked_at : begun + deadline) < 2s);
+            if (!cancel) {
+                const auto job = *queue.get(id->id, all_parts);
+                CHECK(job->errors.back().code == "DEADLINE");
+                REQUIRE(queue.cancel(id->id));
+            }
+            // What is resumed lies in the work folder only; after a cancel not even that.
+            std::size_t elsewhere = bench.files();
+            for (const auto& entry : fs::recursive_directory_iterator(bench.root.path("downloads")))
+                if (entry.is_regular_file() && entry.path().string().find("/.jobrt-tmp/") != std::string::npos) --elsewhere;
+            CHECK(elsewhere == 0);
+            if (cancel) CHECK(bench.files() == 0);
+            worker.stop();
+        }
+    }
+}
