@@ -196,3 +196,23 @@ TEST_CASE("errors are named") {
     REQUIRE_FALSE(refused);
     CHECK(refused.error().name == "NETWORK");
 }
+
+TEST_CASE("a further video of a page is the one of that number, and never another") {
+    site().server.page("/three", "<title>Three</title><video src=/big.mp4></video><video src=/clip.mp4></video>"
+                                 "<video></video><script>fetch('/clip.webm')</script>");
+    for (const int nth : {1, 2, 3, 4}) {
+        CAPTURE(nth);
+        auto asked = request(site().server.url("/three"));
+        asked.nth = nth;
+        const auto info = site().extractor.extract(asked, {});
+        if (nth > 2) {
+            REQUIRE_FALSE(info);
+            CHECK(info.error().name == "NO_MEDIA");
+            continue;
+        }
+        REQUIRE(info);
+        if (nth == 1) continue;  // The post itself: all that is there, ranked.
+        REQUIRE(info->sources.size() == 1);
+        CHECK(info->sources.front().url == site().server.url("/clip.mp4"));
+    }
+}

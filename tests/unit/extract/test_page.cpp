@@ -321,3 +321,20 @@ TEST_CASE("hostile HTML is read to its end") {
         CHECK_NOTHROW(extract::read_html(html, base));
     CHECK(extract::unescape_html("&lt;&#65;&#x1F600;&unknown;&amp;amp;&") == "<A\xf0\x9f\x98\x80&unknown;&amp;&");
 }
+
+TEST_CASE("a site that asks to wait is passed on, whatever comes of the page") {
+    PageServer server;
+    server.add("/post", [](const std::string&, const std::string&) {
+        return Reply{.status = 429, .body = "slow down", .headers = {"Retry-After: 77"}};
+    });
+    const net::Fetcher fetcher({.allow_nets = net::Network::parse_list("127.0.0.0/8").value(), .user_agent = {}});
+    extract::PageExtractor page(fetcher, extract::PageRules::parse(extract::default_page_rules()).value(),
+                                {.allow_nets = net::Network::parse_list("127.0.0.0/8").value()});
+    ExtractRequest request;
+    request.url = server.url("/post");
+    request.platform = "web";
+    std::chrono::seconds asked{};
+    request.asked_to_wait = [&](std::chrono::seconds wait) { asked = wait; };
+    CHECK_FALSE(page.extract(request, {}));
+    CHECK(asked == 77s);
+}
