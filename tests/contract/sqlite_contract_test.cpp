@@ -38,7 +38,7 @@ void keeps_contract(sqlite::Durability durability) {
         const auto kept = rule.run({.open = open});
         CHECK_MESSAGE(kept.has_value(), (kept ? "" : kept.error().message));
     }
-    MESSAGE(testing::store_contract().size() << " rules");
+    MESSAGE("counts: " << testing::store_contract().size() << " rules");
 }
 
 }  // namespace

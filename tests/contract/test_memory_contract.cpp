@@ -33,7 +33,7 @@ TEST_CASE("the memory store keeps the store contract") {
         const auto kept = rule.run(memory_factory());
         CHECK_MESSAGE(kept.has_value(), (kept ? "" : kept.error().message));
     }
-    MESSAGE(testing::store_contract().size() << " rules");
+    MESSAGE("counts: " << testing::store_contract().size() << " rules");
 }
 
 TEST_CASE("every rule has a name of its own") {

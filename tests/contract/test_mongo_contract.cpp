@@ -31,7 +31,7 @@ void keeps_contract(std::size_t first, std::size_t step) {
         server.drop(database);
         ++run;
     }
-    MESSAGE(run << " of " << rules.size() << " rules");
+    MESSAGE("counts: " << run << " of " << rules.size() << " rules");
 }
 
 }  // namespace

@@ -54,7 +54,7 @@ void stream_goes_on(const StoreKind& kind, int restarts) {
             late += one.late_ms > 1000;
             longest = std::max<long>(longest, one.late_ms);
         }
-    std::cout << "SSE on " << (kind.name == "sqlite" ? "SQLite" : "the stand-in for MongoDB, or what was given") << ", "
+    std::cout << "counts: SSE on " << (kind.name == "sqlite" ? "SQLite" : "the stand-in for MongoDB, or what was given") << ", "
               << restarts << " restarts of APIs: " << log.size() << " events of " << accepted
               << " jobs, exactly once and in order: " << (whole ? "yes" : "no") << "; later than 1 s: " << late << " of "
               << timed << ", latest " << longest << " ms\n";
@@ -114,7 +114,7 @@ void back_and_forth(const StoreKind& kind, int times) {
     CHECK(running == times + 1);
     Runtime last(folder, false, variables);
     const auto ends = ends_of(last.port(), ids);
-    std::cout << "from split to combined and back on " << (kind.name == "sqlite" ? "SQLite" : "the stand-in for MongoDB, or what was given")
+    std::cout << "counts: from split to combined and back on " << (kind.name == "sqlite" ? "SQLite" : "the stand-in for MongoDB, or what was given")
               << ", " << times << " times with jobs running: " << ids.size() << " jobs, " << ends.completed << " completed, "
               << ends.failed << " failed, " << ends.lost << " lost\n";
     CHECK(ends.lost == 0);

@@ -67,6 +67,40 @@ expect "some: failures fail" ends 1
 SKIP='' try "$tree/tools/test" --quick
 expect "a skipped test is no passed one" last_line "9 passed, 0 failed"
 expect "a skipped test is named" says test_browser
+# What ctest's log holds of tests that passed: their counts, their times, and the cases that they skipped.
+cat >"$tree/log" <<'END'
+1/3 Testing: proof_kill
+Output:
+kill -9, 3 times
+counts: kill -9, 200 times: 0 complaints
+Test time = 31.50 sec
+Test Passed.
+2/3 Testing: test_browser
+Output:
+skipped: no browser
+Test time =   0.10 sec
+3/3 Testing: media_helper
+Output:
+../../tests/unit/media/test_helper.cpp:210: MESSAGE: skipped: JOBRT_FIXTURES is not set
+not skipped: this is no mark
+Test time =   2.00 sec
+END
+log_into='while [ "$1" != --test-dir ]; do shift; done; mkdir -p "$2/Testing/Temporary"; cp "'$tree'/log" "$2/Testing/Temporary/LastTest.log"'
+stub ctest "$log_into"'; echo "  7 - test_browser (Skipped)"; echo "  8 - test_mute (Skipped)"; echo "100% tests passed, 0 tests failed out of 10"'
+export BUILD_ROOT=$tree/build
+try "$tree/tools/test" --quick
+expect "the counts of a proof that passed are shown" says "proof_kill: kill -9, 200 times: 0 complaints"
+expect "a case skipped in a program that passed is named with its reason" says "media_helper: JOBRT_FIXTURES is not set"
+expect "a test that was skipped is named with its reason" says "test_browser: no browser"
+expect "a test that was skipped without a word is named" says "test_mute"
+expect "nothing else is taken for a reason" does_not_say "this is no mark"
+slowest() { [ "$(grep -A 1 '^Slowest tests:$' <<<"$said" | tail -n 1)" = "$1" ]; }
+expect "the slowest come first" slowest "   31.5 s  proof_kill"
+expect "skipped tests are none that passed" last_line "8 passed, 0 failed"
+try "$tree/tools/test"
+expect "skipped under a sanitizer: the preset is named" says "media_helper: JOBRT_FIXTURES is not set (asan)"
+unset BUILD_ROOT
+stub ctest 'echo "  7 - test_browser (Skipped)" | sed "s/^/$SKIP/"; echo; echo "90% tests passed, ${BAD:-0} tests failed out of 10"; exit ${BAD:-0}'
 FAIL_BUILD=tsan try "$tree/tools/test" --full
 expect "a broken build is a failure, the rest runs" last_line "30 passed, 1 failed"
 expect "a broken build fails" ends 1

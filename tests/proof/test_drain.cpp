@@ -64,7 +64,7 @@ TEST_CASE("a worker stopped in good order under load fails no job and spends no 
     }
     CHECK(last.stop());
     const auto findings = check(database, evidence);
-    std::printf("stopped under load, %d times: %ld attempts given back, %ld jobs ended wrongly; %s\n", stops, interrupted,
+    std::printf("counts: stopped under load, %d times: %ld attempts given back, %ld jobs ended wrongly; %s\n", stops, interrupted,
                 wrong, findings.counts().c_str());
     CHECK(findings.sound());
     CHECK(wrong == 0);

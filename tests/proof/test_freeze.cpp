@@ -65,7 +65,7 @@ Findings freeze(int times, const std::string& failpoints) {
     CHECK(overtaken == times);
     store->reset();
     auto findings = check(database, evidence);
-    std::printf("frozen past the lease, %d times: %s\n", times, findings.counts().c_str());
+    std::printf("counts: frozen past the lease, %d times: %s\n", times, findings.counts().c_str());
     for (const auto& complaint : findings.complaints) std::printf("  %s\n", complaint.c_str());
     return findings;
 }
@@ -112,5 +112,5 @@ TEST_CASE("a process frozen inside a write transaction makes others unavailable,
     store->reset();
     const auto findings = check(folder / "jobs.db", {{folder / "held"}, {}, {}, false});
     CHECK(findings.sound());
-    std::printf("frozen inside a write, %d times: %s\n", times, findings.counts().c_str());
+    std::printf("counts: frozen inside a write, %d times: %s\n", times, findings.counts().c_str());
 }

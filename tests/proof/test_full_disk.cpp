@@ -43,7 +43,7 @@ void fill(const std::string& path) {
 TEST_CASE("on a full disk new jobs are refused by name, running ones finish, deleting works, and all is well when space returns") {
     SmallDisk disk;
     if (!disk.mounted) {
-        MESSAGE("SKIPPED: mounting a small disk is not allowed here; run as root to prove the full disk");
+        MESSAGE("skipped: mounting a small disk is not allowed here; run as root to prove the full disk");
         return;
     }
     auto store = sqlite::open(disk.folder / "jobs.db");
@@ -99,6 +99,6 @@ TEST_CASE("on a full disk new jobs are refused by name, running ones finish, del
     REQUIRE(ended.has_value());
     CHECK(ended->state == JobState::completed);
     worker.stop();
-    std::printf("full disk: %zu jobs accepted before %s, 4 running ones completed, space came back\n", accepted.size(),
+    std::printf("counts: full disk: %zu jobs accepted before %s, 4 running ones completed, space came back\n", accepted.size(),
                 refusal.c_str());
 }

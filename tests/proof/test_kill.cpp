@@ -35,7 +35,7 @@ Findings run(const Chaos& chaos) {
         scene.kill_one(random());
     }
     const auto findings = scene.finish();
-    std::printf("kill -9, %d times: %s\n", chaos.kills, findings.counts().c_str());
+    std::printf("counts: kill -9, %d times: %s\n", chaos.kills, findings.counts().c_str());
     for (const auto& complaint : findings.complaints) std::printf("  %s\n", complaint.c_str());
     return findings;
 }

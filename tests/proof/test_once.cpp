@@ -30,7 +30,7 @@ Findings run(Cast cast, const std::string& where, int jobs, const std::string& w
                      std::chrono::seconds(150)));
     const auto findings = scene.finish(std::chrono::seconds(150));
     const auto seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();
-    std::printf("8 workers in 4 processes on %s: %s; %.0f s\n", where.c_str(), findings.counts().c_str(), seconds);
+    std::printf("counts: 8 workers in 4 processes on %s: %s; %.0f s\n", where.c_str(), findings.counts().c_str(), seconds);
     for (const auto& complaint : findings.complaints) std::printf("  %s\n", complaint.c_str());
     std::fflush(stdout);
     return findings;
@@ -78,7 +78,7 @@ TEST_CASE("eight workers in four processes run each job of a shared database onc
     check_once(run(cast_on(server), stand_in ? "the stand-in SecantusDB" : "the given MongoDB", jobs, ""), jobs);
     if (!stand_in) return;
     const auto seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();
-    std::printf("%d jobs here instead of 2,000: MongoDB's stand-in SecantusDB did %.1f jobs a second, so 2,000 would take %.0f s\n",
+    std::printf("counts: %d jobs here instead of 2,000: MongoDB's stand-in SecantusDB did %.1f jobs a second, so 2,000 would take %.0f s\n",
                 jobs, jobs / seconds, 2000 * seconds / jobs);
     std::fflush(stdout);
 }

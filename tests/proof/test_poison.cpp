@@ -78,7 +78,7 @@ TEST_CASE("a poison job ends by the crash rule, and a hundred good ones beside i
         completed += job.state == JobState::completed;
         charged_wrongly += job.attempt != 1;
     }
-    std::printf("poison: %d deaths, %d of %d good jobs completed, %d charged wrongly\n", deaths, completed, good,
+    std::printf("counts: poison: %d deaths, %d of %d good jobs completed, %d charged wrongly\n", deaths, completed, good,
                 charged_wrongly);
     CHECK(completed == good);
     CHECK(charged_wrongly == 0);
@@ -116,7 +116,7 @@ TEST_CASE("a hundred running jobs of a killed process run again elsewhere on the
         first.kill();
         REQUIRE(eventually([&] { return begun("second") >= running; }, std::chrono::seconds(20)));
         best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - killed).count());
-        std::printf("kill -9 with %d jobs running: all running again after at most %.2f s\n", running, best);
+        std::printf("counts: kill -9 with %d jobs running: all running again after at most %.2f s\n", running, best);
         CHECK(second.stop());
         auto claimed = queue.list({}, {}, 500);
         REQUIRE(claimed.has_value());

@@ -115,7 +115,7 @@ Findings cut_machine(int times, const std::string& durability) {
         all.complained += findings.complained;
         all.complaints.insert(all.complaints.end(), findings.complaints.begin(), findings.complaints.end());
     }
-    std::printf("power cuts of whole processes, %d times%s: %s\n", times, durability.empty() ? "" : " (durability lowered)",
+    std::printf("counts: power cuts of whole processes, %d times%s: %s\n", times, durability.empty() ? "" : " (durability lowered)",
                 all.counts().c_str());
     for (std::size_t i = 0; i < all.complaints.size() && i < 10; ++i) std::printf("  %s\n", all.complaints[i].c_str());
     return all;

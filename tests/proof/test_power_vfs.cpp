@@ -216,7 +216,7 @@ Findings cut_power(const Trials& trials) {
         if (findings.complained != before && findings.complained < 5) std::printf("  seed %d\n", i + 1);
         std::filesystem::remove_all(place);
     }
-    std::printf("power cuts by VFS: %d trials, %ld cut in the middle, %ld jobs acknowledged, %ld complaints\n", trials.count,
+    std::printf("counts: power cuts by VFS: %d trials, %ld cut in the middle, %ld jobs acknowledged, %ld complaints\n", trials.count,
                 cuts, told_jobs, findings.complained);
     for (const auto& complaint : findings.complaints) std::printf("  %s\n", complaint.c_str());
     CHECK(told_jobs > (trials.from_nothing ? trials.count / 4 : trials.count));

@@ -25,7 +25,7 @@ const char* name_of(const MongoServer& server) {
 
 void report(const MongoServer& server, const std::string& what, const Findings& findings, Steady::time_point since) {
     const auto seconds = std::chrono::duration<double>(Steady::now() - since).count();
-    std::printf("%s, on %s: %s; %.0f s\n", what.c_str(), name_of(server), findings.counts().c_str(), seconds);
+    std::printf("counts: %s, on %s: %s; %.0f s\n", what.c_str(), name_of(server), findings.counts().c_str(), seconds);
     for (const auto& complaint : findings.complaints) std::printf("  %s\n", complaint.c_str());
     std::fflush(stdout);
 }

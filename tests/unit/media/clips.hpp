@@ -125,9 +125,9 @@ inline std::string helper_or_skip() {
 #ifdef JOBRT_MEDIA
     if (std::system("ffmpeg -version >/dev/null 2>&1 && ffprobe -version >/dev/null 2>&1") == 0)
         return JOBRT_MEDIA;
-    MESSAGE("SKIPPED: there is no ffmpeg to make clips with");
+    MESSAGE("skipped: there is no ffmpeg to make clips with");
 #else
-    MESSAGE("SKIPPED: jobrt-media is not part of this build");
+    MESSAGE("skipped: jobrt-media is not part of this build");
 #endif
     return {};
 }

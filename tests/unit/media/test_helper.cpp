@@ -207,7 +207,7 @@ TEST_CASE("real films come out whole") {
     const char* fixtures = std::getenv("JOBRT_FIXTURES");
     if (helper.empty()) return;
     if (!fixtures) {
-        MESSAGE("SKIPPED: JOBRT_FIXTURES is not set");
+        MESSAGE("skipped: JOBRT_FIXTURES is not set");
         return;
     }
     const TempDir dir;

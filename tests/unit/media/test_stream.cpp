@@ -351,7 +351,7 @@ TEST_CASE("real streams made by others") {
     const char* fixtures = std::getenv("JOBRT_FIXTURES");
     const auto root = std::string(fixtures ? fixtures : "") + "/shaka";
     if (!fixtures || !fs::exists(root)) {
-        MESSAGE("SKIPPED: JOBRT_FIXTURES names no folder with shaka/");
+        MESSAGE("skipped: JOBRT_FIXTURES names no folder with shaka/");
         return;
     }
     struct Row {

@@ -88,7 +88,7 @@ TEST_CASE(
     "the server is killed and restarted under load: work goes on, nothing is lost, events have no gap") {
     auto server = MongoServer::own();
     if (!server) {
-        MESSAGE("left out: a real server is given, which is not the test's to kill");
+        MESSAGE("skipped: a real server is given, which is not the test's to kill");
         return;
     }
     mongo::Options options;

@@ -58,7 +58,7 @@ TEST_CASE("an index in the way is named, and the store works as soon as it is go
 TEST_CASE("wrong credentials and missing rights are told apart, and no secret is said") {
     auto server = MongoServer::own();
     if (!server) {
-        MESSAGE("left out: a real server is given, whose users are not the test's to make");
+        MESSAGE("skipped: a real server is given, whose users are not the test's to make");
         return;
     }
     const auto user = [&](std::string_view name, std::string_view password, std::string_view role) {

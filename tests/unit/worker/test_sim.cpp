@@ -166,7 +166,7 @@ TEST_CASE("simulation: whatever the store and the processes do, no job is lost a
         crashes += simulation.crashes();
         failures += simulation.failures();
     }
-    MESSAGE(seeds() << " seeds, " << crashes << " vanished workers, " << failures << " failed calls");
+    MESSAGE("counts: " << seeds() << " seeds, " << crashes << " vanished workers, " << failures << " failed calls");
     CHECK(crashes > 0);
     CHECK(failures > 0);
 }
