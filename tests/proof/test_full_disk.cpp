@@ -1,104 +1,186 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
+#include <map>
+#include <mutex>
+#include <optional>
 
-#include <sys/mount.h>
 #include <unistd.h>
 
 #include <jobruntime/job_queue.hpp>
 #include <jobruntime/sqlite.hpp>
 #include <jobruntime/worker.hpp>
 
+#include "core/failpoint.hpp"
 #include "proof/actors.hpp"
+#include "proof/checker.hpp"
+#include "support/small_disk.hpp"
 
 using namespace jobruntime;
 using namespace proof;
+using jobruntime::tests::SmallDisk;
 
 namespace {
 
-/// A disk of 32 MiB, where this process may mount one.
-struct SmallDisk {
-    SmallDisk() { mounted = mount("tmpfs", folder.path.c_str(), "tmpfs", 0, "size=32m") == 0; }
-    ~SmallDisk() {
-        if (mounted) umount2(folder.path.c_str(), MNT_DETACH);
+constexpr std::uint64_t disk_bytes = 32 << 20;
+constexpr std::size_t at_once = 4;
+
+/// A store and a worker with four jobs in their handlers, on a disk that is then filled to the last page.
+class FullDisk {
+public:
+    FullDisk(SmallDisk::How how, const sqlite::Options& options, Duration lease)
+        : disk_(folder_ / "disk", disk_bytes, how), store_(open(disk_ / "jobs.db", options)), queue_(*store_) {
+        WorkerOptions worker;
+        worker.queues = {{"default", static_cast<int>(at_once)}};
+        worker.heartbeat.lease = lease;
+        worker.heartbeat.beat = lease / 5;
+        worker_.emplace(*store_, worker);
+        worker_->on("proof.job", [this](JobContext& job) {
+            {
+                const std::scoped_lock lock(mutex_);
+                ++runs_[job.job().id];
+            }
+            while (!go_ && !job.stop().stop_requested()) usleep(1000);
+            return completed();
+        }, {.deadline = std::nullopt, .backoff = {}, .max_prefetch = 0});
+        REQUIRE(worker_->start().has_value());
+        for (std::size_t i = 0; i < at_once; ++i)
+            running_.push_back(queue_.enqueue("proof.job", boost::json::object{})->id);
+        REQUIRE(eventually([&] { return runs() == at_once; }));
+        disk_.fill("filler");
+        // A little is left, so that some new jobs are still accepted.
+        std::filesystem::resize_file(disk_ / "filler", std::filesystem::file_size(disk_ / "filler") - (256 << 10));
     }
-    Folder folder;
-    bool mounted = false;
+    /// Enqueues until that is refused. Looks that what was accepted before is there.
+    void refuse(Findings& findings) {
+        EnqueueOptions later;
+        later.delay = Duration{3'600'000};
+        std::vector<JobId> accepted;
+        for (int i = 0; i < 20'000 && refusal_.empty(); ++i) {
+            auto job = queue_.enqueue("proof.other", {{"text", std::string(2000, 'y')}}, later);
+            if (job)
+                accepted.push_back(job->id);
+            else
+                refusal_ = job.error().name;
+        }
+        findings.acknowledged = static_cast<long>(accepted.size());
+        if (refusal_ != "STORE_FULL") findings.complain("refused: by the name '" + refusal_ + "'");
+        for (const auto id : accepted) {
+            auto job = queue_.get(id, 0);
+            if (!job || !*job) findings.complain("lost: an accepted job is not there");
+        }
+    }
+    void finish_handlers() { go_ = true; }
+    /// `limit` is for all of them together.
+    void look_ended(Findings& findings, Duration limit) {
+        const auto until = std::chrono::steady_clock::now() + limit;
+        for (const auto id : running_) {
+            const auto left = std::chrono::duration_cast<Duration>(until - std::chrono::steady_clock::now());
+            auto ended = queue_.wait(id, std::max(left, Duration{1}));
+            if (!ended || ended->state != JobState::completed)
+                findings.complain("end: a running job did not complete: " +
+                                  (ended ? std::string(to_string(ended->state)) : ended.error().message));
+            else
+                ++findings.completed;
+        }
+    }
+    void look_removable(Findings& findings) {
+        auto removed = queue_.remove(running_.front());
+        if (!removed)
+            findings.complain("delete: " + removed.error().message);
+        else if (removed->how != ChangeAnswer::How::done)
+            findings.complain("delete: the job was not removed");
+    }
+    void look_recovered(Findings& findings) {
+        std::filesystem::remove(disk_ / "filler");
+        const auto accepts = [&] { return queue_.enqueue("proof.job", boost::json::object{}).has_value(); };
+        if (!eventually(accepts, std::chrono::seconds(10))) return findings.complain("space: still refused when space came back");
+        auto after = queue_.enqueue("proof.job", boost::json::object{});
+        auto ended = after ? queue_.wait(after->id, Duration{20'000}) : Result<Job>(after.error());
+        if (!ended || ended->state != JobState::completed) findings.complain("space: a new job did not complete");
+    }
+    /// The last look: nothing runs, and the file is sound.
+    void close(Findings& findings) {
+        worker_->stop();
+        JobFilter open;
+        open.states = {JobState::running};
+        auto left = queue_.list(open, {}, 10);
+        if (!left || !left->jobs.empty()) findings.complain("end: a job is still running though its worker has stopped");
+        findings.runs = static_cast<long>(runs());
+        worker_.reset();
+        const auto path = disk_ / "jobs.db";
+        store_.reset();
+        const auto sound = check(path, {{}, {}, {}, false});
+        for (const auto& complaint : sound.complaints)
+            if (complaint.starts_with("integrity") || complaint.starts_with("stale")) findings.complain(complaint);
+        findings.events = sound.events;
+    }
+    const SmallDisk& disk() const { return disk_; }
+    const std::string& refusal() const { return refusal_; }
+
+private:
+    static std::unique_ptr<Store> open(const std::string& path, const sqlite::Options& options) {
+        auto store = sqlite::open(path, options);
+        REQUIRE_MESSAGE(store.has_value(), (store ? "" : store.error().message));
+        return *std::move(store);
+    }
+    std::size_t runs() {
+        const std::scoped_lock lock(mutex_);
+        std::size_t sum = 0;
+        for (const auto& [id, times] : runs_) sum += static_cast<std::size_t>(times);
+        return sum;
+    }
+
+    Folder folder_;
+    SmallDisk disk_;
+    std::unique_ptr<Store> store_;
+    JobQueue queue_;
+    std::atomic<bool> go_{false};
+    std::mutex mutex_;
+    std::map<JobId, int> runs_;  // Guarded by mutex_.
+    std::vector<JobId> running_;
+    std::string refusal_;
+    std::optional<Worker> worker_;
 };
 
-/// Fills what is left of the disk.
-void fill(const std::string& path) {
-    std::ofstream out(path, std::ios::binary | std::ios::app);
-    const std::string block(4096, 'x');
-    while (out.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
-    }
+void print(const char* what, const FullDisk& full, const Findings& findings) {
+    std::printf("counts: %s on %s: %ld jobs accepted before %s, %ld running ones completed, %ld runs, %ld complaints\n", what,
+                full.disk().name(), findings.acknowledged, full.refusal().c_str(), findings.completed, findings.runs,
+                findings.complained);
+    for (const auto& complaint : findings.complaints) std::printf("  %s\n", complaint.c_str());
+    std::fflush(stdout);
+}
+
+/// With the reserve that the store keeps: what runs can end while the disk is full.
+Findings fill_disk(SmallDisk::How how, const char* what = "full disk", Duration patience = Duration{20'000}) {
+    Findings findings;
+    FullDisk full(how, {}, Duration{30'000});
+    full.refuse(findings);
+    CHECK(findings.acknowledged > 0);
+    full.finish_handlers();
+    full.look_ended(findings, patience);
+    full.look_removable(findings);
+    full.look_recovered(findings);
+    full.close(findings);
+    print(what, full, findings);
+    return findings;
 }
 
 }  // namespace
 
 TEST_CASE("on a full disk new jobs are refused by name, running ones finish, deleting works, and all is well when space returns") {
-    SmallDisk disk;
-    if (!disk.mounted) {
-        MESSAGE("skipped: mounting a small disk is not allowed here; run as root to prove the full disk");
-        return;
-    }
-    auto store = sqlite::open(disk.folder / "jobs.db");
-    REQUIRE_MESSAGE(store.has_value(), (store ? "" : store.error().message));
-    JobQueue queue(**store);
-    std::atomic<bool> go{false};
-    std::atomic<int> begun{0};
-    Worker worker(**store, {.queues = {{"default", 4}}});
-    worker.on("proof.job", [&](JobContext& job) {
-        ++begun;
-        while (!go && !job.stop().stop_requested()) usleep(1000);
-        return completed();
-    }, {.deadline = std::nullopt, .backoff = {}, .max_prefetch = 0});
-    REQUIRE(worker.start().has_value());
-    std::vector<JobId> running;
-    for (int i = 0; i < 4; ++i) running.push_back(queue.enqueue("proof.job", boost::json::object{})->id);
-    REQUIRE(eventually([&] { return begun == 4; }));
+    SUBCASE("where mounting is allowed, on a disk of its own") { CHECK(fill_disk(SmallDisk::How::any).sound()); }
+    SUBCASE("by the shim") { CHECK(fill_disk(SmallDisk::How::shim).sound()); }
+}
 
-    fill(disk.folder / "filler");
-    EnqueueOptions later;
-    later.delay = Duration{3'600'000};
-    std::vector<JobId> accepted;
-    std::string refusal;
-    for (int i = 0; i < 20'000 && refusal.empty(); ++i) {
-        auto job = queue.enqueue("proof.other", {{"text", std::string(2000, 'y')}}, later);
-        if (job)
-            accepted.push_back(job->id);
-        else
-            refusal = job.error().name;
-    }
-    CHECK(refusal == "STORE_FULL");
-    for (const auto id : accepted) {
-        auto job = queue.get(id, 0);
-        REQUIRE(job.has_value());
-        CHECK(job->has_value());
-    }
-
-    go = true;
-    for (const auto id : running) {
-        auto ended = queue.wait(id, Duration{20'000});
-        REQUIRE_MESSAGE(ended.has_value(), (ended ? "" : ended.error().message));
-        CHECK(ended->state == JobState::completed);
-    }
-    auto removed = queue.remove(running.front());
-    REQUIRE_MESSAGE(removed.has_value(), (removed ? "" : removed.error().message));
-    CHECK(removed->how == ChangeAnswer::How::done);
-
-    std::filesystem::remove(disk.folder / "filler");
-    CHECK(eventually([&] { return queue.enqueue("proof.job", boost::json::object{}).has_value(); }, std::chrono::seconds(10)));
-    auto after = queue.enqueue("proof.job", boost::json::object{});
-    REQUIRE(after.has_value());
-    auto ended = queue.wait(after->id, Duration{20'000});
-    REQUIRE(ended.has_value());
-    CHECK(ended->state == JobState::completed);
-    worker.stop();
-    std::printf("counts: full disk: %zu jobs accepted before %s, 4 running ones completed, space came back\n", accepted.size(),
-                refusal.c_str());
+TEST_CASE("control: when the reserve is not given up the checker complains of jobs that cannot end") {
+    core::set_failpoint("control.no_ballast", [] { return true; });
+    const auto findings = fill_disk(SmallDisk::How::shim, "control: full disk, and no reserve given up", Duration{2'000});
+    core::clear_failpoints();
+    CHECK(findings.complains_of("end"));
+    CHECK(findings.complains_of("delete"));
 }

@@ -57,7 +57,7 @@ void GroupExecutor::execute_or_throw(const Group& group) {
 
 /// New jobs are refused; what ends jobs or removes them may use the reserve.
 void GroupExecutor::after_full_disk(const Group& group, const Error& error) {
-    ballast_.release();
+    if (!JOBRT_FAILPOINT("control.no_ballast")) ballast_.release();
     Group rest;
     for (auto* operation : group) {
         if (operation->grows)

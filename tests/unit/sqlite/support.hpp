@@ -14,7 +14,6 @@
 
 #include <doctest/doctest.h>
 #include <sqlite3.h>
-#include <sys/mount.h>
 
 #include <jobruntime/sqlite.hpp>
 
@@ -44,24 +43,6 @@ public:
 
 private:
     std::string path_;
-};
-
-/// A tmpfs of its own, where mounting is allowed.
-class SmallDisk {
-public:
-    SmallDisk(std::string path, const char* options) : path_(std::move(path)) {
-        std::filesystem::create_directory(path_);
-        mounted_ = ::mount("tmpfs", path_.c_str(), "tmpfs", 0, options) == 0;
-    }
-    SmallDisk(const SmallDisk&) = delete;
-    ~SmallDisk() {
-        if (mounted_) ::umount2(path_.c_str(), MNT_DETACH);
-    }
-    explicit operator bool() const { return mounted_; }
-
-private:
-    std::string path_;
-    bool mounted_ = false;
 };
 
 inline std::string name_of(const Error& error) {

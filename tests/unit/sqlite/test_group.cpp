@@ -8,6 +8,7 @@
 #include "sqlite/operation.hpp"
 #include "sqlite/turnstile.hpp"
 #include "support.hpp"
+#include "support/small_disk.hpp"
 
 using namespace jobruntime;
 using namespace jobruntime::sqlite;
@@ -178,11 +179,10 @@ TEST_CASE("a process frozen in its write turn makes others answer unavailable, a
 
 TEST_CASE("a full disk: new jobs are refused by name, jobs still end, and all is well afterwards") {
     const Scratch scratch;
-    const SmallDisk mounted(scratch / "disk", "size=16m");
-    if (!mounted) {
-        MESSAGE("skipped: mounting is not allowed here");
-        return;
-    }
+    auto how = tests::SmallDisk::How::any;
+    SUBCASE("where mounting is allowed, on a disk of its own") {}
+    SUBCASE("by the shim") { how = tests::SmallDisk::How::shim; }
+    const tests::SmallDisk small(scratch / "disk", 16 << 20, how);
     const auto disk = scratch / "disk";
     {
         Options options;
@@ -195,10 +195,7 @@ TEST_CASE("a full disk: new jobs are refused by name, jobs still end, and all is
         static_cast<void>(must(store->insert(jobs, noon)));
         const auto running = claim_some(*store, session, 25);
         REQUIRE(running.size() == 25);
-        std::ofstream filler(disk + "/filler", std::ios::binary);
-        const std::string block(4'096, 'f');
-        while (filler.write(block.data(), 4'096).flush()) {}
-        filler.close();
+        small.fill("filler");
 
         Error refused;
         REQUIRE(soon([&] {

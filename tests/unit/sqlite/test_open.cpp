@@ -1,16 +1,19 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 // Opening: what is refused, and that it is left exactly as it was; migrations; epochs.
 #include <array>
+#include <set>
 
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "child.hpp"
 #include "core/failpoint.hpp"
 #include "sqlite/open.hpp"
 #include "support.hpp"
+#include "support/small_disk.hpp"
 
 using namespace jobruntime;
 using namespace jobruntime::sqlite;
@@ -36,6 +39,13 @@ void refused_untouched(const Scratch& scratch, const std::string& file, Errc cod
         const bool known = entry.path() == scratch / file || entry.path() == scratch / (file + "-jobrt");
         CHECK(known);
     }
+}
+
+/// All that is in a folder and below it.
+std::set<std::string> names_in(const std::string& folder) {
+    std::set<std::string> names;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) names.insert(entry.path().string());
+    return names;
 }
 
 const std::array<Migration, 2>& two_versions() {
@@ -139,15 +149,47 @@ TEST_CASE("a file locked by another program is left as it is") {
 
 TEST_CASE("a file on a read-only mount is refused") {
     const Scratch scratch;
-    const SmallDisk mounted(scratch / "disk", "size=4m");
-    if (!mounted) {
-        MESSAGE("skipped: mounting is not allowed here");
+    const tests::SmallDisk small(scratch / "disk", 4 << 20);
+    if (!small.mounted()) {
+        MESSAGE("skipped: mounting is not allowed here, and a shim cannot stand in for a mount that is read-only");
         return;
     }
     open_store(scratch / "disk/jobs.db").reset();
     REQUIRE(::mount(nullptr, (scratch / "disk").c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr) == 0);
     CHECK(open(scratch / "disk/jobs.db").error().code == Errc::invalid_argument);
     CHECK(open(scratch / "disk/new.db").error().code == Errc::invalid_argument);
+}
+
+TEST_CASE("a file that an ordinary user may not write is refused and left as it is") {
+    const Scratch scratch;
+    {
+        auto store = open_store(scratch / "jobs.db");
+        insert_one(*store);
+    }
+    mode_t folder_mode = 0755;
+    SUBCASE("in a folder that he may not write either") {}
+    SUBCASE("in a folder that he may write") { folder_mode = 0777; }
+    SUBCASE("without the folder beside it") {
+        std::filesystem::remove_all(scratch / "jobs.db-jobrt");
+        folder_mode = 0777;
+    }
+    REQUIRE(::chmod((scratch / "jobs.db").c_str(), 0444) == 0);
+    REQUIRE(::chmod(scratch.path().c_str(), folder_mode) == 0);
+    const auto before = content(scratch / "jobs.db");
+    const auto names = names_in(scratch.path());
+    // Root may write whatever its mode says, so that a child takes the part of an ordinary user.
+    const pid_t child = ::fork();
+    if (child == 0) {
+        if (::geteuid() == 0 && (::setgid(65534) != 0 || ::setuid(65534) != 0)) ::_exit(100);
+        const auto store = open(scratch / "jobs.db", small_options());
+        ::_exit(store ? 99 : static_cast<int>(store.error().code));
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    REQUIRE(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == static_cast<int>(Errc::invalid_argument));
+    CHECK(content(scratch / "jobs.db") == before);
+    CHECK(names_in(scratch.path()) == names);
 }
 
 TEST_CASE("an older schema is migrated after a copy was made") {
