@@ -47,8 +47,9 @@ void DiskImage::apply(std::string& file, const Operation& operation) {
     }
 }
 
-DiskImage::Files DiskImage::cut(std::mt19937_64& random) const {
+DiskImage::Files DiskImage::cut(std::mt19937_64& random) {
     Files after = durable_;
+    unsynced_ = dropped_ = 0;
     for (const auto& [path, operations] : pending_) {
         std::vector<Operation> survivors;
         switch (random() % 4) {
@@ -61,6 +62,8 @@ DiskImage::Files DiskImage::cut(std::mt19937_64& random) const {
                 for (const auto& operation : operations)
                     if (random() % 2 == 0) survivors.push_back(operation);
         }
+        unsynced_ += static_cast<long>(operations.size());
+        dropped_ += static_cast<long>(operations.size() - survivors.size());
         if (random() % 4 == 3) std::shuffle(survivors.begin(), survivors.end(), random);
         for (auto& operation : survivors) {
             if (operation.kind == Operation::Kind::write && operation.data.size() > 512 && random() % 4 == 0)

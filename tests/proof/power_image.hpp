@@ -26,7 +26,10 @@ public:
 
     /// The files after a cut now: of each file's unsynced operations a random choice survives (none, a prefix, any
     /// subset, any subset in another order), writes torn at 512-byte sectors.
-    Files cut(std::mt19937_64& random) const;
+    Files cut(std::mt19937_64& random);
+    /// How many unsynced operations there were at the newest cut, and how many of them did not survive it.
+    long unsynced() const { return unsynced_; }
+    long dropped() const { return dropped_; }
 
 private:
     struct Operation {
@@ -37,6 +40,7 @@ private:
     static void apply(std::string& file, const Operation& operation);
     Files durable_;
     std::map<std::string, std::vector<Operation>> pending_;
+    long unsynced_ = 0, dropped_ = 0;
 };
 
 }  // namespace proof
