@@ -8,6 +8,7 @@
 #include <jobruntime/job_queue.hpp>
 #include <jobruntime/sqlite.hpp>
 
+#include "core/failpoint.hpp"
 #include "proof/actors.hpp"
 #include "proof/checker.hpp"
 #include "proof/journal.hpp"
@@ -65,7 +66,45 @@ Findings freeze(int times, const std::string& failpoints) {
     CHECK(overtaken == times);
     store->reset();
     auto findings = check(database, evidence);
-    std::printf("counts: frozen past the lease, %d times: %s\n", times, findings.counts().c_str());
+    std::printf("counts: %s, %d times: %s\n",
+                failpoints.empty() ? "frozen past the lease" : "control: frozen, and fences ignored", times,
+                findings.counts().c_str());
+    for (const auto& complaint : findings.complaints) std::printf("  %s\n", complaint.c_str());
+    return findings;
+}
+
+/// A process frozen while it holds the store's only writer; others ask meanwhile, and after it has died.
+Findings hold(int times, const char* what, std::chrono::seconds patience) {
+    Folder folder;
+    sqlite::Options options;
+    options.busy_timeout = Duration{500};
+    auto store = sqlite::open(folder / "jobs.db", options);
+    REQUIRE(store.has_value());
+    JobQueue queue(**store);
+    Findings seen;
+    int refused = 0;
+    for (int i = 0; i < times; ++i) {
+        Actor holder({"enqueue", "--db", folder / "jobs.db", "--journal", folder / "held", "--limit", "1000"},
+                     {"JOBRT_FAILPOINTS=sqlite.before_commit=3*sleep:600000"});
+        holder.start();
+        auto frozen = [&] {
+            auto tried = queue.enqueue("proof.job", boost::json::object{});
+            return !tried && tried.error().code == Errc::unavailable;
+        };
+        if (eventually(frozen, patience))
+            ++refused;
+        else
+            seen.complain("refused: nobody was told that the store is unavailable");
+        holder.signal(SIGSTOP);
+        if (!frozen()) seen.complain("refused: the frozen process did not make others unavailable");
+        holder.kill();
+        if (!eventually([&] { return queue.enqueue("proof.job", boost::json::object{}).has_value(); }, std::chrono::seconds(5)))
+            seen.complain("recovery: others did not go on after it had died");
+    }
+    store->reset();
+    auto findings = check(folder / "jobs.db", {{folder / "held"}, {}, {}, false});
+    for (auto& complaint : seen.complaints) findings.complain(std::move(complaint));
+    std::printf("counts: %s, %d times, others refused %d times: %s\n", what, times, refused, findings.counts().c_str());
     for (const auto& complaint : findings.complaints) std::printf("  %s\n", complaint.c_str());
     return findings;
 }
@@ -85,32 +124,12 @@ TEST_CASE("control: with fences ignored the checker complains of a stale write")
 }
 
 TEST_CASE("a process frozen inside a write transaction makes others unavailable, not lost, until it dies") {
-    Folder folder;
-    sqlite::Options options;
-    options.busy_timeout = Duration{500};
-    auto store = sqlite::open(folder / "jobs.db", options);
-    REQUIRE(store.has_value());
-    JobQueue queue(**store);
-    int refused = 0, times = scaled(5, 1);
-    for (int i = 0; i < times; ++i) {
-        Actor holder({"enqueue", "--db", folder / "jobs.db", "--journal", folder / "held", "--limit", "1000"},
-                     {"JOBRT_FAILPOINTS=sqlite.before_commit=3*sleep:600000"});
-        holder.start();
-        auto frozen = [&] {
-            auto tried = queue.enqueue("proof.job", boost::json::object{});
-            return !tried && tried.error().code == Errc::unavailable;
-        };
-        if (eventually(frozen, std::chrono::seconds(30))) ++refused;
-        holder.signal(SIGSTOP);
-        auto still = queue.enqueue("proof.job", boost::json::object{});
-        CHECK_FALSE(still.has_value());
-        if (!still) CHECK(still.error().code == Errc::unavailable);
-        holder.kill();
-        CHECK(eventually([&] { return queue.enqueue("proof.job", boost::json::object{}).has_value(); }, std::chrono::seconds(5)));
-    }
-    CHECK(refused == times);
-    store->reset();
-    const auto findings = check(folder / "jobs.db", {{folder / "held"}, {}, {}, false});
-    CHECK(findings.sound());
-    std::printf("counts: frozen inside a write, %d times: %s\n", times, findings.counts().c_str());
+    CHECK(hold(scaled(5, 1), "frozen inside a write", std::chrono::seconds(30)).sound());
+}
+
+TEST_CASE("control: when others are not told that the store is held the checker complains") {
+    core::set_failpoint("control.hide_holder", [] { return true; });
+    const auto findings = hold(1, "control: a frozen holder is not told of", std::chrono::seconds(2));
+    core::clear_failpoints();
+    CHECK(findings.complains_of("refused"));
 }

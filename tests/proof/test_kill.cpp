@@ -14,6 +14,7 @@ namespace {
 
 struct Chaos {
     int kills = 0;
+    const char* what = "kill -9";
     std::string enqueuer_failpoints, worker_failpoints;
     std::chrono::milliseconds apart{60};
 };
@@ -35,7 +36,7 @@ Findings run(const Chaos& chaos) {
         scene.kill_one(random());
     }
     const auto findings = scene.finish();
-    std::printf("counts: kill -9, %d times: %s\n", chaos.kills, findings.counts().c_str());
+    std::printf("counts: %s, %d times: %s\n", chaos.what, chaos.kills, findings.counts().c_str());
     for (const auto& complaint : findings.complaints) std::printf("  %s\n", complaint.c_str());
     return findings;
 }
@@ -55,6 +56,7 @@ TEST_CASE("processes killed at random moments lose nothing, repeat nothing and i
 TEST_CASE("control: with unique keys ignored the checker complains") {
     Chaos chaos;
     chaos.kills = 25;
+    chaos.what = "control: unique keys ignored";
     chaos.enqueuer_failpoints = "control.ignore_unique=error";
     CHECK(run(chaos).complains_of("unique"));
 }
@@ -62,6 +64,7 @@ TEST_CASE("control: with unique keys ignored the checker complains") {
 TEST_CASE("control: with an event dropped now and then the checker complains") {
     Chaos chaos;
     chaos.kills = 5;
+    chaos.what = "control: an event dropped";
     chaos.worker_failpoints = "control.drop_event=40*error";
     CHECK(run(chaos).complains_of("event"));
 }

@@ -54,7 +54,7 @@ TEST_CASE("eight workers in four processes run each job of a SQLite file once") 
 
 TEST_CASE("control: eight workers that drop an event, and the checker complains") {
     Folder folder;
-    CHECK(run({.address = "sqlite:" + folder / "jobs.db"}, "SQLite", 200, "control.drop_event=40*error").complains_of("event"));
+    CHECK(run({.address = "sqlite:" + folder / "jobs.db"}, "SQLite, control: events dropped", 200, "control.drop_event=40*error").complains_of("event"));
 }
 
 #ifdef PROOF_HAS_MONGO
@@ -86,7 +86,7 @@ TEST_CASE("eight workers in four processes run each job of a shared database onc
 TEST_CASE("control: with revisions ignored two workers take one job, and the checker complains") {
     auto& server = tests::MongoServer::shared();
     CHECK(noticed([&] {
-        const auto findings = run(cast_on(server), "the same with revisions ignored", 60, "control.ignore_revisions=error");
+        const auto findings = run(cast_on(server), "the same, control: revisions ignored", 60, "control.ignore_revisions=error");
         return !findings.sound() && findings.runs > findings.acknowledged;
     }));
 }

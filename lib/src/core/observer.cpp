@@ -3,13 +3,15 @@
 
 #include <algorithm>
 
+#include "core/failpoint.hpp"
+
 namespace jobruntime::core {
 
 bool Observer::is_lost(const SessionInfo& session, Seen& seen, SteadyTime now, bool own_beats_fail) const {
     if (seen.settled) return false;
     // Somebody has begun to take its jobs; what is left is free for all.
     if (session.declared_dead) return true;
-    if (session.seen_dead && !session.facts.stopped) return true;
+    if (session.seen_dead && !session.facts.stopped && !JOBRT_FAILPOINT("control.ignore_deaths")) return true;
     if (own_beats_fail) return false;
     return now - seen.since >= lease_;
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <compare>
 
+#include "core/failpoint.hpp"
 #include "sqlite/verbs.hpp"
 
 namespace jobruntime::sqlite {
@@ -48,16 +49,22 @@ std::vector<Candidate> only_of(Writer& writer, const Cell& cell, int limit, bool
     return {{row.number(0), row.number(1), row.number(2), row.id<JobId>(3)}};
 }
 
+const char* sql_of_first(bool solitary) {
+    if (JOBRT_FAILPOINT("control.ignore_solitary"))
+        return "SELECT seq, priority, run_at, id FROM jobrt_job WHERE state = 1 AND queue = ? AND kind = ? "
+               "ORDER BY priority, run_at, id LIMIT ?";
+    return solitary ? "SELECT seq, priority, run_at, id FROM jobrt_job INDEXED BY jobrt_job_solitary "
+                      "WHERE state = 1 AND crashes >= 2 AND queue = ? AND kind = ? "
+                      "ORDER BY priority, run_at, id LIMIT ?"
+                    : "SELECT seq, priority, run_at, id FROM jobrt_job INDEXED BY jobrt_job_queued "
+                      "WHERE state = 1 AND crashes < 2 AND queue = ? AND kind = ? "
+                      "ORDER BY priority, run_at, id LIMIT ?";
+}
+
 /// The first `limit` of a queue over all wanted kinds: the index holds each kind in order already.
 std::vector<Candidate> first_of(Writer& writer, const Cell& cell, int limit, bool solitary) {
     if (cell.only) return only_of(writer, cell, limit, solitary);
-    auto& statement =
-        solitary ? writer.sql("SELECT seq, priority, run_at, id FROM jobrt_job INDEXED BY jobrt_job_solitary "
-                              "WHERE state = 1 AND crashes >= 2 AND queue = ? AND kind = ? "
-                              "ORDER BY priority, run_at, id LIMIT ?")
-                 : writer.sql("SELECT seq, priority, run_at, id FROM jobrt_job INDEXED BY jobrt_job_queued "
-                              "WHERE state = 1 AND crashes < 2 AND queue = ? AND kind = ? "
-                              "ORDER BY priority, run_at, id LIMIT ?");
+    auto& statement = writer.sql(sql_of_first(solitary));
     std::vector<Candidate> found;
     for (const auto kind : cell.kinds) {
         Query row = statement.query(cell.queue, kind, limit);
@@ -99,6 +106,7 @@ RawJob claim_one(Writer& writer, std::int64_t seq, SessionId session, std::int64
 }
 
 bool any_solitary(Writer& writer, const std::vector<Cell>& cells) {
+    if (JOBRT_FAILPOINT("control.ignore_solitary")) return false;
     {
         Query row = writer.sql("SELECT 1 FROM jobrt_job INDEXED BY jobrt_job_solitary "
                                "WHERE state = 1 AND crashes >= 2 LIMIT 1")

@@ -77,7 +77,7 @@ bool GroupExecutor::room_to_grow() {
 
 std::optional<Error> GroupExecutor::attempt(const Group& group) {
     if (!turnstile_.enter(std::chrono::steady_clock::now() + busy_timeout_)) {
-        return Error{Errc::unavailable,
+        return Error{JOBRT_FAILPOINT("control.hide_holder") ? Errc::internal : Errc::unavailable,
                      "the store is held by another process that does not go on; see whether one is stopped, and try again"};
     }
     auto error = transaction(group);

@@ -45,7 +45,7 @@ void end_otherwise(Writer& writer, JobRow job, const Ending& ending, const core:
                    Time now) {
     auto to = placement_of(job);
     to.state = after.state;
-    if (after.give_attempt_back) to.attempt = std::max(0, job.attempt - 1);
+    if (after.give_attempt_back && !JOBRT_FAILPOINT("control.charge_release")) to.attempt = std::max(0, job.attempt - 1);
     if (after.reset_crashes) to.crashes = 0;
     if (after.state == JobState::scheduled) {
         to.run_at = run_at;
