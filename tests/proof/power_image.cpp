@@ -13,7 +13,9 @@ void DiskImage::truncate(const std::string& path, std::uint64_t size) {
     pending_[path].push_back({Operation::Kind::truncate, size, {}});
 }
 
-void DiskImage::remove(const std::string& path) { pending_[path].push_back({Operation::Kind::remove, 0, {}}); }
+void DiskImage::remove(const std::string& path) {
+    pending_[path].push_back({Operation::Kind::remove, 0, {}});
+}
 
 void DiskImage::sync(const std::string& path) {
     auto found = pending_.find(path);
@@ -26,9 +28,9 @@ void DiskImage::sync(const std::string& path) {
 void DiskImage::sync_folder(const std::string& path) {
     for (auto& [name, operations] : pending_) {
         if (name.substr(0, name.rfind('/')) != path) continue;
-        const auto last = std::find_if(operations.rbegin(), operations.rend(), [](const Operation& operation) {
-            return operation.kind == Operation::Kind::remove;
-        });
+        const auto last = std::find_if(
+            operations.rbegin(), operations.rend(),
+            [](const Operation& operation) { return operation.kind == Operation::Kind::remove; });
         if (last == operations.rend()) continue;
         operations.erase(operations.begin(), last.base());
         durable_[name].clear();
@@ -38,7 +40,8 @@ void DiskImage::sync_folder(const std::string& path) {
 void DiskImage::apply(std::string& file, const Operation& operation) {
     switch (operation.kind) {
         case Operation::Kind::write:
-            if (file.size() < operation.offset + operation.data.size()) file.resize(operation.offset + operation.data.size());
+            if (file.size() < operation.offset + operation.data.size())
+                file.resize(operation.offset + operation.data.size());
             std::copy(operation.data.begin(), operation.data.end(),
                       file.begin() + static_cast<std::ptrdiff_t>(operation.offset));
             break;
@@ -55,8 +58,9 @@ DiskImage::Files DiskImage::cut(std::mt19937_64& random) {
         switch (random() % 4) {
             case 0: break;  // The cache is gone.
             case 1:         // A prefix got through.
-                survivors.assign(operations.begin(),
-                                 operations.begin() + static_cast<std::ptrdiff_t>(random() % (operations.size() + 1)));
+                survivors.assign(
+                    operations.begin(),
+                    operations.begin() + static_cast<std::ptrdiff_t>(random() % (operations.size() + 1)));
                 break;
             default:  // Some got through; for 3 in another order.
                 for (const auto& operation : operations)

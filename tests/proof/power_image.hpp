@@ -10,8 +10,8 @@
 
 namespace proof {
 
-/// A disk with a volatile cache: what was synced is durable, what was written since may or may not survive a power
-/// cut, wholly or in part, in any order.
+/// A disk with a volatile cache: what was synced is durable, what was written since may or may not survive a
+/// power cut, wholly or in part, in any order.
 class DiskImage {
 public:
     using Files = std::map<std::string, std::string>;
@@ -24,8 +24,8 @@ public:
     /// What an fsync of a folder makes durable: the removals in it.
     void sync_folder(const std::string& path);
 
-    /// The files after a cut now: of each file's unsynced operations a random choice survives (none, a prefix, any
-    /// subset, any subset in another order), writes torn at 512-byte sectors.
+    /// The files after a cut now: of each file's unsynced operations a random choice survives (none, a
+    /// prefix, any subset, any subset in another order), writes torn at 512-byte sectors.
     Files cut(std::mt19937_64& random);
     /// How many unsynced operations there were at the newest cut, and how many of them did not survive it.
     long unsynced() const { return unsynced_; }

@@ -34,7 +34,8 @@ void look_at_jobs(const std::string& database, Findings& findings, long& interru
             if (job.state != JobState::completed || !job.errors.empty() || job.crashes != 0)
                 findings.complain("failed: " + job.id.str() + " is " + std::string(to_string(job.state)));
             if (job.attempt != 1)
-                findings.complain("spent: " + job.id.str() + " has " + std::to_string(job.attempt) + " attempts");
+                findings.complain("spent: " + job.id.str() + " has " + std::to_string(job.attempt) +
+                                  " attempts");
         }
         cursor = page->next_cursor;
     } while (!cursor.empty());
@@ -56,10 +57,12 @@ Findings stop_under_load(int stops, const char* what, const std::string& failpoi
     Evidence evidence{{folder / "enqueued"}, {folder / "worker"}, {}, true};
     std::vector<std::string> environment;
     if (!failpoints.empty()) environment.push_back("JOBRT_FAILPOINTS=" + failpoints);
-    Actor enqueuer({"enqueue", "--db", database, "--journal", evidence.enqueuers.front(), "--pause-us", "2000"});
+    Actor enqueuer(
+        {"enqueue", "--db", database, "--journal", evidence.enqueuers.front(), "--pause-us", "2000"});
     // Handlers run up to 400 ms and the grace is 100 ms, so that some of each stop are interrupted.
-    const std::vector<std::string> arguments{"work", "--db", database, "--journal", evidence.workers.front(), "--run-us",
-                                             "200000", "--grace-ms", "100", "--concurrency", "16"};
+    const std::vector<std::string> arguments{
+        "work",       "--db", database,        "--journal", evidence.workers.front(), "--run-us", "200000",
+        "--grace-ms", "100",  "--concurrency", "16"};
     enqueuer.start();
     for (int i = 0; i < stops; ++i) {
         Actor worker(arguments, environment);
@@ -68,17 +71,19 @@ Findings stop_under_load(int stops, const char* what, const std::string& failpoi
         CHECK(worker.stop());
     }
     enqueuer.kill();
-    Actor last({"work", "--db", database, "--journal", evidence.workers.front(), "--run-us", "100", "--concurrency", "16"});
+    Actor last({"work", "--db", database, "--journal", evidence.workers.front(), "--run-us", "100",
+                "--concurrency", "16"});
     last.start();
     long interrupted = 0;
     Findings jobs;
     look_at_jobs(database, jobs, interrupted);
     CHECK(last.stop());
     auto findings = check(database, evidence);
-    std::printf("counts: %s, %d times: %ld attempts given back, %ld jobs ended wrongly; %s\n", what, stops, interrupted,
-                jobs.complained, findings.counts().c_str());
+    std::printf("counts: %s, %d times: %ld attempts given back, %ld jobs ended wrongly; %s\n", what, stops,
+                interrupted, jobs.complained, findings.counts().c_str());
     for (auto& complaint : jobs.complaints) findings.complain(std::move(complaint));
-    for (std::size_t i = 0; i < findings.complaints.size() && i < 10; ++i) std::printf("  %s\n", findings.complaints[i].c_str());
+    for (std::size_t i = 0; i < findings.complaints.size() && i < 10; ++i)
+        std::printf("  %s\n", findings.complaints[i].c_str());
     CHECK(interrupted > 0);
     return findings;
 }
@@ -90,5 +95,6 @@ TEST_CASE("a worker stopped in good order under load fails no job and spends no 
 }
 
 TEST_CASE("control: when a stopped attempt is charged the checker complains") {
-    CHECK(stop_under_load(2, "control: stops are charged", "control.charge_release=error").complains_of("spent"));
+    CHECK(stop_under_load(2, "control: stops are charged", "control.charge_release=error")
+              .complains_of("spent"));
 }

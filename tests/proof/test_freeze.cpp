@@ -26,8 +26,23 @@ std::size_t lines(const std::string& journal, char word) {
 
 std::vector<std::string> worker(const Folder& folder, const std::string& name) {
     // Deaf: its handler does not look at its stop, as one that was frozen had no chance to.
-    return {"work", "--db", folder / "jobs.db", "--journal", folder / name, "--lease-ms", "900", "--watch-ms", "50",
-            "--run-us", "250000", "--concurrency", "1", "--prefetch", "0", "--deaf", "1"};
+    return {"work",
+            "--db",
+            folder / "jobs.db",
+            "--journal",
+            folder / name,
+            "--lease-ms",
+            "900",
+            "--watch-ms",
+            "50",
+            "--run-us",
+            "250000",
+            "--concurrency",
+            "1",
+            "--prefetch",
+            "0",
+            "--deaf",
+            "1"};
 }
 
 /// A worker frozen inside its handler past its lease, again and again; another runs the job meanwhile.
@@ -98,13 +113,15 @@ Findings hold(int times, const char* what, std::chrono::seconds patience) {
         holder.signal(SIGSTOP);
         if (!frozen()) seen.complain("refused: the frozen process did not make others unavailable");
         holder.kill();
-        if (!eventually([&] { return queue.enqueue("proof.job", boost::json::object{}).has_value(); }, std::chrono::seconds(5)))
+        if (!eventually([&] { return queue.enqueue("proof.job", boost::json::object{}).has_value(); },
+                        std::chrono::seconds(5)))
             seen.complain("recovery: others did not go on after it had died");
     }
     store->reset();
     auto findings = check(folder / "jobs.db", {{folder / "held"}, {}, {}, false});
     for (auto& complaint : seen.complaints) findings.complain(std::move(complaint));
-    std::printf("counts: %s, %d times, others refused %d times: %s\n", what, times, refused, findings.counts().c_str());
+    std::printf("counts: %s, %d times, others refused %d times: %s\n", what, times, refused,
+                findings.counts().c_str());
     for (const auto& complaint : findings.complaints) std::printf("  %s\n", complaint.c_str());
     return findings;
 }

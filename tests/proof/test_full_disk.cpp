@@ -33,27 +33,32 @@ constexpr std::size_t at_once = 4;
 class FullDisk {
 public:
     FullDisk(SmallDisk::How how, const sqlite::Options& options, Duration lease)
-        : disk_(folder_ / "disk", disk_bytes, how), store_(open(disk_ / "jobs.db", options)), queue_(*store_) {
+        : disk_(folder_ / "disk", disk_bytes, how),
+          store_(open(disk_ / "jobs.db", options)),
+          queue_(*store_) {
         WorkerOptions worker;
         worker.queues = {{"default", static_cast<int>(at_once)}};
         worker.heartbeat.lease = lease;
         worker.heartbeat.beat = lease / 5;
         worker_.emplace(*store_, worker);
-        worker_->on("proof.job", [this](JobContext& job) {
-            {
-                const std::scoped_lock lock(mutex_);
-                ++runs_[job.job().id];
-            }
-            while (!go_ && !job.stop().stop_requested()) usleep(1000);
-            return completed();
-        }, {.deadline = std::nullopt, .backoff = {}, .max_prefetch = 0});
+        worker_->on("proof.job",
+                    [this](JobContext& job) {
+                        {
+                            const std::scoped_lock lock(mutex_);
+                            ++runs_[job.job().id];
+                        }
+                        while (!go_ && !job.stop().stop_requested()) usleep(1000);
+                        return completed();
+                    },
+                    {.deadline = std::nullopt, .backoff = {}, .max_prefetch = 0});
         REQUIRE(worker_->start().has_value());
         for (std::size_t i = 0; i < at_once; ++i)
             running_.push_back(queue_.enqueue("proof.job", boost::json::object{})->id);
         REQUIRE(eventually([&] { return runs() == at_once; }));
         disk_.fill("filler");
         // A little is left, so that some new jobs are still accepted.
-        std::filesystem::resize_file(disk_ / "filler", std::filesystem::file_size(disk_ / "filler") - (256 << 10));
+        std::filesystem::resize_file(disk_ / "filler",
+                                     std::filesystem::file_size(disk_ / "filler") - (256 << 10));
     }
     /// Enqueues until that is refused. Looks that what was accepted before is there.
     void refuse(Findings& findings) {
@@ -98,10 +103,12 @@ public:
     void look_recovered(Findings& findings) {
         std::filesystem::remove(disk_ / "filler");
         const auto accepts = [&] { return queue_.enqueue("proof.job", boost::json::object{}).has_value(); };
-        if (!eventually(accepts, std::chrono::seconds(10))) return findings.complain("space: still refused when space came back");
+        if (!eventually(accepts, std::chrono::seconds(10)))
+            return findings.complain("space: still refused when space came back");
         auto after = queue_.enqueue("proof.job", boost::json::object{});
         auto ended = after ? queue_.wait(after->id, Duration{20'000}) : Result<Job>(after.error());
-        if (!ended || ended->state != JobState::completed) findings.complain("space: a new job did not complete");
+        if (!ended || ended->state != JobState::completed)
+            findings.complain("space: a new job did not complete");
     }
     /// The last look: nothing runs, and the file is sound.
     void close(Findings& findings) {
@@ -109,14 +116,16 @@ public:
         JobFilter open;
         open.states = {JobState::running};
         auto left = queue_.list(open, {}, 10);
-        if (!left || !left->jobs.empty()) findings.complain("end: a job is still running though its worker has stopped");
+        if (!left || !left->jobs.empty())
+            findings.complain("end: a job is still running though its worker has stopped");
         findings.runs = static_cast<long>(runs());
         worker_.reset();
         const auto path = disk_ / "jobs.db";
         store_.reset();
         const auto sound = check(path, {{}, {}, {}, false});
         for (const auto& complaint : sound.complaints)
-            if (complaint.starts_with("integrity") || complaint.starts_with("stale")) findings.complain(complaint);
+            if (complaint.starts_with("integrity") || complaint.starts_with("stale"))
+                findings.complain(complaint);
         findings.events = sound.events;
     }
     const SmallDisk& disk() const { return disk_; }
@@ -148,9 +157,11 @@ private:
 };
 
 void print(const char* what, const FullDisk& full, const Findings& findings) {
-    std::printf("counts: %s on %s: %ld jobs accepted before %s, %ld running ones completed, %ld runs, %ld complaints\n", what,
-                full.disk().name(), findings.acknowledged, full.refusal().c_str(), findings.completed, findings.runs,
-                findings.complained);
+    std::printf(
+        "counts: %s on %s: %ld jobs accepted before %s, %ld running ones completed, %ld runs, %ld "
+        "complaints\n",
+        what, full.disk().name(), findings.acknowledged, full.refusal().c_str(), findings.completed,
+        findings.runs, findings.complained);
     for (const auto& complaint : findings.complaints) std::printf("  %s\n", complaint.c_str());
     std::fflush(stdout);
 }
@@ -172,14 +183,19 @@ Findings fill_disk(SmallDisk::How how, const char* what = "full disk", Duration 
 
 }  // namespace
 
-TEST_CASE("on a full disk new jobs are refused by name, running ones finish, deleting works, and all is well when space returns") {
-    SUBCASE("where mounting is allowed, on a disk of its own") { CHECK(fill_disk(SmallDisk::How::any).sound()); }
+TEST_CASE(
+    "on a full disk new jobs are refused by name, running ones finish, deleting works, and all is well when "
+    "space returns") {
+    SUBCASE("where mounting is allowed, on a disk of its own") {
+        CHECK(fill_disk(SmallDisk::How::any).sound());
+    }
     SUBCASE("by the shim") { CHECK(fill_disk(SmallDisk::How::shim).sound()); }
 }
 
 TEST_CASE("control: when the reserve is not given up the checker complains of jobs that cannot end") {
     core::set_failpoint("control.no_ballast", [] { return true; });
-    const auto findings = fill_disk(SmallDisk::How::shim, "control: full disk, and no reserve given up", Duration{2'000});
+    const auto findings =
+        fill_disk(SmallDisk::How::shim, "control: full disk, and no reserve given up", Duration{2'000});
     core::clear_failpoints();
     CHECK(findings.complains_of("end"));
     CHECK(findings.complains_of("delete"));

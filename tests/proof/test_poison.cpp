@@ -38,25 +38,30 @@ std::vector<std::string> armed(const std::string& failpoints) {
     return {"JOBRT_FAILPOINTS=" + failpoints};
 }
 
-/// The poison ended by the crash rule; the others completed with one attempt, and none went down with it once it had to
-/// run alone, which is after two crashes.
+/// The poison ended by the crash rule; the others completed with one attempt, and none went down with it once
+/// it had to run alone, which is after two crashes.
 void look_at_jobs(JobQueue& queue, JobId poison, int good, Findings& findings) {
     auto jobs = queue.list({}, {}, 500);
     REQUIRE(jobs.has_value());
     for (const auto& job : jobs->jobs) {
         if (job.id == poison) {
-            if (job.state != JobState::failed || job.errors.empty() || job.errors.back().code != "CRASH_LIMIT")
+            if (job.state != JobState::failed || job.errors.empty() ||
+                job.errors.back().code != "CRASH_LIMIT")
                 findings.complain("poison: it is " + std::string(to_string(job.state)));
-            if (job.attempt != 0) findings.complain("charged: the poison job has " + std::to_string(job.attempt) + " attempts");
+            if (job.attempt != 0)
+                findings.complain("charged: the poison job has " + std::to_string(job.attempt) + " attempts");
             continue;
         }
         findings.completed += job.state == JobState::completed;
-        if (job.attempt != 1) findings.complain("charged: a good job has " + std::to_string(job.attempt) + " attempts");
+        if (job.attempt != 1)
+            findings.complain("charged: a good job has " + std::to_string(job.attempt) + " attempts");
         const auto crashes = std::count_if(job.errors.begin(), job.errors.end(),
                                            [](const auto& error) { return error.code == "PROCESS_CRASHED"; });
-        if (crashes > 2) findings.complain("alone: a good job went down " + std::to_string(crashes) + " times");
+        if (crashes > 2)
+            findings.complain("alone: a good job went down " + std::to_string(crashes) + " times");
     }
-    if (findings.completed != good) findings.complain("good: only " + std::to_string(findings.completed) + " completed");
+    if (findings.completed != good)
+        findings.complain("good: only " + std::to_string(findings.completed) + " completed");
 }
 
 Findings take_poison(int good, const char* what, const std::string& failpoints) {
@@ -71,8 +76,8 @@ Findings take_poison(int good, const char* what, const std::string& failpoints) 
         REQUIRE(job.has_value());
         if (i == good / 2) poison = job->id;
     }
-    Actor worker({"work", "--db", database, "--journal", folder / "worker", "--concurrency", "4", "--run-us", "3000",
-                  "--prefetch", "8"},
+    Actor worker({"work", "--db", database, "--journal", folder / "worker", "--concurrency", "4", "--run-us",
+                  "3000", "--prefetch", "8"},
                  armed(failpoints));
     int deaths = 0;
     worker.start();
@@ -91,8 +96,8 @@ Findings take_poison(int good, const char* what, const std::string& failpoints) 
     Findings findings;
     if (deaths != 4) findings.complain("deaths: there were " + std::to_string(deaths));
     look_at_jobs(queue, poison, good, findings);
-    std::printf("counts: %s: %d deaths, %ld of %d good jobs completed, %ld complaints\n", what, deaths, findings.completed, good,
-                findings.complained);
+    std::printf("counts: %s: %d deaths, %ld of %d good jobs completed, %ld complaints\n", what, deaths,
+                findings.completed, good, findings.complained);
     for (const auto& complaint : findings.complaints) std::printf("  %s\n", complaint.c_str());
     return findings;
 }
@@ -106,9 +111,23 @@ double take_over(const char* what, Duration lease, const std::string& failpoints
     REQUIRE(store.has_value());
     JobQueue queue(**store);
     auto arguments = [&](const std::string& name) {
-        return std::vector<std::string>{"work", "--db", database, "--journal", folder / name, "--concurrency", "100",
-                                        "--run-us", "600000000", "--prefetch", "0", "--watch-ms", "500", "--grace-ms", "0",
-                                        "--lease-ms", std::to_string(lease.count())};
+        return std::vector<std::string>{"work",
+                                        "--db",
+                                        database,
+                                        "--journal",
+                                        folder / name,
+                                        "--concurrency",
+                                        "100",
+                                        "--run-us",
+                                        "600000000",
+                                        "--prefetch",
+                                        "0",
+                                        "--watch-ms",
+                                        "500",
+                                        "--grace-ms",
+                                        "0",
+                                        "--lease-ms",
+                                        std::to_string(lease.count())};
     };
     auto begun = [&](const std::string& name) {
         std::size_t count = 0;
@@ -129,7 +148,8 @@ double take_over(const char* what, Duration lease, const std::string& failpoints
     first.kill();
     REQUIRE(eventually([&] { return begun("second") >= running; }, std::chrono::seconds(20)));
     const auto took = std::chrono::duration<double>(std::chrono::steady_clock::now() - killed).count();
-    std::printf("counts: %s with %d jobs running: all running again after at most %.2f s\n", what, running, took);
+    std::printf("counts: %s with %d jobs running: all running again after at most %.2f s\n", what, running,
+                took);
     CHECK(second.stop());
     auto claimed = queue.list({}, {}, 500);
     REQUIRE(claimed.has_value());
@@ -139,13 +159,16 @@ double take_over(const char* what, Duration lease, const std::string& failpoints
 
 }  // namespace
 
-TEST_CASE("a poison job ends by the crash rule, and a hundred good ones beside it end well with no attempt charged wrongly") {
+TEST_CASE(
+    "a poison job ends by the crash rule, and a hundred good ones beside it end well with no attempt charged "
+    "wrongly") {
     CHECK(take_poison(scaled(100, 20), "poison", "").sound());
 }
 
 TEST_CASE("control: when a job that crashes is not kept alone the checker complains of its neighbours") {
     CHECK(noticed([] {
-        const auto findings = take_poison(20, "control: poison among the others", "control.ignore_solitary=error");
+        const auto findings =
+            take_poison(20, "control: poison among the others", "control.ignore_solitary=error");
         return findings.complains_of("alone") || findings.complains_of("good");
     }));
 }

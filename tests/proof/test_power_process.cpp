@@ -54,8 +54,10 @@ DiskImage read_log(const std::string& path) {
     return image;
 }
 
-/// The newest fence that a handler has seen, and the newest event that a reader has seen, must stay the newest.
-void check_numbers(const std::string& database, const std::string& worked, const std::string& tailed, Findings& findings) {
+/// The newest fence that a handler has seen, and the newest event that a reader has seen, must stay the
+/// newest.
+void check_numbers(const std::string& database, const std::string& worked, const std::string& tailed,
+                   Findings& findings) {
     std::uint64_t fence = 0;
     EventId event = 0;
     for (const auto& line : read_journal(worked))
@@ -90,7 +92,8 @@ class Machine {
 public:
     explicit Machine(const std::string& durability) {
         std::filesystem::create_directories(disk_);
-        const std::vector<std::string> environment{"LD_PRELOAD=" PROOF_PRELOAD, "PROOF_POWER_DIR=" + disk_, "PROOF_POWER_LOG=" + log()};
+        const std::vector<std::string> environment{"LD_PRELOAD=" PROOF_PRELOAD, "PROOF_POWER_DIR=" + disk_,
+                                                   "PROOF_POWER_LOG=" + log()};
         const auto database = disk_ + "/jobs.db";
         const auto act = [&](std::vector<std::string> words) {
             words.insert(words.end(), {"--db", database, "--durability", durability});
@@ -102,7 +105,8 @@ public:
     }
     void run(std::chrono::milliseconds time) {
         for (auto& actor : actors_) actor.start();
-        REQUIRE(eventually([&] { return !read_journal(worked()).empty() && !read_journal(tailed()).empty(); }));
+        REQUIRE(
+            eventually([&] { return !read_journal(worked()).empty() && !read_journal(tailed()).empty(); }));
         std::this_thread::sleep_for(time);
         // Stopped first, so that all end at the same moment of the log.
         for (auto& actor : actors_) actor.signal(SIGSTOP);
@@ -134,7 +138,8 @@ private:
     std::vector<Actor> actors_;
 };
 
-Findings cut_machine(int times, const std::string& durability, const char* what = "power cuts of whole processes") {
+Findings cut_machine(int times, const std::string& durability,
+                     const char* what = "power cuts of whole processes") {
     Findings all;
     std::mt19937_64 random(11);
     std::string each;
@@ -147,7 +152,8 @@ Findings cut_machine(int times, const std::string& durability, const char* what 
         dropped += machine.dropped;
         each += " " + std::to_string(machine.dropped) + "/" + std::to_string(machine.unsynced);
         auto findings = check(database, {{machine.enqueued()}, {machine.worked()}, {}, false});
-        if (durability.empty() && findings.sound()) check_numbers(database, machine.worked(), machine.tailed(), findings);
+        if (durability.empty() && findings.sound())
+            check_numbers(database, machine.worked(), machine.tailed(), findings);
         all.acknowledged += findings.acknowledged;
         all.completed += findings.completed;
         all.runs += findings.runs;
@@ -155,16 +161,19 @@ Findings cut_machine(int times, const std::string& durability, const char* what 
         all.complained += findings.complained;
         all.complaints.insert(all.complaints.end(), findings.complaints.begin(), findings.complaints.end());
     }
-    std::printf("counts: %s, %d times: %s; %ld of %ld unsynced operations dropped\n", what, times, all.counts().c_str(), dropped,
-                unsynced);
+    std::printf("counts: %s, %d times: %s; %ld of %ld unsynced operations dropped\n", what, times,
+                all.counts().c_str(), dropped, unsynced);
     std::printf("dropped of the unsynced, each cut:%s\n", each.c_str());
-    for (std::size_t i = 0; i < all.complaints.size() && i < 10; ++i) std::printf("  %s\n", all.complaints[i].c_str());
+    for (std::size_t i = 0; i < all.complaints.size() && i < 10; ++i)
+        std::printf("  %s\n", all.complaints[i].c_str());
     return all;
 }
 
 }  // namespace
 
-TEST_CASE("power cuts of whole processes lose nothing that was acknowledged and never repeat a fence or an event id") {
+TEST_CASE(
+    "power cuts of whole processes lose nothing that was acknowledged and never repeat a fence or an event "
+    "id") {
     const int times = scaled(50, 3);
     const auto findings = cut_machine(times, "");
     CHECK(findings.sound());

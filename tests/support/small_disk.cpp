@@ -27,8 +27,8 @@ namespace {
 struct Quota {
     std::mutex mutex;
     std::atomic<bool> on{false};
-    std::string folder;        // Guarded by mutex.
-    std::uint64_t bytes = 0;   // Guarded by mutex.
+    std::string folder;       // Guarded by mutex.
+    std::uint64_t bytes = 0;  // Guarded by mutex.
 };
 
 // Calls of the C library have nobody to hand it to them.
@@ -43,7 +43,8 @@ constexpr std::uint64_t in_pages(std::uint64_t size) { return (size + 4095) / 40
 std::uint64_t used(const std::string& folder) {
     std::uint64_t sum = 0;
     std::error_code gone;
-    for (std::filesystem::recursive_directory_iterator at(folder, gone), end; !gone && at != end; at.increment(gone)) {
+    for (std::filesystem::recursive_directory_iterator at(folder, gone), end; !gone && at != end;
+         at.increment(gone)) {
         struct stat facts {};
         if (::lstat(at->path().c_str(), &facts) == 0 && S_ISREG(facts.st_mode))
             sum += in_pages(static_cast<std::uint64_t>(facts.st_size));
@@ -55,10 +56,12 @@ bool inside(int fd, const std::string& folder) {
     std::array<char, PATH_MAX> path{};
     const auto link = "/proc/self/fd/" + std::to_string(fd);
     const auto length = ::readlink(link.c_str(), path.data(), path.size());
-    return length > 0 && std::string_view(path.data(), static_cast<std::size_t>(length)).starts_with(folder + "/");
+    return length > 0 &&
+           std::string_view(path.data(), static_cast<std::size_t>(length)).starts_with(folder + "/");
 }
 
-/// Whether the file may become so large; the caller holds `held` until it has, so that two do not take the same space.
+/// Whether the file may become so large; the caller holds `held` until it has, so that two do not take the
+/// same space.
 bool fits(int fd, std::uint64_t size, std::unique_lock<std::mutex>& held) {
     auto& limit = quota();
     if (!limit.on) return true;
@@ -114,8 +117,7 @@ SmallDisk::~SmallDisk() {
 void SmallDisk::fill(const std::string& file) const {
     const int fd = ::open((path_ + "/" + file).c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     const std::string block(4096, 'x');
-    while (::write(fd, block.data(), block.size()) == static_cast<ssize_t>(block.size())) {
-    }
+    while (::write(fd, block.data(), block.size()) == static_cast<ssize_t>(block.size())) {}
     ::close(fd);
 }
 
@@ -130,22 +132,28 @@ JOBRT_SHIM ssize_t pwrite64(int fd, const void* data, size_t size, off64_t at) {
     return unless_full(fd, static_cast<std::uint64_t>(at) + size,
                        [&] { return static_cast<ssize_t>(::syscall(SYS_pwrite64, fd, data, size, at)); });
 }
-JOBRT_SHIM ssize_t pwrite(int fd, const void* data, size_t size, off_t at) { return pwrite64(fd, data, size, at); }
+JOBRT_SHIM ssize_t pwrite(int fd, const void* data, size_t size, off_t at) {
+    return pwrite64(fd, data, size, at);
+}
 JOBRT_SHIM ssize_t write(int fd, const void* data, size_t size) {
-    return unless_full(fd, end_of_write(fd, size), [&] { return static_cast<ssize_t>(::syscall(SYS_write, fd, data, size)); });
+    return unless_full(fd, end_of_write(fd, size),
+                       [&] { return static_cast<ssize_t>(::syscall(SYS_write, fd, data, size)); });
 }
 JOBRT_SHIM ssize_t writev(int fd, const iovec* parts, int count) {
     std::size_t size = 0;
     for (int i = 0; i < count; ++i) size += parts[i].iov_len;
-    return unless_full(fd, end_of_write(fd, size), [&] { return static_cast<ssize_t>(::syscall(SYS_writev, fd, parts, count)); });
+    return unless_full(fd, end_of_write(fd, size),
+                       [&] { return static_cast<ssize_t>(::syscall(SYS_writev, fd, parts, count)); });
 }
 JOBRT_SHIM int ftruncate64(int fd, off64_t size) noexcept {
-    return unless_full(fd, static_cast<std::uint64_t>(size), [&] { return static_cast<int>(::syscall(SYS_ftruncate, fd, size)); });
+    return unless_full(fd, static_cast<std::uint64_t>(size),
+                       [&] { return static_cast<int>(::syscall(SYS_ftruncate, fd, size)); });
 }
 JOBRT_SHIM int ftruncate(int fd, off_t size) noexcept { return ftruncate64(fd, size); }
 JOBRT_SHIM int posix_fallocate64(int fd, off64_t from, off64_t size) {
-    const int code = unless_full(fd, static_cast<std::uint64_t>(from + size),
-                                 [&] { return static_cast<int>(::syscall(SYS_fallocate, fd, 0, from, size)); });
+    const int code = unless_full(fd, static_cast<std::uint64_t>(from + size), [&] {
+        return static_cast<int>(::syscall(SYS_fallocate, fd, 0, from, size));
+    });
     return code == 0 ? 0 : errno;
 }
 JOBRT_SHIM int posix_fallocate(int fd, off_t from, off_t size) { return posix_fallocate64(fd, from, size); }

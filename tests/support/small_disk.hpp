@@ -6,11 +6,12 @@
 
 namespace jobruntime::tests {
 
-/// A folder with little space: a tmpfs where this process may mount one, else a shim inside this program, which counts
-/// the files of that folder and answers ENOSPC like a full disk. One at a time.
+/// A folder with little space: a tmpfs where this process may mount one, else a shim inside this program,
+/// which counts the files of that folder and answers ENOSPC like a full disk. One at a time.
 ///
-/// The shim stands in for write, pwrite, writev, truncation, allocation and statvfs of the whole program, SQLite's calls
-/// too; other processes are not held back by it. small_disk.cpp must be among the program's own sources.
+/// The shim stands in for write, pwrite, writev, truncation, allocation and statvfs of the whole program,
+/// SQLite's calls too; other processes are not held back by it. small_disk.cpp must be among the program's
+/// own sources.
 class SmallDisk {
 public:
     enum class How { any, shim };
