@@ -1,10 +1,20 @@
 #!/usr/bin/env bash
-# check_deps.sh BUILD-DIR [PACKAGE…]: every header that the build has read and every library that
+# check_deps.sh BUILD-DIR [--run] [PACKAGE…]: every header that the build has read and every library that
 # it links or that its programs load belongs to one of the packages (default: those of
 # tools/deps) or to one that these depend on. Exit status 77 where there is no dpkg to ask.
+#
+# --run: only what is built from lib/ and apps/, as tools/run builds it; by default from the packages of
+# `tools/deps run` alone.
 set -euo pipefail
 build=$1
 shift
+list=test
+parts=
+if [ "${1:-}" = --run ]; then
+    list=run
+    parts='(lib|apps)/'
+    shift
+fi
 here=$(dirname "$(realpath "$0")")
 if ! command -v dpkg-query >/dev/null || ! command -v apt-cache >/dev/null; then
     echo "skipped: this system has no dpkg to ask which package a file belongs to"
@@ -14,7 +24,7 @@ if [ ! -f "$build/build.ninja" ]; then
     echo "skipped: $build was not configured for ninja, which knows the headers that were read"
     exit 77
 fi
-if [ $# -eq 0 ]; then mapfile -t packages < <("$here/../../tools/deps" --list test); else packages=("$@"); fi
+if [ $# -eq 0 ]; then mapfile -t packages < <("$here/../../tools/deps" --list "$list"); else packages=("$@"); fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -29,9 +39,19 @@ while read -r package; do
 done <"$work/closure" | sed -E 's|^/(s?bin\|lib[0-9]*)/|/usr/\1/|' | sort -u >"$work/owned"
 
 # Headers, as the compiler reported them to ninja.
-ninja -C "$build" -t deps | sed -nE 's|^ +(/.*)|\1|p' >"$work/used"
+ninja -C "$build" -t deps | awk -v parts="^$parts" '
+    /^[^ ]/ { wanted = $0 ~ parts; next }
+    wanted && /^ +\// { sub(/^ +/, ""); print }' >"$work/used"
 # Libraries named on link lines: by path, or by -l as the linker would find them.
-sed -nE 's/^ +LINK_LIBRARIES = //p' "$build/build.ninja" | tr ' ' '\n' | sort -u >"$work/links"
+awk -v parts=" $parts[^ ]*CMakeFiles/" '
+    /^build / {
+        inputs = $0
+        sub(/ \|\|? .*/, "", inputs)
+        wanted = inputs ~ /: C(XX)?_[A-Z_]*LINKER__/ && inputs ~ parts
+        if (wanted) print "made", substr($2, 1, length($2) - 1)
+    }
+    wanted && /^ +LINK_LIBRARIES = / { for (i = 3; i <= NF; ++i) print "link", $i }' "$build/build.ninja" >"$work/linking"
+sed -nE 's/^link //p' "$work/linking" | sort -u >"$work/links"
 grep -E '^/.*\.(so|a)[.0-9]*$' "$work/links" >>"$work/used" || true
 for library in $(sed -nE 's/^-l(.+)/\1/p' "$work/links"); do
     for file in "lib$library.so" "lib$library.a"; do
@@ -40,8 +60,8 @@ for library in $(sed -nE 's/^-l(.+)/\1/p' "$work/links"); do
     done
 done >>"$work/used"
 # Libraries that the programs load.
-find "$build" -path '*/CMakeFiles' -prune -o -type f -perm -u+x -size +0 -print0 2>/dev/null |
-    xargs -0 -r -n 50 ldd 2>/dev/null | sed -nE 's|^.*[ \t](/[^ ]+) \(0x[0-9a-f]+\)$|\1|p' >>"$work/used" || true
+sed -nE 's/^made //p' "$work/linking" | (cd "$build" && xargs -r ls -d 2>/dev/null; true) |
+    sed "s|^|$build/|" | xargs -r -d '\n' -n 50 ldd 2>/dev/null | sed -nE 's|^.*[ \t](/[^ ]+) \(0x[0-9a-f]+\)$|\1|p' >>"$work/used" || true
 
 # Links are followed, because a package owns files; /lib is /usr/lib whatever dpkg wrote down.
 source_dir=$(realpath "$here/../..")
