@@ -101,6 +101,17 @@ try "$tree/tools/test"
 expect "skipped under a sanitizer: the preset is named" says "media_helper: JOBRT_FIXTURES is not set (asan)"
 unset BUILD_ROOT
 stub ctest 'echo "  7 - test_browser (Skipped)" | sed "s/^/$SKIP/"; echo; echo "90% tests passed, ${BAD:-0} tests failed out of 10"; exit ${BAD:-0}'
+FAIL_BUILD=asan try "$tree/tools/test" --full
+expect "a broken build in the background is a failure, and the next is built" last_line "30 passed, 1 failed"
+# The tests of one preset do not begin before its own build has ended, nor wait for that of the next.
+stub cmake 'case " $* " in *" --build "*/asan*) sleep 1;; esac; case " $* " in *" --build "*) echo "built $(basename "$2")" >>"'$tree'/order";; esac'
+stub ctest 'echo "tested $(basename "$2")" >>"'$tree'/order"; echo "100% tests passed, 0 tests failed out of 10"'
+try "$tree/tools/test" --full
+said=$(tr '\n' ' ' <"$tree/order")
+expect "tests run while the next preset is built" says "built dev tested dev built asan"
+expect "and after their own" says "built tsan tested tsan tested dev"
+stub cmake 'case " $* " in *" --build "*"${FAIL_BUILD:-nothing}"*) exit 1;; esac'
+stub ctest 'echo "  7 - test_browser (Skipped)" | sed "s/^/$SKIP/"; echo; echo "90% tests passed, ${BAD:-0} tests failed out of 10"; exit ${BAD:-0}'
 FAIL_BUILD=tsan try "$tree/tools/test" --full
 expect "a broken build is a failure, the rest runs" last_line "30 passed, 1 failed"
 expect "a broken build fails" ends 1
