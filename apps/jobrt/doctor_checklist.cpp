@@ -70,6 +70,7 @@ public:
         const bool jobrt = health && health->status == 200 && health->body.contains("service");
         status_ = get_api(api_, "/api/status", token_);
         listed_ = get_api(api_, "/api/workers", token_);
+        if (listed_) keep_the_living(list_of(*listed_, "workers"));
         shared_store();
         if (jobrt)
             report_.good("2. the API listens on port " + std::to_string(in_.config.port));
@@ -82,9 +83,12 @@ public:
     }
 
 private:
-    const boost::json::array& workers() const {
-        static const boost::json::array none;
-        return listed_ ? list_of(*listed_, "workers") : none;
+    /// One that was killed stays in the list until somebody has taken its jobs over.
+    void keep_the_living(const boost::json::array& all) {
+        for (const auto& worker : all) {
+            const auto* live = worker.is_object() ? worker.get_object().if_contains("live") : nullptr;
+            if (live && live->is_bool() && live->get_bool()) workers_.push_back(worker);
+        }
     }
     static const boost::json::object& details_of(const boost::json::value& worker) {
         static const boost::json::object none;
@@ -100,19 +104,19 @@ private:
             return report_.bad("1. the API's store is " + theirs + ", this configuration's is " +
                                host::store_name(in_.config) + "; give both the same JOBRT_STORE or MONGODB_URI");
         if (!listed_) return report_.bad("1. whether a worker shares the store is not known: " + listed_.error().message);
-        if (workers().empty())
+        if (workers_.empty())
             return report_.bad("1. no worker shares the store " + theirs +
                                "; start one with ROLE=worker and the same JOBRT_STORE or MONGODB_URI");
-        for (const auto& worker : workers())
+        for (const auto& worker : workers_)
             if (const auto store = text_of(details_of(worker), "store"); !store.empty() && store != theirs)
                 report_.warn("1. a worker calls the store " + store + ", the API " + theirs);
         report_.good("1. API and worker share the store " + theirs);
     }
 
     void programs() {
-        if (workers().empty()) return report_.bad("3. which programs a worker finds is not known: no worker is running");
+        if (workers_.empty()) return report_.bad("3. which programs a worker finds is not known: no worker is running");
         std::string missing;
-        for (const auto& worker : workers())
+        for (const auto& worker : workers_)
             for (const auto& line : list_of(details_of(worker), "missing"))
                 if (line.is_string())
                     missing += " pid " + std::to_string(pid_of(worker)) + ": " + std::string(line.get_string()) + ";";
@@ -136,7 +140,7 @@ private:
 
     /// Lines 5 and 6.
     void job_and_events() {
-        if (!status_ || workers().empty()) {
+        if (!status_ || workers_.empty()) {
             const std::string why = status_ ? "no worker is running" : "the API does not answer as it should";
             report_.bad("5. no job was submitted: " + why);
             return report_.bad("6. no events were looked for: " + why);
@@ -228,7 +232,7 @@ private:
 
     Probe make_probe() const {
         Probe probe;
-        const bool elsewhere = std::any_of(workers().begin(), workers().end(), [](const boost::json::value& worker) {
+        const bool elsewhere = std::any_of(workers_.begin(), workers_.end(), [](const boost::json::value& worker) {
             return worker.is_object() && text_of(worker.get_object(), "host") != host::own_host_name();
         });
         const auto nets = host::allowed_networks(in_.config);
@@ -285,6 +289,7 @@ private:
     std::string token_;
     Result<boost::json::object> status_ = Error{};
     Result<boost::json::object> listed_ = Error{};
+    boost::json::array workers_;
     boost::json::object job_;
     steady_clock::time_point begin_;
     std::optional<steady_clock::duration> first_, last_;

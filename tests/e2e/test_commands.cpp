@@ -222,7 +222,7 @@ TEST_CASE("a signal ends a command that does not wait for it") {
         Program waiting({JOBRT_PROGRAM, "health", "--api", silent.url("")}, environment(folder), folder.path());
         REQUIRE(eventually(10s, [&] { return silent.requests().size() > before; }));
         waiting.signal(number);
-        const auto ended = waiting.wait(2s);
+        const auto ended = waiting.wait(10s);
         REQUIRE(ended);
         CHECK(ended->signal == number);
     }

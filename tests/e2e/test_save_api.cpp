@@ -93,6 +93,27 @@ TEST_CASE("save --api says what is wrong with the API") {
     CHECK(save("not an address").status.code == 1);
 }
 
+TEST_CASE("save --api takes a refusal for one, and Ctrl-C ends it while the API does not answer") {
+    const Folder away;
+    test::TestServer api;
+    const std::string json = "Content-Type: application/json\r\n";
+    api.on("/api/jobs", test::status(201, json, R"({"ok":true,"job":{"id":"0190f3c2-7b1a-7c3e-9d55-0a1b2c3d4e5f"}})"));
+    api.on("/api/status", test::status(503, json, R"({"ok":false,"code":"STORE_UNAVAILABLE","error":"Not now"})"));
+    const std::vector<std::string> command{"save", "http://a.example/v", "--api", api.url("")};
+    const auto refused = jobrt(command, elsewhere(away), away.path(), 30s);
+    CHECK(refused.status.code == 1);
+    CHECK_MESSAGE(refused.err.find("STORE_UNAVAILABLE: Not now") != std::string::npos, refused.err);
+
+    api.on("/api/jobs", [](const auto& connection, const auto&) { connection.hold(); });
+    const auto before = api.requests().size();
+    Program waiting({JOBRT_PROGRAM, "save", "http://a.example/v", "--api", api.url("")}, elsewhere(away), away.path());
+    REQUIRE(eventually(10s, [&] { return api.requests().size() > before; }));
+    waiting.signal(SIGINT);
+    const auto ended = waiting.wait(10s);  // By itself it ends after five, with 1.
+    REQUIRE(ended);
+    CHECK(ended->code == 130);
+}
+
 TEST_CASE("save --api follows the job over a restart of the API, and leaves it queued when interrupted") {
     const Folder folder;
     auto variables = environment(folder);
