@@ -31,7 +31,8 @@ std::int64_t running_at(int port) {
     const auto answer = http(port, "GET", "/api/workers").json();
     std::int64_t running = 0;
     if (const auto* workers = answer.if_contains("workers"))
-        for (const auto& worker : workers->get_array()) running += worker.get_object().at("running").to_number<std::int64_t>();
+        for (const auto& worker : workers->get_array())
+            running += worker.get_object().at("running").to_number<std::int64_t>();
     return running;
 }
 
@@ -118,7 +119,8 @@ TEST_CASE("TELEMETRY_SINK=memory keeps log lines and progress out of the store, 
         CAPTURE(memory);
         const Folder folder;
         std::ofstream(folder / "jobrt.json") << R"({"platforms":{"web":{"extractors":["page","browser"]}}})";
-        Runtime runtime(folder, true, {{"TELEMETRY_SINK", memory ? "memory" : "store"}, {"JOBRT_CONFIG", folder / "jobrt.json"}});
+        Runtime runtime(folder, true,
+                        {{"TELEMETRY_SINK", memory ? "memory" : "store"}, {"JOBRT_CONFIG", folder / "jobrt.json"}});
         const auto id = runtime.save(site.url("/scripted"));
         const auto job = runtime.wait(id, "completed|failed");
         INFO(boost::json::serialize(job));
@@ -137,7 +139,9 @@ TEST_CASE("JOBRT_CONCURRENCY is how many jobs run at once, and the next one says
     Runtime runtime(folder, true, {{"JOBRT_CONCURRENCY", "3"}});
     std::vector<std::string> ids;
     for (int i = 0; i < 5; ++i) ids.push_back(runtime.submit({{"kind", "demo.sleep"}, {"payload", {{"ms", 60000}}}}));
-    auto running = [&] { return http(runtime.port(), "GET", "/api/jobs?status=running").json().at("jobs").get_array().size(); };
+    auto running = [&] {
+        return http(runtime.port(), "GET", "/api/jobs?status=running").json().at("jobs").get_array().size();
+    };
     CHECK(eventually(10s, [&] { return running() == 3; }));
     CHECK(text(runtime.job(ids.back()), "waitingFor") == "all 3 places of queue default are busy");
     CHECK(eventually(5s, [&] { return running_at(runtime.port()) == 3; }));
@@ -181,7 +185,9 @@ TEST_CASE("aliases count, and two names that say different things end the start"
     };
     const Row rows[] = {
         {{{"ROLE", "api"}, {"PROCESS_ROLE", "worker"}}, {"ROLE", "PROCESS_ROLE"}},
-        {{{"JOBRT_STORE", ""}, {"MONGODB_URI", "mongodb://u:s3cret@127.0.0.1:1/a"}, {"MONGO_URI", "mongodb://u:s3cret@127.0.0.1:1/b"}},
+        {{{"JOBRT_STORE", ""},
+          {"MONGODB_URI", "mongodb://u:s3cret@127.0.0.1:1/a"},
+          {"MONGO_URI", "mongodb://u:s3cret@127.0.0.1:1/b"}},
          {"MONGODB_URI", "MONGO_URI"}},
         {{{"MONGODB_URI", "mongodb://u:s3cret@127.0.0.1:1/a"}}, {"MONGODB_URI", "JOBRT_STORE"}},
         {{{"MONGO_URI", "mongodb://u:s3cret@127.0.0.1:1/a"}}, {"MONGODB_URI", "JOBRT_STORE"}},
@@ -223,7 +229,8 @@ TEST_CASE("one warning for a network without IPv6, and the API serves IPv4") {
     apart.insert(apart.end(), {"sh", "-c", off, JOBRT_PROGRAM});
     Program api(apart, variables, folder.path());
     REQUIRE(eventually(20s, [&] { return api.out().find('\n') != std::string::npos || api.wait(0ms); }));
-    if (const auto ended = api.wait(0ms); ended && (ended->code == 77 || api.err().find("unshare") != std::string::npos)) {
+    const auto ended = api.wait(0ms);
+    if (ended && (ended->code == 77 || api.err().find("unshare") != std::string::npos)) {
         std::cout << "skipped: no network without IPv6 is to be had here: " << api.err() << "\n";
         return;
     }
