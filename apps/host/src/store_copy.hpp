@@ -43,8 +43,9 @@ struct CopyReport {
 /// job, every event and every record of the source is looked for in the target.
 ///
 /// Errc::conflict: a process lives on the source (STORE_IN_USE); other jobs of the target hold keys of the
-/// source's jobs (STORE_COPY_CONFLICT; nothing was copied then); both are the same store. Errc::corrupt: something
-/// is missing after it (STORE_COPY_INCOMPLETE). Else the error of the store that failed, with its name in front.
+/// source's jobs (STORE_COPY_CONFLICT; nothing was copied then); both are the same store. Errc::corrupt: a job of
+/// the source is damaged (STORE_COPY_DAMAGED, which names it); something is missing after it
+/// (STORE_COPY_INCOMPLETE). Else the error of the store that failed, with its name in front.
 Result<CopyReport> copy_store(Store& from, Store& to, Clock& clock, const CopyOptions& options = {});
 
 }  // namespace jobruntime::host

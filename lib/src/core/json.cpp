@@ -55,7 +55,12 @@ struct Reader {
     bool on_number_part(Text, Code&) { return true; }
     bool on_int64(std::int64_t, Text, Code&) { return true; }
     bool on_uint64(std::uint64_t, Text, Code&) { return true; }
-    bool on_double(double, Text, Code&) { return true; }
+    bool on_double(double number, Text, Code& error) {
+        // A number that no double holds reads as infinite, which cannot be written again.
+        if (std::isfinite(number)) return true;
+        error = boost::json::error::exponent_overflow;
+        return false;
+    }
     bool on_bool(bool, Code&) { return true; }
     bool on_null(Code&) { return true; }
     bool on_comment_part(Text, Code&) { return true; }

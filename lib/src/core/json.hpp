@@ -26,7 +26,7 @@ JOBRUNTIME_API Result<boost::json::object> parse_json_object(std::string_view te
 JOBRUNTIME_API std::string to_text(const boost::json::value& value);
 JOBRUNTIME_API std::string to_text(const boost::json::object& object);
 
-/// Whether `text` is what parse_json reads, or parse_json_object; without making the value.
+/// Whether parse_json reads `text`, or parse_json_object, as a value without a flaw (below); makes no value.
 JOBRUNTIME_API bool is_json(std::string_view text);
 JOBRUNTIME_API bool is_json_object(std::string_view text);
 

@@ -109,6 +109,9 @@ TEST_CASE("what a creation may not say is refused by name, and nothing is create
     const auto large = R"({"kind":"demo.echo","payload":{"x":")" + std::string(300'000, 'x') + "\"}}";
     CHECK(api.post("/api/jobs", large).status == 413);
     CHECK(api.post("/api/jobs", large).code() == "PAYLOAD_TOO_LARGE");
+    const auto endless = api.post("/api/jobs", R"({"kind":"demo.echo","payload":{"x":1e400}})");
+    CHECK(endless.status == 400);
+    CHECK(endless.code() == "INVALID_PAYLOAD");
     CHECK(api.get("/api/jobs").body.at("jobs").as_array().empty());
 }
 

@@ -111,6 +111,8 @@ TEST_CASE("a value has a flaw exactly when its text could not be read again") {
         CHECK_FALSE(core::is_json(text));
         CHECK_FALSE(core::parse_json(text));
     }
+    CHECK_FALSE(core::is_json("[1e400]"));
+    CHECK(core::flaw(core::parse_json("[1e400]").value()).has_value());
 }
 
 TEST_CASE("ids are UUID text and back") {

@@ -2,6 +2,8 @@
 #include <doctest/doctest.h>
 
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <set>
 #include <thread>
 #include <utility>
@@ -382,6 +384,35 @@ TEST_CASE("events that the target no longer keeps are no loss, and are told") {
     CHECK(report.events_copied == 0);
     CHECK(report.events_gone > 0);
     CHECK(report.events_gone < report.events);
+}
+
+TEST_CASE("a damaged job stops a copy by name, instead of arriving without its payload") {
+    const Folder folder;
+    JobId spoiled;
+    {
+        auto store = folder.store("from.db");
+        JobQueue queue(*store);
+        must(queue.enqueue("copy.good", {}));
+        spoiled = must(queue.enqueue("copy.good", {{"spoil", "me"}})).id;
+    }
+    {
+        std::fstream file(folder.path + "/from.db", std::ios::in | std::ios::out | std::ios::binary);
+        const std::string all{std::istreambuf_iterator<char>(file), {}};
+        const auto at = all.find(R"({"spoil":"me"})");
+        REQUIRE(at != std::string::npos);
+        file.seekp(static_cast<std::streamoff>(at)).write("!", 1);
+    }
+    auto from = folder.store("from.db");
+    auto to = memory::open();
+    const auto refused = copy_store(*from, *to, system_clock());
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().name == "STORE_COPY_DAMAGED");
+    CHECK(refused.error().message.find(spoiled.str()) != std::string::npos);
+    // Without it, the copy goes on.
+    Change remove;
+    remove.action = Action::remove;
+    must(from->change(std::vector{spoiled}, remove, 1, "", system_clock().wall()));
+    CHECK(must(copy_store(*from, *to, system_clock())).jobs_copied == 1);
 }
 
 TEST_CASE("a store is not copied into itself") {
