@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +31,15 @@ inline std::string target_of(int fd) {
     std::array<char, 512> text{};
     const auto size = ::readlink(("/proc/self/fd/" + std::to_string(fd)).c_str(), text.data(), text.size() - 1);
     return size > 0 ? std::string(text.data(), static_cast<std::size_t>(size)) : std::string();
+}
+
+/// The same, and of a socket of which kind it is.
+inline std::string kind_of(int fd) {
+    sockaddr_storage name{};
+    socklen_t size = sizeof name;
+    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size) != 0) return target_of(fd);
+    if (name.ss_family != AF_UNIX) return "a network socket";
+    return size > sizeof(sa_family_t) ? "a named local socket" : "an unnamed local socket";
 }
 
 inline std::set<int> open_files() {
@@ -109,7 +119,7 @@ public:
             if (known_.contains(fd)) continue;
             const int flags = ::fcntl(fd, F_GETFD);
             if (flags < 0 || (flags & FD_CLOEXEC)) continue;
-            auto target = target_of(fd);
+            auto target = kind_of(fd);
             const std::lock_guard lock(mutex_);
             ++seen_[std::move(target)];
         }
