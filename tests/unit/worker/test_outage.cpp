@@ -70,7 +70,11 @@ TEST_CASE("an end that was written but not answered counts once") {
     for (int i = 0; i < 60; ++i) specs.push_back({"k", i % 2 ? boost::json::object{{"again", true}} : boost::json::object{}, {}});
     const auto made = queue.enqueue_many(specs);
     // Also those that were claimed by an answer that got lost, while the session lives on.
-    for (const auto& job : *made) CHECK(queue.wait(job->id, 60s)->state == JobState::completed);
+    for (const auto& job : *made) {
+        const auto ended = queue.wait(job->id, 60s);
+        REQUIRE(ended);
+        CHECK(ended->state == JobState::completed);
+    }
     worker.stop();
     CHECK(worker.stats().completed == made->size());
     CHECK(ran >= 90);
@@ -169,5 +173,7 @@ TEST_CASE("an end that the store refuses twice leaves no job running: it counts 
         CHECK(bench.state(id) == expected);
         bench.clock.advance(24h);
     }
-    CHECK(bench.queue.get(id).value()->errors.back().code == "OUTCOME_REFUSED");
+    const auto job = bench.queue.get(id).value().value();
+    REQUIRE_FALSE(job.errors.empty());
+    CHECK(job.errors.back().code == "OUTCOME_REFUSED");
 }
