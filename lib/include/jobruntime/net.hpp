@@ -74,7 +74,7 @@ struct Post {
     std::string platform;     ///< "x", "tiktok", "web", or a program's own.
     std::string post_id;      ///< The platform's id; empty for web pages and short links.
     std::string canonical;    ///< One text for all the ways to write the same post.
-    std::string unique_key;   ///< "x:<id>", "tiktok:<id>", else `canonical`.
+    std::string unique_key;   ///< "x:<id>", "x:<id>#2" of its second video, "tiktok:<id>", else `canonical`.
     std::string handle_slug;  ///< Folder name: the account's, else the host's.
     bool short_link = false;  ///< It only leads to the post: resolve it by Fetcher::get, identify again.
     bool operator==(const Post&) const = default;
