@@ -21,6 +21,14 @@ Error launch_failed(std::string what) {
     return {Errc::unsupported, "BROWSER_LAUNCH_FAILED", std::move(what)};
 }
 
+/// A page's renderer needs a moment even on a machine that is busy.
+constexpr std::chrono::seconds check_time{10};
+
+/// For tries that may be repeated: anything but a stop is no end yet.
+Result<void> canceled_only(const Error& error) {
+    return error.code == Errc::canceled ? Result<void>(error) : Result<void>();
+}
+
 bool has_display(const BrowserOptions& options) {
     return std::any_of(options.environment.begin(), options.environment.end(), [](const std::string& entry) {
         return (entry.starts_with("DISPLAY=") && entry.size() > 8) ||
@@ -205,17 +213,29 @@ Result<void> Engine::greet(const BrowserOptions& options, Deadline deadline, con
 /// keeps it for all that the profile sends from then on: pages, workers, what has no page at all. The address
 /// it opens for that lies on this machine, where a browser that went round the guard could not see it.
 Result<void> Engine::introduce_guard(Deadline deadline, const std::stop_token& stop) {
-    const Error failed = launch_failed(
+    for (int attempt = 0; attempt < 3; ++attempt) {  // A renderer may crash at any time.
+        JR_TRY(open_check(std::min(deadline, std::chrono::steady_clock::now() + check_time), stop));
+        // The guard itself must have seen it: a browser's word is not enough.
+        if (proxy_->stats().checks > 0) return {};
+        if (!connection_->alive()) break;
+    }
+    if (!connection_->alive())
+        return launch_failed("the browser ended at its start: run `jobrt doctor`, which tries it alone");
+    return launch_failed(
         "the browser does not use the address guard that it was given: a policy of this machine may set another "
         "proxy (see chrome://policy, ProxySettings); jobrt opens no page without its guard");
+}
+
+/// One try; whether it worked, the guard knows.
+Result<void> Engine::open_check(Deadline deadline, const std::stop_token& stop) {
     auto target = connection_->call("Target.createTarget", {{"url", "about:blank"}, {"background", true}},
                                     deadline, stop);
-    if (!target) return std::move(target).error();
+    if (!target) return canceled_only(target.error());
     const boost::json::object whom{{"targetId", text_at(*target, "targetId")}};
     auto attach = whom;
     attach["flatten"] = true;
     auto attached = connection_->call("Target.attachToTarget", std::move(attach), deadline, stop);
-    if (!attached) return std::move(attached).error();
+    if (!attached) return canceled_only(attached.error());
     const std::string session(text_at(*attached, "sessionId"));
     const auto mailbox = connection_->open_mailbox();
     connection_->route(session, mailbox);
@@ -227,7 +247,8 @@ Result<void> Engine::introduce_guard(Deadline deadline, const std::stop_token& s
     auto got = cdp::Mailbox::Got::message;
     bool asked = false;
     cdp::Message message;
-    while ((got = mailbox->pop(message, deadline, stop)) == cdp::Mailbox::Got::message && message.id != visit) {
+    while ((got = mailbox->pop(message, deadline, stop)) == cdp::Mailbox::Got::message && message.id != visit &&
+           message.method != "Target.detachedFromTarget") {
         const boost::json::object which{{"requestId", text_at(message.params, "requestId")}};
         if (message.method == "Fetch.requestPaused") tell("Fetch.continueRequest", which);
         if (message.method != "Fetch.authRequired") continue;
@@ -245,8 +266,7 @@ Result<void> Engine::introduce_guard(Deadline deadline, const std::stop_token& s
     connection_->close_mailbox(mailbox);
     connection_->send(nullptr, {}, "Target.closeTarget", whom);
     if (got == cdp::Mailbox::Got::stopped) return Error{Errc::canceled, "stopped while the browser started"};
-    // The guard itself must have seen it: a browser's word is not enough.
-    return proxy_->stats().checks > 0 ? Result<void>() : Result<void>(failed);
+    return {};
 }
 
 void Engine::prepare_spare() {

@@ -59,6 +59,7 @@ private:
         : lock_(std::move(lock)), proxy_(std::move(proxy)), process_(std::move(process)), pid_(process_.pid()) {}
     Result<void> greet(const BrowserOptions& options, Deadline deadline, const std::stop_token& stop);
     Result<void> introduce_guard(Deadline deadline, const std::stop_token& stop);
+    Result<void> open_check(Deadline deadline, const std::stop_token& stop);
 
     ProfileLock lock_;  // First: released only when the process is gone.
     std::unique_ptr<net::Proxy> proxy_;

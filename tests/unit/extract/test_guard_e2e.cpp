@@ -180,3 +180,21 @@ TEST_CASE("a page that pretends to be the guard does not part the browser from i
     CHECK(visit(server.url("/fine")));
     CHECK(visit.browser->status().launches == 1);
 }
+
+TEST_CASE("a browser that goes round its guard does not start") {
+    for (const auto* flag : {"--no-proxy-server", "--proxy-bypass-list=127.0.0.1", "--proxy-server=127.0.0.1:9"}) {
+        CAPTURE(flag);
+        const TempFolder folder;
+        auto options = browser_options(folder);
+        const auto wrapper = folder / "wrapper";
+        std::ofstream(wrapper) << "#!/bin/sh\nexec '" << jx::find_browser().value() << "' \"$@\" " << flag << "\n";
+        std::filesystem::permissions(wrapper, std::filesystem::perms::owner_all);
+        options.program = wrapper;
+        jx::Browser browser(options);
+        const auto started = browser.start();
+        REQUIRE_FALSE(started);
+        CHECK(started.error().name == "BROWSER_LAUNCH_FAILED");
+        CHECK_MESSAGE(started.error().message.find("address guard") != std::string::npos, started.error().message);
+        CHECK(processes_of(folder / "profile").empty());
+    }
+}
