@@ -134,7 +134,8 @@ std::vector<std::string> browser_arguments(const BrowserOptions& options, const 
         args.emplace_back("--disable-dev-shm-usage");
     args.insert(args.end(), options.extra_args.begin(), options.extra_args.end());
     // Last, so that nothing before undoes it: all that this browser sends goes through the address guard, what
-    // is for this machine included, and what cannot go through an HTTP proxy (UDP) is not sent.
+    // is for this machine included, and what cannot go through an HTTP proxy (UDP) is not sent. Of the two names
+    // for WebRTC the first is the one of older Chromium, the second what 156 listens to.
     args.insert(args.end(), {"--proxy-server=" + proxy, "--proxy-bypass-list=<-loopback>", "--disable-quic",
                              "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
                              "--webrtc-ip-handling-policy=disable_non_proxied_udp", "--dns-prefetch-disable"});
