@@ -9,6 +9,7 @@
 #include "net/proxy.hpp"
 #include "net/proxy_head.hpp"
 #include "test_server.hpp"
+#include "unit/extract/canary.hpp"
 
 using namespace jobruntime;
 using namespace jobruntime::net;
@@ -238,6 +239,19 @@ TEST_CASE("addresses are vetted however they are written, and nothing reaches th
     CHECK(server.connections() == 7);
     const auto itself = "http://127.0.0.1:" + std::to_string(proxy->port()) + "/";
     CHECK(status_of(ask(*proxy, "GET " + itself)) == "403");
+    CHECK(status_of(ask(*proxy, "CONNECT 127.0.0.1:" + std::to_string(proxy->port()))) == "403");
+}
+
+TEST_CASE("of a name's addresses those that are refused are not tried when the others do not answer") {
+    const extract_test::Canary canary;  // On [::1], not on 127.0.0.1: both are localhost.
+    if (!canary.has_v6()) return;
+    const auto host = "CONNECT localhost:" + std::to_string(canary.port());
+    CHECK(status_of(ask(*make_proxy("127.0.0.1"), host)) == "502");
+    CHECK(canary.connections() == 0);
+    const auto open = make_proxy("127.0.0.1 ::1");
+    const Client client(open->port());
+    client.send(host + " HTTP/1.1\r\nProxy-Authorization: " + credential(*open) + "\r\n\r\n");
+    CHECK(status_of(client.read("\r\n\r\n")) == "200");
 }
 
 TEST_CASE("a server that is not there is told by name, and forgotten once it is there") {
