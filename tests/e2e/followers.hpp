@@ -33,6 +33,7 @@ public:
     void to(int port) { port_ = port; }
     std::vector<Seen> seen();
     std::vector<std::int64_t> ids();
+    /// Attempts, also those that nobody answered.
     long connections() const { return connections_; }
 
 private:

@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <iostream>
 
 #include <doctest/doctest.h>
@@ -11,6 +12,14 @@
 // One store, several programs: the stream goes on whichever API dies, and jobs whichever way the runtime is run.
 namespace jobruntime::e2e {
 namespace {
+
+/// Far more wants to run here than can, so that a second says nothing: then the runbook's five count.
+std::int64_t late_after_ms() {
+    double load = 0;
+    const bool crowded = ::getloadavg(&load, 1) == 1 && load > 4.0 * std::thread::hardware_concurrency();
+    if (crowded) std::cout << "this machine is overloaded (load " << load << "): late is what takes more than 5 s\n";
+    return crowded ? 5000 : 1000;
+}
 
 void stream_goes_on(const StoreKind& kind, int restarts) {
     const Folder folder;
@@ -48,15 +57,16 @@ void stream_goes_on(const StoreKind& kind, int restarts) {
     CHECK(static_cast<long>(log.size()) >= 3 * accepted);
     CHECK_MESSAGE(forgetful.ids() != log, "control: one that does not resume is found out");
     long late = 0, timed = 0, longest = 0;
+    const auto limit = late_after_ms();
     for (auto* follower : {&first, &second})
         for (const auto& one : follower->seen()) {
             timed += one.late_ms > 0;
-            late += one.late_ms > 1000;
+            late += one.late_ms > limit;
             longest = std::max<long>(longest, one.late_ms);
         }
     std::cout << "counts: SSE on " << (kind.name == "sqlite" ? "SQLite" : "the stand-in for MongoDB, or what was given") << ", "
               << restarts << " restarts of APIs: " << log.size() << " events of " << accepted
-              << " jobs, exactly once and in order: " << (whole ? "yes" : "no") << "; later than 1 s: " << late << " of "
+              << " jobs, exactly once and in order: " << (whole ? "yes" : "no") << "; later than " << limit << " ms: " << late << " of "
               << timed << ", latest " << longest << " ms\n";
     CHECK(timed > 0);
     // A busy machine may hold up one in a hundred.
@@ -130,7 +140,7 @@ void back_and_forth(const StoreKind& kind, int times) {
 TEST_CASE("changing between split and combined with jobs running loses none and fails none") {
     for (const auto& kind : store_kinds()) {
         CAPTURE(kind.name);
-        back_and_forth(kind, scaled(kind.name == "sqlite" ? 20 : 5, 2));
+        back_and_forth(kind, scaled(20, 2));
     }
 }
 

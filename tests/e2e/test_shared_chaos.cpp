@@ -100,7 +100,7 @@ public:
         });
         std::cout << what << ", on the stand-in SecantusDB, which is not MongoDB: " << accepted_.size()
                   << " jobs accepted so far, " << judgement.counts() << ", " << judgement.gaps << " gaps; two clients, by "
-                  << followers_[0]->connections() + followers_[1]->connections() << " connections, saw the log of "
+                  << followers_[0]->connections() + followers_[1]->connections() << " attempts to connect, saw the log of "
                   << log.size() << " events exactly: " << (whole ? "yes" : "no") << "; "
                   << std::chrono::duration_cast<std::chrono::seconds>(Steady::now() - since).count() << " s\n"
                   << std::flush;
@@ -172,7 +172,7 @@ TEST_CASE("programs killed, a database killed, answers cut: SSE clients that rec
     since = Steady::now();
     scene.start_load();
     const long cuts = scaled(200, 10);
-    scene.proxy().set({.every = 25, .seed = 7, .longest_delay = std::chrono::milliseconds(2'000)});
+    scene.proxy().set({.every = 12, .seed = 7, .longest_delay = std::chrono::milliseconds(2'000)});
     CHECK(eventually(150s, [&] { return scene.proxy().counts().all() >= cuts; }));
     scene.proxy().set({});
     const auto counts = scene.proxy().counts();
