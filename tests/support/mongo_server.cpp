@@ -82,12 +82,14 @@ MongoServer& MongoServer::shared() {
     return server;
 }
 
-std::unique_ptr<MongoServer> MongoServer::own(const std::vector<std::string>& arguments) {
+std::unique_ptr<MongoServer> MongoServer::own(const std::vector<std::string>& arguments,
+                                              const std::string& options) {
     if (!environment("JOBRT_TEST_MONGODB_URI").empty() && environment("JOBRT_STANDIN").empty())
         return nullptr;
     if (environment("JOBRT_STANDIN").empty()) shared();  // Says why not.
     std::unique_ptr<MongoServer> server(new MongoServer);
     server->program_ = environment("JOBRT_STANDIN");
+    if (!options.empty()) server->options_ = "?" + options;
     server->start(arguments);
     return server;
 }
@@ -138,7 +140,8 @@ void MongoServer::start(const std::vector<std::string>& arguments) {
     }
     const auto end = std::chrono::steady_clock::now() + 60s;
     while (std::chrono::steady_clock::now() < end) {
-        const auto client = connect(base_ + "/?serverSelectionTimeoutMS=500&serverSelectionTryOnce=true");
+        const auto client = connect(base_ + "/" + (options_.empty() ? "?" : options_ + "&") +
+                                    "serverSelectionTimeoutMS=500&serverSelectionTryOnce=true");
         mongo::Doc ping;
         ping.integer("ping", 1);
         bson_error_t why;

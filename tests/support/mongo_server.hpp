@@ -22,7 +22,9 @@ public:
     /// the program with status 77, which counts as skipped.
     static MongoServer& shared();
     /// One more stand-in, to be stopped and started at will; nullptr where only a real server is to be had.
-    static std::unique_ptr<MongoServer> own(const std::vector<std::string>& arguments = {});
+    /// `options` is what a URI must say behind its question mark to reach it, for a server that encrypts.
+    static std::unique_ptr<MongoServer> own(const std::vector<std::string>& arguments = {},
+                                            const std::string& options = {});
     ~MongoServer();
 
     /// The URI of a database.

@@ -137,12 +137,24 @@ std::shared_ptr<mongoc_client_pool_t> make_pool(const mongoc_uri_t* uri) {
     return {pool, mongoc_client_pool_destroy};
 }
 
+/// What the driver keeps to itself when it finds no server that suits: the two reasons besides the network.
+std::string what_else(const mongoc_uri_t* uri) {
+    std::string also;
+    if (mongoc_uri_get_tls(uri))
+        also += ", that it speaks TLS, and that its certificate is for this host and signed by an authority "
+                "which the URI names (tlsCAFile) or this machine trusts";
+    if (const char* set = mongoc_uri_get_replica_set(uri))
+        also += ", and that it belongs to the replica set " + std::string(set);
+    return also;
+}
+
 }  // namespace
 
 Server::Server(Uri uri, Place place, std::int32_t write_timeout)
     : place_(std::move(place)),
       write_timeout_(write_timeout),
       uri_(std::move(uri)),
+      also_(what_else(uri_.get())),
       pool_(make_pool(uri_.get())) {}
 
 std::shared_ptr<mongoc_client_pool_t> Server::pool() {
@@ -182,7 +194,7 @@ Error Server::error(const bson_error_t& why, std::string_view doing) const {
     if (why.domain == MONGOC_ERROR_SERVER_SELECTION || why.domain == MONGOC_ERROR_STREAM ||
         why.domain == MONGOC_ERROR_PROTOCOL || why.domain == MONGOC_ERROR_CLIENT)
         return {Errc::unavailable, why.domain == MONGOC_ERROR_SERVER_SELECTION ? "" : "CONNECTION_LOST",
-                at + " does not answer (" + std::string(doing) + "); check that it runs and can be reached"};
+                at + " does not answer (" + std::string(doing) + "); check that it runs and can be reached" + also_};
     if (from_server(why) && code == unauthorized)
         return {Errc::invalid_argument, "STORE_RIGHTS",
                 at + " does not let this user " + std::string(doing) + " in the database " + place_.database +

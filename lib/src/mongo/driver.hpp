@@ -113,6 +113,7 @@ private:
     const Place place_;
     const std::int32_t write_timeout_;
     const Uri uri_;
+    const std::string also_;  ///< What else to check when no server answers.
     std::mutex mutex_;
     std::shared_ptr<mongoc_client_pool_t> pool_;  // Guarded by mutex_; what it points to is thread-safe.
 };

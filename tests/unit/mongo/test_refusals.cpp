@@ -88,6 +88,48 @@ TEST_CASE("wrong credentials and missing rights are told apart, and no secret is
     CHECK(must(store->count({}, CountBy::nothing)).front().count == 0);
 }
 
+TEST_CASE("rights that forbid making indexes are enough where they are there, and named where one is missing") {
+    auto server = MongoServer::own();
+    if (!server) {
+        MESSAGE("left out: a real server is given, whose users are not the test's to make");
+        return;
+    }
+    List roles;
+    for (const std::string database : {"app", "bare"}) {
+        must(open_store(server->uri(database))->count({}, CountBy::nothing));
+        List actions;
+        for (const auto* action : {"find", "insert", "update", "remove", "listIndexes", "changeStream"})
+            actions.text(action);
+        Doc privilege, role;
+        privilege.doc("resource", Doc().text("db", database).text("collection", ""));
+        privilege.list("actions", actions.made());
+        role.text("createRole", "no_indexes").list("privileges", List().doc(privilege).made());
+        role.list("roles", Doc());
+        server->run(database, role);
+        roles.doc(Doc().text("role", "no_indexes").text("db", database));
+    }
+    Doc drop, user;
+    drop.text("dropIndexes", "jobrt_log").text("index", "jobrt_last");
+    server->run("bare", drop);
+    user.text("createUser", "worker").text("pwd", "s3cret-3").list("roles", roles.made());
+    server->run("app", user);
+    server->kill();
+    server->start({"--auth"});
+    const auto uri = [&](const std::string& database) {
+        return "mongodb://worker:s3cret-3@127.0.0.1:" + std::to_string(server->port()) + "/" + database +
+               "?authSource=app";
+    };
+    auto store = open_store(uri("app"));
+    const auto now = system_clock().wall();
+    const auto job = add(*store, now);
+    CHECK(must(claim(*store, begin(*store, now), now)).jobs.at(0).id == job);
+    const auto why = refusal(uri("bare"));
+    CHECK(why.code == Errc::invalid_argument);
+    CHECK(why.name == "STORE_RIGHTS");
+    CHECK(why.message.find("createIndexes") != std::string::npos);
+    CHECK(why.message.find("s3cret") == std::string::npos);
+}
+
 TEST_CASE("a server that speaks too old a protocol is refused by name") {
     OldServer server;
     const auto why = refusal("mongodb://127.0.0.1:" + std::to_string(server.port) + "/app");
