@@ -1,4 +1,5 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <cstdio>
 #include <filesystem>
 #include <string>
 
@@ -37,6 +38,7 @@ void keeps_contract(sqlite::Durability durability) {
         CAPTURE(rule.name);
         const auto kept = rule.run({.open = open});
         CHECK_MESSAGE(kept.has_value(), (kept ? "" : kept.error().message));
+        std::printf("sqlite %s: %s\n", kept ? "keeps" : "breaks", rule.name.c_str());
     }
     MESSAGE("counts: " << testing::store_contract().size() << " rules");
 }

@@ -1,4 +1,5 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <cstdio>
 #include <set>
 
 #include <doctest/doctest.h>
@@ -32,6 +33,7 @@ TEST_CASE("the memory store keeps the store contract") {
         CAPTURE(rule.name);
         const auto kept = rule.run(memory_factory());
         CHECK_MESSAGE(kept.has_value(), (kept ? "" : kept.error().message));
+        std::printf("memory %s: %s\n", kept ? "keeps" : "breaks", rule.name.c_str());
     }
     MESSAGE("counts: " << testing::store_contract().size() << " rules");
 }

@@ -1,4 +1,5 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <cstdio>
 
 #include <doctest/doctest.h>
 
@@ -28,6 +29,7 @@ void keeps_contract(std::size_t first, std::size_t step) {
         CAPTURE(rules[i].name);
         const auto kept = rules[i].run({.open = open});
         CHECK_MESSAGE(kept.has_value(), (kept ? "" : kept.error().message));
+        std::printf("mongo %s: %s\n", kept ? "keeps" : "breaks", rules[i].name.c_str());
         server.drop(database);
         ++run;
     }

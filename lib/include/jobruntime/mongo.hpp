@@ -58,6 +58,10 @@ JOBRUNTIME_API Result<Place> check_uri(std::string_view uri, const Options& opti
 ///   Errc::unsupported      STORE_TOO_NEW     the database was made by a newer jobruntime
 ///   Errc::unsupported      SERVER_TOO_OLD    the server speaks an older protocol than MongoDB 4.2's
 ///   Errc::corrupt                            a document that the verb cannot do without was edited into nonsense
+///   Errc::corrupt          DOCUMENT_UNFIT    the server does not take the change of one job's document (a hand gave a
+///                                            field another form, it would grow past 16 MiB). Where a verb has an
+///                                            answer for each item it is that of a job without sense: note refuses,
+///                                            change does not find it; of several ends each may be asked for again
 /// Any other document that makes no sense is skipped, and told of once by Options::log.
 ///
 /// Every acknowledged write is on disk on a majority of the replica set (`w: majority, j: true`), whatever the
