@@ -213,8 +213,9 @@ Mutation MongoStore::note_one(const Note& note, NoteAnswer& answer) {
         for (const Event& event : note.events) {
             // The ends of jobs need what is left of the room.
             if (row->waiting_bytes > most_waiting_bytes || row->waiting_events > most_waiting_events) {
-                parts_->jobs.skip({Errc::full, "log lines of job " + note.job.str() +
-                                                   ", because jobrt_log has taken none of its events for long"});
+                parts_->jobs.skip(
+                    {Errc::full, "log lines of job " + note.job.str() +
+                                     ", because jobrt_log has taken none of its events for long"});
                 break;
             }
             Event copy = event;
@@ -264,7 +265,8 @@ Result<std::vector<NoteAnswer>> MongoStore::note(std::span<const Note> notes, Ti
     return answers;
 }
 
-/// One that is told again, because nobody knows whether it was, has the key that it had: the log takes it once.
+/// One that is told again, because nobody knows whether it was, has the key that it had: the log takes it
+/// once.
 Entry MongoStore::loose_entry(JobId job, Doc event) {
     {
         const std::scoped_lock lock(lost_mutex_);

@@ -85,7 +85,8 @@ Mutation MongoStore::promotion(JobId id, Time now, std::uint64_t& done) {
 Result<std::optional<Time>> MongoStore::promote_due(Time now, std::size_t most, std::uint64_t& promoted,
                                                     bool& more) {
     more = false;
-    std::optional<Position> from;  // Documents without sense stay where they are: the look goes on behind them.
+    // Documents without sense stay where they are: the look goes on behind them.
+    std::optional<Position> from;
     for (int round = 0; round < promote_rounds; ++round) {
         Doc due;
         due.text("status", "scheduled").doc("_id", named_by_text()).doc("runAt", Doc().text("$type", "date"));
@@ -136,8 +137,8 @@ Result<void> MongoStore::take(const Want& want, bool alone, std::size_t limit, S
                               std::vector<Job>& taken) {
     List unfit;  // Queued, and not to be claimed: the server does not take that.
     for (int round = 0; round < claim_rounds && limit > 0; ++round) {
-        auto rows = parts_->jobs.rows(ready(want, alone, unfit), part_payload | part_steps, static_cast<int>(limit),
-                                      turn());
+        auto rows = parts_->jobs.rows(ready(want, alone, unfit), part_payload | part_steps,
+                                      static_cast<int>(limit), turn());
         if (!rows) return std::move(rows).error();
         if (rows->empty()) return {};
         const auto token = parts_->jobs.token();
@@ -200,8 +201,8 @@ Result<void> MongoStore::release(std::vector<Mutation> mutations) {
     return {};
 }
 
-/// Claims whose answer was lost: what they took, and no handler ever saw, goes back into the queue. A token stays
-/// known for as long as its command may be on its way, or what it did on its way to a majority.
+/// Claims whose answer was lost: what they took, and no handler ever saw, goes back into the queue. A token
+/// stays known for as long as its command may be on its way, or what it did on its way to a majority.
 Result<void> MongoStore::give_back_lost(SessionId session, Time now) {
     std::map<std::string, std::set<JobId>> lost;
     {

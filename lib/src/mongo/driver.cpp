@@ -36,8 +36,8 @@ struct Reply {
     bson_t raw;
 };
 
-/// What a write of many left undone: the places of duplicates and of what is no good, and the code of the first
-/// failure that has nothing to do with its document.
+/// What a write of many left undone: the places of duplicates and of what is no good, and the code of the
+/// first failure that has nothing to do with its document.
 struct Undone {
     std::vector<std::size_t> duplicates;
     std::vector<Refused> refused;
@@ -194,7 +194,8 @@ Error Server::error(const bson_error_t& why, std::string_view doing) const {
     if (why.domain == MONGOC_ERROR_SERVER_SELECTION || why.domain == MONGOC_ERROR_STREAM ||
         why.domain == MONGOC_ERROR_PROTOCOL || why.domain == MONGOC_ERROR_CLIENT)
         return {Errc::unavailable, why.domain == MONGOC_ERROR_SERVER_SELECTION ? "" : "CONNECTION_LOST",
-                at + " does not answer (" + std::string(doing) + "); check that it runs and can be reached" + also_};
+                at + " does not answer (" + std::string(doing) + "); check that it runs and can be reached" +
+                    also_};
     if (from_server(why) && code == unauthorized)
         return {Errc::invalid_argument, "STORE_RIGHTS",
                 at + " does not let this user " + std::string(doing) + " in the database " + place_.database +

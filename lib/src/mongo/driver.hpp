@@ -44,8 +44,8 @@ struct Update {
     Doc change;
 };
 
-/// One of many writes that the server does not take, whatever becomes of the others: its document would grow past
-/// 16 MiB, a hand has given a field another form, …
+/// One of many writes that the server does not take, whatever becomes of the others: its document would grow
+/// past 16 MiB, a hand has given a field another form, …
 struct Refused {
     std::size_t place = 0;
     std::uint32_t code = 0;

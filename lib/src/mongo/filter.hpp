@@ -11,8 +11,8 @@ Doc filter_of(const JobFilter& filter);
 /// Only documents that may be jobs: those of other programs have another kind of _id.
 Doc named_by_text();
 
-/// A place in the order of creation, as a cursor says it. Its document may make no sense otherwise, so the id is
-/// any text.
+/// A place in the order of creation, as a cursor says it. Its document may make no sense otherwise, so the id
+/// is any text.
 struct Position {
     Time created_at{};
     std::string id;

@@ -54,14 +54,14 @@ public:
 
     Result<void> insert(std::span<Arrival> arrivals, Told& told);
     Result<void> mutate(std::span<Mutation> work, Told& told);
-    /// Writes what changed; Draft::applied says which of them nobody else was quicker with. False: the answer was
-    /// lost, and of those that are not found as applied some may still turn out to be.
+    /// Writes what changed; Draft::applied says which of them nobody else was quicker with. False: the answer
+    /// was lost, and of those that are not found as applied some may still turn out to be.
     Result<bool> commit(std::span<Draft> drafts, const std::string& token);
     /// Brings the events of changes into the log. Whatever fails here is made up for by tend.
     Result<unsigned> finish(const Told& told);
 
-    /// Rows of these jobs, at most `limit` (0 = all). What makes no sense is reported and passed over, so that it
-    /// never stands in the way of what comes behind it.
+    /// Rows of these jobs, at most `limit` (0 = all). What makes no sense is reported and passed over, so
+    /// that it never stands in the way of what comes behind it.
     Result<std::vector<Row>> rows(Doc filter, unsigned parts, int limit = 0, Doc order = Doc());
     /// Never the same twice, in any process.
     std::string token();

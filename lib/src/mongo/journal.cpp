@@ -153,7 +153,8 @@ Result<void> Journal::append_batch(const std::vector<Entry>& entries, std::size_
     if (left == 0) return {};
     return Error{Errc::unavailable,
                  "the event log of " + server_.place().text +
-                     " is written by too many at once, or a majority of the replica set is behind; try again"};
+                     " is written by too many at once, or a majority of the replica set is behind; "
+                     "try again"};
 }
 
 /// Whether what has the number of the next batch is none.

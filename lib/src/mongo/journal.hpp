@@ -36,8 +36,8 @@ public:
     Result<unsigned> hints_since(std::int64_t& batch);
 
 private:
-    Result<void> collect(EventPage& page, const Tail& end, EventId from, bool onwards, const EventFilter& filter,
-                         std::size_t most);
+    Result<void> collect(EventPage& page, const Tail& end, EventId from, bool onwards,
+                         const EventFilter& filter, std::size_t most);
     Result<void> append_batch(const std::vector<Entry>& entries, std::size_t begin, std::size_t end);
     Result<void> check_foreign(std::int64_t batch);
     Result<std::size_t> drop_known(std::vector<Entry>& entries, std::size_t& end);

@@ -54,8 +54,8 @@ struct Reading {
 
 }  // namespace
 
-/// Goes on behind documents that make no sense, until the page is full, nothing is left, or there are so many of
-/// them that the caller has to come again.
+/// Goes on behind documents that make no sense, until the page is full, nothing is left, or there are so many
+/// of them that the caller has to come again.
 Result<JobPage> MongoStore::list(const JobFilter& filter, JobOrder order, std::string_view cursor, int limit,
                                  unsigned parts) {
     const auto checked = core::check_limit(limit, "the limit of a list");

@@ -132,8 +132,8 @@ private:
     std::multimap<SessionId, LostClaim> lost_claims_;
     /// Settlements of which nobody knows whether they were accepted. Guarded by lost_mutex_.
     std::map<std::pair<JobId, Fence>, std::vector<std::string>> lost_settlements_;
-    /// Events about no attempt of which nobody knows whether they are in the log: the keys under which they would be,
-    /// by all that they say. Guarded by lost_mutex_.
+    /// Events about no attempt of which nobody knows whether they are in the log: the keys under which they
+    /// would be, by all that they say. Guarded by lost_mutex_.
     std::multimap<std::string, std::string> lost_notes_;
 };
 

@@ -128,8 +128,8 @@ Result<void> MongoStore::prune_jobs(const Retention& retention, int budget, Time
     return {};
 }
 
-/// Some were changed or removed by others meanwhile, or an answer was lost: those that are still there are not
-/// pruned.
+/// Some were changed or removed by others meanwhile, or an answer was lost: those that are still there are
+/// not pruned.
 Result<void> MongoStore::sort_out_pruned() {
     if (unsure_pruned_.empty()) return {};
     if (JOBRT_FAILPOINT("mongo.prune_look")) return Error{Errc::unavailable, "a failpoint"};

@@ -26,7 +26,8 @@ MongoServer* failing() {
 }
 
 /// From now on, or `times` times, `commands` are answered with `code`.
-void answer_with(MongoServer& server, std::initializer_list<std::string_view> commands, int code, int times = 0) {
+void answer_with(MongoServer& server, std::initializer_list<std::string_view> commands, int code,
+                 int times = 0) {
     List names;
     for (const auto name : commands) names.text(name);
     Doc command;

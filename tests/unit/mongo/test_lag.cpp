@@ -1,6 +1,6 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
-// What another process wrote is on the primary and meets us there, but a majority of the members does not have
-// it yet, so that safe reads do not show it.
+// What another process wrote is on the primary and meets us there, but a majority of the members does not
+// have it yet, so that safe reads do not show it.
 #include <algorithm>
 
 #include "unit/mongo/support.hpp"
@@ -59,7 +59,8 @@ TEST_CASE("a majority that stays behind is no foreign document: nobody is told t
     CHECK(must(stores.first->events(EventId{0}, {}, 10)).events.size() == 2);
 }
 
-TEST_CASE("a job whose key is held by one that a majority does not have yet waits for it, and is not refused") {
+TEST_CASE(
+    "a job whose key is held by one that a majority does not have yet waits for it, and is not refused") {
     Two stores(300ms);
     auto held = new_job(noon), late = new_job(noon);
     held.unique_key = late.unique_key = "post:1";

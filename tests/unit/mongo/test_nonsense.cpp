@@ -88,7 +88,8 @@ TEST_CASE("however many documents without sense stand in front, lists end and cl
     CHECK(bench.listed(JobOrder::newest_first, 2) == jobs);
     std::set<JobId> got;
     for (int i = 0; i < 3; ++i)
-        for (const auto& job : must(claim(*bench.store, bench.session, noon + 1s, 1)).jobs) got.insert(job.id);
+        for (const auto& job : must(claim(*bench.store, bench.session, noon + 1s, 1)).jobs)
+            got.insert(job.id);
     CHECK(got == std::set<JobId>(jobs.begin(), jobs.end()));
     CHECK(bench.said.size() == told);
 }

@@ -32,8 +32,8 @@ public:
 
 private:
     bool authority(const std::string& name) const {
-        return openssl("req -x509 -newkey " + key_ + " -keyout " + name + ".key -out " + name + ".pem -subj /CN=" +
-                       name + " -days 2");
+        return openssl("req -x509 -newkey " + key_ + " -keyout " + name + ".key -out " + name +
+                       ".pem -subj /CN=" + name + " -days 2");
     }
     bool openssl(const std::string& words) const {
         return std::system(("cd '" + folder_ + "' && openssl " + words + " >/dev/null 2>&1").c_str()) == 0;
@@ -75,10 +75,12 @@ TEST_CASE("a server that encrypts is reached with its authority's certificate, a
         MESSAGE("left out: openssl, which makes the certificates, is not installed");
         return;
     }
-    const auto tls = [&](const std::string& authority) { return "tls=true&tlsCAFile=" + certificates.path(authority); };
-    const auto server = MongoServer::own({"--tls-cert-file", certificates.path("server.pem"), "--tls-key-file",
-                                          certificates.path("server.key")},
-                                         tls("ours.pem"));
+    const auto tls = [&](const std::string& authority) {
+        return "tls=true&tlsCAFile=" + certificates.path(authority);
+    };
+    const std::vector<std::string> encrypted{"--tls-cert-file", certificates.path("server.pem"),
+                                             "--tls-key-file", certificates.path("server.key")};
+    const auto server = MongoServer::own(encrypted, tls("ours.pem"));
     if (!server) {
         MESSAGE("left out: a real server is given, whose certificate is not the test's to make");
         return;

@@ -88,7 +88,8 @@ TEST_CASE("wrong credentials and missing rights are told apart, and no secret is
     CHECK(must(store->count({}, CountBy::nothing)).front().count == 0);
 }
 
-TEST_CASE("rights that forbid making indexes are enough where they are there, and named where one is missing") {
+TEST_CASE(
+    "rights that forbid making indexes are enough where they are there, and named where one is missing") {
     auto server = MongoServer::own();
     if (!server) {
         MESSAGE("left out: a real server is given, whose users are not the test's to make");
