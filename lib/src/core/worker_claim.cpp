@@ -95,6 +95,7 @@ void WorkerImpl::claim(Lock& lock) {
     if (claimed) attempts = adopt(std::move(claimed->jobs), session);
     lock.lock();
     claiming_ = false;
+    if (draining_) settled_wakeup_.ring();  // stop() waits for the answer, also for an empty one.
     if (!claimed) return claim_failed(lock, claimed.error());
     const bool any = !attempts.empty();
     take_in(wanted, *claimed, std::move(attempts), epoch);

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <thread>
 
 #include <jobruntime/job_queue.hpp>
 #include <jobruntime/memory.hpp>
@@ -176,4 +177,42 @@ TEST_CASE("an end that the store refuses twice leaves no job running: it counts 
     const auto job = bench.queue.get(id).value().value();
     REQUIRE_FALSE(job.errors.empty());
     CHECK(job.errors.back().code == "OUTCOME_REFUSED");
+}
+
+namespace {
+
+/// A store whose claims, once asked to, wait for a gate before they are answered.
+struct SlowClaims : FaultyStore {
+    using FaultyStore::FaultyStore;
+    Result<Claimed> claim(std::span<const Want> wants, SessionId session, ClaimMode mode, Time now) override {
+        auto answer = FaultyStore::claim(wants, session, mode, now);
+        if (!slow) return answer;
+        began.add();
+        CHECK(open.reaches(1));
+        return answer;
+    }
+    std::atomic<bool> slow{false};
+    Counter began, open;
+};
+
+}  // namespace
+
+TEST_CASE("a stop waits for a claim that is on its way, and no longer than that when it brings nothing") {
+    auto inner = memory::open();
+    SlowClaims store(*inner);
+    JobQueue queue(*inner);
+    Worker worker(store);
+    worker.on("k", [](JobContext&) { return completed(); });
+    REQUIRE(worker.start());
+    CHECK(queue.wait(queue.enqueue("k", {})->id, 20s)->state == JobState::completed);
+    store.slow = true;
+    CHECK(store.began.reaches(1));
+    const auto asked = std::chrono::steady_clock::now();
+    std::jthread opener([&] {
+        std::this_thread::sleep_for(100ms);  // stop() is waiting by then; earlier would only prove less.
+        store.open.add();
+    });
+    worker.stop();
+    // The grace time is 30 seconds.
+    CHECK(std::chrono::steady_clock::now() - asked < 10s);
 }

@@ -25,7 +25,7 @@ struct Faults {
 
 /// A store in front of another that fails as a disk or a network would: by chance, or by script. The
 /// script goes before chance. Thread-safe; the store behind it must outlive it.
-class JOBRUNTIME_API FaultyStore final : public Store {
+class JOBRUNTIME_API FaultyStore : public Store {
 public:
     explicit FaultyStore(Store& store, Faults faults = {});
     ~FaultyStore() override;
