@@ -18,6 +18,7 @@ public:
         extract::BrowserOptions options;
         options.profile_dir = folder / "player";
         options.no_sandbox = true;
+        options.allow_nets = net::Network::parse_list("127.0.0.0/8").value();
         for (const auto& [name, value] : environment(folder)) options.environment.push_back(name + "=" + value);
         auto launched = extract::Engine::launch(options, {});
         REQUIRE_MESSAGE(launched.has_value(), launched.error().message);
