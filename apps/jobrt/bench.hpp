@@ -20,6 +20,7 @@ struct BenchPlan {
     bool full = true;        ///< Acknowledged = on disk; else = survives a killed process.
     double scale = 1;        ///< Of the counts.
     std::string program;     ///< This program, for workloads with a second process.
+    std::string number;      ///< Of the command that measures, for names on a server.
     std::string mongo;       ///< Of a MongoDB server, without a database; empty = SQLite in `folder`.
     std::string server;      ///< What that server says of itself; printed with every figure.
 

@@ -44,7 +44,9 @@ bool run_one(const Invocation& in, const BenchWorkload& workload, Result<BenchFi
         fail(in, {figure.error().code, figure.error().name, std::string(workload.name) + ": " + figure.error().message});
         return false;
     }
-    print_figure(*std::move(figure), workload.name, prefix + (plan.full ? "full" : "normal"), plan.server);
+    // The bare table is the same limit for everybody, so its name says only when it is not synced.
+    const auto setting = prefix == "minimal-" && plan.full ? "minimal" : prefix + (plan.full ? "full" : "normal");
+    print_figure(*std::move(figure), workload.name, setting, plan.server);
     return true;
 }
 
@@ -63,6 +65,7 @@ int measure(const Invocation& in) {
     }
     BenchPlan plan;
     plan.folder = in.text("inside");
+    plan.number = plan.folder.substr(plan.folder.rfind('.') + 1);
     plan.scale = static_cast<double>(*percent) / 100;
     plan.program = std::filesystem::read_symlink("/proc/self/exe").string();
     if (in.has("store")) {

@@ -146,7 +146,7 @@ private:
         auto [entry, fresh] = half_.try_emplace(id, at);
         if (fresh) return;
         const auto ms = std::chrono::duration<double, std::milli>(start ? at - entry->second : entry->second - at).count();
-        ms_.push_back(std::max(0.0, ms));  // The handler may begin before the enqueuer has its answer.
+        ms_.push_back(ms);  // Below zero: the handler began before the enqueuer had its answer.
         changed_.notify_all();
     }
     std::mutex mutex_;
@@ -282,7 +282,7 @@ const std::vector<BenchWorkload>& bench_workloads() {
 std::string BenchPlan::address(std::string_view name) const {
     if (mongo.empty()) return folder + "/" + std::string(name) + ".db";
     // Checked by the command before the first workload.
-    return *with_database(mongo, "jobrt_bench_" + std::to_string(getpid()) + "_" + std::string(name));
+    return *with_database(mongo, "jobrt_bench_" + number + "_" + std::string(name));
 }
 
 Result<std::string> with_database(const std::string& uri, const std::string& database) {
