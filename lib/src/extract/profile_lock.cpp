@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <jobruntime/extract.hpp>
+
 #include "extract/media_url.hpp"
 
 namespace jobruntime::extract {
