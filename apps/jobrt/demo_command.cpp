@@ -7,6 +7,8 @@
 
 #include <unistd.h>
 
+#include <boost/json/parse.hpp>
+
 #include <jobruntime/job_queue.hpp>
 
 #include "demo_site.hpp"
@@ -30,6 +32,8 @@ host::Config demo_config(const host::Config& given) {
     config.store = "sqlite:" + (folder / "jobrt.db").string();
     config.download_dir = (folder / "downloads").string();
     config.profile_dir = (folder / "profile").string();
+    // The page says in plain HTML where its video is, and reading it would do; the demo is to show the browser, too.
+    config.structure = boost::json::parse(R"({"platforms":{"web":{"extractors":["browser"]}}})").get_object();
     return config;
 }
 
@@ -45,9 +49,12 @@ void print_events(Store& store, JobId id, EventId& after) {
     filter.job = id;
     auto page = store.events(after, filter, 500);
     if (!page) return;
-    for (const auto& event : page->events)
-        if (event.name != "worker.job.progress" && event.name != "worker.job.log")
-            std::cerr << "  " << to_iso(event.at) << "  " << event.name << "\n";
+    for (const auto& event : page->events) {
+        if (event.name == "worker.job.progress" || event.name == "worker.job.log") continue;
+        const auto* extractor = event.fields.if_contains("extractor");
+        std::cerr << "  " << to_iso(event.at) << "  " << event.name
+                  << (extractor && extractor->is_string() ? ", by " + std::string(extractor->get_string()) : "") << "\n";
+    }
     after = page->next;
 }
 

@@ -167,11 +167,13 @@ TEST_CASE("the demo saves its own page, and under its looser rules nothing that 
         CHECK(api.program().stop().has_value());
     }
     const auto left = variables;
-    for (const auto* name : {"JOBRT_STORE", "ROLE", "JOBRT_ALLOW_NETS", "JOBRT_BROWSER_NO_SANDBOX"}) variables.erase(name);
+    for (const auto* name : {"JOBRT_STORE", "ROLE", "JOBRT_ALLOW_NETS", "JOBRT_BROWSER_NO_SANDBOX", "JOBRT_CONFIG"})
+        variables.erase(name);
     const auto ended = jobrt({"demo", "--exit", "--port", "0", "--json"}, variables, folder.path(), 90s);
     INFO(ended.err);
     REQUIRE(ended.in_time);
     CHECK(ended.status.code == 0);
+    CHECK(ended.err.find("worker.job.extraction.completed, by browser") != std::string::npos);
     CHECK(ended.err.find("worker.job.completed") != std::string::npos);
     CHECK(fs::exists(text(object_of(ended), "path")));
     const auto queued = object_of(jobrt({"jobs", "list", "--status", "queued", "--json"}, left, folder.path()));
