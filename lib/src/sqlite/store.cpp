@@ -14,8 +14,8 @@
 namespace jobruntime::sqlite {
 namespace {
 
-/// A fraction of a fsync; see core::Combiner.
-constexpr std::chrono::microseconds gathering{60};
+/// Less than a fsync; see core::Combiner.
+constexpr std::chrono::microseconds gathering{150};
 
 std::string source_of(const Origin& origin) {
     const auto process = origin.process.empty() ? host_name() + "-" + std::to_string(::getpid()) + "-" +
