@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include "e2e/support.hpp"
+#include "e2e/stores.hpp"
 
 // What doctor says of a machine where something is wrong, and of one where all is well.
 namespace jobruntime::e2e {
@@ -50,12 +50,13 @@ Ended checklist(const Folder& folder, Variables variables, int port) {
     return jobrt({"doctor", "--checklist", "--json"}, variables, folder.path(), 90s);
 }
 
-TEST_CASE("the checklist passes on split roles, asked as either role or as none, and leaves nothing behind") {
+void passes_the_checklist(const StoreKind& kind) {
     const Folder folder;
-    Runtime runtime(folder, true);
+    const auto store = environment(folder, kind);
+    Runtime runtime(folder, true, store);
     for (const std::string role : {"", "api", "worker"}) {
         CAPTURE(role);
-        auto variables = environment(folder);
+        auto variables = store;
         variables["PORT"] = std::to_string(runtime.port());
         variables["ROLE"] = role;
         const auto ended = jobrt({"doctor", "--checklist", "--json"}, variables, folder.path(), 90s);
@@ -71,6 +72,13 @@ TEST_CASE("the checklist passes on split roles, asked as either role or as none,
     std::error_code code;
     for (const auto& entry : fs::recursive_directory_iterator(folder / "downloads", code))
         CHECK_MESSAGE(!entry.is_regular_file(), entry.path());
+}
+
+TEST_CASE("the checklist passes on split roles and every store, asked as either role or as none, and leaves nothing behind") {
+    for (const auto& kind : store_kinds()) {
+        CAPTURE(kind.name);
+        passes_the_checklist(kind);
+    }
 }
 
 TEST_CASE("where no page of this machine may be saved, the checklist says that the media part was not tried") {
