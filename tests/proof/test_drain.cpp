@@ -8,7 +8,11 @@
 #include <jobruntime/sqlite.hpp>
 
 #include "proof/actors.hpp"
+#include "proof/address.hpp"
 #include "proof/checker.hpp"
+#ifdef PROOF_HAS_MONGO
+#include "support/mongo_server.hpp"
+#endif
 
 using namespace jobruntime;
 using namespace proof;
@@ -16,8 +20,8 @@ using namespace proof;
 namespace {
 
 /// What became of the jobs, by the store's own words.
-void look_at_jobs(const std::string& database, Findings& findings, long& interrupted) {
-    auto store = sqlite::open(database);
+void look_at_jobs(const std::string& address, Findings& findings, long& interrupted) {
+    auto store = open_at(address);
     REQUIRE(store.has_value());
     JobQueue queue(**store);
     JobFilter open;
@@ -25,7 +29,7 @@ void look_at_jobs(const std::string& database, Findings& findings, long& interru
     CHECK(eventually([&] {
         auto left = queue.list(open, {}, 1);
         return left && left->jobs.empty();
-    }));
+    }, std::chrono::seconds(120)));
     std::string cursor;
     do {
         auto page = queue.list({}, cursor, 500);
@@ -51,34 +55,35 @@ void look_at_jobs(const std::string& database, Findings& findings, long& interru
     }
 }
 
-Findings stop_under_load(int stops, const char* what, const std::string& failpoints) {
-    Folder folder;
-    const auto database = folder / "jobs.db";
+Findings stop_under_load(const Folder& folder, const std::string& address, int stops, const char* what,
+                         const std::string& failpoints) {
+    // The stand-in for MongoDB manages some tens of jobs a second.
+    const bool slow = is_mongo(address);
     Evidence evidence{{folder / "enqueued"}, {folder / "worker"}, {}, true};
     std::vector<std::string> environment;
     if (!failpoints.empty()) environment.push_back("JOBRT_FAILPOINTS=" + failpoints);
     Actor enqueuer(
-        {"enqueue", "--db", database, "--journal", evidence.enqueuers.front(), "--pause-us", "2000"});
+        {"enqueue", "--db", address, "--journal", evidence.enqueuers.front(), "--pause-us", slow ? "300000" : "2000"});
     // Handlers run up to 400 ms and the grace is 100 ms, so that some of each stop are interrupted.
     const std::vector<std::string> arguments{
-        "work",       "--db", database,        "--journal", evidence.workers.front(), "--run-us", "200000",
+        "work",       "--db", address,         "--journal", evidence.workers.front(), "--run-us", "200000",
         "--grace-ms", "100",  "--concurrency", "16"};
     enqueuer.start();
     for (int i = 0; i < stops; ++i) {
         Actor worker(arguments, environment);
         worker.start();
-        std::this_thread::sleep_for(std::chrono::milliseconds(500));
+        std::this_thread::sleep_for(std::chrono::milliseconds(slow ? 1500 : 500));
         CHECK(worker.stop());
     }
     enqueuer.kill();
-    Actor last({"work", "--db", database, "--journal", evidence.workers.front(), "--run-us", "100",
+    Actor last({"work", "--db", address, "--journal", evidence.workers.front(), "--run-us", "100",
                 "--concurrency", "16"});
     last.start();
     long interrupted = 0;
     Findings jobs;
-    look_at_jobs(database, jobs, interrupted);
+    look_at_jobs(address, jobs, interrupted);
     CHECK(last.stop());
-    auto findings = check(database, evidence);
+    auto findings = check(address, evidence);
     std::printf("counts: %s, %d times: %ld attempts given back, %ld jobs ended wrongly; %s\n", what, stops,
                 interrupted, jobs.complained, findings.counts().c_str());
     for (auto& complaint : jobs.complaints) findings.complain(std::move(complaint));
@@ -91,10 +96,22 @@ Findings stop_under_load(int stops, const char* what, const std::string& failpoi
 }  // namespace
 
 TEST_CASE("a worker stopped in good order under load fails no job and spends no attempt") {
-    CHECK(stop_under_load(scaled(20, 3), "stopped under load", "").sound());
+    const Folder folder;
+    CHECK(stop_under_load(folder, folder / "jobs.db", scaled(20, 3), "stopped under load", "").sound());
 }
 
 TEST_CASE("control: when a stopped attempt is charged the checker complains") {
-    CHECK(stop_under_load(2, "control: stops are charged", "control.charge_release=error")
+    const Folder folder;
+    CHECK(stop_under_load(folder, folder / "jobs.db", 2, "control: stops are charged", "control.charge_release=error")
               .complains_of("spent"));
 }
+
+#ifdef PROOF_HAS_MONGO
+TEST_CASE("a worker of a shared store that is stopped in good order fails no job and spends no attempt") {
+    auto& server = tests::MongoServer::shared();
+    const Folder folder;
+    CHECK(stop_under_load(folder, server.uri(server.fresh_database()), scaled(server.port() == 0 ? 20 : 6, 3),
+                          "stopped under load, on MongoDB or its stand-in", "")
+              .sound());
+}
+#endif

@@ -10,8 +10,13 @@
 
 #include "core/failpoint.hpp"
 #include "proof/actors.hpp"
+#include "proof/address.hpp"
 #include "proof/checker.hpp"
 #include "proof/journal.hpp"
+#include "proof/scene.hpp"
+#ifdef PROOF_HAS_MONGO
+#include "support/mongo_server.hpp"
+#endif
 
 using namespace jobruntime;
 using namespace proof;
@@ -24,15 +29,21 @@ std::size_t lines(const std::string& journal, char word) {
     return count;
 }
 
-std::vector<std::string> worker(const Folder& folder, const std::string& name) {
+/// Where the jobs are, and how long a lease is there: a database over the network is slower than a file.
+struct Place {
+    std::string address;
+    std::string lease_ms = "900";
+};
+
+std::vector<std::string> worker(const Place& place, const Folder& folder, const std::string& name) {
     // Deaf: its handler does not look at its stop, as one that was frozen had no chance to.
     return {"work",
             "--db",
-            folder / "jobs.db",
+            place.address,
             "--journal",
             folder / name,
             "--lease-ms",
-            "900",
+            place.lease_ms,
             "--watch-ms",
             "50",
             "--run-us",
@@ -46,19 +57,17 @@ std::vector<std::string> worker(const Folder& folder, const std::string& name) {
 }
 
 /// A worker frozen inside its handler past its lease, again and again; another runs the job meanwhile.
-Findings freeze(int times, const std::string& failpoints) {
-    Folder folder;
-    const auto database = folder / "jobs.db";
+Findings freeze(const Folder& folder, const Place& place, int times, const std::string& failpoints) {
     Evidence evidence{{folder / "enqueued"}, {folder / "first", folder / "second"}, {}, true};
     std::vector<std::string> environment;
     if (!failpoints.empty()) environment.push_back("JOBRT_FAILPOINTS=" + failpoints);
-    auto store = sqlite::open(database);
+    auto store = open_at(place.address);
     REQUIRE(store.has_value());
     JobQueue queue(**store);
     Journal enqueued(evidence.enqueuers.front(), false);
     int overtaken = 0;
     for (int i = 0; i < times; ++i) {
-        Actor first(worker(folder, "first"), environment), second(worker(folder, "second"), environment);
+        Actor first(worker(place, folder, "first"), environment), second(worker(place, folder, "second"), environment);
         first.start();
         const auto begun = lines(folder / "first", 'S');
         auto job = queue.enqueue("proof.job", boost::json::object{});
@@ -80,9 +89,10 @@ Findings freeze(int times, const std::string& failpoints) {
     }
     CHECK(overtaken == times);
     store->reset();
-    auto findings = check(database, evidence);
-    std::printf("counts: %s, %d times: %s\n",
-                failpoints.empty() ? "frozen past the lease" : "control: frozen, and fences ignored", times,
+    auto findings = check(place.address, evidence);
+    std::printf("counts: %s%s, %d times: %s\n",
+                failpoints.empty() ? "frozen past the lease" : "control: frozen, and fences ignored",
+                is_mongo(place.address) ? ", on MongoDB or its stand-in" : "", times,
                 findings.counts().c_str());
     for (const auto& complaint : findings.complaints) std::printf("  %s\n", complaint.c_str());
     return findings;
@@ -130,15 +140,38 @@ Findings hold(int times, const char* what, std::chrono::seconds patience) {
 
 TEST_CASE("a worker frozen past its lease has its late settle refused") {
     const int times = scaled(20, 2);
-    const auto findings = freeze(times, "");
+    Folder folder;
+    const auto findings = freeze(folder, {folder / "jobs.db"}, times, "");
     CHECK(findings.sound());
     CHECK(findings.completed == times);
     CHECK(findings.runs >= 2 * times);
 }
 
 TEST_CASE("control: with fences ignored the checker complains of a stale write") {
-    CHECK(freeze(3, "control.ignore_fences=error").complains_of("stale"));
+    Folder folder;
+    CHECK(freeze(folder, {folder / "jobs.db"}, 3, "control.ignore_fences=error").complains_of("stale"));
 }
+
+#ifdef PROOF_HAS_MONGO
+TEST_CASE("a worker frozen past its lease has its late settle refused by a shared store, too") {
+    auto& server = tests::MongoServer::shared();
+    const Folder folder;
+    const int times = scaled(server.port() == 0 ? 20 : 5, 2);
+    const auto findings = freeze(folder, {server.uri(server.fresh_database()), "3000"}, times, "");
+    CHECK(findings.sound());
+    CHECK(findings.completed == times);
+    CHECK(findings.runs >= 2 * times);
+}
+
+TEST_CASE("control: with fences ignored by a shared store the checker complains of a stale write") {
+    auto& server = tests::MongoServer::shared();
+    CHECK(noticed([&] {
+        const Folder folder;
+        return freeze(folder, {server.uri(server.fresh_database()), "3000"}, 1, "control.ignore_fences=error")
+            .complains_of("stale");
+    }));
+}
+#endif
 
 TEST_CASE("a process frozen inside a write transaction makes others unavailable, not lost, until it dies") {
     CHECK(hold(scaled(5, 1), "frozen inside a write", std::chrono::seconds(30)).sound());

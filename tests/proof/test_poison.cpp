@@ -8,9 +8,13 @@
 #include <jobruntime/sqlite.hpp>
 
 #include "proof/actors.hpp"
+#include "proof/address.hpp"
 #include "proof/checker.hpp"
 #include "proof/journal.hpp"
 #include "proof/scene.hpp"
+#ifdef PROOF_HAS_MONGO
+#include "support/mongo_server.hpp"
+#endif
 
 using namespace jobruntime;
 using namespace proof;
@@ -64,10 +68,9 @@ void look_at_jobs(JobQueue& queue, JobId poison, int good, Findings& findings) {
         findings.complain("good: only " + std::to_string(findings.completed) + " completed");
 }
 
-Findings take_poison(int good, const char* what, const std::string& failpoints) {
-    Folder folder;
-    const auto database = folder / "jobs.db";
-    auto store = sqlite::open(database);
+Findings take_poison(const Folder& folder, const std::string& address, int good, const char* what,
+                     const std::string& failpoints) {
+    auto store = open_at(address);
     REQUIRE(store.has_value());
     JobQueue queue(**store);
     JobId poison;
@@ -76,8 +79,8 @@ Findings take_poison(int good, const char* what, const std::string& failpoints) 
         REQUIRE(job.has_value());
         if (i == good / 2) poison = job->id;
     }
-    Actor worker({"work", "--db", database, "--journal", folder / "worker", "--concurrency", "4", "--run-us",
-                  "3000", "--prefetch", "8"},
+    Actor worker({"work", "--db", address, "--journal", folder / "worker", "--concurrency", "4", "--run-us",
+                  "3000", "--prefetch", "8", "--lease-ms", is_mongo(address) ? "3000" : "30000"},
                  armed(failpoints));
     int deaths = 0;
     worker.start();
@@ -91,7 +94,7 @@ Findings take_poison(int good, const char* what, const std::string& failpoints) 
             promote_all(queue);
             return none_open(queue);
         },
-        std::chrono::seconds(60)));
+        std::chrono::seconds(120)));
     CHECK(worker.stop());
     Findings findings;
     if (deaths != 4) findings.complain("deaths: there were " + std::to_string(deaths));
@@ -162,13 +165,24 @@ double take_over(const char* what, Duration lease, const std::string& failpoints
 TEST_CASE(
     "a poison job ends by the crash rule, and a hundred good ones beside it end well with no attempt charged "
     "wrongly") {
-    CHECK(take_poison(scaled(100, 20), "poison", "").sound());
+    const Folder folder;
+    CHECK(take_poison(folder, folder / "jobs.db", scaled(100, 20), "poison", "").sound());
 }
+
+#ifdef PROOF_HAS_MONGO
+TEST_CASE("a poison job of a shared store ends by the crash rule, too") {
+    auto& server = tests::MongoServer::shared();
+    const Folder folder;
+    const int good = scaled(server.port() == 0 ? 100 : 20, 10);
+    CHECK(take_poison(folder, server.uri(server.fresh_database()), good, "poison, on MongoDB or its stand-in", "").sound());
+}
+#endif
 
 TEST_CASE("control: when a job that crashes is not kept alone the checker complains of its neighbours") {
     CHECK(noticed([] {
-        const auto findings =
-            take_poison(20, "control: poison among the others", "control.ignore_solitary=error");
+        const Folder folder;
+        const auto findings = take_poison(folder, folder / "jobs.db", 20, "control: poison among the others",
+                                          "control.ignore_solitary=error");
         return findings.complains_of("alone") || findings.complains_of("good");
     }));
 }
