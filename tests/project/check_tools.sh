@@ -103,6 +103,17 @@ unset BUILD_ROOT
 stub ctest 'echo "  7 - test_browser (Skipped)" | sed "s/^/$SKIP/"; echo; echo "90% tests passed, ${BAD:-0} tests failed out of 10"; exit ${BAD:-0}'
 FAIL_BUILD=asan try "$tree/tools/test" --full
 expect "a broken build in the background is a failure, and the next is built" last_line "30 passed, 1 failed"
+# A second try is for full runs, and whoever needed it is named; who failed twice is not among them.
+stub ctest 'echo "ctest $*"; echo "1/2 Test  #7: test_shaky .....***Failed  1.0 sec"; echo "    Test  #7: test_shaky ..... Passed  1.0 sec"
+    echo "2/2 Test  #8: test_bad .....***Timeout  9.0 sec"; echo "50% tests passed, 1 tests failed out of 2"; printf "\t  8 - test_bad (Timeout)\n"; exit 8'
+try "$tree/tools/test" --quick
+expect "quick: no second try" does_not_say "--repeat"
+try "$tree/tools/test"
+expect "full: a second try" says "--repeat until-pass:2"
+expect "who needed it is named" says "test_shaky (tsan)"
+second_try_of_bad() { grep -A 5 '^Failed at first' <<<"$said" | grep -q test_bad; }
+expect "who failed twice did not pass" eval '! second_try_of_bad'
+expect "and counts as failed" last_line "4 passed, 4 failed"
 # The tests of one preset do not begin before its own build has ended, nor wait for that of the next.
 stub cmake 'case " $* " in *" --build "*/asan*) sleep 1;; esac; case " $* " in *" --build "*) echo "built $(basename "$2")" >>"'$tree'/order";; esac'
 stub ctest 'echo "tested $(basename "$2")" >>"'$tree'/order"; echo "100% tests passed, 0 tests failed out of 10"'
