@@ -42,6 +42,8 @@ private:
 
 /// The environment of a jobrt in that folder: loopback allowed, a free port, short beats.
 Variables environment(const Folder& folder);
+/// Has environment() name another store than a SQLite file in the folder: on_mongo.cpp.
+void use_store(std::function<Variables(const Folder&)> store);
 
 struct Ended {
     ExitStatus status;

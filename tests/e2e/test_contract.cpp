@@ -264,7 +264,8 @@ TEST_CASE("a platform flag kept in the store lasts over a restart; false in the 
 TEST_CASE("TELEMETRY_SINK: another store's name is warned of once, memory keeps progress out of the store") {
     const Folder folder;
     {
-        Runtime runtime(folder, false, {{"TELEMETRY_SINK", "mongodb"}});
+        const std::string other = environment(folder).contains("MONGODB_URI") ? "sqlite" : "mongodb";
+        Runtime runtime(folder, false, {{"TELEMETRY_SINK", other}});
         CHECK(count_of(runtime.front().program().err(), "TELEMETRY_SINK") == 1);
         const auto id = runtime.submit({{"kind", "demo.echo"}});
         CHECK(text(runtime.wait(id, "completed", 10s), "status") == "completed");
