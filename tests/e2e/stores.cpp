@@ -36,7 +36,7 @@ std::vector<StoreKind> store_kinds() {
         return kinds;
     }
 #endif
-    std::cout << "MongoDB is left out: it is not built, or neither JOBRT_TEST_MONGODB_URI nor JOBRT_STANDIN "
+    std::cout << "skipped: MongoDB: it is not built, or neither JOBRT_TEST_MONGODB_URI nor JOBRT_STANDIN "
                  "is set\n";
     return kinds;
 }

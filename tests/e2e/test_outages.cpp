@@ -146,7 +146,7 @@ TEST_CASE(
         if (store_kinds().size() < 2) return;  // Has said so.
         const auto store = frail_mongo(folder);
         if (store.name.empty()) {
-            std::cout << "MongoDB's outage is left out: it takes a stand-in (JOBRT_STANDIN) that may be killed\n";
+            std::cout << "skipped: MongoDB's outage, which takes a stand-in (JOBRT_STANDIN) that may be killed\n";
             return;
         }
         goes_and_comes_back(folder, store, true);

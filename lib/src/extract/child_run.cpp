@@ -5,27 +5,13 @@
 #include <future>
 #include <thread>
 
+#include "core/utf8.hpp"
+
 namespace jobruntime::extract {
 
 namespace {
 
 constexpr int max_logged_lines = 200;
-
-/// How many bytes the UTF-8 character at the front of `text` has; 0 when it is none (RFC 3629, without
-/// telling overlong forms of three and four bytes apart, which harm no log).
-std::size_t character_size(std::string_view text) {
-    const auto lead = static_cast<unsigned char>(text.front());
-    const std::size_t size = lead < 0x80   ? 1
-                             : lead < 0xc2 ? 0
-                             : lead < 0xe0 ? 2
-                             : lead < 0xf0 ? 3
-                             : lead < 0xf5 ? 4
-                                           : 0;
-    if (size == 0 || text.size() < size) return 0;
-    for (std::size_t i = 1; i < size; ++i)
-        if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) return 0;
-    return size;
-}
 
 /// Reads stderr until its end, so that the child never blocks on it, and hands on the first lines.
 void drain_stderr(int fd, const ChildRun& run, const std::stop_token& stop) {
@@ -77,7 +63,7 @@ Result<void> read_lines(Subprocess& child, const ChildRun& run, Deadline deadlin
 std::string clean_line(std::string_view text, std::size_t max_bytes) {
     std::string line;
     while (!text.empty() && line.size() < max_bytes) {
-        const auto size = character_size(text);
+        const auto size = core::utf8_character(text);
         const auto lead = static_cast<unsigned char>(text.front());
         if (size == 0)
             line += '?';

@@ -21,7 +21,7 @@ const Time noon = std::chrono::sys_days{std::chrono::year{2026} / 3 / 1} + 12h;
 /// A server whose commands can be made to fail; nullptr where a real one is given, which need not allow it.
 MongoServer* failing() {
     static const auto server = MongoServer::own({"--enable-test-commands"});
-    if (!server) MESSAGE("left out: a real server is given, which does not let tests make it fail");
+    if (!server) MESSAGE("skipped: a real server is given, which does not let tests make it fail");
     return server.get();
 }
 

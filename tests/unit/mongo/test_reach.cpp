@@ -72,7 +72,7 @@ void works(const std::string& uri) {
 TEST_CASE("a server that encrypts is reached with its authority's certificate, and not with another's") {
     const Certificates certificates;
     if (!certificates.made) {
-        MESSAGE("left out: openssl, which makes the certificates, is not installed");
+        MESSAGE("skipped: openssl, which makes the certificates, is not installed");
         return;
     }
     const auto tls = [&](const std::string& authority) {
@@ -82,7 +82,7 @@ TEST_CASE("a server that encrypts is reached with its authority's certificate, a
                                              "--tls-key-file", certificates.path("server.key")};
     const auto server = MongoServer::own(encrypted, tls("ours.pem"));
     if (!server) {
-        MESSAGE("left out: a real server is given, whose certificate is not the test's to make");
+        MESSAGE("skipped: a real server is given, whose certificate is not the test's to make");
         return;
     }
     const auto port = std::to_string(server->port());
@@ -99,7 +99,7 @@ TEST_CASE("a server that encrypts is reached with its authority's certificate, a
 TEST_CASE("the replica set that a URI names must be the server's") {
     const auto server = MongoServer::own();
     if (!server) {
-        MESSAGE("left out: a real server is given, whose set is not known");
+        MESSAGE("skipped: a real server is given, whose set is not known");
         return;
     }
     works(server->uri("app") + "?replicaSet=secantus");  // The stand-in's own.

@@ -92,7 +92,7 @@ TEST_CASE(
     "rights that forbid making indexes are enough where they are there, and named where one is missing") {
     auto server = MongoServer::own();
     if (!server) {
-        MESSAGE("left out: a real server is given, whose users are not the test's to make");
+        MESSAGE("skipped: a real server is given, whose users are not the test's to make");
         return;
     }
     List roles;
