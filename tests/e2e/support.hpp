@@ -42,6 +42,14 @@ private:
 
 /// The environment of a jobrt in that folder: loopback allowed, a free port, short beats.
 Variables environment(const Folder& folder);
+/// Whether the tests of this program run on MongoDB (on_mongo.cpp): `* doctest::skip(on_mongo)` for a case that is about
+/// a file, or about no store.
+#ifdef E2E_ON_MONGO
+constexpr bool on_mongo = true;
+#else
+constexpr bool on_mongo = false;
+#endif
+
 /// Has environment() name another store than a SQLite file in the folder: on_mongo.cpp.
 void use_store(std::function<Variables(const Folder&)> store);
 

@@ -65,7 +65,7 @@ TEST_CASE("DOWNLOAD_TIMEOUT_MS: a download without progress really stops, and is
     CHECK(eventually(5s, [&] { return running_at(runtime.port()) == 0; }));
 }
 
-TEST_CASE("PLAYWRIGHT_NAV_TIMEOUT_MS alone ends the wait for a page that does not come") {
+TEST_CASE("PLAYWRIGHT_NAV_TIMEOUT_MS alone ends the wait for a page that does not come" * doctest::skip(on_mongo)) {
     test::TestServer site;
     site.on("/hangs", test::silence());
     const Folder folder;
@@ -153,7 +153,8 @@ TEST_CASE("JOBRT_CONCURRENCY is how many jobs run at once, and the next one says
     CHECK(runtime.status(ids.back()) == "queued");
 }
 
-TEST_CASE("./server/.env is read with a notice where there is no ./.env, and relative paths are shown absolute") {
+TEST_CASE("./server/.env is read with a notice where there is no ./.env, and relative paths are shown absolute" *
+          doctest::skip(on_mongo)) {
     const Folder folder;
     auto variables = environment(folder);
     for (const auto* name : {"PORT", "JOBRT_STORE", "JOBRT_DOWNLOAD_DIR"}) variables.erase(name);
@@ -178,7 +179,34 @@ TEST_CASE("./server/.env is read with a notice where there is no ./.env, and rel
     CHECK(combined.program().err().find("server/.env") == std::string::npos);
 }
 
-TEST_CASE("aliases count, and two names that say different things end the start") {
+TEST_CASE("the old application's ./server/.env names the database, and the password in it is shown nowhere" *
+          doctest::skip(!on_mongo)) {
+    const Folder folder;
+    auto variables = environment(folder);
+    const auto uri = variables["MONGODB_URI"];
+    variables.erase("MONGODB_URI");
+    variables.erase("JOBRT_STORE");
+    variables["ROLE"] = "api";
+    fs::create_directory(folder / "server");
+    std::ofstream(folder / "server/.env") << "MONGODB_URI=\"" << uri << "\"\r\n";
+    {
+        Service api(folder, variables);
+        CHECK(uri.find(text(api.ready(), "store")) == 0);
+        CHECK(text(http(api.port(), "GET", "/api/status").json(), "store") == text(api.ready(), "store"));
+        CHECK_MESSAGE(api.program().err().find("server/.env") != std::string::npos, api.program().err());
+        CHECK(http(api.port(), "POST", "/api/jobs", R"({"kind":"demo.echo"})").status == 201);
+    }
+    CHECK_MESSAGE(!fs::exists(folder / "jobrt.db"), "no file beside it");
+    // A server that is away is no reason not to start, and what is said of it has no secret.
+    std::ofstream(folder / "server/.env") << "MONGO_URI=mongodb://u:s3cret@127.0.0.1:1/jobs?authSource=admin\n";
+    Service api(folder, variables);
+    CHECK(text(api.ready(), "store").find("mongodb://127.0.0.1:1/jobs") == 0);
+    CHECK(http(api.port(), "GET", "/api/health").status == 503);
+    CHECK(boost::json::serialize(api.ready()).find("s3cret") == std::string::npos);
+    CHECK(api.program().err().find("s3cret") == std::string::npos);
+}
+
+TEST_CASE("aliases count, and two names that say different things end the start" * doctest::skip(on_mongo)) {
     struct Row {
         Variables more;
         std::vector<std::string> said;
@@ -217,7 +245,7 @@ TEST_CASE("aliases count, and two names that say different things end the start"
 #endif
 }
 
-TEST_CASE("one warning for a network without IPv6, and the API serves IPv4") {
+TEST_CASE("one warning for a network without IPv6, and the API serves IPv4" * doctest::skip(on_mongo)) {
     const Folder folder;
     auto variables = environment(folder);
     variables["ROLE"] = "api";

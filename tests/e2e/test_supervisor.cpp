@@ -1,10 +1,17 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <csignal>
 
+#include <iostream>
+
 #include <doctest/doctest.h>
-#include <sqlite3.h>
 
 #include "e2e/support.hpp"
+#ifdef E2E_ON_MONGO
+#include "support/mongo_server.hpp"
+#include "support/proxy.hpp"
+#else
+#include <sqlite3.h>
+#endif
 #include "unit/host/supervisor.hpp"
 
 // What a supervisor that speaks systemd's protocol hears of each role.
@@ -47,7 +54,8 @@ TEST_CASE("each role says when it is ready and when it stops") {
         Service service(folder, variables);
         REQUIRE_FALSE(service.ready().empty());
         const auto ready = next_word(supervisor);
-        CHECK_MESSAGE(ready.starts_with("READY=1\nSTATUS=" + std::string(role) + " on sqlite:/"), ready);
+        const std::string store = on_mongo ? "mongodb://" : "sqlite:/";
+        CHECK_MESSAGE(ready.starts_with("READY=1\nSTATUS=" + std::string(role) + " on " + store), ready);
         CHECK_MESSAGE((ready.find("http://127.0.0.1:") != std::string::npos) == (std::string(role) != "worker"), ready);
         service.program().signal(SIGTERM);
         const auto stopping = next_word(supervisor);
@@ -62,10 +70,65 @@ TEST_CASE("a process that cannot start never says that it is ready") {
     const Supervisor supervisor;
     const Folder folder;
     auto variables = supervised(folder, supervisor);
+#ifdef E2E_ON_MONGO
+    auto& server = tests::MongoServer::shared();
+    const auto database = server.fresh_database();
+    mongo::Doc newer;
+    newer.doc("_id", mongo::Doc().text("jobrt", "schema")).number("version", 99);
+    server.insert(database, "jobrt_records", newer);
+    variables["MONGODB_URI"] = server.uri(database);
+#else
     variables["JOBRT_STORE"] = "sqlite:/proc/nowhere/jobs.db";
+#endif
     CHECK(jobrt({}, variables, folder.path()).status.code == 69);
     CHECK(supervisor.next().empty());
 }
+
+#ifdef E2E_ON_MONGO
+
+TEST_CASE("a role whose server is away is ready, and lives") {
+    for (const auto* role : {"api", "worker"}) {
+        CAPTURE(role);
+        const Supervisor supervisor;
+        const Folder folder;
+        auto variables = supervised(folder, supervisor);
+        variables["ROLE"] = role;
+        variables["MONGODB_URI"] = "mongodb://127.0.0.1:1/jobs";
+        variables["WATCHDOG_USEC"] = "8000000";  // A beat looks for a server for two seconds.
+        Service service(folder, variables);
+        CHECK(next_word(supervisor).starts_with("READY=1"));
+        for (int heard = 0; heard < 2; ++heard)
+            CHECK(eventually(8s, [&] { return supervisor.next() == "WATCHDOG=1"; }));
+    }
+}
+
+TEST_CASE("signs of life stop while the heartbeat waits for a server that has frozen, and come again") {
+    auto& server = tests::MongoServer::shared();
+    if (server.port() == 0) {
+        std::cout << "skipped: a server that freezes takes a stand-in (JOBRT_STANDIN)\n";
+        return;
+    }
+    for (const auto* role : {"api", "worker"}) {
+        CAPTURE(role);
+        tests::Proxy proxy(server.port());
+        const Supervisor supervisor;
+        const Folder folder;
+        auto variables = supervised(folder, supervisor);
+        variables["ROLE"] = role;
+        variables["WATCHDOG_USEC"] = "2400000";
+        variables["MONGODB_URI"] =
+            "mongodb://127.0.0.1:" + std::to_string(proxy.port()) + "/" + server.fresh_database();
+        Service service(folder, variables);
+        CHECK(next_word(supervisor).starts_with("READY=1"));
+        CHECK(eventually(5s, [&] { return supervisor.next() == "WATCHDOG=1"; }));
+        proxy.freeze(true);
+        CHECK(eventually(5s, [&] { return silent(supervisor, 1500ms); }));
+        proxy.freeze(false);
+        CHECK(eventually(5s, [&] { return supervisor.next() == "WATCHDOG=1"; }));
+    }
+}
+
+#else
 
 TEST_CASE("signs of life come while the heartbeat goes round, also without a store, stop while it hangs, and come again") {
     for (const auto* role : {"combined", "api", "worker"}) {
@@ -103,6 +166,8 @@ TEST_CASE("signs of life come while the heartbeat goes round, also without a sto
         CHECK(eventually(5s, [&] { return supervisor.next() == "WATCHDOG=1"; }));
     }
 }
+
+#endif
 
 }  // namespace
 }  // namespace jobruntime::e2e

@@ -100,7 +100,7 @@ Proxy::Counts Proxy::counts() const {
 void Proxy::accept_all(const std::stop_token& stop) {
     while (!stop.stop_requested()) {
         pollfd waiting{listener_, POLLIN, 0};
-        if (::poll(&waiting, 1, look_for_stop_ms) <= 0) continue;
+        if (::poll(&waiting, 1, look_for_stop_ms) <= 0 || stays_frozen()) continue;
         const int client = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
         if (client < 0) continue;
         connections_.remove_if([](const Connection& one) { return one.over.load(); });
@@ -127,6 +127,12 @@ Fault Proxy::choose(std::chrono::milliseconds& delay, std::size_t size, std::siz
     }
 }
 
+bool Proxy::stays_frozen() const {
+    if (!frozen_) return false;
+    std::this_thread::sleep_for(5ms);
+    return true;
+}
+
 void Proxy::carry(int fd, const std::stop_token& stop) {
     const Socket client(fd), server(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     const auto address = loopback(target_);
@@ -138,7 +144,7 @@ void Proxy::carry(int fd, const std::stop_token& stop) {
     bool told_end = false;
     while (!stop.stop_requested()) {
         std::array<pollfd, 2> ends{pollfd{client.get(), POLLIN, 0}, pollfd{server.get(), POLLIN, 0}};
-        if (::poll(ends.data(), ends.size(), look_for_stop_ms) <= 0) continue;
+        if (::poll(ends.data(), ends.size(), look_for_stop_ms) <= 0 || stays_frozen()) continue;
         if (ends[0].revents != 0) {
             const auto got = ::recv(client.get(), bytes.data(), bytes.size(), 0);
             if (got <= 0 || !send_all(server.get(), bytes.data(), static_cast<std::size_t>(got))) return;

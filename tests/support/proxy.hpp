@@ -42,6 +42,9 @@ public:
     int port() const { return port_; }
     /// From now on.
     void set(const Faults& faults);
+    /// From now on nothing passes, neither way, and nobody is told: how a server looks whose machine has stopped.
+    /// When it thaws, what waited goes on its way.
+    void freeze(bool frozen) { frozen_ = frozen; }
     Counts counts() const;
 
 private:
@@ -52,6 +55,7 @@ private:
 
     void accept_all(const std::stop_token& stop);
     void carry(int client, const std::stop_token& stop);
+    bool stays_frozen() const;
     Fault choose(std::chrono::milliseconds& delay, std::size_t size, std::size_t& part);
 
     const int target_;
@@ -61,6 +65,7 @@ private:
     Faults faults_;  // These three guarded by mutex_.
     std::mt19937_64 random_{1};
     Counts counts_;
+    std::atomic<bool> frozen_{false};
     std::list<Connection> connections_;  // The accepting thread's own.
     std::jthread acceptor_;
 };
