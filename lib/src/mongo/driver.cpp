@@ -20,6 +20,9 @@ constexpr std::array<std::uint32_t, 28> passing{
     6,   7,   24,  43,  46,  50,  64,   79,    89,    91,    100,   112,   133,   134,
     175, 189, 202, 237, 262, 317, 384, 9001, 10107, 11600, 11601, 11602, 13435, 13436};
 
+/// So long nobody looks for a server again that was sought in vain.
+constexpr std::chrono::milliseconds told_again{250};
+
 template <class Codes>
 bool among(const Codes& codes, std::uint32_t code) {
     return std::find(codes.begin(), codes.end(), code) != codes.end();
@@ -93,7 +96,7 @@ class Server::Lease {
 public:
     explicit Lease(Server& server)
         : server_(server),
-          pool_(server.pool()),
+          pool_(server.just_sought_in_vain() ? nullptr : server.pool()),
           client_(pool_ ? mongoc_client_pool_pop(pool_.get()) : nullptr) {}
     Lease(const Lease&) = delete;
     ~Lease() {
@@ -175,13 +178,26 @@ std::string_view Server::name_of(Where where) {
     return names[static_cast<std::size_t>(where)];
 }
 
+bool Server::just_sought_in_vain() const {
+    const std::chrono::steady_clock::time_point last{
+        std::chrono::steady_clock::duration{sought_in_vain_.load(std::memory_order_relaxed)}};
+    return std::chrono::steady_clock::now() - last < told_again;
+}
+
+Error Server::does_not_answer(std::string_view doing) const {
+    return {Errc::unavailable, "",
+            "MongoDB at " + place_.hosts + " does not answer (" + std::string(doing) +
+                "); check that it runs and can be reached" + also_};
+}
+
 Error Server::no_connection() const {
+    if (just_sought_in_vain()) return does_not_answer("it did not a moment ago");
     return {Errc::unavailable,
             "all connections to MongoDB at " + place_.hosts +
                 " are in use and none became free in time; raise maxPoolSize, or try again"};
 }
 
-Error Server::error(const bson_error_t& why, std::string_view doing) const {
+Error Server::error(const bson_error_t& why, std::string_view doing) {
     const std::string at = "MongoDB at " + place_.hosts;
     const auto code = static_cast<std::uint32_t>(why.code);
     if (why.domain == MONGOC_ERROR_PROTOCOL && code == MONGOC_ERROR_PROTOCOL_BAD_WIRE_VERSION)
@@ -191,11 +207,16 @@ Error Server::error(const bson_error_t& why, std::string_view doing) const {
         (from_server(why) && code == authentication_failed))
         return {Errc::invalid_argument, "STORE_CREDENTIALS",
                 at + " refused the user or the password; check both, and authSource, in the store's URI"};
-    if (why.domain == MONGOC_ERROR_SERVER_SELECTION || why.domain == MONGOC_ERROR_STREAM ||
-        why.domain == MONGOC_ERROR_PROTOCOL || why.domain == MONGOC_ERROR_CLIENT)
-        return {Errc::unavailable, why.domain == MONGOC_ERROR_SERVER_SELECTION ? "" : "CONNECTION_LOST",
-                at + " does not answer (" + std::string(doing) + "); check that it runs and can be reached" +
-                    also_};
+    if (why.domain == MONGOC_ERROR_SERVER_SELECTION) {
+        sought_in_vain_ = std::chrono::steady_clock::now().time_since_epoch().count();
+        return does_not_answer(doing);
+    }
+    if (why.domain == MONGOC_ERROR_STREAM || why.domain == MONGOC_ERROR_PROTOCOL ||
+        why.domain == MONGOC_ERROR_CLIENT) {
+        auto lost = does_not_answer(doing);
+        lost.name = "CONNECTION_LOST";
+        return lost;
+    }
     if (from_server(why) && code == unauthorized)
         return {Errc::invalid_argument, "STORE_RIGHTS",
                 at + " does not let this user " + std::string(doing) + " in the database " + place_.database +

@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -107,13 +108,18 @@ private:
 
     std::shared_ptr<mongoc_client_pool_t> pool();
 
-    Error error(const bson_error_t& why, std::string_view doing) const;
+    Error error(const bson_error_t& why, std::string_view doing);
     Error no_connection() const;
+    Error does_not_answer(std::string_view doing) const;
+    /// Somebody has just looked for a server as long as one looks, and there was none: whoever comes right behind
+    /// would wait as long again, one command after the other.
+    bool just_sought_in_vain() const;
 
     const Place place_;
     const std::int32_t write_timeout_;
     const Uri uri_;
     const std::string also_;  ///< What else to check when no server answers.
+    std::atomic<std::chrono::steady_clock::rep> sought_in_vain_{0};  ///< When the last such search ended.
     std::mutex mutex_;
     std::shared_ptr<mongoc_client_pool_t> pool_;  // Guarded by mutex_; what it points to is thread-safe.
 };
