@@ -1,15 +1,19 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <fcntl.h>
 
+#include <algorithm>
+#include <array>
 #include <functional>
 #include <iostream>
 #include <memory>
+#include <set>
 
 #include <doctest/doctest.h>
 
 #include "e2e/stores.hpp"
 #ifdef E2E_MONGO_SERVER
 #include "support/mongo_server.hpp"
+#include "support/proxy.hpp"
 #endif
 
 // A store that does not answer, as operators see it; and what a stream says when nothing happens.
@@ -153,6 +157,116 @@ TEST_CASE(
     }
 #endif
 }
+
+#ifdef E2E_MONGO_SERVER
+
+/// The server of a test, and an API on it by way of a proxy.
+struct Reached {
+    std::unique_ptr<tests::MongoServer> server = tests::MongoServer::own();
+    std::optional<tests::Proxy> proxy;
+    Folder folder;
+    std::optional<Service> api;
+
+    bool start() {
+        if (!server) {
+            std::cout << "skipped: a server that dies takes a stand-in (JOBRT_STANDIN)\n";
+            return false;
+        }
+        proxy.emplace(server->port());
+        auto variables = environment(folder);
+        variables["JOBRT_STORE"] = "";
+        variables["ROLE"] = "api";
+        variables["MONGODB_URI"] =
+            "mongodb://127.0.0.1:" + std::to_string(proxy->port()) + "/" + server->fresh_database();
+        api.emplace(folder, variables);
+        return true;
+    }
+    Timed post(const std::string& key) const {
+        const auto begin = Clock::now();
+        auto answer = http(api->port(), "POST", "/api/jobs", R"({"kind":"demo.echo"})", {{"Idempotency-Key", key}});
+        return {std::move(answer), std::chrono::duration_cast<Millis>(Clock::now() - begin)};
+    }
+    /// Sends it again until it is answered as it should have been: the job's id.
+    std::string insist(const std::string& key) const {
+        Answer answer;
+        CHECK(eventually(30s, [&] { return (answer = post(key).answer).status == 201; }));
+        return answer.status == 201 ? text(answer.json().at("job").get_object(), "id") : "";
+    }
+    std::size_t jobs() const {
+        return http(api->port(), "GET", "/api/jobs?limit=500").json().at("jobs").get_array().size();
+    }
+};
+
+void check_unsure(const Timed& told) {
+    INFO(told.answer.body);
+    check_refusal(told.answer, 503, "STORE_UNAVAILABLE");
+    CHECK(text(told.answer.json(), "error").find("MONGODB_URI") != std::string::npos);
+    CHECK(told.answer.headers.contains("retry-after"));
+}
+
+TEST_CASE("a job on its way when MongoDB freezes: its sender hears within three seconds that nobody knows, and may ask again") {
+    Reached reached;
+    if (!reached.start()) return;
+    std::set<std::string> ids{reached.insist("first")};
+    bool on_its_way = false;
+    for (int round = 0; round < 10 && !on_its_way; ++round) {
+        CHECK(eventually(20s, [&] { return http(reached.api->port(), "GET", "/api/health").status == 200; }));
+        reached.proxy->freeze(true);
+        const auto key = "frozen-" + std::to_string(round);
+        const auto told = reached.post(key);
+        CHECK(told.took < 3'000ms);
+        check_unsure(told);
+        // Else the freeze was seen before the job was sent.
+        on_its_way = text(told.answer.json(), "outcome") == "unknown";
+        const auto refused = reached.post(key);
+        CHECK(refused.took < 2'100ms);
+        check_unsure(refused);
+        reached.proxy->freeze(false);
+        ids.insert(reached.insist(key));
+    }
+    CHECK(on_its_way);
+    CHECK(reached.jobs() == ids.size());
+}
+
+TEST_CASE("jobs on their way when MongoDB is killed: each sender hears within three seconds, and asking again makes no second job") {
+    Reached reached;
+    if (!reached.start()) return;
+    struct Sender {
+        std::vector<std::string> keys;
+        Millis longest{0};
+        std::vector<Timed> refused;
+    };
+    std::array<Sender, 4> senders;
+    {
+        std::vector<std::jthread> threads;
+        for (std::size_t i = 0; i < senders.size(); ++i)
+            threads.emplace_back([&, i](const std::stop_token& stop) {
+                auto& mine = senders[i];
+                while (!stop.stop_requested() && mine.refused.size() < 2) {
+                    mine.keys.push_back("sender-" + std::to_string(i) + "-" + std::to_string(mine.keys.size()));
+                    auto told = reached.post(mine.keys.back());
+                    mine.longest = std::max(mine.longest, told.took);
+                    if (told.answer.status != 201) mine.refused.push_back(std::move(told));
+                }
+            });
+        CHECK(eventually(20s, [&] { return reached.jobs() >= 8; }));
+        reached.server->kill();
+        for (auto& thread : threads) thread.join();
+    }
+    reached.server->start();
+    std::set<std::string> ids;
+    std::size_t sent = 0;
+    for (const auto& sender : senders) {
+        CHECK(sender.longest < 3'000ms);
+        for (const auto& told : sender.refused) check_unsure(told);
+        for (const auto& key : sender.keys) ids.insert(reached.insist(key));
+        sent += sender.keys.size();
+    }
+    CHECK(ids.size() == sent);
+    CHECK(reached.jobs() == std::min<std::size_t>(sent, 500));
+}
+
+#endif
 
 TEST_CASE(
     "a store that cannot be written: creation is refused quickly by name, nothing is half there, reads go "

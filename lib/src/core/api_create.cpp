@@ -1,5 +1,8 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <algorithm>
+#include <chrono>
+#include <exception>
+#include <memory>
 #include <utility>
 
 #include <boost/json/parse.hpp>
@@ -11,6 +14,10 @@ namespace jobruntime {
 namespace {
 
 constexpr std::string_view key_header = "idempotency-key";
+
+/// Whoever creates a job hears of it by then, also when the store dies or freezes in the middle: its own limits are made
+/// for workers, which can wait.
+constexpr std::chrono::milliseconds patience{2'500};
 
 bool is_printable(std::string_view text) {
     return std::ranges::all_of(text, [](char c) { return c >= ' ' && c < 0x7f; });
@@ -137,39 +144,73 @@ Response ApiRouter::create_job(const Request& request, const RouteMatch& match, 
     if (key.size() > limits::idempotency_key || !is_printable(key))
         return error_response(core::invalid("Idempotency-Key must have at most " +
                                             std::to_string(limits::idempotency_key) + " printable ASCII characters"));
+    const auto begun = std::chrono::steady_clock::now();
     if (auto speaks = store_speaks(); !speaks) return error_response(speaks.error());
     spec.options.trace_id = match.trace_id;
     spec.options.idempotency_key = key;
     if (!key.empty()) spec.options.idempotency_hash = core::fingerprint(request.body);
+    struct Made {
+        std::optional<Response> response;
+        std::exception_ptr thrown;
+    };
+    const auto made = std::make_shared<Made>();
+    const auto spent = std::chrono::steady_clock::now() - begun;
+    const auto end = impl_->side.run(
+        [impl = impl_.get(), made, match, spec = std::move(spec), rules] {
+            try {
+                made->response = impl->create_now(match, spec, rules);
+            } catch (...) {
+                made->thrown = std::current_exception();
+            }
+        },
+        std::chrono::duration_cast<std::chrono::milliseconds>(patience - spent));
+    if (end == core::SideThreads::End::full) return error_response({Errc::unavailable, "STORE_UNAVAILABLE", "it hangs"});
+    if (end == core::SideThreads::End::late) return impl_->unsure(key);
+    if (made->thrown) std::rethrow_exception(made->thrown);
+    return *std::move(made->response);
+}
+
+/// Whether the job is there is not known: the store failed or hung in the middle of the write.
+Response ApiRouter::Impl::unsure(const std::string& key) const {
+    return store_unavailable(
+        key.empty() ? "The store does not answer, and whether it has taken the job is not known; look for it before you "
+                      "send it again, or send such requests with an Idempotency-Key, which may be repeated"
+                    : "The store does not answer, and whether it has taken the job is not known; send it again with the "
+                      "same Idempotency-Key, which makes no second job",
+        {{"outcome", "unknown"}});
+}
+
+Response ApiRouter::Impl::create_now(const RouteMatch& match, const JobSpec& spec, const CreateRules& rules) const {
+    const auto& key = spec.options.idempotency_key;
     // A second round when the job in the way was deleted between two looks.
     for (int round = 0; round < 3; ++round) {
-        const Time now = impl_->clock.wall();
-        if (auto again = impl_->repeated_requeue(key, spec.options.idempotency_hash, match, rules)) return *std::move(again);
-        const auto put = impl_->queue.enqueue(spec.kind, spec.payload, spec.options);
-        if (!put) return error_response(put.error());
+        const Time now = clock.wall();
+        if (auto again = repeated_requeue(key, spec.options.idempotency_hash, match, rules)) return *std::move(again);
+        const auto put = queue.enqueue(spec.kind, spec.payload, spec.options);
+        if (!put) return put.error().code == Errc::unavailable ? unsure(key) : self.error_response(put.error());
         if (put->how == InsertAnswer::How::repeated)
-            return impl_->reused_key(*put, spec.options.idempotency_hash, match);
-        auto job = impl_->queue.get(put->id, all_parts & ~static_cast<unsigned>(part_steps));
+            return reused_key(*put, spec.options.idempotency_hash, match);
+        auto job = queue.get(put->id, all_parts & ~static_cast<unsigned>(part_steps));
         if (put->how != InsertAnswer::How::existing) {
             const bool readable = job && *job;
-            return impl_->created(match, readable ? **job : as_asked(put->id, spec, now), false);
+            return created(match, readable ? **job : as_asked(put->id, spec, now), false);
         }
-        if (!job) return error_response(job.error());
+        if (!job) return self.error_response(job.error());
         if (!*job) continue;
         const Job& other = **job;
         if (is_final(other.state) && rules.requeue && rules.requeue(other)) {
-            const auto known = impl_->remember_requeue(key, spec.options.idempotency_hash, other.id, now);
+            const auto known = remember_requeue(key, spec.options.idempotency_hash, other.id, now);
             if (!known && known.error().code == Errc::conflict) continue;
-            if (!known) return error_response(known.error());
-            const auto again = impl_->queue.retry(other.id, true);
+            if (!known) return self.error_response(known.error());
+            const auto again = queue.retry(other.id, true);
             if (again && again->how == ChangeAnswer::How::done) {
-                const auto now_waiting = impl_->queue.get(other.id, all_parts & ~static_cast<unsigned>(part_steps));
-                return impl_->created(match, now_waiting && *now_waiting ? **now_waiting : other, true);
+                const auto now_waiting = queue.get(other.id, all_parts & ~static_cast<unsigned>(part_steps));
+                return created(match, now_waiting && *now_waiting ? **now_waiting : other, true);
             }
-            if (!again && again.error().code != Errc::not_found) return error_response(again.error());
+            if (!again && again.error().code != Errc::not_found) return self.error_response(again.error());
             continue;
         }
-        return impl_->taken(match, other, rules);
+        return taken(match, other, rules);
     }
     return Response::error(409, "CONFLICT", "Other requests keep changing the same job; try again");
 }

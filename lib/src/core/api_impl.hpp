@@ -12,6 +12,7 @@
 #include <jobruntime/api_router.hpp>
 
 #include "core/ids.hpp"
+#include "core/side_threads.hpp"
 #include "core/store_probe.hpp"
 
 namespace jobruntime {
@@ -83,6 +84,8 @@ struct ApiRouter::Impl {
     void audit_change(const Request& request, const RouteMatch& match, const Response& response) const;
 
     // api_create.cpp
+    Response create_now(const RouteMatch& match, const JobSpec& spec, const CreateRules& rules) const;
+    Response unsure(const std::string& key) const;
     Response created(const RouteMatch& match, const Job& job, bool requeued) const;
     Response taken(const RouteMatch& match, const Job& other, const CreateRules& rules) const;
     Response reused_key(const Enqueued& earlier, const std::string& hash, const RouteMatch& match) const;
@@ -96,6 +99,12 @@ struct ApiRouter::Impl {
     Result<Response> remove(const Request& request, const RouteMatch& match) const;
     /// 200 (or `status`) with that job, read again and with why it waits; 404 when it is gone.
     Response job_response(int status, JobId id, boost::json::object more = {}) const;
+
+    // api_router.cpp
+    /// 503: the store is away, or keeps whoever asks it waiting.
+    Response store_unavailable(std::string text, boost::json::object more = {}) const;
+
+    mutable core::SideThreads side{64};  ///< Last: what has begun there uses all the rest.
 };
 
 namespace core {

@@ -300,6 +300,13 @@ std::string ApiRouter::Impl::trace_id_of(const Request& request) {
     return digits;
 }
 
+Response ApiRouter::Impl::store_unavailable(std::string text, boost::json::object more) const {
+    if (!options.store_hint.empty()) text += " (" + options.store_hint + ")";
+    auto response = Response::error(503, "STORE_UNAVAILABLE", text, std::move(more));
+    core::set_header(response, "retry-after", "2");
+    return response;
+}
+
 Response ApiRouter::error_response(const Error& error) const {
     const auto retry_later = [](Response response, const char* seconds) {
         core::set_header(response, "retry-after", seconds);
@@ -322,11 +329,7 @@ Response ApiRouter::error_response(const Error& error) const {
                                "30");
         case Errc::unsupported: return Response::error(501, "UNSUPPORTED", "This store cannot do that");
         case Errc::unavailable:
-        case Errc::canceled: {
-            std::string text = "The store does not answer now; try again";
-            if (!impl_->options.store_hint.empty()) text += " (" + impl_->options.store_hint + ")";
-            return retry_later(Response::error(503, "STORE_UNAVAILABLE", text), "2");
-        }
+        case Errc::canceled: return impl_->store_unavailable("The store does not answer now; try again");
         case Errc::corrupt: return Response::error(500, "STORE_CORRUPT", "Stored data cannot be read; run jobrt doctor");
         case Errc::internal: break;
     }

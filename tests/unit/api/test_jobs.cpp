@@ -1,5 +1,6 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "api_fixture.hpp"
+#include "core/side_threads.hpp"
 
 using namespace api_test;
 
@@ -362,4 +363,80 @@ TEST_CASE("delete: not while it runs; the program is told of the job as it was")
     CHECK(told == std::vector<std::string>{id + R"( 1 {"answer":42})"});
     CHECK(api.get(path).status == 404);
     CHECK(api.call("DELETE", path).status == 404);
+}
+
+TEST_CASE("who creates a job while the store freezes hears in time that nobody knows, and may ask again") {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::string frozen = "insert";
+    Api api;
+    api.store.before = [&](std::string_view verb) -> std::optional<Error> {
+        std::unique_lock lock(mutex);
+        changed.wait(lock, [&] { return verb != frozen; });
+        return std::nullopt;
+    };
+    const std::string body = R"({"kind":"demo.echo"})";
+    const auto begun = std::chrono::steady_clock::now();
+    auto answer = api.post("/api/jobs", body, {{"idempotency-key", "k1"}});
+    CHECK(std::chrono::steady_clock::now() - begun < std::chrono::seconds(3));
+    CHECK(answer.status == 503);
+    CHECK(answer.code() == "STORE_UNAVAILABLE");
+    CHECK(answer.body.at("outcome") == "unknown");
+    CHECK(text(answer.body.at("error")).find("with the same Idempotency-Key") != std::string::npos);
+    CHECK(answer.header("retry-after") == "2");
+    {
+        const std::lock_guard lock(mutex);
+        frozen.clear();
+    }
+    changed.notify_all();
+    // The first goes on by itself, and the second is the same.
+    while (api.get("/api/jobs").body.at("jobs").as_array().empty()) std::this_thread::yield();
+    answer = api.post("/api/jobs", body, {{"idempotency-key", "k1"}});
+    CHECK(answer.status == 201);
+    CHECK(api.get("/api/jobs").body.at("jobs").as_array().size() == 1);
+}
+
+TEST_CASE("a write that failed may have been done, which its refusal says; one that was not begun has done nothing") {
+    Api api;
+    std::string failing = "insert";
+    api.store.before = [&](std::string_view verb) -> std::optional<Error> {
+        if (verb != failing) return std::nullopt;
+        return Error{Errc::unavailable, "CONNECTION_LOST", "secret host"};
+    };
+    const std::string body = R"({"kind":"demo.echo"})";
+    auto answer = api.post("/api/jobs", body);
+    CHECK(answer.status == 503);
+    CHECK(answer.code() == "STORE_UNAVAILABLE");
+    CHECK(answer.body.at("outcome") == "unknown");
+    CHECK(text(answer.body.at("error")).find("look for it before") != std::string::npos);
+    CHECK(boost::json::serialize(answer.body).find("secret host") == std::string::npos);
+    failing = "records";  // What stands before the write, for a request with a key.
+    answer = api.post("/api/jobs", body, {{"idempotency-key", "k1"}});
+    CHECK(answer.status == 503);
+    CHECK_FALSE(answer.body.contains("outcome"));
+}
+
+TEST_CASE("jobs are refused at once when too many of them hang in the store already") {
+    core::SideThreads side(2);
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool hang = true;
+    int done = 0;
+    const auto work = [&] {
+        std::unique_lock lock(mutex);
+        changed.wait(lock, [&] { return !hang; });
+        ++done;
+    };
+    using End = core::SideThreads::End;
+    CHECK(side.run(work, std::chrono::milliseconds(1)) == End::late);
+    CHECK(side.run(work, std::chrono::milliseconds(1)) == End::late);
+    CHECK(side.run(work, std::chrono::hours(1)) == End::full);
+    {
+        const std::lock_guard lock(mutex);
+        hang = false;
+    }
+    changed.notify_all();
+    while (side.run(work, std::chrono::hours(1)) == End::full) std::this_thread::yield();
+    const std::lock_guard lock(mutex);
+    CHECK(done >= 1);
 }
