@@ -60,8 +60,11 @@ MediaApi::MediaApi(JobQueue& queue, const PlatformFlags& flags, net::FetcherOpti
 
 void MediaApi::prepare(ApiOptions& options) const {
     options.status["downloadDir"] = download_dir_;
-    options.delete_query = {"keepFiles"};
+    options.delete_query = {{.name = "keepFiles", .type = RouteField::Type::boolean,
+                             .about = "leave its saved file where it is", .fallback = "false"}};
     options.decorate = media_members;
+    for (const char* name : {"url", "canonicalUrl"})
+        options.decorated.push_back({.name = name, .about = "of a media.save job", .required = true, .nullable = true});
     options.deleted = [this](const Job& job, const RouteMatch& match) {
         const auto keep = match.query_value("keepFiles").value_or("");
         if (job.kind != media_kind || keep == "1" || keep == "true") return;
@@ -73,25 +76,49 @@ void MediaApi::prepare(ApiOptions& options) const {
 }
 
 void MediaApi::add_routes(ApiRouter& router) {
+    using Type = RouteField::Type;
+    router.add({400, "INVALID_URL", "not a URL that can be saved (jobrt)"});
+    router.add({403, "PLATFORM_DISABLED", "that platform is switched off (jobrt)"});
+    router.add({409, "DUPLICATE_ACTIVE_JOB", "the same post waits or runs (jobrt)"});
+    router.add({409, "DUPLICATE_COMPLETED_JOB", "the same post is saved (jobrt)"});
+
     Route create_route = *router.find("POST", "/api/jobs");
     create_route.summary = "Save a post's video ({url}), or enqueue a job of any kind.";
+    for (auto& field : *create_route.body)
+        if (field.name == "kind") field.required = false;
+    for (const char* name : {"url", "tweetUrl"})
+        create_route.body->push_back({.name = name, .about = name[0] == 'u' ? "of the post or page whose video is to be saved"
+                                                                            : "the same, under its old name",
+                                      .code = "INVALID_URL"});
+    for (const char* code : {"INVALID_URL", "PLATFORM_DISABLED", "DUPLICATE_ACTIVE_JOB", "DUPLICATE_COMPLETED_JOB"})
+        create_route.errors.emplace_back(code);
     create_route.handle = [this, &router, any_kind = create_route.handle](const Request& request,
                                                                          const RouteMatch& match) {
-        auto body = ApiRouter::body_object(request);
-        if (!body) return router.error_response(body.error());
-        const bool by_url = body->contains("url") || body->contains("tweetUrl");
-        if (by_url || text_of(*body, "kind") == media_kind) return create(router, request, match, *body);
+        const bool by_url = match.body.contains("url") || match.body.contains("tweetUrl");
+        if (by_url || text_of(match.body, "kind") == media_kind) return create(router, request, match);
         return any_kind(request, match);
     };
     router.add(std::move(create_route));
-    router.add({"GET", "/api/capabilities", Role::read, "Which platforms are on, and who says so.", {},
-                [this, &router](const Request&, const RouteMatch&) { return capabilities(router); }});
-    router.add({"PATCH", "/api/capabilities", Role::admin, "Switch platforms on and off for all processes.", {},
-                [this, &router](const Request& request, const RouteMatch&) {
-                    return change_capabilities(router, request);
-                }});
-    router.add({"GET", "/downloads/*rest", Role::read, "A finished file, as a job's result names it.", {},
-                [this](const Request& request, const RouteMatch& match) { return serve_file(request, match); }});
+    const RouteAnswer platforms{200, "The platforms by name, each with enabled, source and locked.",
+                                {{.name = "ok", .type = Type::boolean, .required = true},
+                                 {.name = "platforms", .type = Type::object, .required = true}}};
+    router.add({.method = "GET", .path = "/api/capabilities", .role = Role::read,
+                .summary = "Which platforms are on, and who says so.",
+                .handle = [this, &router](const Request&, const RouteMatch&) { return capabilities(router); },
+                .answers = {platforms}});
+    router.add({.method = "PATCH", .path = "/api/capabilities", .role = Role::admin,
+                .summary = "Switch platforms on and off for all processes.",
+                .handle = [this, &router](const Request&, const RouteMatch& match) { return change_capabilities(router, match); },
+                .body = std::vector<RouteField>{{.name = "platforms", .type = Type::object,
+                                                 .about = "names of platforms, each true or false", .required = true}},
+                .answers = {platforms}});
+    router.add({.method = "GET", .path = "/downloads/*rest", .role = Role::read,
+                .summary = "A finished file, as a job's result names it.",
+                .handle = [this](const Request& request, const RouteMatch& match) { return serve_file(request, match); },
+                .headers = {{.name = "Range", .about = "one range of bytes"}},
+                .answers = {{200, "The file.", {}, "application/octet-stream"},
+                            {206, "The range of it.", {}, "application/octet-stream"}},
+                .errors = {"NOT_FOUND", "RANGE_NOT_SATISFIABLE"}});
 }
 
 Result<JobSpec> MediaApi::job_for(std::string_view text, EnqueueOptions options) const {
@@ -130,8 +157,8 @@ bool MediaApi::clear_if_gone(const Job& job) const {
     return true;
 }
 
-Response MediaApi::create(ApiRouter& router, const Request& request, const RouteMatch& match,
-                          const boost::json::object& body) const {
+Response MediaApi::create(ApiRouter& router, const Request& request, const RouteMatch& match) const {
+    const auto& body = match.body;
     auto refuse = [](std::string_view message) { return Response::error(400, "INVALID_ARGUMENT", message); };
     const auto* address = body.if_contains("url");
     if (const auto* old_name = body.if_contains("tweetUrl")) {
@@ -148,8 +175,7 @@ Response MediaApi::create(ApiRouter& router, const Request& request, const Route
     }
     if (!address || !address->is_string()) return Response::error(400, "INVALID_URL", "url must be a string");
     if (body.contains("uniqueKey")) return refuse("uniqueKey is made from the url; leave it out");
-    constexpr std::array<std::string_view, 4> known{"url", "tweetUrl", "kind", "payload"};
-    auto options = router.job_options(body, known);
+    auto options = router.job_options(body);
     if (!options) return router.error_response(options.error());
     if (!body.contains("queue")) options->queue = std::string(media_queue);
     if (!body.contains("maxAttempts")) options->max_attempts = media_attempts;
@@ -178,19 +204,15 @@ Response MediaApi::capabilities(const ApiRouter& router) const {
     return Response::json(200, {{"ok", true}, {"platforms", std::move(platforms)}});
 }
 
-Response MediaApi::change_capabilities(const ApiRouter& router, const Request& request) const {
-    auto body = ApiRouter::body_object(request);
-    if (!body) return router.error_response(body.error());
-    const auto* wanted = body->if_contains("platforms");
-    if (!wanted || !wanted->is_object() || body->size() != 1)
-        return Response::error(400, "INVALID_ARGUMENT", "the body must be {\"platforms\":{NAME:true|false}}");
-    for (const auto& item : wanted->get_object()) {
+Response MediaApi::change_capabilities(const ApiRouter& router, const RouteMatch& match) const {
+    const auto& wanted = match.body.at("platforms").as_object();
+    for (const auto& item : wanted) {
         bool known = false;
         for (const auto& platform : platforms_) known = known || platform.id == item.key();
         if (!known || !item.value().is_bool())
             return Response::error(400, "INVALID_ARGUMENT", "platforms are those that GET /api/capabilities names, each true or false");
     }
-    for (const auto& item : wanted->get_object())
+    for (const auto& item : wanted)
         if (auto set = flags_.set(item.key(), item.value().get_bool()); !set) return router.error_response(set.error());
     return capabilities(router);
 }

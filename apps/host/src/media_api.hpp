@@ -34,10 +34,9 @@ public:
     bool clear_if_gone(const Job& job) const;
 
 private:
-    Response create(ApiRouter& router, const Request& request, const RouteMatch& match,
-                    const boost::json::object& body) const;
+    Response create(ApiRouter& router, const Request& request, const RouteMatch& match) const;
     Response capabilities(const ApiRouter& router) const;
-    Response change_capabilities(const ApiRouter& router, const Request& request) const;
+    Response change_capabilities(const ApiRouter& router, const RouteMatch& match) const;
     Response serve_file(const Request& request, const RouteMatch& match) const;
 
     JobQueue& queue_;

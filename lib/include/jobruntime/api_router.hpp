@@ -15,6 +15,7 @@
 
 #include <boost/json/object.hpp>
 
+#include <jobruntime/api_route.hpp>
 #include <jobruntime/clock.hpp>
 #include <jobruntime/event.hpp>
 #include <jobruntime/export.hpp>
@@ -64,12 +65,6 @@ struct Response {
                                        boost::json::object more = {});
 };
 
-/// What a caller may do; each may what the one before it may. `anyone` needs no token.
-enum class Role : std::uint8_t { anyone, read, operate, admin };
-JOBRUNTIME_API std::string_view to_string(Role role) noexcept;
-/// "read", "operate" or "admin".
-JOBRUNTIME_API std::optional<Role> parse_role(std::string_view text) noexcept;
-
 /// Who asks: the holder of a token or, where tokens are not asked for, whoever reaches the server's address.
 struct Caller {
     std::string id;                 ///< Of the token, no secret; empty where there are none.
@@ -77,25 +72,16 @@ struct Caller {
     Role role = Role::admin;
 };
 
-/// What the path's `:names` and the query held, decoded.
+/// What the path's `:names`, the query and the body held, decoded and checked by the route's row.
 struct RouteMatch {
     std::map<std::string, std::string, std::less<>> path;
     std::map<std::string, std::string, std::less<>> query;
+    boost::json::object body;       ///< Of a route whose row says what its body may have.
     std::string trace_id;           ///< Of the request (x-trace-id, else traceparent), or a new one.
     Caller caller;
 
     /// The value of that query name; unset when the request has none.
     JOBRUNTIME_API std::optional<std::string_view> query_value(std::string_view name) const;
-};
-
-/// One row of the table of routes, from which dispatch, 404/405, the check of roles and the documents come.
-struct Route {
-    std::string method;             ///< "GET" (which also serves HEAD), "POST", "PATCH", "DELETE".
-    std::string path;               ///< "/api/jobs/:id", or "/downloads/*rest" for all that follows.
-    Role role = Role::read;
-    std::string summary;            ///< One sentence for the documents.
-    std::vector<std::string> query; ///< Names it knows; others are refused with INVALID_ARGUMENT.
-    std::function<Response(const Request&, const RouteMatch&)> handle;
 };
 
 struct ApiOptions {
@@ -120,10 +106,11 @@ struct ApiOptions {
     std::string store_hint;
     /// Adds members to a job's JSON (url, outputPath, …) or replaces them; empty = none.
     std::function<void(const Job&, boost::json::object&)> decorate;
+    std::vector<RouteField> decorated;            ///< What it adds, for the documents.
     /// A job was deleted by DELETE /api/jobs/:id: the job as it was, with all parts but steps. Further query names
     /// of that route go into `delete_query`.
     std::function<void(const Job&, const RouteMatch&)> deleted;
-    std::vector<std::string> delete_query;
+    std::vector<RouteField> delete_query;
     boost::json::object status;                   ///< Further members of /api/status (downloadDir, …).
     std::function<void(std::string_view line)> log;  ///< What only an operator may read, e.g. a handler's exception.
 };
@@ -143,8 +130,10 @@ struct CreateRules {
 ///
 /// Checks, before any route: Host allow-list (421), Sec-Fetch-Site or Origin (403: a page of another origin may only link
 /// here), and for unsafe methods JSON content type (415; an empty body needs none; the log-in form comes as one).
-/// /api/health and /api/worker/health need no listed Host and may be asked from anywhere. Then, with ApiOptions::authenticate, the route's role: the token is in `Authorization: Bearer`, else in the
-/// cookie that POST /login has set (HttpOnly, SameSite=Strict); never in a query.
+/// /api/health and /api/worker/health need no listed Host and may be asked from anywhere. Then, with
+/// ApiOptions::authenticate, the route's role: the token is in `Authorization: Bearer`, else in the cookie that POST /login
+/// has set (HttpOnly, SameSite=Strict); never in a query. Then by the route's row: the path's names (404), names and values
+/// of the query, the body and its members (400).
 ///
 /// handle() blocks as long as the store does, except for those two: they answer within two seconds whatever the
 /// store does, because one thread of the router asks it (begun by the first such request, joined by the destructor).
@@ -154,10 +143,18 @@ public:
     ApiRouter(JobQueue& queue, ApiOptions options = {});
     ~ApiRouter();
 
-    /// Adds a route; one of the same method and path replaces the earlier.
+    /// Adds a route; one of the same method and path replaces the earlier. It is checked and documented as core's own are.
     void add(Route route);
     const std::vector<Route>& routes() const;
-    /// The row of that method and path, e.g. to wrap what core does; nullptr when there is none.
+    /// Adds a code that errors of the program's own routes carry, for the documents.
+    void add(ErrorCode code);
+    const std::vector<ErrorCode>& error_codes() const;
+    /// The codes that this route may answer with, its own and those that every route of its role and parameters may.
+    std::vector<std::string> errors_of(const Route& route) const;
+    const std::vector<RouteShape>& shapes() const;
+    /// The table as OpenAPI 3.1: what GET /openapi.json answers.
+    boost::json::object openapi() const;
+    /// The row of that method and path, e.g. to copy it and wrap its handler; nullptr when there is none.
     const Route* find(std::string_view method, std::string_view path) const;
     /// Whether tokens are asked for.
     bool is_guarded() const;
@@ -185,8 +182,10 @@ public:
     /// Errc::invalid_argument (INVALID_JSON).
     static Result<boost::json::object> body_object(const Request& request);
     /// What a job creation may say besides what the job is: queue, priority, runAt or delayMs, maxAttempts, uniqueKey,
-    /// tags. Any other member not in `known` is Errc::invalid_argument (INVALID_ARGUMENT).
-    Result<EnqueueOptions> job_options(const boost::json::object& body, std::span<const std::string_view> known) const;
+    /// tags; rows for the body of a route.
+    static std::vector<RouteField> job_fields();
+    /// What a body says with these members; other members are none of its business. Errc::invalid_argument.
+    Result<EnqueueOptions> job_options(const boost::json::object& body) const;
     /// STORE_UNAVAILABLE (Errc::unavailable) when the store says nothing for a second and a half, not even an error: for
     /// a route that asks it before create_job(), since a store may make its caller wait longer than clients do.
     Result<void> store_speaks() const;

@@ -26,20 +26,6 @@ Response invalid_state(const ChangeAnswer& answer, std::string_view what) {
                            {{"jobId", answer.job.str()}, {"status", to_string(answer.state)}});
 }
 
-/// The body of an action: empty, or {"<flag>": true or false}.
-Result<bool> flag_in_body(const Request& request, std::string_view flag) {
-    auto body = ApiRouter::body_object(request);
-    if (!body) return body.error();
-    bool value = false;
-    for (const auto& member : *body) {
-        if (flag.empty() || member.key() != boost::json::string_view(flag))
-            return core::invalid("the body has an unknown member \"" + std::string(member.key()).substr(0, 64) + "\"");
-        if (!member.value().is_bool()) return core::invalid(std::string(flag) + " must be true or false");
-        value = member.value().get_bool();
-    }
-    return value;
-}
-
 }  // namespace
 
 Response ApiRouter::Impl::job_response(int status, JobId id, boost::json::object more) const {
@@ -54,10 +40,9 @@ Response ApiRouter::Impl::job_response(int status, JobId id, boost::json::object
     return Response::json(status, std::move(object));
 }
 
-Result<Response> ApiRouter::Impl::cancel(const Request& request, const RouteMatch& match) const {
+Result<Response> ApiRouter::Impl::cancel(const RouteMatch& match) const {
     const auto id = job_id(match);
     if (!id) return id.error();
-    if (auto body = flag_in_body(request, {}); !body) return body.error();
     const auto answer = queue.cancel(*id);
     if (!answer) return answer.error();
     switch (answer->how) {
@@ -68,12 +53,11 @@ Result<Response> ApiRouter::Impl::cancel(const Request& request, const RouteMatc
     }
 }
 
-Result<Response> ApiRouter::Impl::retry(const Request& request, const RouteMatch& match) const {
+Result<Response> ApiRouter::Impl::retry(const RouteMatch& match) const {
     const auto id = job_id(match);
     if (!id) return id.error();
-    const auto fresh = flag_in_body(request, "fresh");
-    if (!fresh) return fresh.error();
-    const auto answer = queue.retry(*id, *fresh);
+    const auto* fresh = match.body.if_contains("fresh");
+    const auto answer = queue.retry(*id, fresh && fresh->as_bool());
     if (!answer) return answer.error();
     switch (answer->how) {
         case ChangeAnswer::How::done: return job_response(200, *id);
@@ -88,10 +72,9 @@ Result<Response> ApiRouter::Impl::retry(const Request& request, const RouteMatch
     }
 }
 
-Result<Response> ApiRouter::Impl::remove(const Request& request, const RouteMatch& match) const {
+Result<Response> ApiRouter::Impl::remove(const RouteMatch& match) const {
     const auto id = job_id(match);
     if (!id) return id.error();
-    if (auto body = flag_in_body(request, {}); !body) return body.error();
     std::optional<Job> before;
     if (options.deleted) {
         auto job = queue.get(*id, shown_parts);
@@ -107,24 +90,19 @@ Result<Response> ApiRouter::Impl::remove(const Request& request, const RouteMatc
 }
 
 void ApiRouter::Impl::add_action_routes() {
-    using Method = Result<Response> (Impl::*)(const Request&, const RouteMatch&) const;
+    using Method = Result<Response> (Impl::*)(const RouteMatch&) const;
     const auto action = [this](Method run) {
-        return [this, run](const Request& request, const RouteMatch& match) {
-            auto response = (this->*run)(request, match);
-            return response ? std::move(*response) : self.error_response(response.error());
+        return [this, run](const Request&, const RouteMatch& match) {
+            return or_error((this->*run)(match));
         };
     };
-    self.add({"GET", "/api/jobs/:id", Role::read, "One job.", {},
-              [this](const Request&, const RouteMatch& match) {
-                  const auto id = job_id(match);
-                  return id ? job_response(200, *id) : self.error_response(id.error());
-              }});
-    self.add({"POST", "/api/jobs/:id/cancel", Role::operate, "Cancels a waiting job, asks a running one to stop.", {},
-              action(&Impl::cancel)});
-    self.add({"POST", "/api/jobs/:id/retry", Role::operate, "Runs a job again that has ended, or one that waits now.", {},
-              action(&Impl::retry)});
-    self.add({"DELETE", "/api/jobs/:id", Role::operate, "Deletes a job that is not running.", options.delete_query,
-              action(&Impl::remove)});
+    on("GET", "/api/jobs/:id", [this](const Request&, const RouteMatch& match) {
+        const auto id = job_id(match);
+        return id ? job_response(200, *id) : self.error_response(id.error());
+    });
+    on("POST", "/api/jobs/:id/cancel", action(&Impl::cancel));
+    on("POST", "/api/jobs/:id/retry", action(&Impl::retry));
+    on("DELETE", "/api/jobs/:id", action(&Impl::remove));
 }
 
 }  // namespace jobruntime

@@ -88,39 +88,35 @@ boost::json::object worker_health(std::span<const AgedSession> sessions, Duratio
 }
 
 void ApiRouter::Impl::add_health_routes() {
-    self.add({"GET", "/api/health", Role::anyone, "HTTP is up and the store answers.", {},
-              [this](const Request&, const RouteMatch&) {
-                  if (!probe.answers()) return store_down();
-                  return Response::json(200, {{"ok", true},
-                                              {"status", "ok"},
-                                              {"service", options.service},
-                                              {"timestamp", to_iso(clock.wall())}});
-              }});
-    self.add({"GET", "/api/worker/health", Role::anyone, "Whether a worker lives, by its heartbeat.", {},
-              [this](const Request&, const RouteMatch&) {
-                  const auto sessions = probe.sessions();
-                  if (!sessions) return store_down();
-                  return Response::json(200, worker_health(*sessions, options.stale_after, options.lease));
-              }});
-    self.add({"GET", "/api/workers", Role::read, "The workers that have neither stopped nor died.", {},
-              [this](const Request&, const RouteMatch&) {
-                  const auto sessions = probe.sessions();
-                  if (!sessions) return self.error_response(sessions.error());
-                  return Response::json(200, {{"ok", true}, {"workers", sessions_json(*sessions, true, options.lease)}});
-              }});
-    self.add({"GET", "/api/status", Role::read, "What this process is and whom it shares the store with.", {},
-              [this](const Request&, const RouteMatch&) {
-                  const auto sessions = probe.sessions();
-                  if (!sessions) return self.error_response(sessions.error());
-                  boost::json::object object{{"ok", true},
-                                             {"role", options.role},
-                                             {"version", options.version},
-                                             {"store", queue.store().describe()},
-                                             {"startedAt", to_iso(started_at)}};
-                  for (const auto& [name, value] : options.status) object[name] = value;
-                  object["sessions"] = sessions_json(*sessions, false, options.lease);
-                  return Response::json(200, std::move(object));
-              }});
+    on("GET", "/api/health", [this](const Request&, const RouteMatch&) {
+        if (!probe.answers()) return store_down();
+        return Response::json(200, {{"ok", true},
+                                    {"status", "ok"},
+                                    {"service", options.service},
+                                    {"timestamp", to_iso(clock.wall())}});
+    });
+    on("GET", "/api/worker/health", [this](const Request&, const RouteMatch&) {
+        const auto sessions = probe.sessions();
+        if (!sessions) return store_down();
+        return Response::json(200, worker_health(*sessions, options.stale_after, options.lease));
+    });
+    on("GET", "/api/workers", [this](const Request&, const RouteMatch&) {
+        const auto sessions = probe.sessions();
+        if (!sessions) return self.error_response(sessions.error());
+        return Response::json(200, {{"ok", true}, {"workers", sessions_json(*sessions, true, options.lease)}});
+    });
+    on("GET", "/api/status", [this](const Request&, const RouteMatch&) {
+        const auto sessions = probe.sessions();
+        if (!sessions) return self.error_response(sessions.error());
+        boost::json::object object{{"ok", true},
+                                   {"role", options.role},
+                                   {"version", options.version},
+                                   {"store", queue.store().describe()},
+                                   {"startedAt", to_iso(started_at)}};
+        for (const auto& [name, value] : options.status) object[name] = value;
+        object["sessions"] = sessions_json(*sessions, false, options.lease);
+        return Response::json(200, std::move(object));
+    });
 }
 
 }  // namespace jobruntime

@@ -45,6 +45,8 @@ struct ApiRouter::Impl {
     core::StoreProbe probe;
     std::vector<Route> routes;
     std::vector<RoutePattern> patterns;  ///< One per route.
+    std::vector<ErrorCode> codes;
+    const std::vector<RouteShape> shapes;
     mutable std::array<std::atomic<std::uint64_t>, 6> answered{};  ///< By the status's first digit.
     mutable std::atomic<std::uint64_t> unauthorized{0};
 
@@ -53,6 +55,10 @@ struct ApiRouter::Impl {
         const Route* route = nullptr;
         std::vector<std::pair<std::string, std::string>> query;
     };
+    using Handle = std::function<Response(const Request&, const RouteMatch&)>;
+    /// Gives a row of core's table its handler.
+    void on(std::string_view method, std::string_view path, Handle handle);
+    Response or_error(Result<Response> response) const;
     Response answer(const Request& request, const std::string& trace_id);
     std::optional<Response> refuse_head(const Request& head, RouteMatch& match, Way* way = nullptr);
     std::optional<Response> find_way(const Request& request, RouteMatch& match, Way& way) const;
@@ -62,9 +68,14 @@ struct ApiRouter::Impl {
     Response failure(const Request& request, const std::string& trace_id, const std::string& what) const;
     std::string trace_id_of(const Request& request);
 
+    // What the rows of api_table.cpp do.
     void add_health_routes();     // api_health.cpp
     void add_job_routes();        // api_jobs.cpp
-    void add_action_routes();     // api_actions.cpp
+    void add_action_routes();     Response list_jobs(const RouteMatch& match) const;                               // api_jobs.cpp
+    Response list_events(const RouteMatch& match) const;                             // api_telemetry.cpp
+    Response open_stream(const Request& request, const RouteMatch& match) const;     // api_telemetry.cpp
+
+    // api_actions.cpp
     void add_telemetry_routes();  // api_telemetry.cpp
     void add_login_routes();      // api_login.cpp
 
@@ -94,9 +105,9 @@ struct ApiRouter::Impl {
     Result<void> remember_requeue(const std::string& key, const std::string& hash, JobId job, Time now) const;
 
     // api_actions.cpp
-    Result<Response> cancel(const Request& request, const RouteMatch& match) const;
-    Result<Response> retry(const Request& request, const RouteMatch& match) const;
-    Result<Response> remove(const Request& request, const RouteMatch& match) const;
+    Result<Response> cancel(const RouteMatch& match) const;
+    Result<Response> retry(const RouteMatch& match) const;
+    Result<Response> remove(const RouteMatch& match) const;
     /// 200 (or `status`) with that job, read again and with why it waits; 404 when it is gone.
     Response job_response(int status, JobId id, boost::json::object more = {}) const;
 
@@ -140,8 +151,8 @@ Error invalid(std::string message, std::string name = "INVALID_ARGUMENT");
 /// A whole number in a query or header: digits only, at most `most`.
 std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t most);
 
-/// `limit` of a query: 1 or more; what is above `most` is cut to it.
-Result<int> parse_limit(const RouteMatch& match, int usual, int most);
+/// `limit` of a checked query; what is above `most` is cut to it.
+int limit_of(const RouteMatch& match, int usual, int most);
 
 /// 32 hexadecimal digits that tell two request bodies apart by accident-proof odds; no defence against a forger,
 /// who could only deceive himself.

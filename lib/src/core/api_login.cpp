@@ -40,7 +40,7 @@ Response login_page(const RouteMatch& match) {
 }
 
 /// The token of a form or of a JSON body.
-Result<std::string> token_in_body(const Request& request) {
+Result<std::string> token_in_body(const Request& request, const RouteMatch& match) {
     std::string token;
     if (core::is_form(request)) {
         const auto form = core::parse_target("/?" + request.body);
@@ -48,12 +48,7 @@ Result<std::string> token_in_body(const Request& request) {
         for (const auto& [name, value] : form->query)
             if (name == "token") token = value;
     } else {
-        const auto body = ApiRouter::body_object(request);
-        if (!body) return body.error();
-        const auto* member = body->if_contains("token");
-        if (body->size() != 1 || !member || !member->is_string())
-            return core::invalid("the body must be {\"token\":\"…\"}");
-        token = member->get_string();
+        token = match.body.at("token").as_string();
     }
     // Pasted text brings its line's end along.
     while (!token.empty() && static_cast<unsigned char>(token.back()) <= ' ') token.pop_back();
@@ -74,41 +69,37 @@ boost::json::object about(const Caller& caller, bool guarded) {
 void ApiRouter::Impl::add_login_routes() {
     // Where a person goes on: the program's own page, when it has one.
     const auto home = [this] { return self.find("GET", "/") ? "/" : "/api/status"; };
-    self.add({"GET", "/login", Role::anyone, "The page that asks people for a token.", {"failed"},
-              [this, home](const Request&, const RouteMatch& match) {
-                  return options.authenticate ? login_page(match) : redirect(home());
-              }});
-    self.add({"POST", "/login", Role::anyone, "Trades a token for a cookie that only this server gets.", {},
-              [this, home](const Request& request, const RouteMatch& match) {
-                  const bool form = core::is_form(request);
-                  const auto token = token_in_body(request);
-                  if (!token) return self.error_response(token.error());
-                  Caller caller = match.caller;
-                  if (options.authenticate) {
-                      auto known = token->empty() ? std::nullopt : options.authenticate(*token);
-                      if (!known && form) return redirect("/login?failed=1");
-                      if (!known)
-                          return Response::error(401, "UNAUTHORIZED",
-                                                 "This access token is wrong or was revoked; get a new one (jobrt token create)");
-                      caller = *std::move(known);
-                  }
-                  auto response = form ? redirect(home()) : Response::json(200, about(caller, self.is_guarded()));
-                  if (options.authenticate) core::set_header(response, "set-cookie", core::token_cookie(request, *token));
-                  auto known = match;
-                  known.caller = caller;
-                  audit(request, known, response);
-                  return response;
-              }});
-    self.add({"POST", "/logout", Role::anyone, "Has the browser forget the cookie.", {},
-              [](const Request& request, const RouteMatch&) {
-                  auto response = core::is_form(request) ? redirect("/login") : Response::json(200, {{"ok", true}});
-                  core::set_header(response, "set-cookie", core::token_cookie(request, ""));
-                  return response;
-              }});
-    self.add({"GET", "/api/session", Role::read, "Who asks, and what he may do.", {},
-              [this](const Request&, const RouteMatch& match) {
-                  return Response::json(200, about(match.caller, self.is_guarded()));
-              }});
+    on("GET", "/login", [this, home](const Request&, const RouteMatch& match) {
+        return options.authenticate ? login_page(match) : redirect(home());
+    });
+    on("POST", "/login", [this, home](const Request& request, const RouteMatch& match) {
+        const bool form = core::is_form(request);
+        const auto token = token_in_body(request, match);
+        if (!token) return self.error_response(token.error());
+        Caller caller = match.caller;
+        if (options.authenticate) {
+            auto known = token->empty() ? std::nullopt : options.authenticate(*token);
+            if (!known && form) return redirect("/login?failed=1");
+            if (!known)
+                return Response::error(401, "UNAUTHORIZED",
+                                       "This access token is wrong or was revoked; get a new one (jobrt token create)");
+            caller = *std::move(known);
+        }
+        auto response = form ? redirect(home()) : Response::json(200, about(caller, self.is_guarded()));
+        if (options.authenticate) core::set_header(response, "set-cookie", core::token_cookie(request, *token));
+        auto known = match;
+        known.caller = caller;
+        audit(request, known, response);
+        return response;
+    });
+    on("POST", "/logout", [](const Request& request, const RouteMatch&) {
+        auto response = core::is_form(request) ? redirect("/login") : Response::json(200, {{"ok", true}});
+        core::set_header(response, "set-cookie", core::token_cookie(request, ""));
+        return response;
+    });
+    on("GET", "/api/session", [this](const Request&, const RouteMatch& match) {
+        return Response::json(200, about(match.caller, self.is_guarded()));
+    });
 }
 
 }  // namespace jobruntime

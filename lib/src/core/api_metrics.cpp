@@ -109,8 +109,7 @@ void ApiRouter::Impl::count(const Response& response) const {
 }
 
 void ApiRouter::Impl::add_metrics_route() {
-    self.add({"GET", "/metrics", Role::read, "Counters and gauges for Prometheus.", {},
-              [this](const Request&, const RouteMatch&) { return metrics(); }});
+    on("GET", "/metrics", [this](const Request&, const RouteMatch&) { return metrics(); });
 }
 
 }  // namespace jobruntime

@@ -1,11 +1,13 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <cstdio>
 #include <exception>
 #include <utility>
 
 #include "core/api_impl.hpp"
+#include "core/api_table.hpp"
 #include "core/etag.hpp"
 
 namespace jobruntime {
@@ -121,15 +123,18 @@ void RoutePattern::fill(const std::vector<std::string>& path, RouteMatch& into) 
 ApiRouter::Impl::Impl(ApiRouter& router, JobQueue& job_queue, ApiOptions given)
     : self(router), queue(job_queue), options(std::move(given)),
       clock(options.clock ? *options.clock : system_clock()), started_at(clock.wall()), ids(options.seed),
-      probe(job_queue.store(), clock) {}
+      probe(job_queue.store(), clock), codes(core::core_error_codes()), shapes(core::core_shapes(options)) {}
 
 ApiRouter::ApiRouter(JobQueue& queue, ApiOptions options)
     : impl_(std::make_unique<Impl>(*this, queue, std::move(options))) {
+    for (auto& route : core::core_routes(impl_->options)) add(std::move(route));
+    impl_->on("GET", "/openapi.json", [this](const Request&, const RouteMatch&) { return Response::json(200, openapi()); });
     impl_->add_health_routes();
     impl_->add_job_routes();
     impl_->add_telemetry_routes();
     impl_->add_login_routes();
     impl_->add_metrics_route();
+    assert(std::ranges::all_of(impl_->routes, [](const Route& route) { return static_cast<bool>(route.handle); }));
 }
 
 ApiRouter::~ApiRouter() = default;
@@ -146,6 +151,21 @@ void ApiRouter::add(Route route) {
 }
 
 const std::vector<Route>& ApiRouter::routes() const { return impl_->routes; }
+
+void ApiRouter::add(ErrorCode code) {
+    const auto known = std::ranges::find(impl_->codes, code.code, &ErrorCode::code);
+    if (known != impl_->codes.end()) *known = std::move(code);
+    else impl_->codes.push_back(std::move(code));
+}
+
+const std::vector<ErrorCode>& ApiRouter::error_codes() const { return impl_->codes; }
+
+const std::vector<RouteShape>& ApiRouter::shapes() const { return impl_->shapes; }
+
+void ApiRouter::Impl::on(std::string_view method, std::string_view path, Handle handle) {
+    for (auto& route : routes)
+        if (route.method == method && route.path == path) route.handle = std::move(handle);
+}
 
 const Route* ApiRouter::find(std::string_view method, std::string_view path) const {
     for (const auto& route : impl_->routes)
@@ -184,6 +204,11 @@ Response ApiRouter::refuse(const Request& request, int status, std::string_view 
     auto response = Response::error(status, code, message);
     impl_->finish(response, impl_->trace_id_of(request));
     return response;
+}
+
+Response ApiRouter::Impl::or_error(Result<Response> response) const {
+    if (!response) return self.error_response(response.error());
+    return *std::move(response);
 }
 
 /// Counts an answer and adds what every one carries.
@@ -268,14 +293,22 @@ std::optional<Response> ApiRouter::Impl::find_way(const Request& request, RouteM
     return std::nullopt;
 }
 
-/// The answer of this route, whose caller may use it.
+/// The answer of this route, whose caller may use it, when its row lets the request through.
 Response ApiRouter::Impl::serve(const Request& request, const Route& route, RouteMatch& match,
                               std::vector<std::pair<std::string, std::string>>& query) const {
     for (auto& [name, value] : query) {
-        if (std::ranges::find(route.query, name) == route.query.end())
+        if (std::ranges::find(route.query, name, &RouteField::name) == route.query.end())
             return self.error_response(core::invalid("the query name \"" + name.substr(0, 64) + "\" is not known here"));
         if (!match.query.emplace(name, std::move(value)).second)
             return self.error_response(core::invalid("the query names \"" + name + "\" twice"));
+    }
+    if (auto nowhere = core::check_path(route, match)) return std::move(*nowhere);
+    if (auto fits = core::check_query(route, match); !fits) return self.error_response(fits.error());
+    if (route.body && !(route.form && core::is_form(request))) {
+        auto body = core::parse_body(request.body);
+        if (!body) return self.error_response(body.error());
+        if (auto fits = core::check_members(*route.body, *body); !fits) return self.error_response(fits.error());
+        match.body = std::move(*body);
     }
     try {
         return route.handle(request, match);

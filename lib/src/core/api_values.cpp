@@ -106,12 +106,9 @@ std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t m
     return number;
 }
 
-Result<int> parse_limit(const RouteMatch& match, int usual, int most) {
-    const auto text = match.query_value("limit");
-    if (!text) return usual;
-    const auto number = parse_number(*text, 1'000'000'000);
-    if (!number || *number == 0) return invalid("limit must be a whole number from 1 to " + std::to_string(most));
-    return static_cast<int>(std::min<std::uint64_t>(*number, static_cast<std::uint64_t>(most)));
+int limit_of(const RouteMatch& match, int usual, int most) {
+    const auto number = parse_number(match.query_value("limit").value_or(""), INT32_MAX);
+    return number ? std::min(static_cast<int>(*number), most) : usual;
 }
 
 std::string fingerprint(std::string_view text) {

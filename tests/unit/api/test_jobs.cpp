@@ -345,7 +345,7 @@ TEST_CASE("retry: a finished job runs again, a scheduled one now, a running one 
 TEST_CASE("delete: not while it runs; the program is told of the job as it was") {
     std::vector<std::string> told;
     ApiOptions options;
-    options.delete_query = {"keepFiles"};
+    options.delete_query = {{.name = "keepFiles"}};
     options.deleted = [&](const Job& job, const RouteMatch& match) {
         told.push_back(job.id.str() + " " + std::string(match.query_value("keepFiles").value_or("-")) + " " +
                        boost::json::serialize(job.result));

@@ -1,0 +1,95 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "core/api_table.hpp"
+
+namespace jobruntime::core {
+namespace {
+
+using Type = RouteField::Type;
+
+RouteField has(std::string name, Type type, std::string about = {}) {
+    return {.name = std::move(name), .type = type, .about = std::move(about), .required = true};
+}
+RouteField null_or(std::string name, Type type, std::string about = {}) {
+    auto field = has(std::move(name), type, std::move(about));
+    field.nullable = true;
+    return field;
+}
+RouteField list_of(RouteField field) {
+    field.several = true;
+    return field;
+}
+
+}  // namespace
+
+std::vector<RouteShape> core_shapes(const ApiOptions& options) {
+    RouteField progress = has("progress", Type::object);
+    progress.members = {null_or("percent", Type::real), null_or("stage", Type::text), null_or("message", Type::text)};
+    RouteField errors = list_of(has("errors", Type::object, "oldest first"));
+    errors.members = {has("at", Type::time), has("attempt", Type::number), has("code", Type::text), has("message", Type::text)};
+    RouteField status = has("status", Type::choice);
+    status.choices = {"scheduled", "queued", "running", "completed", "failed", "canceled"};
+    RouteField priority = has("priority", Type::number, "smaller goes first");
+    priority.least = -32768;
+    priority.most = 32767;
+    RouteShape job{"Job",
+                   {has("id", Type::id), has("kind", Type::name), has("queue", Type::name), status, priority,
+                    has("payload", Type::object), has("attempt", Type::number), has("maxAttempts", Type::number),
+                    has("crashes", Type::number), null_or("cancelRequestedAt", Type::time), progress, has("result", Type::any),
+                    null_or("outputPath", Type::text), null_or("thumbnailPath", Type::text), null_or("error", Type::text),
+                    null_or("errorCode", Type::text), errors, null_or("waitingFor", Type::text, "why it does not run, in words"),
+                    list_of(has("tags", Type::text)), null_or("uniqueKey", Type::text), null_or("traceId", Type::text),
+                    null_or("workerId", Type::id), has("createdAt", Type::time), has("runAt", Type::time),
+                    null_or("startedAt", Type::time), null_or("finishedAt", Type::time)}};
+    for (const auto& field : options.decorated) job.members.push_back(field);
+    RouteField level = has("level", Type::choice);
+    level.choices = {"info", "warn", "error"};
+    RouteShape event{"Event",
+                     {has("id", Type::number), has("ts", Type::time), has("event", Type::text), level,
+                      {.name = "jobId", .type = Type::id}, {.name = "traceId"}, has("sourceProcessId", Type::text),
+                      has("processRole", Type::text)}};
+    RouteShape session{"Session",
+                       {has("id", Type::id), has("host", Type::text), has("pid", Type::number), has("role", Type::text),
+                        has("version", Type::text), has("startedAt", Type::time), has("beatAgeMs", Type::number),
+                        has("running", Type::number, "jobs it runs now"), has("live", Type::boolean), has("works", Type::boolean),
+                        list_of(has("kinds", Type::text)), list_of(has("queues", Type::text)), has("details", Type::object)}};
+    RouteShape error{"Error", {has("ok", Type::boolean), has("code", Type::text), has("error", Type::text, "a sentence for people")}};
+    return {std::move(job), std::move(event), std::move(session), std::move(error)};
+}
+
+std::vector<ErrorCode> core_error_codes() {
+    return {
+        {400, "BAD_REQUEST", "the request is not HTTP/1.1 as RFC 9112 has it; the connection is closed"},
+        {400, "INVALID_ARGUMENT", "a value, a query name or a member of the body is not known or not possible"},
+        {400, "INVALID_JSON", "the body is not strict JSON, or not an object"},
+        {400, "INVALID_PAYLOAD", "the payload has a number beyond what JSON's readers take, e.g. `1e400`"},
+        {401, "UNAUTHORIZED", "no access token, or a wrong or revoked one"},
+        {403, "FORBIDDEN", "a page of another origin asked; or a token whose role may not do that"},
+        {404, "NOT_FOUND", "no such path or file"},
+        {404, "JOB_NOT_FOUND", "no such job"},
+        {405, "METHOD_NOT_ALLOWED", "the path does not take that method"},
+        {408, "REQUEST_TIMEOUT", "the request did not arrive whole in time"},
+        {409, "CONFLICT", "the unique key is taken; or somebody else changed it first"},
+        {409, "IDEMPOTENCY_KEY_REUSED", "the key came with another body before"},
+        {409, "INVALID_STATE", "the job's state forbids it; `status` says which it is"},
+        {413, "PAYLOAD_TOO_LARGE", "body or payload over its limit"},
+        {414, "URI_TOO_LONG", "the request line is too long"},
+        {415, "UNSUPPORTED_MEDIA_TYPE", "a body that is not said to be JSON"},
+        {416, "RANGE_NOT_SATISFIABLE", "the range begins after the file's end"},
+        {417, "EXPECTATION_FAILED", "an `Expect` other than `100-continue`"},
+        {421, "MISDIRECTED_REQUEST", "a Host name that this server does not answer for"},
+        {431, "HEADERS_TOO_LARGE", "headers too large or too many"},
+        {500, "INTERNAL", "a bug; the server's log says more"},
+        {500, "STORE_CORRUPT", "stored data cannot be read"},
+        {501, "NOT_IMPLEMENTED", "a Transfer-Encoding other than `chunked`"},
+        {501, "UNSUPPORTED", "this store cannot do that"},
+        {503, "STORE_UNAVAILABLE", "the store does not answer; nothing was half-done"},
+        {503, "TOO_MANY_CONNECTIONS", "all places are taken"},
+        {503, "TOO_MANY_STREAMS", "all places of streams are taken"},
+        {503, "OVERLOADED", "too many requests wait, or their bodies take too much memory"},
+        {504, "TIMED_OUT", "the time for it ran out"},
+        {505, "HTTP_VERSION_NOT_SUPPORTED", "neither HTTP/1.1 nor HTTP/1.0"},
+        {507, "STORE_FULL", "no space left"},
+    };
+}
+
+}  // namespace jobruntime::core
