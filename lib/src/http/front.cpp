@@ -94,8 +94,6 @@ void Front::run() {
         gone_ = true;
         late.swap(answers_);
     }
-    for (auto& answer : late)
-        if (answer.reply.stream) hub_.release();
     connections_.clear();
 }
 
@@ -218,15 +216,10 @@ void Front::route(std::uint64_t key, Connection& connection) {
     Pool& pool = router_.is_prompt(*request) ? prompt_ : pool_;
     const bool taken = pool.submit([this, key, request, keep_alive, http10] {
         Answer answer{key, make_reply(*request, keep_alive, http10)};
-        {
-            std::lock_guard lock(mutex_);
-            if (!gone_) {
-                answers_.push_back(std::move(answer));
-                loop_.ring();
-                return;
-            }
-        }
-        if (answer.reply.stream) hub_.release();
+        std::lock_guard lock(mutex_);
+        if (gone_) return;
+        answers_.push_back(std::move(answer));
+        loop_.ring();
     });
     if (!taken) refuse(key, connection, 503, "OVERLOADED", "Too many requests wait for an answer; try again");
 }
@@ -235,11 +228,19 @@ void Front::route(std::uint64_t key, Connection& connection) {
 Reply Front::make_reply(const Request& request, bool keep_alive, bool http10) try {
     const Wire wire{request.method == "HEAD", keep_alive, http10};
     auto response = router_.handle(request);
-    if (std::holds_alternative<EventStream>(response.body) && !wire.head_only && !hub_.reserve()) {
-        response = router_.refuse(request, 503, "TOO_MANY_STREAMS", "All event streams are taken; try again");
-        response.headers.emplace_back("retry-after", "5");
+    Places::Place place;
+    if (std::holds_alternative<EventStream>(response.body) && !wire.head_only) {
+        bool each = false;
+        place = hub_.places().take("", each);
+        if (!place) {
+            response = router_.refuse(request, 503, "TOO_MANY_STREAMS", "All event streams are taken; try again");
+            response.headers.emplace_back("retry-after", "5");
+        }
     }
-    if (auto reply = to_reply(std::move(response), wire)) return std::move(*reply);
+    if (auto reply = to_reply(std::move(response), wire)) {
+        reply->place = std::move(place);
+        return std::move(*reply);
+    }
     return *to_reply(router_.refuse(request, 404, "NOT_FOUND", "The file is not there any more"), wire);
 } catch (const std::bad_alloc&) {
     return *to_reply(router_.refuse(request, 503, "OVERLOADED", "The server is out of memory; try again"), {.keep_alive = false});
@@ -268,13 +269,13 @@ void Front::take_answers() {
     }
     for (auto& answer : answers) {
         const auto found = connections_.find(answer.key);
-        const bool there = found != connections_.end() && !found->second->peer_gone;
-        if (!there) {
-            if (answer.reply.stream) hub_.release();
-            if (found != connections_.end()) close(answer.key);
+        if (found == connections_.end()) continue;
+        if (found->second->peer_gone) {
+            close(answer.key);
         } else if (answer.reply.stream) {
             loop_.remove(found->second->socket.get());
-            hub_.add(std::move(found->second->socket), std::move(answer.reply.head), std::move(*answer.reply.stream));
+            hub_.add(std::move(found->second->socket), std::move(answer.reply.head), std::move(*answer.reply.stream),
+                     std::move(answer.reply.place));
             close(answer.key);
         } else {
             begin_writing(answer.key, *found->second, std::move(answer.reply));

@@ -2,14 +2,15 @@
 #pragma once
 
 #include <atomic>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <queue>
 #include <string>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
 #include <jobruntime/api_router.hpp>
@@ -17,12 +18,16 @@
 #include <jobruntime/store.hpp>
 
 #include "http/event_loop.hpp"
+#include "http/event_reader.hpp"
+#include "http/places.hpp"
+#include "http/subscriber.hpp"
 
 namespace jobruntime::http {
 
-/// Sends the event streams, all from one thread. Subscribers that are up to date share one look at the store and one
-/// text of each event; one that is behind (new, resumed, or slow) reads for itself, a page at a time and only while
-/// its backlog is small, so a reader that never reads costs a bounded backlog and in the end is dropped.
+/// Sends the event streams, all from one thread, which never asks the store itself: a reader thread does. Subscribers
+/// that are up to date share one look at the store and one text of what is new (Channel); one that is behind (new,
+/// resumed, or slow) gets pages of its own, shared with those who want the same, and only while its backlog is small: a
+/// reader that never reads costs a bounded backlog and in the end is dropped.
 class Hub {
 public:
     Hub(Store& store, const Options& options, Clock& clock);
@@ -30,74 +35,94 @@ public:
 
     bool ready() const { return loop_.ready(); }
     void start();
-    /// Says goodbye on every stream and ends the thread.
-    void stop();
+    /// Says goodbye on every stream, for at most `patience`, and ends the threads. add() then only closes.
+    void stop(Duration patience);
 
-    /// Keeps a place for one stream; false when all are taken. Then add() or release().
-    bool reserve();
-    void release() { streams_.fetch_sub(1); }
+    /// Places of streams. What add() is given holds one.
+    Places& places() { return places_; }
     /// Takes over a connection whose answer begins with `head`.
-    void add(Fd socket, std::string head, EventStream stream);
+    void add(Fd socket, std::string head, EventStream stream, Places::Place place);
 
 private:
-    using Text = std::shared_ptr<const std::string>;
-    struct Subscriber {
-        Fd socket;
-        EventStream stream;
-        std::optional<EventId> position;  ///< Everything up to it is in the backlog or sent.
-        bool at_tail = false;             ///< Fed by the shared look.
-        bool closing = false;             ///< Gets no more; closed once the backlog is sent, or at close_by.
-        bool wants_out = false;
-        std::deque<Text> backlog;
-        std::size_t backlog_bytes = 0;
-        std::size_t sent_of_first = 0;
-        RealTime progress_at{};           ///< When it last took a byte, or had nothing to take.
-        RealTime heartbeat_at{};
-        RealTime close_by{};
-    };
     struct Newcomer {
         Fd socket;
         std::string head;
         EventStream stream;
+        Places::Place place;
+    };
+    enum class Timed : unsigned char { heartbeat, head, stall, close };
+    struct Timer {
+        RealTime due{};
+        std::uint64_t key = 0;
+        Timed what = Timed::heartbeat;
+        bool operator>(const Timer& other) const { return due > other.due; }
     };
 
     void run();
     std::optional<RealTime> next_wake() const;
     void adopt();
     void on_socket(std::uint64_t key, std::uint32_t events);
-    void read_store();
-    bool read_tail(bool& more);
-    bool read_alone(Subscriber& subscriber, bool& more);
-    void feed(Subscriber& subscriber, const std::vector<Event>& events, const std::vector<Text>& texts, EventId upto);
-    void on_store_error(const Error& error);
-    void beat(RealTime now);
-    void drop_stalled(RealTime now);
-    void append(Subscriber& subscriber, Text text);
-    /// False when the connection is gone.
-    bool flush(std::uint64_t key, Subscriber& subscriber);
-    void flush_all();
+    void fire_timers();
+    void beat(Subscriber& subscriber, RealTime now);
+    void look_for_stall(Subscriber& subscriber, RealTime now);
+    void part_with(Subscriber& subscriber, const std::string& last_words);
     void close(std::uint64_t key);
     void say_goodbye();
     void log(const std::string& line) const;
 
-    Store& store_;
+    // hub_feed.cpp
+    RealTime tail_due() const;
+    void ask_store();
+    void take_answers();
+    void on_store_error(const Error& error);
+    void take_tail(const EventReader::Answer& answer);
+    void deliver(Channel& channel, const EventReader::Answer& answer);
+    void take_page(Subscriber& subscriber, const EventReader::Answer& answer);
+    Channel& channel_for(EventFilter filter);
+    void join_tail(Subscriber& subscriber);
+    void leave_tail(Subscriber& subscriber);
+    void append(Subscriber& subscriber, Piece piece);
+    void append(Subscriber& subscriber, std::string text);
+    void make_hungry(Subscriber& subscriber);
+    bool is_held_up(const Subscriber& subscriber) const;
+    /// May close and destroy it.
+    void flush(Subscriber& subscriber);
+    enum class Sent : unsigned char { all, full, broken };
+    Sent send(Subscriber& subscriber);
+    void consume(Subscriber& subscriber, std::size_t sent);
+
     const Options& options_;
     Clock& clock_;
     EventLoop loop_;
-    std::atomic<int> streams_{0};
+    EventReader reader_;
+    Places places_;
+    Store& store_;
     std::atomic<bool> hinted_{false};
     std::atomic<bool> stop_{false};
+    std::atomic<bool> any_{false};     ///< There is somebody for whom to look.
+    Duration goodbye_time_{0};         ///< Set before stop_.
     std::mutex mutex_;
     std::vector<Newcomer> newcomers_;  // Guarded by mutex_.
+    bool gone_ = false;                // Guarded by mutex_. Nobody takes newcomers any more.
 
     // The thread's own from here on.
-    std::map<std::uint64_t, Subscriber> subscribers_;
+    std::unordered_map<std::uint64_t, std::unique_ptr<Subscriber>> subscribers_;
+    std::map<std::string, std::unique_ptr<Channel>> channels_;
     std::uint64_t next_key_ = EventLoop::bell_key + 1;
+    std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;
+    std::vector<std::uint64_t> hungry_;                           ///< Those who want a page.
+    std::map<std::string, std::vector<std::uint64_t>> waiting_;   ///< Those who wait for one that was asked for.
+    std::size_t at_tail_ = 0;          ///< How many are.
     EventId tail_ = 0;                 ///< Where the shared look stands; means nothing when nobody is at the tail.
+    bool tail_asked_ = false;
     bool more_ = false;                ///< A page was full: read on at once.
-    RealTime read_at_{};
+    RealTime looked_at_{};
+    RealClock::duration pause_{};      ///< Between two looks, hints or not.
     RealTime store_back_at_{};         ///< After an error: not before this.
     Duration store_pause_{0};
+    Text beat_text_;                   ///< The newest heartbeat, and its position and time: many get the same.
+    EventId beat_at_ = 0;
+    Time beat_time_{};
     Subscription subscription_;
     std::thread thread_;
 };

@@ -14,6 +14,8 @@ namespace {
 
 /// Leaves time for the streams' goodbye within the two seconds that stop() promises.
 constexpr Duration request_patience{1'000};
+/// How long the streams' last words may take.
+constexpr Duration goodbye_time{1'000};
 /// Health is asked of one thread in the router, so it takes two here only to wait side by side.
 constexpr int prompt_threads = 2;
 
@@ -62,6 +64,7 @@ Result<void> Server::start() {
     if (!listeners) return std::move(listeners).error();
     for (const auto& listener : *listeners) impl_->urls.push_back(listener.url);
     impl_->started = true;
+    impl_->hub.places().set_limits(impl_->options.max_streams, impl_->options.max_streams);
     try {
         impl_->hub.start();
         impl_->pool.start(impl_->options.threads, static_cast<std::size_t>(impl_->options.max_waiting));
@@ -76,7 +79,7 @@ Result<void> Server::start() {
 
 void Server::stop() {
     impl_->front.stop(request_patience);
-    impl_->hub.stop();
+    impl_->hub.stop(goodbye_time);
     impl_->pool.stop();
     impl_->prompt.stop();
 }

@@ -10,6 +10,7 @@
 #include <jobruntime/api_router.hpp>
 
 #include "http/fd.hpp"
+#include "http/places.hpp"
 
 namespace jobruntime::http {
 
@@ -21,6 +22,7 @@ struct Reply {
     std::int64_t file_at = 0;
     std::uint64_t file_left = 0;
     std::optional<EventStream> stream;
+    Places::Place place;                       ///< Of that stream.
     bool keep_alive = true;
 };
 

@@ -79,8 +79,12 @@ public:
     explicit OutageStore(Store& inner) : inner_(inner) {}
     std::atomic<bool> down{false};
     std::atomic<int> refused{0};
+    std::atomic<bool> hangs{false};   ///< Says nothing, not even an error, while this is so.
+    std::atomic<int> looks{0};        ///< Calls of events().
 
     Result<EventPage> events(std::optional<EventId> after, const EventFilter& filter, int limit) override {
+        ++looks;
+        hangs.wait(true);
         if (down) {
             ++refused;
             return Error{Errc::unavailable, "down"};
@@ -286,6 +290,51 @@ TEST_CASE("a stream stays open while the store is down, and goes on without gap 
     store.down = false;
     for (int n = 5; n < 10; ++n) CHECK(number_of(stream.telemetry()) == std::to_string(n));
     for (int n = 0; n < 10; ++n) CHECK(number_of(second.telemetry()) == std::to_string(n));
+}
+
+TEST_CASE("streams begin, beat and end while the store hangs: nobody asks it in the thread that sends them") {
+    auto memory = memory::open({"test", "api"});
+    OutageStore store(*memory);
+    http::Options options;
+    options.stream_heartbeat = 50ms;
+    Host host(options, &store);
+    const int port = host.start();
+    Stream first(port);
+    store.hangs = true;
+    write_events(*memory, 0, 1);
+    const int looks = store.looks;
+    while (store.looks == looks) std::this_thread::yield();
+    for (int i = 0; i < 3; ++i) CHECK(first.next()->event == "heartbeat");
+    Stream second(port);
+    CHECK(second.reply->status == 200);
+    store.hangs = false;
+    store.hangs.notify_all();
+    CHECK(number_of(first.telemetry()) == "0");
+    CHECK(number_of(second.telemetry()) == "0");
+}
+
+TEST_CASE("many who want the same page share one look at the store") {
+    auto memory = memory::open({"test", "api"});
+    write_events(*memory, 0, 300);
+    OutageStore store(*memory);
+    http::Options options;
+    options.max_streams = 200;
+    options.stream_poll = 60s;
+    Host host(options, &store);
+    const int port = host.start();
+    store.hangs = true;
+    std::vector<std::unique_ptr<Client>> clients;
+    for (int i = 0; i < 200; ++i) {
+        clients.push_back(std::make_unique<Client>(port));
+        clients.back()->send("GET /api/telemetry/stream?limit=100 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    }
+    // The head comes without the store, after a while: all are there then.
+    for (auto& client : clients) REQUIRE(client->read_reply(true)->status == 200);
+    store.hangs = false;
+    store.hangs.notify_all();
+    for (auto& client : clients)
+        for (int n = 200; n < 300; ++n) REQUIRE(client->read_to("\n\n")->find("\"n\":" + std::to_string(n)) != std::string::npos);
+    CHECK(store.looks < 20);
 }
 
 TEST_CASE("a stream ends when its token is revoked, with the reason as its last word") {
