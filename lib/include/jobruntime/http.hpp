@@ -15,19 +15,34 @@
 
 namespace jobruntime::http {
 
+/// What clients may take at most. A client is an address (of IPv6, a network of 64 bits). Those of this machine, on loopback
+/// or a Unix socket, count in the sums only.
+struct Limits {
+    int connections = 1'024;          ///< Besides streams. A further one takes the place of the one that has been idle for
+                                      ///< longest; when none is idle, it is refused with 503.
+    int streams = 1'000;              ///< Further ones are answered 503 with Retry-After.
+    int client_connections = 256;     ///< Of one client, and not of a trusted proxy; further ones are refused with 429.
+    int client_streams = 100;         ///< Of one client; further ones are answered 429.
+    int client_rate = 200;            ///< Requests per second of one client, but for those that ApiRouter::is_prompt() names;
+                                      ///< two seconds' worth may come at once, further ones are answered 429. 0 = no limit.
+    std::vector<std::string> trusted_proxies;  ///< Addresses, networks ("10.0.0.0/8") or "unix". Theirs is the only
+                                      ///< X-Forwarded-For that is believed; it then says who the client is.
+};
+
 struct Options {
-    std::vector<std::string> addresses = {"127.0.0.1", "::1"};  ///< Others than loopback only when the
-                                                                ///< router asks for tokens.
+    std::vector<std::string> addresses = {"127.0.0.1", "::1"};  ///< Others than loopback only when the router asks for
+                                      ///< tokens. "unix:/path" is a Unix socket, guarded by its mode.
     int port = 4000;                  ///< 0 = a free one, the same for all addresses.
+    unsigned socket_mode = 0600;      ///< Of Unix sockets.
     int threads = 8;                  ///< Requests routed at once.
-    int max_connections = 512;        ///< Further ones are refused with 503.
+    Limits limits;
     int max_waiting = 256;            ///< Requests that wait for a thread; further ones are answered 503 (OVERLOADED).
     std::size_t max_body_memory = 64 << 20;  ///< Bytes of all bodies held at once; further ones are answered 503.
-    int max_streams = 16;             ///< Further ones are answered 503 with Retry-After.
     std::size_t max_body = 1 << 20;   ///< Bytes; more is 413.
     std::size_t max_head = 8 << 10;   ///< Bytes of request line and headers; more is 431 (414 for the line).
     Duration head_timeout{10'000};    ///< For a whole head, and again for a whole body.
     Duration idle_timeout{60'000};    ///< Between two requests of a connection.
+    Duration grace{30'000};           ///< How long stop() lets requests finish.
     Duration stream_heartbeat{15'000};///< event: heartbeat.
     Duration stream_poll{250};        ///< How often to look for events when no hint came.
     std::size_t stream_backlog = 256 << 10;  ///< Bytes waiting for one stream's reader; then it is fed no more until it reads.
@@ -48,13 +63,18 @@ public:
     Server(ApiRouter& router, Store& store, Options options = {});
     ~Server();
     /// Errc::conflict (PORT_IN_USE) names the address; Errc::invalid_argument (ADDRESS_REFUSED) for one that is not
-    /// loopback while the router asks for no tokens, or is no address. An IPv6 loopback that this machine does not have is left out with a line in the log.
+    /// loopback while the router asks for no tokens, or is no address, and for limits that make no sense. An IPv6 loopback that this machine does not have is left out with a line in the log.
     /// Errc::unavailable: the system refuses a thread, a descriptor or the event queue.
     Result<void> start();
-    /// Takes no more connections, finishes what is being routed, ends streams with `event: shutdown`. Returns within
-    /// two seconds, or when the store verb in progress returns. Idempotent; the destructor calls it.
+    /// Takes no more connections, ends streams with `event: shutdown` at once, and lets requests that are being routed or
+    /// answered finish within the grace time. Returns as soon as they have, or when the store verb in progress returns.
+    /// Idempotent; the destructor calls it.
     void stop();
-    /// "http://127.0.0.1:4000", … once started.
+    /// Beside a stop() that takes too long: the grace time is over. From any thread.
+    void stop_now();
+    /// New limits for whoever comes from now on; what is open stays. From any thread. Errors as start().
+    Result<void> set_limits(Limits limits);
+    /// "http://127.0.0.1:4000", "unix:/run/jobrt.sock", … once started.
     std::vector<std::string> urls() const;
 
 private:

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -14,6 +15,7 @@
 #include <jobruntime/api_router.hpp>
 #include <jobruntime/http.hpp>
 
+#include "http/clients.hpp"
 #include "http/event_loop.hpp"
 #include "http/hub.hpp"
 #include "http/listen.hpp"
@@ -33,14 +35,22 @@ public:
 
     bool ready() const { return loop_.ready(); }
     void start(std::vector<Listener> listeners);
-    /// Closes idle connections at once and the others when their answer is written, or after `patience`.
-    void stop(Duration patience);
+    /// Closes idle connections at once and the others when their answer is written, or after `patience`. Does not wait;
+    /// a second call can only shorten it.
+    void begin_stop(Duration patience);
+    void join();
+    /// From any thread.
+    void set_limits(const Limits& limits, PeerNets proxies);
 
 private:
     enum class Phase : unsigned char { reading, routing, writing, lingering };
     struct Connection {
         Fd socket;
-        std::string remote;
+        std::string remote;               ///< Address of the peer.
+        std::string client;               ///< Who counts for it; empty = nobody.
+        std::string sender;               ///< Of the request: the peer, or who it says it speaks for.
+        std::list<std::uint64_t>::iterator idle_at{};  ///< In idle_, while it is idle.
+        bool idle = false;
         Phase phase = Phase::reading;
         RequestReader reader;
         std::string input;
@@ -61,8 +71,14 @@ private:
     };
 
     void run();
+    void take_limits();
     void accept_all(Listener& listener);
-    void adopt(Fd socket, std::string remote, bool refused);
+    enum class Refused : unsigned char { no, by_all, by_client };
+    Refused make_room(const std::string& client);
+    bool evict_idle();
+    void adopt(Fd socket, std::string remote, std::string client, Refused refused);
+    void set_idle(std::uint64_t key, Connection& connection, bool idle);
+    bool admit(std::uint64_t key, Connection& connection);
     void pause_listening(bool pause);
     void on_socket(std::uint64_t key, std::uint32_t events);
     void on_readable(std::uint64_t key, Connection& connection);
@@ -71,6 +87,7 @@ private:
     void hold(Connection& connection, std::size_t bytes);
     void route(std::uint64_t key, Connection& connection);
     Reply make_reply(const Request& request, bool keep_alive, bool http10);
+    Places::Place stream_place(Response& response, const Request& request);
     void refuse(std::uint64_t key, Connection& connection, Response response);
     void refuse(std::uint64_t key, Connection& connection, int status, std::string_view code, std::string_view message);
     void take_answers();
@@ -94,10 +111,16 @@ private:
     std::mutex mutex_;
     std::vector<Answer> answers_;   // Guarded by mutex_.
     bool gone_ = false;             // Guarded by mutex_. Nobody takes answers any more.
+    std::optional<std::pair<Limits, PeerNets>> new_limits_;  // Guarded by mutex_.
 
     // The thread's own from here on.
     std::vector<Listener> listeners_;
     std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
+    std::unordered_map<std::string, int> by_client_;  ///< Connections of each.
+    std::list<std::uint64_t> idle_;                   ///< Connections without a request, the longest so first.
+    Limits limits_;
+    PeerNets proxies_;
+    RateLimit rate_;
     std::uint64_t next_key_ = 0;
     std::size_t refused_ = 0;       ///< Connections that are there only to be told that there are too many.
     std::size_t body_memory_ = 0;   ///< Bytes of all bodies held.

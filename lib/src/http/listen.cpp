@@ -39,7 +39,8 @@ Error refused(const std::string& text) {
 
 Error no_address(const std::string& text) {
     return {Errc::invalid_argument, "ADDRESS_REFUSED",
-            "\"" + text + "\" is not an address to listen on; write an IPv4 or IPv6 address such as 127.0.0.1, 0.0.0.0 or ::"};
+            "\"" + text + "\" is not an address to listen on; write an IPv4 or IPv6 address such as 127.0.0.1, 0.0.0.0 or ::, or "
+            "unix: and the path of a socket"};
 }
 
 Result<Address> parse_address(const std::string& text, bool loopback_only) {
@@ -73,7 +74,6 @@ Result<std::vector<Address>> parse_addresses(const std::vector<std::string>& tex
             addresses.push_back(std::move(*address));
         }
     }
-    if (addresses.empty()) return Error{Errc::invalid_argument, "ADDRESS_REFUSED", "no address to listen on was given"};
     return addresses;
 }
 
@@ -126,7 +126,7 @@ Result<std::vector<Listener>> bind_all(std::vector<Address>& addresses, int port
             return bind_error(address, chosen, why);
         }
         if (chosen == 0) chosen = port_of(fd.get());
-        listeners.push_back({std::move(fd), "http://" + address.shown + ":" + std::to_string(chosen)});
+        listeners.push_back({std::move(fd), "http://" + address.shown + ":" + std::to_string(chosen), {}});
     }
     if (listeners.empty())
         return Error{Errc::unavailable, "LISTEN_FAILED", "this machine has none of the addresses to listen on"};
@@ -135,21 +135,36 @@ Result<std::vector<Listener>> bind_all(std::vector<Address>& addresses, int port
 
 }  // namespace
 
-Result<std::vector<Listener>> listen_all(const std::vector<std::string>& addresses, int port, bool loopback_only,
-                                         const std::function<void(std::string_view)>& log) {
+Result<std::vector<Listener>> listen_all(const std::vector<std::string>& addresses, int port, unsigned socket_mode,
+                                         bool loopback_only, const std::function<void(std::string_view)>& log) {
     if (port < 0 || port > 65'535)
         return Error{Errc::invalid_argument, "PORT_REFUSED", "the port must be a number from 0 to 65535"};
-    auto parsed = parse_addresses(addresses, loopback_only);
+    if (addresses.empty()) return Error{Errc::invalid_argument, "ADDRESS_REFUSED", "no address to listen on was given"};
+    std::vector<std::string> with_port, paths;
+    for (const auto& address : addresses) {
+        if (address.starts_with("unix:")) paths.push_back(address.substr(5));
+        else with_port.push_back(address);
+    }
+    auto parsed = parse_addresses(with_port, loopback_only);
     if (!parsed) return std::move(parsed).error();
-    for (int attempt = 1;; ++attempt) {
+    std::vector<Listener> all;
+    for (int attempt = 1; !parsed->empty(); ++attempt) {
         bool taken = false;
         std::vector<std::string> left_out;
         auto listeners = bind_all(*parsed, port, taken, left_out);
         if (!listeners && taken && attempt < port_tries) continue;
-        if (listeners && log)
+        if (!listeners) return std::move(listeners).error();
+        if (log)
             for (const auto& address : left_out) log("http: this machine has no " + address + "; it is left out");
-        return listeners;
+        all = std::move(*listeners);
+        break;
     }
+    for (const auto& path : paths) {
+        auto listener = listen_unix(path, socket_mode);
+        if (!listener) return std::move(listener).error();
+        all.push_back(std::move(*listener));
+    }
+    return all;
 }
 
 }  // namespace jobruntime::http

@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <jobruntime/http.hpp>
 
+#include <algorithm>
 #include <system_error>
 #include <utility>
 
@@ -12,22 +13,27 @@
 namespace jobruntime::http {
 namespace {
 
-/// Leaves time for the streams' goodbye within the two seconds that stop() promises.
-constexpr Duration request_patience{1'000};
 /// How long the streams' last words may take.
-constexpr Duration goodbye_time{1'000};
+constexpr Duration most_goodbye{1'000};
 /// Health is asked of one thread in the router, so it takes two here only to wait side by side.
 constexpr int prompt_threads = 2;
 
 Error check(const Options& options) {
-    const bool good = options.threads >= 1 && options.threads <= 1'024 && options.max_connections >= 1 &&
-                      options.max_streams >= 0 && options.max_waiting >= 1 && options.max_head >= 256 && options.head_timeout > Duration{0} &&
+    const bool good = options.threads >= 1 && options.threads <= 1'024 && options.max_waiting >= 1 && options.max_head >= 256 && options.head_timeout > Duration{0} &&
                       options.idle_timeout > Duration{0} && options.stream_heartbeat > Duration{0} &&
                       options.stream_poll > Duration{0};
     if (good) return {};
     return {Errc::invalid_argument, "INVALID_ARGUMENT",
-            "an option of the HTTP server is out of bounds: at least one thread, one connection, one waiting request, 256 "
-            "bytes of head, and times above zero"};
+            "an option of the HTTP server is out of bounds: at least one thread, one waiting request, 256 bytes of head, and "
+            "times above zero"};
+}
+
+Error check(const Limits& limits) {
+    const bool good = limits.connections >= 1 && limits.streams >= 0 && limits.client_connections >= 1 &&
+                      limits.client_streams >= 0 && limits.client_rate >= 0;
+    if (good) return {};
+    return {Errc::invalid_argument, "INVALID_ARGUMENT",
+            "a limit of the HTTP server is out of bounds: at least one connection, and nothing below zero"};
 }
 
 }  // namespace
@@ -59,12 +65,12 @@ Result<void> Server::start() {
     if (auto wrong = check(impl_->options); !wrong.message.empty()) return wrong;
     if (!impl_->hub.ready() || !impl_->front.ready())
         return Error{Errc::unavailable, "the system has no file descriptors left for the HTTP server"};
-    auto listeners = listen_all(impl_->options.addresses, impl_->options.port, !impl_->router.is_guarded(),
+    JR_TRY(set_limits(impl_->options.limits));
+    auto listeners = listen_all(impl_->options.addresses, impl_->options.port, impl_->options.socket_mode, !impl_->router.is_guarded(),
                                 impl_->options.log);
     if (!listeners) return std::move(listeners).error();
     for (const auto& listener : *listeners) impl_->urls.push_back(listener.url);
     impl_->started = true;
-    impl_->hub.places().set_limits(impl_->options.max_streams, impl_->options.max_streams);
     try {
         impl_->hub.start();
         impl_->pool.start(impl_->options.threads, static_cast<std::size_t>(impl_->options.max_waiting));
@@ -78,10 +84,21 @@ Result<void> Server::start() {
 }
 
 void Server::stop() {
-    impl_->front.stop(request_patience);
-    impl_->hub.stop(goodbye_time);
+    impl_->front.begin_stop(impl_->options.grace);
+    impl_->hub.stop(std::min(impl_->options.grace, most_goodbye));
+    impl_->front.join();
     impl_->pool.stop();
     impl_->prompt.stop();
+}
+
+void Server::stop_now() { impl_->front.begin_stop(Duration{0}); }
+
+Result<void> Server::set_limits(Limits limits) {
+    if (auto wrong = check(limits); !wrong.message.empty()) return wrong;
+    auto proxies = PeerNets::parse(limits.trusted_proxies);
+    if (!proxies) return std::move(proxies).error();
+    impl_->front.set_limits(limits, *std::move(proxies));
+    return {};
 }
 
 std::vector<std::string> Server::urls() const { return impl_->urls; }

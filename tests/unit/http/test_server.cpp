@@ -211,22 +211,6 @@ TEST_CASE("fifty clients are served beside hundreds of half-sent requests, which
     CHECK(good == 1'000);
 }
 
-TEST_CASE("one connection too many is told so") {
-    http::Options options;
-    options.max_connections = 2;
-    Host host(options);
-    const int port = host.start();
-    Client one(port), two(port);
-    CHECK(one.get("/api/health")->status == 200);
-    CHECK(two.get("/api/health")->status == 200);
-    Client three(port);
-    const auto reply = three.read_reply();
-    REQUIRE(reply);
-    CHECK(reply->status == 503);
-    CHECK(reply->headers.contains("retry-after"));
-    CHECK(reply->body.find("TOO_MANY_CONNECTIONS") != std::string::npos);
-}
-
 TEST_CASE("one port serves IPv4 and IPv6; a taken port and a foreign address are refused by name") {
     Host host;
     const int port = host.start();
@@ -280,36 +264,6 @@ TEST_CASE("with tokens every address may be served, and what is no address still
         Host refused(nonsense, nullptr, guarded);
         CHECK(refused.server.start().error().name == "ADDRESS_REFUSED");
     }
-}
-
-TEST_CASE("stopping lets a running request finish, and closes what is idle") {
-    std::mutex mutex;
-    std::condition_variable changed;
-    bool inside = false;
-    Host host;
-    host.router.add({"GET", "/slow", Role::read, "Slow.", {}, [&](const Request&, const RouteMatch&) {
-                         std::unique_lock lock(mutex);
-                         inside = true;
-                         changed.notify_all();
-                         // Longer than it takes stop() to begin, and within what it waits for.
-                         changed.wait_for(lock, 300ms, [] { return false; });
-                         return Response::json(200, {{"slow", true}});
-                     }});
-    const int port = host.start();
-    Client idle(port), slow(port);
-    CHECK(idle.get("/api/health")->status == 200);
-    slow.send("GET /slow HTTP/1.1\r\n" + head + "\r\n");
-    {
-        std::unique_lock lock(mutex);
-        changed.wait(lock, [&] { return inside; });
-    }
-    const auto begun = std::chrono::steady_clock::now();
-    host.server.stop();
-    CHECK(std::chrono::steady_clock::now() - begun < 2s);
-    CHECK(slow.read_reply()->body == R"({"slow":true})");
-    CHECK(slow.is_closed());
-    CHECK(idle.is_closed());
-    host.server.stop();
 }
 
 TEST_CASE("health is answered while every thread waits for the store, and too many who wait are told so") {

@@ -185,7 +185,9 @@ TEST_CASE("a position that is not kept any more is said first, with the oldest t
 }
 
 TEST_CASE("sixteen streams and fifty clients at once; the seventeenth is told to come back; all end well at a stop") {
-    Host host;
+    http::Options options;
+    options.limits.streams = 16;
+    Host host(options);
     const int port = host.start();
     std::vector<std::unique_ptr<Stream>> streams;
     for (int i = 0; i < 16; ++i) {
@@ -318,7 +320,7 @@ TEST_CASE("many who want the same page share one look at the store") {
     write_events(*memory, 0, 300);
     OutageStore store(*memory);
     http::Options options;
-    options.max_streams = 200;
+    options.limits.streams = 200;
     options.stream_poll = 60s;
     Host host(options, &store);
     const int port = host.start();

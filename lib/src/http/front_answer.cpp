@@ -1,0 +1,186 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+// What becomes of a whole request: it is routed, and its answer is written.
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <new>
+#include <utility>
+
+#include "http/front.hpp"
+
+namespace jobruntime::http {
+namespace {
+
+/// A peer that takes less than this of its answer in this time is let go: one byte now and then does not hold it.
+constexpr std::chrono::seconds write_stall{30};
+constexpr std::size_t write_least = 64 << 10;
+/// How long a closed connection may still deliver what it was sending: closing at once would reset it, and the
+/// peer would lose the answer that says why.
+constexpr std::chrono::seconds linger_time{2};
+
+}  // namespace
+
+void Front::route(std::uint64_t key, Connection& connection) {
+    connection.phase = Phase::routing;
+    watch(key, connection, 0);
+    auto request = std::make_shared<Request>(std::move(connection.reader.request()));
+    request->remote = connection.sender;
+    const bool keep_alive = connection.reader.keep_alive() && !stop_;
+    const bool http10 = connection.reader.is_http10();
+    hold(connection, request->body.size());
+    Pool& pool = router_.is_prompt(*request) ? prompt_ : pool_;
+    const bool taken = pool.submit([this, key, request, keep_alive, http10] {
+        Answer answer{key, make_reply(*request, keep_alive, http10)};
+        std::lock_guard lock(mutex_);
+        if (gone_) return;
+        answers_.push_back(std::move(answer));
+        loop_.ring();
+    });
+    if (!taken) refuse(key, connection, 503, "OVERLOADED", "Too many requests wait for an answer; try again");
+}
+
+/// In a thread of the pool.
+Reply Front::make_reply(const Request& request, bool keep_alive, bool http10) try {
+    const Wire wire{request.method == "HEAD", keep_alive, http10};
+    auto response = router_.handle(request);
+    Places::Place place;
+    if (std::holds_alternative<EventStream>(response.body) && !wire.head_only) place = stream_place(response, request);
+    if (auto reply = to_reply(std::move(response), wire)) {
+        reply->place = std::move(place);
+        return std::move(*reply);
+    }
+    return *to_reply(router_.refuse(request, 404, "NOT_FOUND", "The file is not there any more"), wire);
+} catch (const std::bad_alloc&) {
+    return *to_reply(router_.refuse(request, 503, "OVERLOADED", "The server is out of memory; try again"), {.keep_alive = false});
+}
+
+/// A place for that stream; else `response` becomes the refusal.
+Places::Place Front::stream_place(Response& response, const Request& request) {
+    bool each = false;
+    Places::Place place;
+    if (!stop_) place = hub_.places().take(client_of(request.remote), each);
+    if (place) return place;
+    if (stop_) response = router_.refuse(request, 503, "STOPPING", "The server stops; try again");
+    else if (each) response = router_.refuse(request, 429, "TOO_MANY_STREAMS", "Too many event streams are open from your address");
+    else response = router_.refuse(request, 503, "TOO_MANY_STREAMS", "All event streams are taken; try again");
+    for (auto& [name, value] : response.headers)
+        if (name == "retry-after") value = "5";
+    return place;
+}
+
+void Front::refuse(std::uint64_t key, Connection& connection, int status, std::string_view code, std::string_view message) {
+    refuse(key, connection, router_.refuse(connection.reader.request(), status, code, message));
+}
+
+/// The connection ends with this answer: what comes after it is the rest of a request that nobody reads.
+void Front::refuse(std::uint64_t key, Connection& connection, Response response) {
+    const bool head_only = connection.reader.request().method == "HEAD";
+    connection.answering_failure = true;
+    connection.input = {};
+    connection.reader.request().body = {};
+    hold(connection, 0);
+    auto reply = to_reply(std::move(response), {.head_only = head_only, .keep_alive = false});
+    begin_writing(key, connection, std::move(*reply));
+}
+
+void Front::take_answers() {
+    std::vector<Answer> answers;
+    {
+        std::lock_guard lock(mutex_);
+        answers.swap(answers_);
+    }
+    for (auto& answer : answers) {
+        const auto found = connections_.find(answer.key);
+        if (found == connections_.end()) continue;
+        if (found->second->peer_gone) {
+            close(answer.key);
+        } else if (answer.reply.stream) {
+            loop_.remove(found->second->socket.get());
+            hub_.add(std::move(found->second->socket), std::move(answer.reply.head), std::move(*answer.reply.stream),
+                     std::move(answer.reply.place));
+            close(answer.key);
+        } else {
+            begin_writing(answer.key, *found->second, std::move(answer.reply));
+        }
+    }
+}
+
+void Front::begin_writing(std::uint64_t key, Connection& connection, Reply reply) {
+    connection.phase = Phase::writing;
+    connection.reply = std::move(reply);
+    connection.sent = 0;
+    connection.taken = 0;
+    hold(connection, 0);
+    connection.deadline = RealClock::now() + write_stall;
+    write(key, connection);
+}
+
+void Front::write(std::uint64_t key, Connection& connection) {
+    Reply& reply = *connection.reply;
+    const std::size_t text_size = reply.text ? reply.text->size() : 0;
+    // A bound, so that one large file to a fast reader, or from a slow disk, leaves time for the others.
+    for (int turns = 0; turns < 8; ++turns) {
+        ssize_t sent = 0;
+        if (connection.sent < reply.head.size() + text_size) {
+            const std::size_t head_sent = std::min(connection.sent, reply.head.size());
+            const std::size_t text_sent = connection.sent - head_sent;
+            std::array<iovec, 2> parts{iovec{reply.head.data() + head_sent, reply.head.size() - head_sent},
+                                       iovec{reply.text ? const_cast<char*>(reply.text->data()) + text_sent : nullptr,
+                                             text_size - text_sent}};
+            msghdr message{};
+            message.msg_iov = parts.data();
+            message.msg_iovlen = text_size > 0 ? 2 : 1;
+            const int more = reply.file_left > 0 ? MSG_MORE : 0;
+            sent = sendmsg(connection.socket.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT | more);
+            if (sent > 0) connection.sent += static_cast<std::size_t>(sent);
+        } else if (reply.file_left > 0) {
+            off_t at = reply.file_at;
+            sent = sendfile(connection.socket.get(), reply.file.get(), &at,
+                            static_cast<std::size_t>(std::min<std::uint64_t>(reply.file_left, 256 << 10)));
+            if (sent == 0) return close(key);  // The file was cut short: only a broken connection can say so.
+            if (sent > 0) {
+                reply.file_at = at;
+                reply.file_left -= static_cast<std::uint64_t>(sent);
+            }
+        } else {
+            return finish(key, connection);
+        }
+        if (sent < 0 && errno == EINTR) continue;
+        if (sent < 0 && errno == EAGAIN) break;
+        if (sent < 0) return close(key);
+        connection.taken += static_cast<std::size_t>(sent);
+        if (connection.taken < write_least) continue;
+        connection.taken = 0;
+        connection.deadline = RealClock::now() + write_stall;
+    }
+    watch(key, connection, EPOLLOUT);
+}
+
+void Front::finish(std::uint64_t key, Connection& connection) {
+    const bool keep_alive = connection.reply->keep_alive && !connection.answering_failure && !stop_;
+    connection.reply.reset();
+    if (!keep_alive) return linger(key, connection);
+    connection.phase = Phase::reading;
+    connection.reader = RequestReader({options_.max_head, options_.max_body, 100});
+    connection.deadline = RealClock::now() + options_.idle_timeout;
+    connection.begun = false;
+    if (connection.input.empty()) {
+        set_idle(key, connection, true);
+        return watch(key, connection, EPOLLIN);
+    }
+    advance(key, connection);  // The next request came with the last one.
+}
+
+void Front::linger(std::uint64_t key, Connection& connection) {
+    connection.phase = Phase::lingering;
+    connection.input = {};
+    connection.deadline = RealClock::now() + linger_time;
+    shutdown(connection.socket.get(), SHUT_WR);
+    if (stop_) return close(key);
+    watch(key, connection, EPOLLIN);
+}
+
+}  // namespace jobruntime::http

@@ -1,0 +1,230 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "http_fixture.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "http/clients.hpp"
+
+using namespace http_test;
+
+namespace {
+
+/// Answers with whom the request came from.
+void add_who(Host& host) {
+    host.router.add({"GET", "/who", Role::read, "Who.", {}, [](const Request& request, const RouteMatch&) {
+                         return Response::json(200, {{"remote", request.remote}});
+                     }});
+}
+
+std::string forwarded(const std::string& address) { return "X-Forwarded-For: " + address + "\r\n"; }
+
+Request from(const std::vector<std::string>& headers) {
+    Request request;
+    for (const auto& value : headers) request.headers.emplace_back("x-forwarded-for", value);
+    return request;
+}
+
+}  // namespace
+
+TEST_CASE("a client is an address, of IPv6 a network, and nobody on this machine") {
+    CHECK(http::client_of("192.0.2.7") == "192.0.2.7");
+    CHECK(http::client_of("::ffff:192.0.2.7") == "192.0.2.7");
+    CHECK(http::client_of("2001:db8:1:2:3:4:5:6") == "2001:db8:1:2::");
+    for (const char* own : {"127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "unix", ""}) CHECK(http::client_of(own).empty());
+}
+
+TEST_CASE("only a trusted proxy is believed whom it speaks for") {
+    const auto nets = *http::PeerNets::parse({"10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "unix"});
+    struct Row {
+        std::string peer;
+        std::vector<std::string> headers;
+        std::string sender;
+    };
+    const std::vector<Row> rows{
+        {"203.0.113.5", {"198.51.100.1"}, "203.0.113.5"},
+        {"10.1.2.3", {}, "10.1.2.3"},
+        {"10.1.2.3", {"198.51.100.1"}, "198.51.100.1"},
+        {"unix", {"198.51.100.1"}, "198.51.100.1"},
+        {"192.0.2.1", {"198.51.100.1:4711"}, "198.51.100.1"},
+        {"192.0.2.2", {"198.51.100.1"}, "192.0.2.2"},
+        {"2001:db8::5", {"[2001:dead::7]:443"}, "2001:dead::7"},
+        // What a client claims stands on the left; the proxies add on the right.
+        {"10.1.2.3", {"127.0.0.1, 198.51.100.1"}, "198.51.100.1"},
+        {"10.1.2.3", {"127.0.0.1", "198.51.100.1, 10.9.9.9"}, "198.51.100.1"},
+        {"10.1.2.3", {"127.0.0.1, nonsense"}, "10.1.2.3"},
+        {"10.1.2.3", {"10.4.4.4, 10.5.5.5"}, "10.4.4.4"},
+        {"10.1.2.3", {""}, "10.1.2.3"},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.peer);
+        CAPTURE(row.sender);
+        CHECK(http::sender_of(from(row.headers), row.peer, nets) == row.sender);
+    }
+    for (const char* wrong : {"10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "2001:db8::/129", "example.org", "10.0.0.0/8x"})
+        CHECK_FALSE(http::PeerNets::parse({wrong}));
+    CHECK(http::PeerNets::parse({"0.0.0.0/0"})->contains("8.8.8.8"));
+    CHECK_FALSE(http::PeerNets::parse({"0.0.0.0/0"})->contains("2001:db8::1"));
+}
+
+TEST_CASE("a client's requests have a rate; others, health, and this machine itself are not slowed down") {
+    http::Options options;
+    options.limits.client_rate = 5;
+    options.limits.trusted_proxies = {"127.0.0.1"};
+    Host host(options);
+    add_who(host);
+    const int port = host.start();
+    int good = 0;
+    std::optional<Reply> refused;
+    const auto begun = std::chrono::steady_clock::now();
+    for (int i = 0; i < 100 && !refused; ++i) {
+        auto reply = Client(port).get("/who", forwarded("198.51.100.1"));
+        REQUIRE(reply);
+        if (reply->status == 200) ++good;
+        else refused = std::move(reply);
+    }
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
+    REQUIRE(refused);
+    CHECK(good >= 10);
+    CHECK(good <= 11 + 5 * took.count());
+    CHECK(refused->status == 429);
+    CHECK(refused->headers.at("retry-after") == "1");
+    CHECK(refused->body.find("RATE_LIMITED") != std::string::npos);
+    CHECK(Client(port).get("/who", forwarded("198.51.100.2"))->body.find("198.51.100.2") != std::string::npos);
+    CHECK(Client(port).get("/api/health", forwarded("198.51.100.1"))->status == 200);
+    Client own(port);
+    for (int i = 0; i < 50; ++i) CHECK(own.get("/who")->status == 200);
+}
+
+TEST_CASE("the rate comes back with time, and asks for as long a wait as it takes") {
+    http::RateLimit limit;
+    limit.set_rate(2);
+    const http::RealTime now{1h};
+    for (int i = 0; i < 4; ++i) CHECK(limit.take("a", now) == 0);
+    CHECK(limit.take("a", now) == 1);
+    CHECK(limit.take("b", now) == 0);
+    CHECK(limit.take("", now) == 0);
+    CHECK(limit.take("a", now + 499ms) == 1);
+    CHECK(limit.take("a", now + 501ms) == 0);
+    CHECK(limit.take("a", now + 502ms) == 1);
+    limit.tidy(now + 10s);
+    for (int i = 0; i < 4; ++i) CHECK(limit.take("a", now + 10s) == 0);
+    CHECK(limit.take("a", now + 10s) == 1);
+}
+
+TEST_CASE("one client has so many streams, and others have theirs") {
+    http::Options options;
+    options.limits.client_streams = 2;
+    options.limits.trusted_proxies = {"127.0.0.1"};
+    Host host(options);
+    const int port = host.start();
+    std::vector<std::unique_ptr<Client>> open;
+    const auto ask = [&](const std::string& address) {
+        open.push_back(std::make_unique<Client>(port));
+        open.back()->send("GET /api/telemetry/stream HTTP/1.1\r\nHost: localhost\r\n" + forwarded(address) + "\r\n");
+        return open.back()->read_reply()->status;
+    };
+    CHECK(ask("198.51.100.1") == 200);
+    CHECK(ask("198.51.100.1") == 200);
+    CHECK(ask("198.51.100.1") == 429);
+    CHECK(ask("198.51.100.2") == 200);
+    open.clear();
+    while (ask("198.51.100.1") != 200) std::this_thread::yield();
+}
+
+TEST_CASE("when all places are taken the longest idle connection goes; when none is idle, the new one is refused") {
+    http::Options options;
+    options.limits.connections = 2;
+    Host host(options);
+    const int port = host.start();
+    auto one = std::make_unique<Client>(port);
+    Client two(port);
+    CHECK(one->get("/api/health")->status == 200);
+    CHECK(two.get("/api/health")->status == 200);
+    Client three(port);
+    CHECK(three.get("/api/health")->status == 200);
+    CHECK(one->is_closed());
+    CHECK(two.get("/api/health")->status == 200);
+    // Both have begun a request: nobody can go.
+    std::atomic<bool> open{false};
+    two.send("GET /api/health HTTP/1.1\r\nHo");
+    three.send("GET /api/health HTTP/1.1\r\nHo");
+    Client four(port);
+    const auto reply = four.read_reply();
+    REQUIRE(reply);
+    CHECK(reply->status == 503);
+    CHECK(reply->headers.contains("retry-after"));
+    CHECK(reply->body.find("TOO_MANY_CONNECTIONS") != std::string::npos);
+    two.send("st: localhost\r\n\r\n");
+    CHECK(two.read_reply()->status == 200);
+}
+
+TEST_CASE("new limits count from then on, and what makes no sense is refused") {
+    http::Options options;
+    options.limits.streams = 0;
+    Host host(options);
+    const int port = host.start();
+    CHECK(Client(port).get("/api/telemetry/stream")->status == 503);
+    http::Limits limits;
+    limits.streams = 1;
+    CHECK(host.server.set_limits(limits));
+    Client stream(port);
+    stream.send("GET /api/telemetry/stream HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    CHECK(stream.read_reply()->status == 200);
+    limits.connections = 0;
+    CHECK(host.server.set_limits(limits).error().code == Errc::invalid_argument);
+    limits.connections = 1;
+    limits.trusted_proxies = {"nobody"};
+    CHECK(host.server.set_limits(limits).error().message.find("nobody") != std::string::npos);
+}
+
+TEST_CASE("a Unix socket has its mode, replaces what a dead server left, and never a living one or a file") {
+    const auto folder = std::filesystem::temp_directory_path() / ("http-socket-" + std::to_string(getpid()));
+    std::filesystem::create_directories(folder);
+    const auto path = (folder / "api.sock").string();
+    http::Options options;
+    options.addresses = {"unix:" + path};
+    options.socket_mode = 0660;
+    {
+        Host host(options);
+        add_who(host);
+        REQUIRE(host.server.start());
+        CHECK(host.server.urls() == std::vector<std::string>{"unix:" + path});
+        struct stat facts {};
+        REQUIRE(stat(path.c_str(), &facts) == 0);
+        CHECK((facts.st_mode & 0777) == 0660);
+        CHECK(Client(path).get("/who")->body.find("unix") != std::string::npos);
+        Host second(options);
+        CHECK(second.server.start().error().name == "PORT_IN_USE");
+        CHECK(Client(path).get("/who")->status == 200);
+    }
+    CHECK_FALSE(std::filesystem::exists(path));
+    {
+        // Bound, and gone without taking it away: what a killed server leaves.
+        const http::Fd dead(::socket(AF_UNIX, SOCK_STREAM, 0));
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        path.copy(address.sun_path, sizeof address.sun_path - 1);
+        REQUIRE(bind(dead.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+    }
+    {
+        Host host(options);
+        REQUIRE(host.server.start());
+        CHECK(Client(path).get("/api/health")->status == 200);
+    }
+    std::ofstream(path) << "mine";
+    Host host(options);
+    CHECK(host.server.start().error().name == "ADDRESS_REFUSED");
+    CHECK(std::filesystem::file_size(path) == 4);
+    for (const auto& wrong : {std::string("unix:relative"), "unix:" + std::string(200, '/'), "unix:" + (folder / "none" / "s").string()}) {
+        options.addresses = {wrong};
+        Host refused(options);
+        CHECK(refused.server.start().error().name == "ADDRESS_REFUSED");
+    }
+    std::filesystem::remove_all(folder);
+}
