@@ -82,7 +82,9 @@ std::vector<ErrorCode> core_error_codes() {
         {500, "STORE_CORRUPT", "stored data cannot be read"},
         {501, "NOT_IMPLEMENTED", "a Transfer-Encoding other than `chunked`"},
         {501, "UNSUPPORTED", "this store cannot do that"},
-        {503, "STORE_UNAVAILABLE", "the store does not answer; nothing was half-done"},
+        {503, "STORE_UNAVAILABLE",
+         "the store does not answer; nothing is half there. With `\"outcome\":\"unknown\"` the store was lost in the middle of a "
+         "job's creation, and the job may be there"},
         {503, "TOO_MANY_CONNECTIONS", "all places are taken"},
         {503, "TOO_MANY_STREAMS", "all places of streams are taken"},
         {503, "OVERLOADED", "too many requests wait, or their bodies take too much memory"},
