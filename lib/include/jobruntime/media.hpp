@@ -283,11 +283,15 @@ class HostGate;
 /// download's foremost segment and its keys may exceed that, so that downloads never wait for each other in a
 /// circle.) Copies share that. A file that is refused with 403 or 5xx is asked for once more within the call.
 ///
-/// HLS: the best variant, segments fetched ahead in parallel and put one behind the other as they are,
-/// AES-128 undone, what was fetched kept for the next attempt. Bounded memory: 32 MiB a track wait for their
-/// turn. A playlist that slides is followed until it ends; one that stops growing is DOWNLOAD_STALLED. Every
-/// URL of it, keys and init sections included, goes through the fetcher's guard; cookies stay with their
-/// origin.
+/// HLS and DASH: the best variant, segments fetched ahead in parallel and put one behind the other as they
+/// are, AES-128 undone, what was fetched kept for the next attempt. Bounded memory: 32 MiB a track wait for
+/// their turn. A playlist that slides is followed until it ends; one that stops growing is DOWNLOAD_STALLED.
+/// Every URL of it, keys and init sections included, goes through the fetcher's guard; cookies stay with
+/// their origin. Of DASH what is complete (type="static"): templates by number and by time, timelines,
+/// lists, single files with or without an index, byte ranges, several periods that are coded alike. Live
+/// manifests, parts elsewhere (xlink) and sound whose clock begins elsewhere than the picture's are
+/// UNSUPPORTED_SOURCE. A source that is named or sent as a playlist or a manifest is taken for one, whatever
+/// its protocol says.
 class JOBRUNTIME_API Downloader {
 public:
     /// `fetcher` must outlive it.
@@ -296,12 +300,12 @@ public:
     /// Tries the sources in their order; one that an earlier attempt has fetched whole is taken
     /// without asking again. The next is tried when one cannot be had at all; when one broke
     /// after bytes had come, its error is returned, and the next attempt goes on with it if the
-    /// work folder is kept. DASH answers UNSUPPORTED_SOURCE. When all fail: the error of
-    /// the best one that a retry may cure (unavailable, timed out), else of the best. The errors
-    /// are those of net::Fetcher::download, those that DownloadOptions names, NO_VIDEO, NOT_MEDIA,
-    /// DRM_PROTECTED and DOWNLOAD_INCOMPLETE of streams, PATH_REFUSED for a file outside `extractor_dir`,
-    /// MEDIA_IO, and Errc::canceled within a second of `stop`. `facts` belong
-    /// to the error that is returned: how long its server asked to wait, for one.
+    /// work folder is kept. When all fail: the error of the best one that a retry may cure
+    /// (unavailable, timed out), else of the best. The errors are those of net::Fetcher::download,
+    /// those that DownloadOptions names, NO_VIDEO, NOT_MEDIA, DRM_PROTECTED and DOWNLOAD_INCOMPLETE
+    /// of streams, PATH_REFUSED for a file outside `extractor_dir`, MEDIA_IO, and Errc::canceled
+    /// within a second of `stop`. `facts` belong to the error that is returned: how long its server
+    /// asked to wait, for one.
     Result<Downloaded> download(const MediaInfo& info, const WorkFolder& work, const DownloadOptions& options,
                                 const OnProgress& progress = {}, std::stop_token stop = {},
                                 net::TransferFacts* facts = nullptr) const;

@@ -190,7 +190,8 @@ struct Downloaded {
 
 /// What was learned on the way, also when it failed.
 struct TransferFacts {
-    int status = 0;  ///< The last HTTP status; 0 = no answer came.
+    int status = 0;            ///< The last HTTP status; 0 = no answer came.
+    std::string content_type;  ///< That the last answer gave itself.
     std::optional<std::chrono::seconds> retry_after;
 };
 

@@ -33,15 +33,19 @@ std::string target_name(const MediaSource& source) {
     return name;
 }
 
+std::string lower(std::string_view text) {
+    std::string out(text);
+    std::ranges::transform(out, out.begin(),
+                           [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    return out;
+}
+
 /// Headers that belong to the transfer itself; a page's word on them would break it.
 bool is_ours(std::string_view name) {
     constexpr std::array ours{
         "host",     "connection",      "content-length", "transfer-encoding",  "te", "upgrade", "range",
         "if-range", "accept-encoding", "expect",         "proxy-authorization"};
-    std::string lower(name);
-    std::ranges::transform(lower, lower.begin(),
-                           [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-    return std::ranges::find(ours, lower) != ours.end();
+    return std::ranges::find(ours, lower(name)) != ours.end();
 }
 
 net::Headers headers_of(const MediaSource& source) {
@@ -49,6 +53,20 @@ net::Headers headers_of(const MediaSource& source) {
     for (const auto& [name, value] : source.http_headers)
         if (!is_ours(name)) headers.emplace_back(name, value);
     return headers;
+}
+
+/// A playlist or a manifest by its name, though its extractor has not said so.
+bool named_as_stream(std::string_view url) {
+    const auto path = lower(url.substr(0, url.find_first_of("?#")));
+    return path.ends_with(".m3u8") || path.ends_with(".mpd");
+}
+
+/// The same by the type that its server gives it.
+bool sent_as_stream(std::string_view content_type) {
+    auto type = lower(content_type.substr(0, content_type.find(';')));
+    while (type.ends_with(' ')) type.pop_back();
+    return type.ends_with("mpegurl") || type == "application/dash+xml" || type == "application/xml" ||
+           type == "text/xml";
 }
 
 bool retry_may_help(const Error& error) {
@@ -154,16 +172,18 @@ Result<Downloaded> Downloader::download(const MediaInfo& info, const WorkFolder&
 Result<Downloaded> Downloader::fetch(const MediaSource& source, const std::string& target,
                                      const DownloadOptions& options, const OnProgress& progress,
                                      const std::stop_token& stop, net::TransferFacts& facts) const {
-    if (source.protocol == MediaProtocol::dash)
-        return Error{Errc::unsupported, "UNSUPPORTED_SOURCE",
-                     "the post is served as a DASH manifest, which this version cannot download"};
     if (source.protocol == MediaProtocol::file) return take_file(source, target, options);
     const Watch watch(options, fs::path(target).parent_path(), stop);
-    const bool hls = source.protocol == MediaProtocol::hls;
-    auto got = hls ? download_hls(fetcher_, *gate_,
-                                  {.url = source.url, .headers = headers_of(source), .target = target}, options,
-                                  progress, watch.token(), facts)
-                   : fetch_file(source, target, options, progress, watch.token(), facts);
+    const auto fetch_stream = [&] {
+        return download_stream(fetcher_, *gate_,
+                               {.url = source.url, .headers = headers_of(source), .target = target}, options,
+                               progress, watch.token(), facts);
+    };
+    const bool stream = source.protocol != MediaProtocol::https || named_as_stream(source.url);
+    auto got = stream ? fetch_stream() : fetch_file(source, target, options, progress, watch.token(), facts);
+    if (!got && !stream && got.error().name == "UNSUPPORTED_SOURCE" && facts.status / 100 == 2 &&
+        sent_as_stream(facts.content_type))
+        got = fetch_stream();
     if (!got)
         if (auto ended = watch.error()) return *std::move(ended);
     return got;

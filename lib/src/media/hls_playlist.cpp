@@ -18,16 +18,6 @@ Error broken(std::string what) {
 Error unsupported(std::string what) {
     return Error{Errc::unsupported, "UNSUPPORTED_SOURCE", "the HLS playlist " + std::move(what)};
 }
-Error protected_by(std::string_view method) {
-    std::string shown;
-    for (const char c : method.substr(0, 60))
-        shown +=
-            (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '.'
-                ? c
-                : '?';
-    return Error{Errc::unsupported, "DRM_PROTECTED",
-                 "the stream is encrypted with " + shown + "; jobrt does not circumvent protection"};
-}
 
 /// The lines of a text, without their ends and without blank ones.
 class Lines {
@@ -243,7 +233,7 @@ private:
         if (media_.segments.size() == limits_.max_segments)
             return Error{Errc::full, "TOO_LONG",
                          "the stream has more than " + std::to_string(limits_.max_segments) + " segments"};
-        HlsSegment fresh;
+        StreamSegment fresh;
         fresh.url = *std::move(url);
         fresh.sequence = sequence_ + media_.segments.size();
         fresh.seconds = *std::exchange(seconds_, std::nullopt);
@@ -257,7 +247,7 @@ private:
     }
 
     /// Without an offset a range begins where the segment's before ended, in the same file.
-    Result<void> place_range(HlsSegment& segment) {
+    Result<void> place_range(StreamSegment& segment) {
         if (!range_) return {};
         segment.range = std::exchange(range_, std::nullopt);
         if (range_has_offset_) return {};
@@ -291,7 +281,7 @@ private:
     const net::Url& base_;
     const HlsLimits& limits_;
     HlsMaster master_;
-    HlsMedia media_;
+    StreamMedia media_;
     bool master_tags_ = false, media_tags_ = false;
     std::size_t address_bytes_ = 0;
     std::uint64_t sequence_ = 0;
@@ -306,39 +296,7 @@ private:
     bool range_has_offset_ = false, discontinuity_ = false, gap_ = false;
 };
 
-/// True when every codec named is one of sound. "" names none.
-bool sound_only(std::string_view codecs) {
-    bool any = false;
-    while (!codecs.empty()) {
-        auto one = codecs.substr(0, codecs.find(','));
-        codecs.remove_prefix(std::min(one.size() + 1, codecs.size()));
-        while (one.starts_with(' ')) one.remove_prefix(1);
-        const bool sound =
-            std::ranges::any_of(std::array<std::string_view, 9>{"mp4a", "ac-3", "ec-3", "ac-4", "opus",
-                                                                "Opus", "fLaC", "flac", "mp3"},
-                                [&](auto prefix) { return one.starts_with(prefix); });
-        if (!sound) return false;
-        any = true;
-    }
-    return any;
-}
-
-/// How many players know the picture's codec.
-int familiarity(std::string_view codecs) {
-    const auto has = [&](std::string_view name) { return codecs.find(name) != std::string_view::npos; };
-    if (has("dvh1") || has("dvhe")) return 0;
-    if (has("hvc1") || has("hev1")) return 1;
-    return has("avc1") || has("avc3") || codecs.empty() ? 3 : 2;
-}
-
 }  // namespace
-
-double HlsMedia::seconds() const {
-    double sum = 0;
-    for (const auto& segment : segments)
-        if (!segment.gap) sum += segment.seconds;
-    return sum;
-}
 
 Result<HlsPlaylist> parse_hls(std::string_view text, const net::Url& base, const HlsLimits& limits) {
     return Parser(base, limits).run(text);
@@ -349,16 +307,9 @@ Result<std::vector<HlsVariant>> rank_variants(const HlsMaster& master, int max_h
     for (const auto& variant : master.variants)
         if (variant.height > 0 || !sound_only(variant.codecs)) found.push_back(variant);
     if (found.empty()) return Error{Errc::corrupt, "NO_VIDEO", "every variant of the stream is sound only"};
-    const auto better = [max_height](const HlsVariant& a, const HlsVariant& b) {
-        const bool a_fits = max_height == 0 || a.height <= max_height;
-        const bool b_fits = max_height == 0 || b.height <= max_height;
-        if (a_fits != b_fits) return a_fits;
-        if (a.height != b.height) return a_fits ? a.height > b.height : a.height < b.height;
-        const int known_a = familiarity(a.codecs);
-        const int known_b = familiarity(b.codecs);
-        return known_a != known_b ? known_a > known_b : a.bandwidth > b.bandwidth;
-    };
-    std::ranges::stable_sort(found, better);
+    std::ranges::stable_sort(found, [max_height](const HlsVariant& one, const HlsVariant& other) {
+        return better_variant(one, other, max_height);
+    });
     return found;
 }
 

@@ -29,7 +29,7 @@ Result<LoadedPlaylist> load_playlist(const StreamSource& source, const std::stri
     return LoadedPlaylist{*std::move(playlist), *std::move(base)};
 }
 
-Result<std::vector<Piece>> PlaylistFeed::take(const HlsMedia& media) {
+Result<std::vector<Piece>> PlaylistFeed::take(const StreamMedia& media) {
     const auto now = Steady::now();
     std::vector<Piece> fresh;
     if (last_ && !media.segments.empty() && media.segments.front().sequence > *last_ + 1)
@@ -57,7 +57,8 @@ Result<std::vector<Piece>> PlaylistFeed::take(const HlsMedia& media) {
                          .seconds = segment.seconds,
                          .sequence = segment.sequence,
                          .init = false,
-                         .begins_run = new_run && !init});
+                         .begins_run = new_run && !init,
+                         .may_be_missing = segment.may_be_missing});
         ++segments_;
         seconds_ += segment.seconds;
         longest_ = std::max(longest_, segment.seconds);
@@ -92,7 +93,7 @@ Result<std::optional<std::vector<Piece>>> PlaylistFeed::poll(const StreamSource&
     if (ended_ || Steady::now() < next_poll_) return std::optional<std::vector<Piece>>();
     auto loaded = load_playlist(source, url_, options_.limits, stop);
     if (!loaded) return std::move(loaded).error();
-    const auto* media = std::get_if<HlsMedia>(&loaded->playlist);
+    const auto* media = std::get_if<StreamMedia>(&loaded->playlist);
     if (!media)
         return Error{Errc::corrupt, "NOT_MEDIA", "the media playlist has turned into a master playlist"};
     auto fresh = take(*media);

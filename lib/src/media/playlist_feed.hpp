@@ -35,7 +35,7 @@ public:
     /// The pieces that are new in `media`, in order, an init section before each run that needs one.
     /// TOO_LONG beyond the limits; DOWNLOAD_INCOMPLETE when a sliding playlist has lost segments that were
     /// not read in time; DOWNLOAD_STALLED when it neither grows nor ends.
-    Result<std::vector<Piece>> take(const HlsMedia& media);
+    Result<std::vector<Piece>> take(const StreamMedia& media);
     /// Asks again when it is time; nothing when it is not, or when it has ended.
     Result<std::optional<std::vector<Piece>>> poll(const StreamSource& source, const std::stop_token& stop);
 

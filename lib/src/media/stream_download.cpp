@@ -13,6 +13,7 @@
 #include "media/assembly.hpp"
 #include "media/folders.hpp"
 #include "media/playlist_feed.hpp"
+#include "media/stream_choice.hpp"
 #include "media/track_download.hpp"
 
 namespace jobruntime::media {
@@ -28,15 +29,8 @@ std::string audio_of(const std::string& target) { return target + std::string(au
 /// One track: its playlist, and the fetching of what is in it.
 struct Track {
     PlaylistFeed feed;
+    std::optional<double> promised;
     std::unique_ptr<TrackDownload> download;
-};
-
-/// What was chosen from the playlists.
-struct Choice {
-    std::string video_url, audio_url;
-    HlsMedia video;
-    std::optional<HlsMedia> audio;
-    std::uint64_t video_variant = 0, audio_variant = 0;  ///< Tell files of different variants apart.
 };
 
 class StreamDownload {
@@ -54,13 +48,14 @@ public:
                    .retries = {.times = options.segment_retries, .first_pause = options.first_pause}}) {}
 
     Result<Downloaded> run() {
-        auto choice = choose();
-        if (!choice) return std::move(choice).error();
-        auto video = start(stream_of(request_.target), choice->video_url, choice->video, choice->video_variant);
+        const ChoiceOptions wanted{.max_height = options_.max_height, .max_segments = options_.max_segments};
+        const auto choice = choose_stream(source_, request_.url, wanted, stop_);
+        if (!choice) return choice.error();
+        auto video = start(stream_of(request_.target), choice->video);
         if (!video) return std::move(video).error();
         tracks_.push_back(*std::move(video));
         if (choice->audio) {
-            auto audio = start(audio_of(request_.target), choice->audio_url, *choice->audio, choice->audio_variant);
+            auto audio = start(audio_of(request_.target), *choice->audio);
             if (!audio) return std::move(audio).error();
             tracks_.push_back(*std::move(audio));
         } else {
@@ -81,69 +76,18 @@ private:
         const auto parsed = net::parse_url(url, net::max_fetch_url);
         return parsed ? parsed->origin() : std::string();
     }
-    HlsLimits limits() const { return {.max_segments = options_.max_segments}; }
 
-    Result<HlsMedia> load_media(const std::string& url) const {
-        auto loaded = load_playlist(source_, url, limits(), stop_);
-        if (!loaded) return std::move(loaded).error();
-        if (auto* media = std::get_if<HlsMedia>(&loaded->playlist)) return std::move(*media);
-        return Error{Errc::corrupt, "NOT_MEDIA", "a variant of the HLS stream is a master playlist again"};
-    }
-
-    Result<Choice> choose() const {
-        auto loaded = load_playlist(source_, request_.url, limits(), stop_);
-        if (!loaded) return std::move(loaded).error();
-        Choice choice;
-        if (auto* media = std::get_if<HlsMedia>(&loaded->playlist)) {
-            choice.video_url = request_.url;
-            choice.video = std::move(*media);
-            return choice;
-        }
-        const auto& master = std::get<HlsMaster>(loaded->playlist);
-        auto variants = rank_variants(master, options_.max_height);
-        if (!variants) return std::move(variants).error();
-        std::optional<Error> first_error;
-        for (const auto& variant : *variants) {
-            auto media = load_media(variant.url);
-            if (!media) {
-                // A variant that is listed and not there must not hide the others; what is locked does.
-                if (!first_error) first_error = media.error();
-                if (media.error().code == Errc::not_found) continue;
-                return *std::move(first_error);
-            }
-            choice.video_url = variant.url;
-            choice.video = *std::move(media);
-            choice.video_variant = variant_of(variant);
-            if (const auto* sound = media::audio_of(master, variant)) {
-                auto audio = load_media(sound->url);
-                if (!audio) return std::move(audio).error();
-                choice.audio_url = sound->url;
-                choice.audio = *std::move(audio);
-                choice.audio_variant = hash_of(sound->group + "\n" + sound->name);
-            }
-            return choice;
-        }
-        return *std::move(first_error);
-    }
-
-    /// What the master playlist says of it, without the address, whose signature changes.
-    static std::uint64_t variant_of(const HlsVariant& variant) {
-        return hash_of(std::to_string(variant.bandwidth) + "\n" + std::to_string(variant.width) + "x" +
-                       std::to_string(variant.height) + "\n" + variant.codecs);
-    }
-
-    Result<Track> start(const std::string& path, const std::string& url, const HlsMedia& media,
-                        std::uint64_t variant) {
-        Track track{
-            PlaylistFeed(url, {.limits = limits(),
-                               .max_seconds = static_cast<double>(options_.max_duration.count()) / 1000.0,
-                               .stall_timeout = options_.stall_timeout}),
-            nullptr};
-        auto pieces = track.feed.take(media);
+    Result<Track> start(const std::string& path, const TrackChoice& chosen) {
+        Track track{PlaylistFeed(chosen.url,
+                                 {.limits = {.max_segments = options_.max_segments},
+                                  .max_seconds = static_cast<double>(options_.max_duration.count()) / 1000.0,
+                                  .stall_timeout = options_.stall_timeout}),
+                    chosen.promised, nullptr};
+        auto pieces = track.feed.take(chosen.media);
         if (!pieces) return std::move(pieces).error();
         if (pieces->empty() && track.feed.ended())
             return Error{Errc::corrupt, "NOT_MEDIA", "the HLS playlist has ended and lists no segment"};
-        auto file = TrackFile::open(path, variant);
+        auto file = TrackFile::open(path, chosen.variant);
         if (!file) return std::move(file).error();
         JR_TRY(resume(*file, *pieces));
         resumed_from_ += file->size();
@@ -159,8 +103,8 @@ private:
     static Result<void> resume(TrackFile& file, std::vector<Piece>& pieces) {
         const auto& have = file.entries();
         if (pieces.empty() || have.empty()) return {};
-        // A live playlist may have dropped its beginning since; it goes on at the file's end or inside it. The init
-        // section in front of it is the one in force there, wherever the file has it.
+        // A live playlist may have dropped its beginning since; it goes on at the file's end or inside it.
+        // The init section in front of it is the one in force there, wherever the file has it.
         const std::size_t lead = pieces.front().init && pieces.size() > 1 ? 1 : 0;
         const auto& head = pieces[lead];
         const auto first = std::ranges::find(have, head.id(), &TrackFile::Entry::id);
@@ -222,7 +166,7 @@ private:
         Assembly assembly;
         for (auto& track : tracks_) JR_TRY(track.download->file().sync());
         const auto& video = tracks_.front();
-        assembly.seconds = video.download->file().seconds();
+        assembly.seconds = video.promised.value_or(video.download->file().seconds());
         assembly.tolerance = video.feed.tolerance();
         assembly.runs = video.download->file().runs();
         if (tracks_.size() > 1) {
@@ -255,9 +199,9 @@ private:
 
 }  // namespace
 
-Result<Downloaded> download_hls(const net::Fetcher& fetcher, HostGate& gate, const StreamRequest& request,
-                                const DownloadOptions& options, const OnProgress& progress,
-                                const std::stop_token& stop, net::TransferFacts& facts) {
+Result<Downloaded> download_stream(const net::Fetcher& fetcher, HostGate& gate, const StreamRequest& request,
+                                   const DownloadOptions& options, const OnProgress& progress,
+                                   const std::stop_token& stop, net::TransferFacts& facts) {
     StreamDownload download(fetcher, gate, request, options, progress, stop);
     auto done = download.run();
     if (!done) facts.retry_after = download.asked_to_wait();

@@ -16,11 +16,11 @@ struct StreamRequest {
     std::string target;  ///< Path of the finished download, in the work folder.
 };
 
-/// Downloads what an HLS playlist lists: the video into `target`, separate sound into `target`.audio, and how
-/// to read them into `target`.parts. An unfinished one leaves what the next try goes on with.
-Result<Downloaded> download_hls(const net::Fetcher& fetcher, HostGate& gate, const StreamRequest& request,
-                                const DownloadOptions& options, const OnProgress& progress,
-                                const std::stop_token& stop, net::TransferFacts& facts);
+/// Downloads what an HLS playlist or a DASH manifest lists: the video into `target`, separate sound into
+/// `target`.audio, and how to read them into `target`.parts. An unfinished one leaves what the next try goes on with.
+Result<Downloaded> download_stream(const net::Fetcher& fetcher, HostGate& gate, const StreamRequest& request,
+                                   const DownloadOptions& options, const OnProgress& progress,
+                                   const std::stop_token& stop, net::TransferFacts& facts);
 
 /// True when an unfinished stream has left something worth going on with.
 bool has_stream_part(const std::string& target);

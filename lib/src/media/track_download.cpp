@@ -85,8 +85,9 @@ Result<void> TrackDownload::fetch(std::size_t index, const std::stop_token& stop
                                           const std::lock_guard lock(mutex_);
                                           return index == head_;
                                       }};
-    JR_TRY(source_.fetch(*piece, sink, stop));
-    return finish(index);
+    auto fetched = source_.fetch(*piece, sink, stop);
+    const bool missing = !fetched && piece->may_be_missing && fetched.error().code == Errc::not_found;
+    return fetched || missing ? finish(index) : fetched;
 }
 
 std::string TrackDownload::take_waiting(Slot& slot) {

@@ -10,7 +10,7 @@
 #include <jobruntime/result.hpp>
 #include <jobruntime/subprocess.hpp>
 
-#include "media/hls_playlist.hpp"
+#include "media/stream_media.hpp"
 
 namespace jobruntime::media {
 
@@ -21,11 +21,12 @@ struct Piece {
     std::optional<SegmentKey> key;
     double seconds = 0;
     std::uint64_t sequence = 0;
-    bool init = false;        ///< An initialization section: no time of its own.
-    bool begins_run = false;  ///< Does not go on with the clock and coding of the piece before.
+    bool init = false;            ///< An initialization section: no time of its own.
+    bool begins_run = false;      ///< Does not go on with the clock and coding of the piece before.
+    bool may_be_missing = false;  ///< As in StreamSegment.
 
-    /// The same for the same piece under another signature (query). FNV-1a, 64 bits. An initialization section
-    /// is the same wherever a live playlist begins at that moment.
+    /// The same for the same piece under another signature (query). FNV-1a, 64 bits. An initialization
+    /// section is the same wherever a live playlist begins at that moment.
     std::uint64_t id() const;
 };
 

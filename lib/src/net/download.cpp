@@ -146,6 +146,7 @@ private:
 
     std::optional<Error> take_head(const Head& head, const Url& url) {
         facts_.status = head.status;
+        facts_.content_type = head.header("content-type").value_or("");
         facts_.retry_after = retry_after(head.headers);
         last_byte_ = steady_clock::now();
         if (head.status == 416 && asked_from_ > 0)

@@ -22,6 +22,7 @@ inline const JobId stream_job = *JobId::parse("0190f3c2-7b1a-7c3e-9d55-0a1b2c3d4
 inline std::string type_of(const std::string& name) {
     const auto ext = fs::path(name).extension();
     if (ext == ".m3u8") return "application/vnd.apple.mpegurl";
+    if (ext == ".mpd") return "application/dash+xml";
     if (ext == ".ts") return "video/mp2t";
     return ext == ".key" ? "application/octet-stream" : "video/mp4";
 }
@@ -75,6 +76,13 @@ private:
     TempDir dir_;
 };
 
+/// What a save came to.
+struct Whole {
+    std::string code = "ok";
+    std::string message;
+    media::Published done;
+};
+
 struct StreamBench {
     TempDir root;
     test::TestServer server;
@@ -99,7 +107,9 @@ struct StreamBench {
     }
     MediaInfo info(const std::string& path) const {
         MediaInfo found;
-        found.sources.push_back({.url = server.url(path), .protocol = MediaProtocol::hls});
+        const bool dash = path.find(".mpd") != std::string::npos;
+        found.sources.push_back(
+            {.url = server.url(path), .protocol = dash ? MediaProtocol::dash : MediaProtocol::hls});
         return found;
     }
     Result<media::Downloaded> download(const std::string& path, const media::WorkFolder& folder,
@@ -114,6 +124,15 @@ struct StreamBench {
                                   .account = "ada",
                                   .source_url = "https://x.com/ada/status/1"},
                                  folder);
+    }
+    /// From the playlist to the finished file.
+    Whole save(const std::string& path, std::uint64_t fence = 1) {
+        const auto folder = work(fence);
+        auto got = download(path, folder);
+        if (!got) return {got.error().name, got.error().message, {}};
+        auto done = publish(got->path, folder, fence);
+        if (!done) return {done.error().name, done.error().message, {}};
+        return {"ok", "", *std::move(done)};
     }
     std::string finished(const media::Published& done) const {
         return root.path("downloads/" + done.output_path);

@@ -96,10 +96,12 @@ TEST_CASE("when every source fails, the most telling error is given") {
         std::vector<std::string> paths;
         const char* code;
     };
+    bench.server.on("/live.mpd", test::status(200, "", "<MPD type=\"dynamic\"></MPD>"));
     const Row table[] = {{{}, "UNSUPPORTED_SOURCE"},
-                         {{"/dash.mpd"}, "UNSUPPORTED_SOURCE"},
+                         {{"/live.mpd"}, "UNSUPPORTED_SOURCE"},
                          {{"/gone.mp4"}, "VIDEO_UNAVAILABLE"},
-                         {{"/dash.mpd", "/gone.mp4"}, "UNSUPPORTED_SOURCE"},
+                         {{"/gone.mpd"}, "VIDEO_UNAVAILABLE"},
+                         {{"/live.mpd", "/gone.mp4"}, "UNSUPPORTED_SOURCE"},
                          {{"/gone.mp4", "/busy.mp4"}, "RATE_LIMITED"},
                          {{"/busy.mp4", "/gone.mp4"}, "RATE_LIMITED"}};
     std::uint64_t fence = 0;

@@ -13,11 +13,11 @@ namespace {
 
 const net::Url base = *net::parse_url("https://cdn.example.org/v/index.m3u8?t=1");
 
-HlsMedia media_of(const std::string& lines) {
+StreamMedia media_of(const std::string& lines) {
     auto read = parse_hls("#EXTM3U\n" + lines, base);
     REQUIRE_MESSAGE(read, read.error().message);
-    REQUIRE(std::holds_alternative<HlsMedia>(*read));
-    return std::get<HlsMedia>(*std::move(read));
+    REQUIRE(std::holds_alternative<StreamMedia>(*read));
+    return std::get<StreamMedia>(*std::move(read));
 }
 HlsMaster master_of(const std::string& lines) {
     auto read = parse_hls("#EXTM3U\n" + lines, base);
@@ -269,7 +269,7 @@ TEST_CASE("whatever is done to a playlist, reading it ends with a playlist or an
             continue;
         }
         ++read_well;
-        if (const auto* list = std::get_if<HlsMedia>(&*read)) {
+        if (const auto* list = std::get_if<StreamMedia>(&*read)) {
             for (const auto& segment : list->segments) {
                 REQUIRE(net::parse_url(segment.url, net::max_fetch_url));
                 REQUIRE((!segment.init || *segment.init < list->inits.size()));

@@ -8,26 +8,6 @@ using namespace jobruntime::media;
 using namespace jobruntime::media_test;
 using namespace std::chrono_literals;
 
-namespace {
-
-struct Whole {
-    std::string code = "ok";
-    std::string message;
-    Published done;
-};
-
-/// From the playlist to the finished file.
-Whole save(StreamBench& bench, const std::string& path, std::uint64_t fence = 1) {
-    const auto work = bench.work(fence);
-    auto got = bench.download(path, work);
-    if (!got) return {got.error().name, got.error().message, {}};
-    auto done = bench.publish(got->path, work, fence);
-    if (!done) return {done.error().name, done.error().message, {}};
-    return {"ok", "", *std::move(done)};
-}
-
-}  // namespace
-
 TEST_CASE("streams of every kind become the file that ffmpeg's copy would be") {
     if (helper_or_skip().empty()) return;
     struct Row {
@@ -45,7 +25,7 @@ TEST_CASE("streams of every kind become the file that ffmpeg's copy would be") {
         StreamBench bench;
         const auto folder = Streams::get().folder(row.folder);
         serve_folder(bench.server, folder, "/v/");
-        const auto saved = save(bench, std::string("/v/") + row.playlist, ++fence);
+        const auto saved = bench.save(std::string("/v/") + row.playlist, ++fence);
         REQUIRE_MESSAGE(saved.code == "ok", saved.message);
         const auto file = bench.finished(saved.done);
         CHECK(saved.done.output_path.ends_with(".mp4"));
@@ -71,14 +51,14 @@ TEST_CASE("runs of different clocks and gaps are closed up, and the gap's time d
     const auto segment = [](int n) { return "#EXTINF:1.0,\nindex" + std::to_string(n) + ".ts\n"; };
     bench.server.on("/v/gap.m3u8",
                     list(segment(0) + segment(1) + "#EXT-X-GAP\n" + segment(9) + segment(3) + segment(4)));
-    const auto gap = save(bench, "/v/gap.m3u8", 1);
+    const auto gap = bench.save("/v/gap.m3u8", 1);
     REQUIRE_MESSAGE(gap.code == "ok", gap.message);
     CHECK(gap.done.file.facts.seconds == doctest::Approx(4).epsilon(0.03));
     CHECK(bench.asked_for("/v/index9.ts") == 0);
     // The same second three times, each with the clock of the first.
     bench.server.on("/v/again.m3u8", list(segment(2) + "#EXT-X-DISCONTINUITY\n" + segment(2) +
                                           "#EXT-X-DISCONTINUITY\n" + segment(0)));
-    const auto again = save(bench, "/v/again.m3u8", 2);
+    const auto again = bench.save("/v/again.m3u8", 2);
     REQUIRE_MESSAGE(again.code == "ok", again.message);
     CHECK(again.done.file.facts.seconds == doctest::Approx(3).epsilon(0.03));
     CHECK(ffprobe(bench.finished(again.done), "stream=nb_frames").substr(0, 2) == "75");
@@ -178,7 +158,7 @@ TEST_CASE("servers that misbehave lead to their code, leave nothing, and are nev
         bench.options.max_bytes = 1'000'000;
         bench.options.time_limit = 5s;
         bench.options.max_duration = 100s;
-        const auto saved = save(bench, "/v/index.m3u8", ++fence);
+        const auto saved = bench.save("/v/index.m3u8", ++fence);
         CHECK_MESSAGE(saved.code == row.code, saved.message);
         CHECK(bench.nothing_left());
     }
@@ -341,7 +321,7 @@ TEST_CASE("a shorter stream than its playlist promises is no success") {
         to.send("HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\nConnection: close\r\n\r\n" +
                 cut.substr(0, 188 * 4));
     });
-    const auto saved = save(bench, "/v/index.m3u8");
+    const auto saved = bench.save("/v/index.m3u8");
     CHECK(saved.code == "WRONG_DURATION");
     CHECK(bench.nothing_left());
 }
@@ -374,7 +354,7 @@ TEST_CASE("real streams made by others") {
         StreamBench bench;
         const auto folder = root + "/" + row.folder;
         serve_folder(bench.server, folder, "/v/");
-        const auto saved = save(bench, std::string("/v/") + row.playlist, ++fence);
+        const auto saved = bench.save(std::string("/v/") + row.playlist, ++fence);
         CHECK_MESSAGE(saved.code == row.code, saved.message);
         if (saved.code != "ok") continue;
         CHECK(saved.done.file.facts.seconds == doctest::Approx(row.seconds).epsilon(0.02));

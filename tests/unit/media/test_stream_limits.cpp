@@ -18,13 +18,9 @@ namespace {
 
 std::string saved(StreamBench& bench, const std::string& path, std::uint64_t fence = 1,
                   Published* into = nullptr) {
-    const auto work = bench.work(fence);
-    auto got = bench.download(path, work);
-    if (!got) return got.error().name;
-    auto done = bench.publish(got->path, work, fence);
-    if (!done) return done.error().name;
-    if (into) *into = *std::move(done);
-    return "ok";
+    auto whole = bench.save(path, fence);
+    if (into) *into = std::move(whole.done);
+    return whole.code;
 }
 
 /// Says nothing of how long it is, and ends where the connection ends.
