@@ -35,9 +35,21 @@ struct MediaSource {
     int height = 0;                               ///< Pixels; 0 = unknown.
     double tbr = 0;                               ///< Total bit rate in kbit/s; 0 = unknown.
     std::optional<std::int64_t> filesize;         ///< Bytes, when the source says so.
-    std::map<std::string, std::string> http_headers;  ///< To send along (Referer, User-Agent, Cookie).
+    std::map<std::string, std::string> http_headers;  ///< To send along (Referer, User-Agent).
     std::string origin;                           ///< Where it was found: "video", "og", "json-ld", "network", …
     bool operator==(const MediaSource&) const = default;
+};
+
+/// One cookie as browsers keep it. A secret: it is neither stored nor logged nor shown.
+struct Cookie {
+    std::string domain;         ///< Lower case, without a leading dot.
+    bool subdomains = false;    ///< Goes to names below the domain, too.
+    std::string path = "/";
+    bool secure = false;        ///< Over https only.
+    bool http_only = false;
+    std::int64_t expires = 0;   ///< Seconds since 1970; 0 = ends with the browser.
+    std::string name, value;
+    bool operator==(const Cookie&) const = default;
 };
 
 /// What an extractor found out about one post.
@@ -51,11 +63,15 @@ struct MediaInfo {
     std::string published;              ///< ISO 8601, or empty.
     std::string extractor;              ///< Who found it, where several were asked; may be empty.
     std::vector<MediaSource> sources;   ///< Best first; never empty in a successful answer.
+    /// For all requests of the download, each to the hosts and paths that it belongs to and to no other. to_json
+    /// leaves them out, and so they serve the attempt that found them only.
+    std::vector<Cookie> cookies;
     bool operator==(const MediaInfo&) const = default;
 };
 
 /// With yt-dlp's names: id, title, uploader, webpage_url, thumbnail, duration, timestamp_iso, extractor, and formats[] of
-/// {url, protocol, ext, width, height, tbr, filesize, http_headers, format_note}. What is unknown is left out.
+/// {url, protocol, ext, width, height, tbr, filesize, http_headers, format_note}. What is unknown is left out, and so are
+/// the cookies.
 JOBRUNTIME_API boost::json::object to_json(const MediaInfo& info);
 /// Reads what to_json writes and, more widely, a yt-dlp info dict: a bare `url` counts as one format; formats are kept in
 /// their order; unknown members are ignored. Errc::invalid_argument names the member that is wrong.

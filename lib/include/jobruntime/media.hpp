@@ -20,6 +20,7 @@
 #include <jobruntime/subprocess.hpp>
 
 namespace jobruntime::net {
+class CookieJar;
 class Fetcher;
 struct TransferFacts;
 }  // namespace jobruntime::net
@@ -286,12 +287,15 @@ class HostGate;
 /// HLS and DASH: the best variant, segments fetched ahead in parallel and put one behind the other as they
 /// are, AES-128 undone, what was fetched kept for the next attempt. Bounded memory: 32 MiB a track wait for
 /// their turn. A playlist that slides is followed until it ends; one that stops growing is DOWNLOAD_STALLED.
-/// Every URL of it, keys and init sections included, goes through the fetcher's guard; cookies stay with
-/// their origin. Of DASH what is complete (type="static"): templates by number and by time, timelines,
+/// Every URL of it, keys and init sections included, goes through the fetcher's guard.
+/// Of DASH what is complete (type="static"): templates by number and by time, timelines,
 /// lists, single files with or without an index, byte ranges, several periods that are coded alike. Live
 /// manifests, parts elsewhere (xlink) and sound whose clock begins elsewhere than the picture's are
 /// UNSUPPORTED_SOURCE. A source that is named or sent as a playlist or a manifest is taken for one, whatever
 /// its protocol says.
+///
+/// MediaInfo::cookies, and what servers set meanwhile, go along with every request of the call, each to its own
+/// hosts (net::CookieJar), redirects included; a header Cookie or Authorization of a source to its own origin only.
 class JOBRUNTIME_API Downloader {
 public:
     /// `fetcher` must outlive it.
@@ -313,10 +317,12 @@ public:
 private:
     Result<Downloaded> fetch(const MediaSource& source, const std::string& target,
                              const DownloadOptions& options, const OnProgress& progress,
-                             const std::stop_token& stop, net::TransferFacts& facts) const;
+                             const std::stop_token& stop, net::TransferFacts& facts,
+                             net::CookieJar& cookies) const;
     Result<Downloaded> fetch_file(const MediaSource& source, const std::string& target,
                                   const DownloadOptions& options, const OnProgress& progress,
-                                  const std::stop_token& stop, net::TransferFacts& facts) const;
+                                  const std::stop_token& stop, net::TransferFacts& facts,
+                                  net::CookieJar& cookies) const;
 
     const net::Fetcher& fetcher_;
     std::shared_ptr<HostGate> gate_;  // Shared by copies: a handler is copied into its worker.

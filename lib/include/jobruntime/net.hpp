@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <stop_token>
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include <jobruntime/export.hpp>
+#include <jobruntime/extractor.hpp>
 #include <jobruntime/result.hpp>
 
 struct sockaddr;
@@ -144,6 +146,31 @@ JOBRUNTIME_API std::optional<Error> status_error(int status, bool retry_after);
 /// Seconds that the server asked to wait (Retry-After as a number or a date), at most a day.
 JOBRUNTIME_API std::optional<std::chrono::seconds> retry_after(const Headers& headers);
 
+/// The cookies of one piece of work, shared by all its requests: each goes to the hosts, paths and schemes that it is
+/// for (RFC 6265, 5.4), and what the answers set is kept (5.3) as browsers would: a domain that is not the answering
+/// host's own, or is a suffix like com or co.uk, is refused, and so is a secure cookie that came without TLS. There
+/// is no list of all public suffixes. In memory only: nothing writes it anywhere. Bounded: of what answers set, 300
+/// cookies of 4 KiB, then no further ones. Thread-safe.
+class JOBRUNTIME_API CookieJar {
+public:
+    CookieJar() = default;
+    /// Those that no header may carry (control characters, semicolons) are left out.
+    explicit CookieJar(const std::vector<Cookie>& cookies);
+    CookieJar(const CookieJar&) = delete;
+    CookieJar& operator=(const CookieJar&) = delete;
+
+    /// The header Cookie of a request to `url`, longest paths first, at most 8 KiB; empty when none is for it.
+    std::string header_for(const Url& url) const;
+    /// Keeps what an answer from `url` set by one header Set-Cookie.
+    void take(const Url& url, std::string_view set_cookie);
+    std::vector<Cookie> cookies() const;
+
+private:
+    mutable std::mutex mutex_;
+    std::vector<Cookie> cookies_;  // Guarded by mutex_, as below.
+    std::size_t taken_ = 0;
+};
+
 struct FetcherOptions {
     std::vector<Network> allow_nets;  ///< Special networks that may be reached all the same.
     std::string user_agent;           ///< Sent unless a request has its own; empty = none.
@@ -158,6 +185,9 @@ struct FetchRequest {
     std::chrono::milliseconds timeout{30'000};  ///< The whole of it, redirects included.
     int max_redirects = 5;
     std::chrono::milliseconds stall_timeout{0};  ///< Without a single byte; 0 = only `timeout` counts.
+    /// Consulted for every request on the way, redirects included, and told what each answer sets. It outlives the
+    /// call. `headers` may have a Cookie besides, which stays with the first origin.
+    CookieJar* cookies = nullptr;
 };
 
 /// Who takes an answer as it comes in. The first error ends the transfer and is its result. A callee that
@@ -179,6 +209,7 @@ struct DownloadRequest {
     int max_resumes =
         3;              ///< Reconnects within this call after a connection that broke and had brought bytes.
     bool media = true;  ///< Refuse what is no media file by its content type: HTML, JSON, XML, playlists.
+    CookieJar* cookies = nullptr;  ///< As in FetchRequest.
 };
 
 struct Downloaded {
@@ -199,7 +230,7 @@ class SessionPool;
 
 /// Fetches over HTTP(S). Every connection — of every redirect and retry — is vetted when its socket is
 /// opened, after name resolution, so no name can be turned to another address behind the check. No proxy, no
-/// other protocol, no .netrc, no cookies kept; each redirect passes the URL grammar. A few idle connections
+/// other protocol, no .netrc, no cookies but those of a request's own jar; each redirect passes the URL grammar. A few idle connections
 /// are kept for the next request of any thread. Thread-safe; calls block their thread only, and end within
 /// 200 ms of `stop` (Errc::canceled). libcurl is initialised once, by the first Fetcher, unless the program
 /// has done so.

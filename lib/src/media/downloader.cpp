@@ -142,6 +142,7 @@ Result<Downloaded> Downloader::download(const MediaInfo& info, const WorkFolder&
                 .path = target_of(i).string(), .source = i, .bytes = bytes, .resumed_from = bytes};
     }
 
+    net::CookieJar cookies(info.cookies);
     std::optional<Error> telling;  // The error to give when every source has failed.
     const auto tell = [&](Error error, const net::TransferFacts& of) -> Result<Downloaded> {
         if (facts) *facts = of;
@@ -151,7 +152,7 @@ Result<Downloaded> Downloader::download(const MediaInfo& info, const WorkFolder&
     for (std::size_t i = options.first_source; i < info.sources.size(); ++i) {
         if (stop.stop_requested()) return Error{Errc::canceled, "the download was stopped"};
         net::TransferFacts met;
-        auto got = fetch(info.sources[i], target_of(i).string(), options, progress, stop, met);
+        auto got = fetch(info.sources[i], target_of(i).string(), options, progress, stop, met, cookies);
         if (got) {
             got->source = i;
             return got;
@@ -171,16 +172,19 @@ Result<Downloaded> Downloader::download(const MediaInfo& info, const WorkFolder&
 
 Result<Downloaded> Downloader::fetch(const MediaSource& source, const std::string& target,
                                      const DownloadOptions& options, const OnProgress& progress,
-                                     const std::stop_token& stop, net::TransferFacts& facts) const {
+                                     const std::stop_token& stop, net::TransferFacts& facts,
+                                     net::CookieJar& cookies) const {
     if (source.protocol == MediaProtocol::file) return take_file(source, target, options);
     const Watch watch(options, fs::path(target).parent_path(), stop);
     const auto fetch_stream = [&] {
-        return download_stream(fetcher_, *gate_,
-                               {.url = source.url, .headers = headers_of(source), .target = target}, options,
-                               progress, watch.token(), facts);
+        return download_stream(
+            fetcher_, *gate_,
+            {.url = source.url, .headers = headers_of(source), .target = target, .cookies = &cookies}, options,
+            progress, watch.token(), facts);
     };
     const bool stream = source.protocol != MediaProtocol::https || named_as_stream(source.url);
-    auto got = stream ? fetch_stream() : fetch_file(source, target, options, progress, watch.token(), facts);
+    auto got = stream ? fetch_stream()
+                      : fetch_file(source, target, options, progress, watch.token(), facts, cookies);
     if (!got && !stream && got.error().name == "UNSUPPORTED_SOURCE" && facts.status / 100 == 2 &&
         sent_as_stream(facts.content_type))
         got = fetch_stream();
@@ -191,12 +195,14 @@ Result<Downloaded> Downloader::fetch(const MediaSource& source, const std::strin
 
 Result<Downloaded> Downloader::fetch_file(const MediaSource& source, const std::string& target,
                                           const DownloadOptions& options, const OnProgress& progress,
-                                          const std::stop_token& stop, net::TransferFacts& facts) const {
+                                          const std::stop_token& stop, net::TransferFacts& facts,
+                                          net::CookieJar& cookies) const {
     const net::DownloadRequest request{.url = source.url,
                                        .headers = headers_of(source),
                                        .target = target,
                                        .max_bytes = options.max_bytes,
-                                       .stall_timeout = options.stall_timeout};
+                                       .stall_timeout = options.stall_timeout,
+                                       .cookies = &cookies};
     const auto report = [&](std::uint64_t bytes, std::uint64_t total) {
         if (!progress) return;
         const double percent =

@@ -149,7 +149,8 @@ Result<net::Response> StreamSource::get(const std::string& url, std::size_t max_
                                  .max_bytes = max_bytes,
                                  .timeout = std::max<std::chrono::milliseconds>(
                                      options_.stall_timeout, std::chrono::milliseconds(1'000)),
-                                 .stall_timeout = options_.stall_timeout},
+                                 .stall_timeout = options_.stall_timeout,
+                                 .cookies = options_.cookies},
                                 stop);
         }();
         std::optional<std::chrono::seconds> asked;
@@ -235,7 +236,8 @@ Result<void> StreamSource::fetch_once(const Piece& piece, const Sink& sink, cons
                                 .headers = std::move(headers),
                                 .max_bytes = most_in_a_piece,
                                 .timeout = no_limit,
-                                .stall_timeout = options_.stall_timeout},
+                                .stall_timeout = options_.stall_timeout,
+                                .cookies = options_.cookies},
                                {.on_head = [&](const net::Response& head) { return answer.take_head(head); },
                                 .on_body = [&](std::string_view bytes) { return answer.take_body(bytes); }},
                                stop);

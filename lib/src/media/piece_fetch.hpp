@@ -29,6 +29,7 @@ public:
         std::string origin;
         std::chrono::milliseconds stall_timeout{120'000};
         RetryPolicy retries;
+        net::CookieJar* cookies = nullptr;  ///< For all its hosts; outlives the stream's download.
     };
     StreamSource(const net::Fetcher& fetcher, HostGate& gate, Options options)
         : fetcher_(fetcher), gate_(gate), options_(std::move(options)) {}

@@ -45,7 +45,8 @@ public:
                   {.headers = request.headers,
                    .origin = origin_of(request.url),
                    .stall_timeout = options.stall_timeout,
-                   .retries = {.times = options.segment_retries, .first_pause = options.first_pause}}) {}
+                   .retries = {.times = options.segment_retries, .first_pause = options.first_pause},
+                   .cookies = request.cookies}) {}
 
     Result<Downloaded> run() {
         const ChoiceOptions wanted{.max_height = options_.max_height, .max_segments = options_.max_segments};

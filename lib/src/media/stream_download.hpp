@@ -14,6 +14,7 @@ struct StreamRequest {
     std::string url;
     net::Headers headers;
     std::string target;  ///< Path of the finished download, in the work folder.
+    net::CookieJar* cookies = nullptr;  ///< For every request, whatever its host; outlives the call.
 };
 
 /// Downloads what an HLS playlist or a DASH manifest lists: the video into `target`, separate sound into

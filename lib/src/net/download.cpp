@@ -138,6 +138,7 @@ private:
                                     .head = false,
                                     .decode = false,
                                     .max_redirects = request_.max_redirects,
+                                    .cookies = request_.cookies,
                                     .on_head = [&](const Head& head) { return take_head(head, url); },
                                     .on_body = [&](std::string_view bytes) { return take_body(bytes); },
                                     .on_tick = [&] { return tick(); }},

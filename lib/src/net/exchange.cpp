@@ -45,6 +45,14 @@ bool has_header(const Headers& headers, std::string_view lower_name) {
                        [&](const auto& header) { return lowered(header.first) == lower_name; });
 }
 
+/// The request's own cookies, and those that its jar has for this very address.
+std::string cookies_for(const Exchange& exchange) {
+    std::string all = exchange.cookies ? exchange.cookies->header_for(exchange.url) : std::string();
+    for (const auto& [name, value] : exchange.headers)
+        if (lowered(name) == "cookie" && !value.empty()) all += (all.empty() ? "" : "; ") + value;
+    return all;
+}
+
 Error network_error(CURLcode code, const char* details, const Url& url) {
     const Errc kind = code == CURLE_OPERATION_TIMEDOUT ? Errc::timed_out : Errc::unavailable;
     const char* what = *details ? details : curl_easy_strerror(code);
@@ -140,9 +148,12 @@ struct Session::Running {
             return line.size();
         }
         const auto colon = line.find(':');
-        if (colon != std::string_view::npos)
+        if (colon != std::string_view::npos) {
             head.headers.emplace_back(lowered(trimmed(line.substr(0, colon))),
                                       trimmed(line.substr(colon + 1)));
+            const auto& [name, value] = head.headers.back();
+            if (exchange.cookies && name == "set-cookie") exchange.cookies->take(exchange.url, value);
+        }
         return line.size();
     }
 
@@ -220,7 +231,9 @@ Result<Head> Session::run_one(const Exchange& exchange, const std::stop_token& s
         }
     };
     for (const auto& [name, value] : exchange.headers)
-        add_line(value.empty() ? name + ";" : name + ": " + value);  // curl's way to send an empty one.
+        if (lowered(name) != "cookie")
+            add_line(value.empty() ? name + ";" : name + ": " + value);  // curl's way to send an empty one.
+    if (const auto cookies = cookies_for(exchange); !cookies.empty()) add_line("Cookie: " + cookies);
     if (exchange.body) {
         // Else curl calls it a form, and waits a second for leave to send a large one.
         if (!has_header(exchange.headers, "content-type")) add_line("Content-Type:");

@@ -34,6 +34,7 @@ struct Exchange {
     std::optional<std::string_view> body = std::nullopt;  ///< Set: POST. Not with redirects. Outlives it.
     bool decode = true;                                   ///< Offer content encodings, and undo them.
     int max_redirects = 5;
+    CookieJar* cookies = nullptr;
     std::function<std::optional<Error>(const Head&)> on_head;  ///< Never for a redirect that is followed.
     std::function<std::optional<Error>(std::string_view bytes)> on_body;
     std::function<std::optional<Error>()> on_tick;  ///< At least ten times a second.

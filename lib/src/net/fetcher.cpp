@@ -170,6 +170,7 @@ Result<Response> Fetcher::fetch(const FetchRequest& request, std::optional<std::
                           .body = body_sent,
                           .decode = true,
                           .max_redirects = body_sent ? 0 : request.max_redirects,
+                          .cookies = request.cookies,
                           .on_head = [&](const Head& head) { return intake.take_head(head); },
                           .on_body = [&](std::string_view bytes) { return intake.take_body(bytes); },
                           .on_tick = [&] { return intake.tick(); }},
