@@ -5,14 +5,33 @@
 #include <filesystem>
 #include <optional>
 
+#include "codes.hpp"
+
 namespace jobruntime::host {
 namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-bool may_pass(std::string_view code) {
-    return code == "NETWORK" || code == "EXTRACTION_TIMEOUT" || code == "EXTRACTOR_CRASHED" || code == "RATE_LIMITED";
+/// How much an error tells about the post; of several extractors' errors that of the highest rank is the job's.
+enum class Rank {
+    not_my_site,   ///< About the extractor, and nothing is wrong with it.
+    nothing_seen,  ///< It saw no video; another was asked because it may have missed one.
+    own_trouble,   ///< About the extractor: it cannot start, say. Somebody must do something about it.
+    about_post,    ///< It wants a log-in or a person; or a program's own code.
+    may_pass,      ///< The same extractor may find the video at the next attempt, so there must be one.
+    settled,       ///< No extractor and no attempt can change it.
+};
+
+Rank rank_of(std::string_view code) {
+    const auto is = [&](std::initializer_list<std::string_view> names) { return std::find(names.begin(), names.end(), code) != names.end(); };
+    if (code == "UNSUPPORTED_SOURCE") return Rank::not_my_site;
+    if (code == "NO_MEDIA") return Rank::nothing_seen;
+    if (is({"BROWSER_LAUNCH_FAILED", "BROWSER_PROFILE_IN_USE", "EXTRACTOR_PROTOCOL", "EXTRACTOR_NOT_FOUND", "TOO_LARGE",
+            "RECORDING_INCOMPLETE"}))
+        return Rank::own_trouble;
+    if (is({"VIDEO_UNAVAILABLE", "GEO_BLOCKED", "DRM_PROTECTED", "SSRF_BLOCKED", "INVALID_URL"})) return Rank::settled;
+    return code_info(code).retryable ? Rank::may_pass : Rank::about_post;
 }
 
 /// An extractor finds its folder empty, whatever the one before has left there.
@@ -43,7 +62,7 @@ Result<MediaInfo> ExtractorChain::ask(Extractor& extractor, const ExtractorUse& 
             info->extractor = std::string(extractor.name());
             return info;
         }
-        const bool again = attempt < use.attempts && may_pass(info.error().name) && steady_clock::now() < deadline;
+        const bool again = attempt < use.attempts && code_info(info.error().name).retryable && steady_clock::now() < deadline;
         if (!again || stop.stop_requested()) return info;
         if (request.log) request.log(std::string(extractor.name()) + ": " + info.error().name + "; trying it again");
     }
@@ -51,7 +70,8 @@ Result<MediaInfo> ExtractorChain::ask(Extractor& extractor, const ExtractorUse& 
 
 Result<MediaInfo> ExtractorChain::extract(const ExtractRequest& request, std::stop_token stop) {
     const auto deadline = steady_clock::now() + request.timeout;
-    Error last{Errc::unsupported, "UNSUPPORTED_SOURCE", "no extractor of this worker knows " + request.url};
+    Error telling{Errc::unsupported, "UNSUPPORTED_SOURCE", "no extractor of this worker knows " + request.url};
+    std::vector<std::string> said;
     std::vector<std::pair<std::shared_ptr<Extractor>, ExtractorUse>> list;
     for (const auto& extractor : own_) list.push_back({extractor, {std::string(extractor->name()), {}, 1, {"UNSUPPORTED_SOURCE"}}});
     if (const auto* platform = config_.find(request.platform))
@@ -65,12 +85,20 @@ Result<MediaInfo> ExtractorChain::extract(const ExtractRequest& request, std::st
         auto info = ask(*extractor, use, limited, stop);
         if (info || info.error().code == Errc::canceled || stop.stop_requested()) return info;
         const auto error = std::move(info).error();
-        if (last.name == "UNSUPPORTED_SOURCE" || error.name != "UNSUPPORTED_SOURCE") last = error;
-        if (std::find(use.next_on.begin(), use.next_on.end(), error.name) == use.next_on.end()) return error;
+        if (error.name != "UNSUPPORTED_SOURCE") said.push_back(std::string(extractor->name()) + ": " + error.name);
+        // Of two that tell as much the later one counts: the list goes from the quick to the thorough.
+        if (rank_of(error.name) >= rank_of(telling.name)) telling = error;
+        if (std::find(use.next_on.begin(), use.next_on.end(), error.name) == use.next_on.end()) break;
         if (i + 1 < list.size() && request.log)
             request.log(std::string(extractor->name()) + ": " + error.name + ": " + error.message + "; trying " + list[i + 1].second.name);
     }
-    return last;
+    // What the others said may be what a person needs to know.
+    if (said.size() > 1) {
+        telling.message += " (";
+        for (const auto& one : said) telling.message += (&one == &said.front() ? "" : ", ") + one;
+        telling.message += ")";
+    }
+    return telling;
 }
 
 }  // namespace jobruntime::host

@@ -20,7 +20,7 @@ using std::chrono::milliseconds;
 /// Codes that say nothing final about the post: the next extractor may know better.
 const std::vector<std::string> usual_next{"UNSUPPORTED_SOURCE", "AUTH_REQUIRED", "BOT_CHALLENGE", "RATE_LIMITED", "NETWORK",
                                           "EXTRACTION_TIMEOUT", "EXTRACTOR_CRASHED", "EXTRACTOR_PROTOCOL", "EXTRACTOR_NOT_FOUND",
-                                          "BROWSER_LAUNCH_FAILED"};
+                                          "BROWSER_LAUNCH_FAILED", "TOO_LARGE"};
 
 ExtractorUse usual(std::string name) { return {std::move(name), std::nullopt, 1, usual_next}; }
 

@@ -191,3 +191,40 @@ TEST_CASE("the address of a post may name one of its videos") {
     CHECK(nth("https://www.tiktok.com/@ada/video/7") == 1);
     CHECK(nth("https://example.org/video/3") == 1);
 }
+
+TEST_CASE("of several extractors' errors the job's is the one that tells most") {
+    struct Row {
+        const char* page;
+        const char* browser;
+        const char* told;
+    };
+    const Row rows[] = {
+        {"AUTH_REQUIRED", "NO_MEDIA", "AUTH_REQUIRED"},
+        {"AUTH_REQUIRED", "BROWSER_LAUNCH_FAILED", "AUTH_REQUIRED"},
+        {"AUTH_REQUIRED", "UNSUPPORTED_SOURCE", "AUTH_REQUIRED"},
+        {"AUTH_REQUIRED", "BOT_CHALLENGE", "BOT_CHALLENGE"},
+        {"NETWORK", "NO_MEDIA", "NETWORK"},
+        {"NETWORK", "BROWSER_LAUNCH_FAILED", "NETWORK"},
+        {"RATE_LIMITED", "UNSUPPORTED_SOURCE", "RATE_LIMITED"},
+        {"RATE_LIMITED", "AUTH_REQUIRED", "RATE_LIMITED"},
+        {"EXTRACTOR_CRASHED", "BROWSER_PROFILE_IN_USE", "EXTRACTOR_CRASHED"},
+        {"AUTH_REQUIRED", "EXTRACTION_TIMEOUT", "EXTRACTION_TIMEOUT"},
+        {"NETWORK", "EXTRACTION_TIMEOUT", "EXTRACTION_TIMEOUT"},
+        {"NETWORK", "VIDEO_UNAVAILABLE", "VIDEO_UNAVAILABLE"},
+        {"EXTRACTION_TIMEOUT", "DRM_PROTECTED", "DRM_PROTECTED"},
+        {"BROWSER_LAUNCH_FAILED", "NO_MEDIA", "BROWSER_LAUNCH_FAILED"},
+        {"TOO_LARGE", "NO_MEDIA", "TOO_LARGE"},
+        {"UNSUPPORTED_SOURCE", "NO_MEDIA", "NO_MEDIA"},
+        {"UNSUPPORTED_SOURCE", "UNSUPPORTED_SOURCE", "UNSUPPORTED_SOURCE"},
+        {"EXTRACTOR_PROTOCOL", "A_CODE_OF_ITS_OWN", "A_CODE_OF_ITS_OWN"},
+        {"NO_MEDIA", "", "NO_MEDIA"},  // It is final on X: the browser is not asked.
+        {"AUTH_REQUIRED", "", "browser"},
+        {"TOO_LARGE", "", "browser"},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.page);
+        CAPTURE(row.browser);
+        CHECK(outcome(R"(["page","browser"])", std::make_shared<Fake>("page", std::vector<std::string>{row.page}),
+                      std::make_shared<Fake>("browser", std::vector<std::string>{row.browser})) == row.told);
+    }
+}
