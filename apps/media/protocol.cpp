@@ -81,6 +81,11 @@ Result<void> take_member(Request& request, std::string_view key, const boost::js
     if (key == "audio") return take_path(value, key, request.audio);
     if (key == "audioSeconds") return take_seconds(value, key, request.audio_seconds);
     if (key == "audioRuns") return take_runs(value, key, request.audio_runs);
+    if (key == "audioApart") {
+        if (!value.is_bool()) return bad_request("audioApart is not true or false");
+        request.audio_apart = value.get_bool();
+        return {};
+    }
     return bad_request("unknown member " + std::string(key));
 }
 

@@ -24,9 +24,10 @@ struct Request {
     double tolerance = 0;         ///< Seconds that it may be off besides the 2 %.
     /// Where in the input each run of one clock and coding begins, the first at 0; empty = a plain file.
     std::vector<std::int64_t> runs;
-    std::string audio;  ///< Absolute path of the sound's own file, with the following two; empty = none.
+    std::string audio;  ///< Absolute path of the sound's own file, with the following three; empty = none.
     double audio_seconds = 0;
     std::vector<std::int64_t> audio_runs;
+    bool audio_apart = false;  ///< Sound and picture begin together, whatever their clocks say.
     int thumbnail_width = 640;  ///< Largest width and height of the thumbnail in pixels.
     std::int64_t cpu_seconds = 600;
     std::int64_t memory_bytes = std::int64_t{3} << 30;

@@ -48,6 +48,11 @@ public:
         const auto at = media_->file->start_time;
         return at == AV_NOPTS_VALUE ? 0 : static_cast<double>(at) / AV_TIME_BASE;
     }
+    /// Of a file that is one run; 0 = it does not say.
+    double declared() const {
+        const auto length = media_->file->duration;
+        return runs() > 1 || length == AV_NOPTS_VALUE ? 0 : static_cast<double>(length) / AV_TIME_BASE;
+    }
     /// Its clock says nothing: packed sound begins at zero wherever it belongs.
     bool without_clock() const {
         const auto container = media_->container();
@@ -181,7 +186,8 @@ private:
 /// Two tracks on one line of time.
 class Stitcher {
 public:
-    Stitcher(Track& video, Track* audio, Muxer& muxer) : video_(video), audio_(audio), muxer_(muxer) {}
+    Stitcher(Track& video, Track* audio, bool apart, Muxer& muxer)
+        : video_(video), audio_(audio), apart_(apart), muxer_(muxer) {}
 
     Result<void> run() {
         begin_video(0);
@@ -217,7 +223,7 @@ private:
         }
         const auto& anchor = anchors_[audio_->run()];
         const bool same_clock =
-            !audio_->without_clock() && std::abs(audio_->start() - anchor.start) < clocks_apart;
+            !apart_ && !audio_->without_clock() && std::abs(audio_->start() - anchor.start) < clocks_apart;
         audio_->shift = anchor.at - (same_clock ? anchor.start : audio_->start());
     }
 
@@ -264,6 +270,7 @@ private:
     };
     Track& video_;
     Track* audio_;
+    bool apart_;
     Muxer& muxer_;
     std::vector<Anchor> anchors_;  // Of the video's runs.
 };
@@ -274,7 +281,7 @@ Result<void> judge(const char* what, double covered, double expected, double tol
     // Half a second: sound and picture never end together, and short streams have few frames to count.
     if (off <= std::max(0.5, expected * 0.02) + tolerance) return {};
     return Error{Errc::corrupt, "WRONG_DURATION",
-                 std::string("the playlist promises ") + std::to_string(expected) + " s of " + what +
+                 std::string("the source promises ") + std::to_string(expected) + " s of " + what +
                      ", the file has " + std::to_string(covered) + " s; download it again"};
 }
 
@@ -288,6 +295,9 @@ Result<Stitched> stitch(const Request& request) {
         audio.emplace(request.audio, request.audio_runs, false);
         JR_TRY(audio->open());
     }
+    // Without a playlist the files' own words count: one that was cut short still says how long it was.
+    const double video_promised = request.expected_seconds > 0 ? request.expected_seconds : video.declared();
+    const double audio_promised = request.audio_seconds > 0 || !audio ? request.audio_seconds : audio->declared();
     Stitched done;
     done.container = video.media().container();
     const bool mp4 = fits_mp4(video.media()) && (!audio || fits_mp4(audio->media()));
@@ -297,11 +307,11 @@ Result<Stitched> stitch(const Request& request) {
     JR_TRY(video.add_to(muxer));
     if (audio) JR_TRY(audio->add_to(muxer));
     JR_TRY(muxer.begin());
-    JR_TRY(Stitcher(video, audio ? &*audio : nullptr, muxer).run());
+    JR_TRY(Stitcher(video, audio ? &*audio : nullptr, request.audio_apart, muxer).run());
     if (video.pictures() == 0)
         return Error{Errc::corrupt, "NO_VIDEO", "the stream declares a video but has no picture in it"};
-    JR_TRY(judge("video", video.covered(), request.expected_seconds, request.tolerance));
-    if (audio) JR_TRY(judge("sound", audio->covered(), request.audio_seconds, request.tolerance));
+    JR_TRY(judge("video", video.covered(), video_promised, request.tolerance));
+    if (audio) JR_TRY(judge("sound", audio->covered(), audio_promised, request.tolerance));
     JR_TRY(muxer.finish());
     done.seconds = video.covered();
     return done;

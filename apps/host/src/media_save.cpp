@@ -22,8 +22,13 @@ std::string text_of(const boost::json::object& object, std::string_view name) {
 
 /// Cookies are secrets of the browser's profile: they serve the attempt that got them and are never stored.
 void drop_cookies(MediaInfo& info) {
-    for (auto& source : info.sources)
-        std::erase_if(source.http_headers, [](const auto& header) { return strcasecmp(header.first.c_str(), "cookie") == 0; });
+    const auto drop = [](auto& headers) {
+        std::erase_if(headers, [](const auto& header) { return strcasecmp(header.first.c_str(), "cookie") == 0; });
+    };
+    for (auto& source : info.sources) {
+        drop(source.http_headers);
+        if (source.sound) drop(source.sound->http_headers);
+    }
 }
 
 /// The source gave bytes that are no video worth keeping: another source may be better, the same one will not.

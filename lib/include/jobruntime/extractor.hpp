@@ -26,6 +26,14 @@ enum class MediaProtocol {
     file,   ///< A file that the extractor left below ExtractRequest::tmp_dir.
 };
 
+/// The sound of a source whose picture comes without it: fetched beside it, then both become one file.
+struct MediaSound {
+    std::string url;                                  ///< Absolute http(s) URL.
+    MediaProtocol protocol = MediaProtocol::https;    ///< Not `file`.
+    std::map<std::string, std::string> http_headers;  ///< As those of the source.
+    bool operator==(const MediaSound&) const = default;
+};
+
 /// One way to get the media. The names follow yt-dlp's info dict where it has one.
 struct MediaSource {
     std::string url;                              ///< Absolute http(s) URL; for `file`, a path below tmp_dir.
@@ -36,6 +44,7 @@ struct MediaSource {
     double tbr = 0;                               ///< Total bit rate in kbit/s; 0 = unknown.
     std::optional<std::int64_t> filesize;         ///< Bytes, when the source says so.
     std::map<std::string, std::string> http_headers;  ///< To send along (Referer, User-Agent).
+    std::optional<MediaSound> sound;              ///< Where the sound is, when the source has none.
     std::string origin;                           ///< Where it was found: "video", "og", "json-ld", "network", …
     bool operator==(const MediaSource&) const = default;
 };
@@ -70,8 +79,8 @@ struct MediaInfo {
 };
 
 /// With yt-dlp's names: id, title, uploader, webpage_url, thumbnail, duration, timestamp_iso, extractor, and formats[] of
-/// {url, protocol, ext, width, height, tbr, filesize, http_headers, format_note}. What is unknown is left out, and so are
-/// the cookies.
+/// {url, protocol, ext, width, height, tbr, filesize, http_headers, sound, format_note}, `sound` being our own name for
+/// {url, protocol, http_headers}. What is unknown is left out, and so are the cookies.
 JOBRUNTIME_API boost::json::object to_json(const MediaInfo& info);
 /// Reads what to_json writes and, more widely, a yt-dlp info dict: a bare `url` counts as one format; formats are kept in
 /// their order; unknown members are ignored. Errc::invalid_argument names the member that is wrong.

@@ -108,6 +108,7 @@ struct FinishRequest {
     std::string audio;  ///< Absolute path of the sound's own file, or empty.
     double audio_seconds = 0;  ///< What its playlist promises.
     std::vector<std::uint64_t> audio_runs;
+    bool audio_apart = false;  ///< Its clock is not the picture's: both begin together.
 };
 
 /// Runs jobrt-media, one process a call. A value; calls may run at the same time.
@@ -296,6 +297,9 @@ class HostGate;
 ///
 /// MediaInfo::cookies, and what servers set meanwhile, go along with every request of the call, each to its own
 /// hosts (net::CookieJar), redirects included; a header Cookie or Authorization of a source to its own origin only.
+///
+/// A source whose sound lies elsewhere (MediaSource::sound) is fetched as two, each as its protocol wants it and each
+/// resumed, and is one download for whoever publishes it: Publisher puts both into one file.
 class JOBRUNTIME_API Downloader {
 public:
     /// `fetcher` must outlive it.
@@ -319,6 +323,10 @@ private:
                              const DownloadOptions& options, const OnProgress& progress,
                              const std::stop_token& stop, net::TransferFacts& facts,
                              net::CookieJar& cookies) const;
+    Result<Downloaded> fetch_joined(const MediaSource& source, const std::string& target,
+                                    const DownloadOptions& options, const OnProgress& progress,
+                                    const std::stop_token& stop, net::TransferFacts& facts,
+                                    net::CookieJar& cookies) const;
     Result<Downloaded> fetch_file(const MediaSource& source, const std::string& target,
                                   const DownloadOptions& options, const OnProgress& progress,
                                   const std::stop_token& stop, net::TransferFacts& facts,

@@ -65,7 +65,24 @@ struct Reader {
         const double value = number(name).value_or(0);
         return value > 0 && value < 100'000 ? static_cast<int>(value) : 0;
     }
+    std::map<std::string, std::string> headers() const {
+        std::map<std::string, std::string> found;
+        const auto* value = find("http_headers");
+        if (value != nullptr && !value->is_object()) refuse("http_headers", "an object");
+        if (value == nullptr || !value->is_object()) return found;
+        for (const auto& header : value->get_object())
+            if (header.value().is_string())
+                found[std::string(header.key())] = std::string(header.value().get_string());
+        return found;
+    }
 };
+
+void put_headers(json::object& out, const std::map<std::string, std::string>& headers) {
+    if (headers.empty()) return;
+    json::object object;
+    for (const auto& [name, value] : headers) object[name] = value;
+    out["http_headers"] = std::move(object);
+}
 
 json::object source_to_json(const MediaSource& source) {
     json::object out{{"url", source.url}, {"protocol", protocol_name(source.protocol)}};
@@ -74,10 +91,11 @@ json::object source_to_json(const MediaSource& source) {
     if (source.height > 0) out["height"] = source.height;
     if (source.tbr > 0) out["tbr"] = source.tbr;
     if (source.filesize) out["filesize"] = *source.filesize;
-    if (!source.http_headers.empty()) {
-        json::object headers;
-        for (const auto& [name, value] : source.http_headers) headers[name] = value;
-        out["http_headers"] = std::move(headers);
+    put_headers(out, source.http_headers);
+    if (source.sound) {
+        json::object sound{{"url", source.sound->url}, {"protocol", protocol_name(source.sound->protocol)}};
+        put_headers(sound, source.sound->http_headers);
+        out["sound"] = std::move(sound);
     }
     put(out, "format_note", source.origin);
     return out;
@@ -100,14 +118,17 @@ std::optional<MediaSource> source_from(const json::object& in, const std::string
     source.tbr = reader.number("tbr").value_or(0);
     if (auto size = reader.number("filesize"); size && *size > 0 && *size < 9e15)
         source.filesize = static_cast<std::int64_t>(*size);
-    if (const auto* headers = reader.find("http_headers")) {
-        if (headers->is_object()) {
-            for (const auto& header : headers->get_object())
-                if (header.value().is_string())
-                    source.http_headers[std::string(header.key())] = std::string(header.value().get_string());
-        } else {
-            reader.refuse("http_headers", "an object");
+    source.http_headers = reader.headers();
+    if (const auto* value = reader.find("sound")) {
+        if (!value->is_object()) {
+            reader.refuse("sound", "an object");
+            return std::nullopt;
         }
+        const Reader inner{value->get_object(), where + "sound.", error};
+        const auto how = protocol_from(inner.text("protocol"));
+        if (!how || *how == MediaProtocol::file) return std::nullopt;
+        source.sound = MediaSound{inner.text("url"), *how, inner.headers()};
+        if (source.sound->url.empty()) inner.refuse("url", "an address");
     }
     source.origin = reader.text("format_note");
     return source;

@@ -46,37 +46,89 @@ std::string cookie_header(std::string_view cookies) {
     return header;
 }
 
-/// Of the formats, those with a picture that nobody has locked; with their cookies. The first lacks no sound
-/// unless all do.
+/// A format with its cookies as a header.
+json::object with_cookies(const json::object& format) {
+    json::object kept = format;
+    const auto cookies = cookie_header(text_at(format, "cookies"));
+    if (cookies.empty()) return kept;
+    auto& headers = kept["http_headers"];
+    if (!headers.is_object()) headers = json::object();
+    headers.get_object()["Cookie"] = cookies;
+    return kept;
+}
+
+/// Containers whose picture and sound are made for each other.
+bool is_webm(const json::object& format) { return text_at(format, "ext") == "webm"; }
+
+/// The best sound for a picture: in the language that the site prefers, of the same family, then by bit rate; of
+/// equals the last, for yt-dlp lists the best last.
+const json::object* sound_for(const json::object& picture, const std::vector<const json::object*>& sounds) {
+    const auto key = [&](const json::object* sound) {
+        const auto rate = number_at(*sound, "tbr") > 0 ? number_at(*sound, "tbr") : number_at(*sound, "abr");
+        return std::tuple(number_at(*sound, "language_preference"), is_webm(*sound) == is_webm(picture), rate);
+    };
+    const json::object* best = nullptr;
+    for (const auto* sound : sounds)
+        if (best == nullptr || key(sound) >= key(best)) best = sound;
+    return best;
+}
+
+/// What can be used of a dict's formats.
+struct Usable {
+    json::array muxed;                         // Picture and sound, or not known to lack one.
+    std::vector<const json::object*> silent;   // With cookies they become formats below.
+    std::vector<const json::object*> sounds;
+    bool drm = false;
+
+    void take(const json::array& formats) {
+        for (const auto& entry : formats) {
+            const auto* format = entry.if_object();
+            if (format == nullptr) {
+                muxed.push_back(entry);  // media_info_from says what is wrong with it.
+                continue;
+            }
+            const auto protocol = text_at(*format, "protocol");
+            const bool no_picture = text_at(*format, "vcodec") == "none";
+            const bool no_sound = text_at(*format, "acodec") == "none";
+            if (flag_at(*format, "has_drm"))
+                drm = true;
+            else if (protocol == "mhtml" || (no_picture && no_sound))
+                continue;
+            else if (no_picture)
+                sounds.push_back(format);
+            else if (no_sound)
+                silent.push_back(format);
+            else
+                muxed.push_back(with_cookies(*format));
+        }
+    }
+};
+
+/// Of the formats, those with a picture that nobody has locked; with their cookies. One without sound gets it from
+/// the best format that has nothing else, and counts alone only when all are silent.
 json::object with_usable_formats(const json::object& dict, bool& drm) {
     json::object out = dict;
     const auto* formats = array_at(dict, "formats");
+    // What yt-dlp would have downloaded, where nothing else is listed.
+    const auto* chosen = array_at(dict, "requested_formats");
+    if (formats == nullptr) formats = chosen;
     if (formats == nullptr) return out;
-    json::array muxed;
-    json::array silent;
-    for (const auto& entry : *formats) {
-        const auto* format = entry.if_object();
-        if (format == nullptr) {
-            muxed.push_back(entry);  // media_info_from says what is wrong with it.
-            continue;
+    Usable usable;
+    usable.take(*formats);
+    drm = usable.drm;
+    auto all = std::move(usable.muxed);
+    const bool nothing_else = all.empty() && usable.sounds.empty();
+    for (const auto* format : usable.silent) {
+        auto picture = with_cookies(*format);
+        const auto* best = sound_for(*format, usable.sounds);
+        if (best == nullptr && !nothing_else) continue;
+        if (best != nullptr) {
+            picture["sound"] = with_cookies(*best);
+            picture["tbr"] = number_at(*format, "tbr") + number_at(*best, "tbr");
         }
-        if (flag_at(*format, "has_drm")) {
-            drm = true;
-            continue;
-        }
-        const auto protocol = text_at(*format, "protocol");
-        if (text_at(*format, "vcodec") == "none" || protocol == "mhtml") continue;
-        json::object kept = *format;
-        const auto cookies = cookie_header(text_at(*format, "cookies"));
-        if (!cookies.empty()) {
-            auto& headers = kept["http_headers"];
-            if (!headers.is_object()) headers = json::object();
-            headers.get_object()["Cookie"] = cookies;
-        }
-        const bool no_sound = text_at(*format, "acodec") == "none";
-        (no_sound ? silent : muxed).push_back(std::move(kept));
+        all.push_back(std::move(picture));
     }
-    out["formats"] = muxed.empty() ? std::move(silent) : std::move(muxed);
+    out["formats"] = std::move(all);
     return out;
 }
 
@@ -114,8 +166,8 @@ Result<std::string> vetted_url(const std::string& text, HostVetter& vetter, Dead
     return rebuilt;
 }
 
-void drop_bad_headers(MediaSource& source) {
-    std::erase_if(source.http_headers, [](const auto& header) {
+void drop_bad_headers(std::map<std::string, std::string>& headers) {
+    std::erase_if(headers, [](const auto& header) {
         const auto bad = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
         return header.first.empty() || std::any_of(header.first.begin(), header.first.end(), bad) ||
                header.first.find_first_of(": ") != std::string::npos ||
@@ -140,6 +192,7 @@ Errc errc_of(std::string_view code) {
     };
     if (is({"NO_MEDIA", "VIDEO_UNAVAILABLE"})) return Errc::not_found;
     if (is({"EXTRACTION_TIMEOUT"})) return Errc::timed_out;
+    if (is({"TOO_LARGE"})) return Errc::full;
     if (is({"SSRF_BLOCKED", "INVALID_URL"})) return Errc::invalid_argument;
     if (is({"DRM_PROTECTED", "UNSUPPORTED_SOURCE", "EXTRACTOR_PROTOCOL", "BROWSER_LAUNCH_FAILED", "EXTRACTOR_NOT_FOUND"}))
         return Errc::unsupported;
@@ -173,6 +226,13 @@ Result<void> vet_info(MediaInfo& info, const ExtractRequest& request, HostVetter
     for (auto& source : info.sources) {
         auto checked = source.protocol == MediaProtocol::file ? file_below(request.tmp_dir, source.url)
                                                               : vetted_url(source.url, vetter, deadline, stop);
+        if (checked && source.sound) {
+            auto sound = vetted_url(source.sound->url, vetter, deadline, stop);
+            if (sound)
+                source.sound->url = *std::move(sound);
+            else
+                checked = std::move(sound).error();
+        }
         if (!checked) {
             if (checked.error().code == Errc::canceled) return std::move(checked).error();
             if (request.log) request.log("a source is dropped: " + checked.error().message);
@@ -180,7 +240,8 @@ Result<void> vet_info(MediaInfo& info, const ExtractRequest& request, HostVetter
             continue;
         }
         source.url = *std::move(checked);
-        drop_bad_headers(source);
+        drop_bad_headers(source.http_headers);
+        if (source.sound) drop_bad_headers(source.sound->http_headers);
         kept.push_back(std::move(source));
     }
     info.sources = std::move(kept);

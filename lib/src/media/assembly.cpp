@@ -40,7 +40,8 @@ Result<void> write_assembly(const std::string& path, const Assembly& assembly) {
         {"runs", json::array(assembly.runs.begin(), assembly.runs.end())},
         {"audio", assembly.audio},
         {"audioSeconds", assembly.audio_seconds},
-        {"audioRuns", json::array(assembly.audio_runs.begin(), assembly.audio_runs.end())}};
+        {"audioRuns", json::array(assembly.audio_runs.begin(), assembly.audio_runs.end())},
+        {"audioApart", assembly.audio_apart}};
     const std::string text = json::serialize(object);
     const std::string name = path + std::string(parts_suffix);
     const Fd file(::open(name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
@@ -80,6 +81,8 @@ Result<std::optional<Assembly>> read_assembly(const std::string& path) {
     found.seconds = number("seconds");
     found.tolerance = number("tolerance");
     found.audio_seconds = number("audioSeconds");
+    const auto* apart = object.if_contains("audioApart");
+    found.audio_apart = apart && apart->is_bool() && apart->get_bool();
     return std::optional(std::move(found));
 }
 

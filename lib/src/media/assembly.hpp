@@ -22,6 +22,7 @@ struct Assembly {
     std::string audio;                ///< Name of the sound's own file, in the same folder; or empty.
     double audio_seconds = 0;
     std::vector<std::uint64_t> audio_runs;
+    bool audio_apart = false;  ///< Its clock is not the picture's.
 };
 
 inline constexpr std::string_view parts_suffix = ".parts";

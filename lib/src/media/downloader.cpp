@@ -88,9 +88,55 @@ bool has_part(const fs::path& target) {
 /// The link may have expired on the way: a fresh one goes on with what is here.
 bool goes_on_later(const Error& error) { return retry_may_help(error) || error.name == "AUTH_REQUIRED"; }
 
+/// Of a source with its sound elsewhere. The sound gets the name that a stream's own sound has, so that all who
+/// follow treat it alike.
+fs::path picture_of(const fs::path& target) { return target.string() + ".picture"; }
+fs::path sound_of(const fs::path& target) { return target.string() + std::string(audio_suffix); }
+
+bool has_begun(const fs::path& target) {
+    for (const auto& path : {target, picture_of(target), sound_of(target)})
+        if (has_part(path) || has_stream_part(path.string())) return true;
+    std::error_code missing;
+    return fs::exists(sound_of(target), missing);
+}
+
 void discard(const fs::path& target) {
-    net::discard_partial(target);
-    discard_stream(target.string());
+    for (const auto& path : {picture_of(target), sound_of(target), target}) {
+        net::discard_partial(path);
+        discard_stream(path.string());
+    }
+    std::error_code ignored;
+    fs::remove(picture_of(target), ignored);
+}
+
+/// How a finished download is to be read: one run from its beginning, unless it was put together.
+Result<Assembly> assembly_of(const fs::path& path) {
+    auto known = read_assembly(path.string());
+    if (!known) return std::move(known).error();
+    return *known ? **std::move(known) : Assembly{.runs = {0}};
+}
+
+/// Picture and sound, both whole, become one download. The picture takes the name last: what bears it is complete.
+Result<void> join(const fs::path& target) {
+    auto both = assembly_of(picture_of(target));
+    if (!both) return std::move(both).error();
+    auto sound = assembly_of(sound_of(target));
+    if (!sound) return std::move(sound).error();
+    if (both->audio.empty()) {
+        both->audio = sound_of(target).filename().string();
+        both->audio_seconds = sound->seconds;
+        both->audio_runs = sound->runs;
+        both->tolerance = std::max(both->tolerance, sound->tolerance);
+        // A stream's clock begins anywhere, a file's at zero.
+        both->audio_apart = (both->seconds > 0) != (sound->seconds > 0);
+    }
+    JR_TRY(write_assembly(target.string(), *both));
+    std::error_code wrong;
+    fs::rename(picture_of(target), target, wrong);
+    if (wrong) return folder_error(wrong.value(), "rename the finished download");
+    fs::remove(picture_of(target).string() + std::string(parts_suffix), wrong);
+    fs::remove(sound_of(target).string() + std::string(parts_suffix), wrong);
+    return {};
 }
 
 /// Brings a file that an extractor has left into the work folder.
@@ -158,7 +204,7 @@ Result<Downloaded> Downloader::download(const MediaInfo& info, const WorkFolder&
             return got;
         }
         const Error& error = got.error();
-        const bool begun = has_part(target_of(i)) || has_stream_part(target_of(i).string());
+        const bool begun = has_begun(target_of(i));
         if (ends_all(error) || (goes_on_later(error) && begun)) return tell(error, met);
         discard(target_of(i));
         if (!telling || (!retry_may_help(*telling) && retry_may_help(error))) {
@@ -174,6 +220,7 @@ Result<Downloaded> Downloader::fetch(const MediaSource& source, const std::strin
                                      const DownloadOptions& options, const OnProgress& progress,
                                      const std::stop_token& stop, net::TransferFacts& facts,
                                      net::CookieJar& cookies) const {
+    if (source.sound) return fetch_joined(source, target, options, progress, stop, facts, cookies);
     if (source.protocol == MediaProtocol::file) return take_file(source, target, options);
     const Watch watch(options, fs::path(target).parent_path(), stop);
     const auto fetch_stream = [&] {
@@ -191,6 +238,46 @@ Result<Downloaded> Downloader::fetch(const MediaSource& source, const std::strin
     if (!got)
         if (auto ended = watch.error()) return *std::move(ended);
     return got;
+}
+
+Result<Downloaded> Downloader::fetch_joined(const MediaSource& source, const std::string& target,
+                                            const DownloadOptions& options, const OnProgress& progress,
+                                            const std::stop_token& stop, net::TransferFacts& facts,
+                                            net::CookieJar& cookies) const {
+    struct Part {
+        MediaSource source;
+        fs::path path;
+        double from, to;  ///< Its share of the progress.
+    };
+    MediaSource picture = source;
+    picture.sound.reset();
+    MediaSource sound{.url = source.sound->url, .protocol = source.sound->protocol};
+    sound.http_headers = source.sound->http_headers;
+    Downloaded both{.path = target};
+    for (const auto& part : {Part{std::move(sound), sound_of(target), 0, 10}, Part{std::move(picture), picture_of(target), 10, 100}}) {
+        std::error_code missing;
+        if (const auto bytes = fs::file_size(part.path, missing); !missing) {
+            both.bytes += bytes;
+            both.resumed_from += bytes;
+            continue;
+        }
+        auto limited = options;
+        limited.max_bytes -= std::min(limited.max_bytes, both.bytes);
+        const auto report = [&](const Progress& at) {
+            if (!progress) return;
+            auto shared = at;
+            shared.bytes += both.bytes;
+            shared.total = 0;  // Of both nobody knows it.
+            shared.percent = part.from + at.percent * (part.to - part.from) / 100;
+            progress(shared);
+        };
+        auto got = fetch(part.source, part.path.string(), limited, report, stop, facts, cookies);
+        if (!got) return got;
+        both.bytes += got->bytes;
+        both.resumed_from += got->resumed_from;
+    }
+    JR_TRY(join(target));
+    return both;
 }
 
 Result<Downloaded> Downloader::fetch_file(const MediaSource& source, const std::string& target,

@@ -158,6 +158,7 @@ Result<Finished> HelperClient::finish(const FinishRequest& wanted, const OnProgr
         request["audio"] = wanted.audio;
         request["audioSeconds"] = wanted.audio_seconds;
         request["audioRuns"] = boost::json::array(wanted.audio_runs.begin(), wanted.audio_runs.end());
+        request["audioApart"] = wanted.audio_apart;
     }
     auto answer = Call(options_, progress, std::move(stop)).run(request);
     return answer ? finished_of(*answer) : Result<Finished>(answer.error());

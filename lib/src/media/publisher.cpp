@@ -141,12 +141,14 @@ Result<FinishRequest> finish_request(const PublishRequest& request, const std::s
     if (!stream) return std::move(stream).error();
     if (!*stream) return asked;
     const Assembly& assembly = **stream;
-    asked.expected_seconds = assembly.seconds;
+    // A picture and its sound that were two files promise nothing by themselves.
+    if (assembly.seconds > 0) asked.expected_seconds = assembly.seconds;
     asked.tolerance = assembly.tolerance;
     asked.runs = assembly.runs;
     if (!assembly.audio.empty()) asked.audio = folder + "/" + assembly.audio;
     asked.audio_seconds = assembly.audio_seconds;
     asked.audio_runs = assembly.audio_runs;
+    asked.audio_apart = assembly.audio_apart;
     return asked;
 }
 

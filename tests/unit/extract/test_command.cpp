@@ -335,3 +335,44 @@ TEST_CASE("yt-dlp asks through the address guard, follows no redirect past it, a
     CHECK(ask("/four"));
     CHECK(canary.connections() == 1);
 }
+
+TEST_CASE("formats without sound get it from those without a picture") {
+    Bench bench;
+    const auto info = bench.shell(say(
+        R"({"formats":[)"
+        R"({"url":"http://127.0.0.1/board","protocol":"mhtml","vcodec":"none","acodec":"none"},)"
+        R"({"url":"http://127.0.0.1/low.m4a","ext":"m4a","vcodec":"none","acodec":"mp4a","tbr":48},)"
+        R"({"url":"http://127.0.0.1/high.m4a","ext":"m4a","vcodec":"none","acodec":"mp4a","tbr":128,"http_headers":{"Referer":"r"},"cookies":"a=1"},)"
+        R"({"url":"http://127.0.0.1/high.webm","ext":"webm","vcodec":"none","acodec":"opus","tbr":160},)"
+        R"({"url":"http://127.0.0.1/foreign.m4a","ext":"m4a","vcodec":"none","acodec":"mp4a","tbr":256,"language_preference":-1},)"
+        R"({"url":"http://127.0.0.1/360.mp4","ext":"mp4","vcodec":"avc1","acodec":"mp4a","height":360},)"
+        R"({"url":"http://127.0.0.1/1080.mp4","ext":"mp4","vcodec":"avc1","acodec":"none","height":1080,"tbr":4000},)"
+        R"({"url":"http://127.0.0.1/720.webm","ext":"webm","vcodec":"vp9","acodec":"none","height":720},)"
+        R"({"url":"http://127.0.0.1/480.m3u8","protocol":"m3u8_native","vcodec":"avc1","acodec":"none","height":480},)"
+        R"({"url":"http://127.0.0.1/locked.mp4","vcodec":"avc1","acodec":"none","height":2160,"has_drm":true}]})"));
+    REQUIRE_MESSAGE(info.has_value(), info.error().message);
+    std::string seen;
+    for (const auto& source : info->sources) {
+        seen += source.url.substr(17) + "=" + (source.sound ? source.sound->url.substr(17) : std::string("-")) + " ";
+        if (source.height == 1080) {
+            CHECK(source.tbr == 4128);
+            CHECK(source.sound->http_headers == std::map<std::string, std::string>{{"Referer", "r"}, {"Cookie", "a=1"}});
+        }
+    }
+    CHECK(seen == "1080.mp4=high.m4a 720.webm=high.webm 480.m3u8=high.m4a 360.mp4=- ");
+    const auto copy = media_info_from(to_json(*info));
+    REQUIRE(copy.has_value());
+    CHECK(copy->sources == info->sources);
+
+    // What yt-dlp chose, where nothing else is listed; a silent film, which is all there is; a sound that is private.
+    const auto first = [&](const std::string& dict) {
+        const auto found = bench.shell(say(dict));
+        if (!found) return found.error().name;
+        return found->sources[0].url.substr(17) + "=" + (found->sources[0].sound ? found->sources[0].sound->url.substr(17) : std::string("-"));
+    };
+    CHECK(first(R"({"requested_formats":[{"url":"http://127.0.0.1/v.mp4","acodec":"none","vcodec":"avc1"},)"
+                R"({"url":"http://127.0.0.1/a.m4a","vcodec":"none","acodec":"mp4a"}]})") == "v.mp4=a.m4a");
+    CHECK(first(R"({"formats":[{"url":"http://127.0.0.1/v.mp4","acodec":"none","vcodec":"avc1"}]})") == "v.mp4=-");
+    CHECK(first(R"({"formats":[{"url":"http://127.0.0.1/v.mp4","acodec":"none","vcodec":"avc1"},)"
+                R"({"url":"http://10.0.0.1/a.m4a","vcodec":"none","acodec":"mp4a"}]})") == "SSRF_BLOCKED");
+}
