@@ -193,7 +193,7 @@ struct FetchRequest {
 /// Who takes an answer as it comes in. The first error ends the transfer and is its result. A callee that
 /// blocks holds the server back; neither clock runs meanwhile.
 struct StreamSink {
-    /// Status and headers, once, before the first byte; never of a redirect that is followed.
+    /// Status, headers and final_url, once, before the first byte; never of a redirect that is followed.
     std::function<std::optional<Error>(const Response& head)> on_head;
     std::function<std::optional<Error>(std::string_view bytes)> on_body;
 };

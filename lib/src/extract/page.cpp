@@ -54,6 +54,15 @@ std::vector<Cookie> cookies_of(const std::string& path) {
     return cookies ? *std::move(cookies) : std::vector<Cookie>();
 }
 
+/// What a page's answer is when it is none: by its type, or by how it begins where the type says nothing.
+MediaKind media_of(const net::Response& answer) {
+    if (answer.status != 200) return MediaKind::none;
+    const auto type = answer.header("content-type").value_or("");
+    const auto named = classify_media(answer.final_url, type);
+    if (named == MediaKind::direct || named == MediaKind::hls || named == MediaKind::dash) return named;
+    return sniff_media(answer.body, type);
+}
+
 /// One extraction: the values that templates see, cookies, and the time that is left.
 class PageQuery {
 public:
@@ -73,10 +82,13 @@ private:
     Result<MediaInfo> by_way(const PageWay& way);
     Result<Answer> run_steps(const PageWay& way);
     Result<net::Response> ask(const PageStep& step, const PageWay& way);
+    Result<net::Response> fetch(const net::FetchRequest& request, std::optional<std::string_view> body, bool page);
+    Result<net::Response> fetch_page(const net::FetchRequest& request);
     Result<net::Response> get(const std::string& url, const std::string& referer, bool head = false);
     std::optional<Error> refusal(const net::Response& response, const PageStep& step) const;
     Result<json::value> document_of(const Answer& answer, const PageWay& way) const;
     Result<MediaInfo> read_html_page(const net::Response& response);
+    Result<MediaInfo> one_source(const net::Response& answer, MediaKind kind);
     void follow_embeds(const HtmlPage& page, Observation& seen, MediaInfo& described);
     std::chrono::milliseconds left() const {
         return std::max(std::chrono::milliseconds(1),
@@ -99,6 +111,34 @@ private:
     std::string set_cookies_;  // Of this way, as a Cookie header.
 };
 
+Result<net::Response> PageQuery::fetch(const net::FetchRequest& request, std::optional<std::string_view> body, bool page) {
+    if (body) return fetcher_.post(request, *body, stop_);
+    return page ? fetch_page(request) : fetcher_.get(request, stop_);
+}
+
+/// A page; of what turns out to be media itself, its first bytes.
+Result<net::Response> PageQuery::fetch_page(const net::FetchRequest& request) {
+    net::Response got;
+    bool enough = false;
+    const net::StreamSink sink{.on_head =
+                                   [&](const net::Response& head) {
+                                       got = head;
+                                       return std::optional<Error>();
+                                   },
+                               .on_body = [&](std::string_view bytes) -> std::optional<Error> {
+                                   const bool first = got.body.size() < sniffed_bytes;
+                                   got.body.append(bytes);
+                                   if (!first || got.body.size() < sniffed_bytes || media_of(got) == MediaKind::none) return std::nullopt;
+                                   enough = true;
+                                   got.body.resize(sniffed_bytes);
+                                   return Error{Errc::canceled, "it is media, and nobody need read it here"};
+                               }};
+    auto answer = fetcher_.stream(request, sink, stop_);
+    if (answer) got.final_url = answer->final_url;
+    if (!answer && !enough) return answer;
+    return got;
+}
+
 Result<net::Response> PageQuery::get(const std::string& url, const std::string& referer, bool head) {
     net::FetchRequest request{.url = url, .head = head, .timeout = left()};
     request.headers = {{"User-Agent", options_.user_agent}, {"Accept-Language", "en"}};
@@ -106,7 +146,7 @@ Result<net::Response> PageQuery::get(const std::string& url, const std::string& 
     if (auto target = net::parse_url(url, net::max_fetch_url)) {
         if (auto cookie = cookie_header_for(jar_, *target); !cookie.empty()) request.headers.emplace_back("Cookie", cookie);
     }
-    auto answer = fetcher_.get(request, stop_);
+    auto answer = fetch(request, std::nullopt, false);
     if (!answer) return late_or(std::move(answer).error());
     return answer;
 }
@@ -129,7 +169,8 @@ Result<net::Response> PageQuery::ask(const PageStep& step, const PageWay& way) {
         if (auto own = cookie_header_for(jar_, page_); !own.empty()) cookie += (cookie.empty() ? "" : "; ") + own;
     }
     if (!cookie.empty()) request.headers.emplace_back("Cookie", cookie);
-    auto answer = step.post ? fetcher_.post(request, fill_in(step.body, values_, false), stop_) : fetcher_.get(request, stop_);
+    const auto body = step.post ? std::optional(fill_in(step.body, values_, false)) : std::nullopt;
+    auto answer = fetch(request, body, step.is_page() && !way.reader);
     if (!answer) return late_or(std::move(answer).error());
     if (answer->status >= 400 && request_.asked_to_wait)
         if (const auto wait = net::retry_after(answer->headers)) request_.asked_to_wait(*wait);
@@ -272,7 +313,10 @@ Result<MediaInfo> PageQuery::read_html_page(const net::Response& response) {
 Result<MediaInfo> PageQuery::by_way(const PageWay& way) {
     auto answer = run_steps(way);
     if (!answer) return std::move(answer).error();
-    if (!way.reader) return read_html_page(answer->response);
+    if (!way.reader) {
+        const auto kind = media_of(answer->response);
+        return kind == MediaKind::none ? read_html_page(answer->response) : one_source(answer->response, kind);
+    }
     auto document = document_of(*answer, way);
     if (!document) return std::move(document).error();
     auto info = read_document(*document, *way.reader, request_.nth);
@@ -313,22 +357,28 @@ Result<std::optional<MediaInfo>> PageQuery::direct_file() {
     if (classify_media(page_.str(), "") == MediaKind::none) return std::optional<MediaInfo>();
     auto head = get(page_.str(), "", true);
     if (!head) return std::move(head).error();
-    const auto type = head->header("content-type").value_or("");
-    const auto kind = classify_media(head->final_url, type);
+    const auto kind = classify_media(head->final_url, head->header("content-type").value_or(""));
     if (head->status != 200 || kind == MediaKind::none || kind == MediaKind::segment) return std::optional<MediaInfo>();
+    auto info = one_source(*head, kind);
+    if (!info) return std::move(info).error();
+    return std::optional<MediaInfo>(*std::move(info));
+}
+
+/// Of an answer that is media itself.
+Result<MediaInfo> PageQuery::one_source(const net::Response& answer, MediaKind kind) {
     MediaInfo info;
     MediaSource source;
-    source.url = head->final_url;
+    source.url = answer.final_url;
     source.protocol = kind == MediaKind::hls    ? MediaProtocol::hls
                       : kind == MediaKind::dash ? MediaProtocol::dash
                                                 : MediaProtocol::https;
-    source.ext = container_of(source.url, type);
+    source.ext = container_of(source.url, answer.header("content-type").value_or(""));
     source.http_headers["User-Agent"] = options_.user_agent;
     source.origin = "url";
     info.title = page_.path.substr(page_.path.rfind('/') + 1);
     info.sources.push_back(std::move(source));
     JR_TRY(vet_info(info, request_, vetter_, deadline_, stop_));
-    return std::optional<MediaInfo>(std::move(info));
+    return info;
 }
 
 }  // namespace

@@ -139,7 +139,7 @@ private:
                                     .decode = false,
                                     .max_redirects = request_.max_redirects,
                                     .cookies = request_.cookies,
-                                    .on_head = [&](const Head& head) { return take_head(head, url); },
+                                    .on_head = [&](const Head& head, const Url&) { return take_head(head, url); },
                                     .on_body = [&](std::string_view bytes) { return take_body(bytes); },
                                     .on_tick = [&] { return tick(); }},
                            stop);

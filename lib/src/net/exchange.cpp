@@ -108,7 +108,7 @@ struct Session::Running {
     bool tell_head() {
         if (head_told) return !failure;
         head_told = true;
-        if (exchange.on_head && !(follows && head.location())) failure = exchange.on_head(head);
+        if (exchange.on_head && !(follows && head.location())) failure = exchange.on_head(head, exchange.url);
         return !failure;
     }
 

@@ -35,7 +35,8 @@ struct Exchange {
     bool decode = true;                                   ///< Offer content encodings, and undo them.
     int max_redirects = 5;
     CookieJar* cookies = nullptr;
-    std::function<std::optional<Error>(const Head&)> on_head;  ///< Never for a redirect that is followed.
+    /// With the URL that answers. Never for a redirect that is followed.
+    std::function<std::optional<Error>(const Head&, const Url&)> on_head;
     std::function<std::optional<Error>(std::string_view bytes)> on_body;
     std::function<std::optional<Error>()> on_tick;  ///< At least ten times a second.
 };

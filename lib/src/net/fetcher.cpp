@@ -92,11 +92,11 @@ public:
     Intake(const FetchRequest& request, const std::string& host, const StreamSink& sink)
         : request_(request), host_(host), sink_(sink) {}
 
-    std::optional<Error> take_head(const Head& head) {
+    std::optional<Error> take_head(const Head& head, const Url& url) {
         last_byte_ = steady_clock::now();
         if (!sink_.on_head) return std::nullopt;
         auto wrong = sink_.on_head(
-            Response{.status = head.status, .headers = head.headers, .body = {}, .final_url = {}});
+            Response{.status = head.status, .headers = head.headers, .body = {}, .final_url = url.str()});
         rest();
         return wrong;
     }
@@ -171,7 +171,7 @@ Result<Response> Fetcher::fetch(const FetchRequest& request, std::optional<std::
                           .decode = true,
                           .max_redirects = body_sent ? 0 : request.max_redirects,
                           .cookies = request.cookies,
-                          .on_head = [&](const Head& head) { return intake.take_head(head); },
+                          .on_head = [&](const Head& head, const Url& from) { return intake.take_head(head, from); },
                           .on_body = [&](std::string_view bytes) { return intake.take_body(bytes); },
                           .on_tick = [&] { return intake.tick(); }},
                  stop);

@@ -338,3 +338,45 @@ TEST_CASE("a site that asks to wait is passed on, whatever comes of the page") {
     CHECK_FALSE(page.extract(request, {}));
     CHECK(asked == 77s);
 }
+
+TEST_CASE("an address that is itself media is one source, whatever its name, and is not read") {
+    Site site;
+    const std::string ftyp = std::string("\0\0\0\x20", 4) + "ftypisom" + std::string(2000, 'm');
+    struct Row {
+        const char* what;
+        const char* type;
+        std::string begins;
+        const char* outcome;  // The protocol, or an error.
+    };
+    const Row rows[] = {
+        {"named by its type", "video/mp4", std::string(2000, 'x'), "https mp4"},
+        {"bytes of MP4", "application/octet-stream", ftyp, "https"},
+        {"bytes of MP4 that are called text", "text/plain", ftyp, "https"},
+        {"bytes of WebM", "binary/octet-stream", "\x1a\x45\xdf\xa3" + std::string(2000, 'w'), "https"},
+        {"a playlist by its type", "application/vnd.apple.mpegurl", "#EXTM3U\n" + std::string(2000, '#'), "hls"},
+        {"a playlist by its bytes", "text/plain", "#EXTM3U\n" + std::string(2000, '#'), "hls"},
+        {"a manifest", "application/dash+xml", "<MPD>" + std::string(2000, ' '), "dash"},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.what);
+        // Who wanted the rest would wait for it.
+        site.server.add("/media/7", [&](auto&, auto&) { return Reply{.type = row.type, .body = row.begins, .hang = true}; });
+        site.server.add("/go", [&](auto&, auto&) { return Reply{.status = 302, .headers = {"Location: /media/7"}}; });
+        for (const char* path : {"/media/7", "/go"}) {
+            const auto info = site.ask("web", path);
+            REQUIRE_MESSAGE(info.has_value(), info.error().message);
+            REQUIRE(info->sources.size() == 1);
+            const auto& source = info->sources[0];
+            CHECK(source.url == site.server.url("/media/7"));
+            CHECK(source.origin == "url");
+            const std::string outcome = row.outcome;
+            CHECK(source.protocol == (outcome == "hls" ? MediaProtocol::hls : outcome == "dash" ? MediaProtocol::dash : MediaProtocol::https));
+            CHECK((outcome == "https mp4") == (source.ext == "mp4"));
+        }
+    }
+    // A page stays one, whatever it begins with; and one that is too large is for another extractor.
+    site.server.file("/page", "text/html", "<title>#EXTM3U</title><video src='/v.mp4'></video>");
+    CHECK(site.ask("web", "/page")->sources[0].url == site.server.url("/v.mp4"));
+    site.server.file("/large", "text/html", std::string((8u << 20) + 1, ' '));
+    CHECK(site.ask("web", "/large").error().name == "TOO_LARGE");
+}
