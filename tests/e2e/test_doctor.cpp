@@ -148,6 +148,78 @@ TEST_CASE("the checklist sees another store, and a worker that lacks its browser
     CHECK(kind_of(elsewhere, "1. the API's store is ") == "problem");
 }
 
+/// Something that answers as an API whose worker does not do what it should.
+class FalseApi {
+public:
+    explicit FalseApi(const std::string& store) {
+        say("/api/health", R"({"ok":true,"service":"jobrt"})");
+        say("/api/status", R"({"ok":true,"store":")" + store + "\"}");
+        say("/api/worker/health", R"({"ok":true})");
+        say("/api/workers", R"({"ok":true,"workers":[{"live":true,"pid":1,"host":"h","details":{"store":")" + store +
+                                R"(-other"}}]})");
+        say("/api/jobs", R"({"ok":true,"job":{"id":"j1","status":"queued"}})", 201);
+        say("/api/jobs/j1", R"({"ok":true,"job":{"id":"j1","status":"completed"}})");
+    }
+    int port() const { return server_.port(); }
+    void say(const std::string& path, const std::string& body, int code = 200) {
+        server_.on(path, test::status(code, "Content-Type: application/json\r\n", body));
+    }
+    /// `late`: they show so long after the first question only.
+    void events(const std::string& names, Millis late) {
+        server_.on("/api/telemetry",
+                   [names, late, begun = std::optional<std::chrono::steady_clock::time_point>()](
+                       const test::ServedConnection& connection, const test::ServedRequest& request) mutable {
+                       const auto now = std::chrono::steady_clock::now();
+                       if (!begun) begun = now;
+                       test::status(200, "Content-Type: application/json\r\n",
+                                    R"({"ok":true,"events":[)" + (now - *begun < late ? "" : names) + "]}")(connection, request);
+                   });
+    }
+
+private:
+    test::TestServer server_;
+};
+
+TEST_CASE("the checklist's last lines see a job that is refused, events out of order, and events that come late") {
+    const Folder folder;
+    auto variables = environment(folder);
+    variables.erase("JOBRT_ALLOW_NETS");  // So that it submits a demo.echo.
+    FalseApi api(variables["JOBRT_STORE"]);
+    const std::string claimed = R"({"event":"worker.job.claimed"})", done = R"({"event":"worker.job.completed"})";
+
+    api.events(claimed + "," + done, 0ms);
+    auto ended = checklist(folder, variables, api.port());
+    INFO(findings(ended));
+    CHECK(ended.status.code == 0);  // The control: nothing is wrong but a name.
+    CHECK(kind_of(ended, "1. a worker calls the store ") == "warning");
+    CHECK(kind_of(ended, "6. worker events appear at the API, in order") == "ok");
+
+    api.events(done + "," + claimed, 0ms);
+    ended = checklist(folder, variables, api.port());
+    CHECK(ended.status.code == 1);
+    CHECK(kind_of(ended, "5. a submitted demo.echo job reaches completed") == "ok");
+    CHECK(kind_of(ended, "6. the API does not show the worker's events in order (claimed, completed): worker.job.completed "
+                         "did not appear") == "problem");
+
+    // Late, and the job is over later still, so that the events are waited for.
+    api.events(claimed + "," + done, 5'500ms);
+    api.say("/api/jobs/j1", R"({"ok":true,"job":{"id":"j1","status":"failed","errorCode":"DEMO","error":"why"}})");
+    const auto begun = std::chrono::steady_clock::now();
+    api.say("/api/worker/health", R"({"ok":false,"error":"Worker stopped"})");
+    ended = checklist(folder, variables, api.port());
+    CHECK(ended.status.code == 1);
+    CHECK(std::chrono::steady_clock::now() - begun < 30s);
+    CHECK(kind_of(ended, "4. worker heartbeat is not ok: Worker stopped") == "problem");
+    CHECK(kind_of(ended, "5. a submitted demo.echo job is failed: DEMO: why") == "problem");
+    CHECK(kind_of(ended, "6. ") == "problem");
+
+    api.say("/api/jobs", R"({"ok":false,"code":"STORE_FULL","error":"no space"})", 507);
+    ended = checklist(folder, variables, api.port());
+    CHECK(ended.status.code == 1);
+    CHECK(kind_of(ended, "5. no job could be submitted") == "problem");
+    CHECK(kind_of(ended, "6. no events were looked for: no job could be submitted") == "problem");
+}
+
 TEST_CASE("the checklist shows its access token, and says where to put one") {
     const Folder folder;
     auto variables = environment(folder);

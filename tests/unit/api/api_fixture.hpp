@@ -44,6 +44,9 @@ public:
     /// Asked before each verb; an error is answered instead.
     std::function<std::optional<Error>(std::string_view verb)> before;
 
+    /// What is stored of these cannot be read.
+    std::vector<JobId> damaged;
+
     Result<std::vector<InsertAnswer>> insert(std::span<const NewJob> jobs, Time now) override {
         return pass<std::vector<InsertAnswer>>("insert", [&] { return inner_->insert(jobs, now); });
     }
@@ -61,11 +64,23 @@ public:
         return pass<Changed>("change", [&] { return inner_->change(which, change, limit, cursor, now); });
     }
     Result<std::optional<Job>> get(JobId id, unsigned parts) override {
-        return pass<std::optional<Job>>("get", [&] { return inner_->get(id, parts); });
+        return pass<std::optional<Job>>("get", [&]() -> Result<std::optional<Job>> {
+            if (std::ranges::find(damaged, id) != damaged.end())
+                return Error{Errc::corrupt, "the payload of job " + id.str() + " in /var/lib/x.db is no JSON"};
+            return inner_->get(id, parts);
+        });
     }
     Result<JobPage> list(const JobFilter& filter, JobOrder order, std::string_view cursor, int limit,
                          unsigned parts) override {
-        return pass<JobPage>("list", [&] { return inner_->list(filter, order, cursor, limit, parts); });
+        return pass<JobPage>("list", [&]() -> Result<JobPage> {
+            auto page = inner_->list(filter, order, cursor, limit, parts);
+            if (page)
+                for (const auto id : damaged) {
+                    const auto is = [&](const Job& job) { return job.id == id; };
+                    if (std::erase_if(page->jobs, is) > 0) page->unreadable.push_back(id);
+                }
+            return page;
+        });
     }
     Result<std::vector<CountRow>> count(const JobFilter& filter, CountBy by) override {
         return pass<std::vector<CountRow>>("count", [&] { return inner_->count(filter, by); });

@@ -365,6 +365,29 @@ TEST_CASE("delete: not while it runs; the program is told of the job as it was")
     CHECK(api.call("DELETE", path).status == 404);
 }
 
+TEST_CASE("a job of which what is stored is damaged is named by the list and refused by itself, and hides no other") {
+    Api api;
+    const auto first = api.create(), bad = api.create(), last = api.create();
+    CHECK_FALSE(api.get("/api/jobs").body.contains("unreadable"));
+    api.store.damaged = {*JobId::parse(bad)};
+    const auto list = api.get("/api/jobs").body;
+    REQUIRE(list.at("jobs").as_array().size() == 2);
+    CHECK(text(list.at("jobs").at(0).at("id")) == last);
+    CHECK(text(list.at("jobs").at(1).at("id")) == first);
+    REQUIRE(list.at("unreadable").as_array().size() == 1);
+    CHECK(text(list.at("unreadable").at(0)) == bad);
+    const auto alone = api.get("/api/jobs/" + bad);
+    CHECK(alone.status == 500);
+    CHECK(alone.code() == "STORE_CORRUPT");
+    CHECK(boost::json::serialize(alone.body).find("/var/lib") == std::string::npos);
+    // A page of nothing but such still leads on.
+    auto page = api.get("/api/jobs?limit=1").body;
+    page = api.get("/api/jobs?limit=1&cursor=" + text(page.at("nextCursor"))).body;
+    CHECK(page.at("jobs").as_array().empty());
+    page = api.get("/api/jobs?limit=1&cursor=" + text(page.at("nextCursor"))).body;
+    CHECK(text(page.at("jobs").at(0).at("id")) == first);
+}
+
 TEST_CASE("who creates a job while the store freezes hears in time that nobody knows, and may ask again") {
     std::mutex mutex;
     std::condition_variable changed;
