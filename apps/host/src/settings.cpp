@@ -70,8 +70,9 @@ Result<void> Settings::add_layer(const std::map<std::string, std::string>& varia
             break;
         }
     }
-    for (const auto& [name, text] : variables) {
-        if (text.empty()) continue;
+    for (const auto& variable : variables) {
+        const std::string& name = variable.first;  // Not a structured binding: clang 14 captures none.
+        if (variable.second.empty()) continue;
         if (std::find(retired.begin(), retired.end(), name) != retired.end() && name != "NODE_ENV")
             warn(name + " has no effect any more and is ignored");
         if (!name.starts_with("JOBRT_") || name.starts_with("JOBRT_TEST_") || name == "JOBRT_FIXTURES" ||
@@ -167,11 +168,13 @@ Result<std::map<std::string, std::string>> parse_env_file(std::string_view text)
             text = rest;
             continue;
         }
-        if (line.starts_with("export ")) line = trim(line.substr(7));
+        // "export = 1" is a variable of that name.
+        if (line.starts_with("export ") && !trim(line.substr(7)).starts_with('=')) line = trim(line.substr(7));
         auto equals = line.find('=');
         if (equals == std::string_view::npos || equals == 0)
             return bad("line " + std::to_string(number) + " is not KEY=VALUE");
         std::string key(trim(line.substr(0, equals)));
+        if (key.empty()) return bad("line " + std::to_string(number) + " is not KEY=VALUE");
         auto value = trim(line.substr(equals + 1));
         std::string result;
         if (!value.empty() && (value.front() == '"' || value.front() == '\'' || value.front() == '`')) {

@@ -20,6 +20,9 @@ bool is_health(std::string_view target) {
     return std::ranges::find(health_paths, path) != std::end(health_paths);
 }
 
+/// "OPTIONS *" asks about the server and no path of it (RFC 9110, 9.3.7).
+bool is_about_all(const Request& request) { return request.method == "OPTIONS" && request.target == "*"; }
+
 std::vector<std::string_view> split_path(std::string_view path) {
     std::vector<std::string_view> parts;
     for (std::string_view rest = path.substr(1);;) {
@@ -195,7 +198,7 @@ Response ApiRouter::handle(const Request& request) {
 std::optional<Response> ApiRouter::refuse_early(const Request& head) {
     RouteMatch match;
     match.trace_id = impl_->trace_id_of(head);
-    auto refused = impl_->refuse_head(head, match);
+    auto refused = is_about_all(head) ? core::refuse_request(head, impl_->options, false) : impl_->refuse_head(head, match);
     if (refused) impl_->finish(*refused, match.trace_id);
     return refused;
 }
@@ -230,7 +233,7 @@ Response ApiRouter::Impl::failure(const Request& request, const std::string& tra
 Response ApiRouter::Impl::answer(const Request& request, const std::string& trace_id) {
     RouteMatch match;
     match.trace_id = trace_id;
-    if (request.method == "OPTIONS" && request.target == "*") {
+    if (is_about_all(request)) {
         if (auto refused = core::refuse_request(request, options, false)) return std::move(*refused);
         Response response;
         response.status = 204;
@@ -300,7 +303,7 @@ Response ApiRouter::Impl::serve(const Request& request, const Route& route, Rout
         if (std::ranges::find(route.query, name, &RouteField::name) == route.query.end())
             return self.error_response(core::invalid("the query name \"" + name.substr(0, 64) + "\" is not known here"));
         if (!match.query.emplace(name, std::move(value)).second)
-            return self.error_response(core::invalid("the query names \"" + name + "\" twice"));
+            return self.error_response(core::invalid("the query names \"" + name.substr(0, 64) + "\" twice"));
     }
     if (auto nowhere = core::check_path(route, match)) return std::move(*nowhere);
     if (auto fits = core::check_query(route, match); !fits) return self.error_response(fits.error());

@@ -6,6 +6,7 @@
 #include <boost/json/serialize.hpp>
 
 #include "core/api_impl.hpp"
+#include "core/utf8.hpp"
 
 namespace jobruntime {
 
@@ -30,7 +31,8 @@ Response Response::json(int status, boost::json::object object) {
 }
 
 Response Response::error(int status, std::string_view code, std::string_view message, boost::json::object more) {
-    boost::json::object object{{"ok", false}, {"code", code}, {"error", message}};
+    // A message may quote what was asked for, whose bytes need not be text.
+    boost::json::object object{{"ok", false}, {"code", code}, {"error", core::valid_utf8(message)}};
     for (auto& [name, value] : more) object[name] = std::move(value);
     return json(status, std::move(object));
 }

@@ -1,6 +1,9 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <jobruntime/extractor.hpp>
 
+#include <algorithm>
+#include <cmath>
+
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
 
@@ -57,8 +60,9 @@ struct Reader {
     std::optional<double> number(std::string_view name) const {
         const auto* value = find(name);
         if (!value) return std::nullopt;
-        if (value->is_number()) return value->to_number<double>();
-        refuse(name, "a number");
+        if (!value->is_number()) refuse(name, "a number");
+        // "1e999" is written as a number and is none that could be kept.
+        else if (const auto known = value->to_number<double>(); std::isfinite(known)) return known;
         return std::nullopt;
     }
     int pixels(std::string_view name) const {
@@ -115,7 +119,7 @@ std::optional<MediaSource> source_from(const json::object& in, const std::string
     source.ext = reader.text("ext");
     source.width = reader.pixels("width");
     source.height = reader.pixels("height");
-    source.tbr = reader.number("tbr").value_or(0);
+    source.tbr = std::max(reader.number("tbr").value_or(0), 0.0);
     if (auto size = reader.number("filesize"); size && *size > 0 && *size < 9e15)
         source.filesize = static_cast<std::int64_t>(*size);
     source.http_headers = reader.headers();

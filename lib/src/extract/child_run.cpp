@@ -62,12 +62,15 @@ Result<void> read_lines(Subprocess& child, const ChildRun& run, Deadline deadlin
 
 std::string clean_line(std::string_view text, std::size_t max_bytes) {
     std::string line;
-    while (!text.empty() && line.size() < max_bytes) {
+    while (!text.empty()) {
         const auto size = core::utf8_character(text);
+        if (line.size() + std::max<std::size_t>(size, 1) > max_bytes) break;
         const auto lead = static_cast<unsigned char>(text.front());
+        // U+0080 to U+009F are control characters, too, and some terminals obey them.
+        const bool c1 = lead == 0xc2 && size == 2 && static_cast<unsigned char>(text[1]) < 0xa0;
         if (size == 0)
             line += '?';
-        else if (lead < 0x20 || lead == 0x7f)
+        else if (lead < 0x20 || lead == 0x7f || c1)
             line += ' ';
         else
             line += text.substr(0, size);

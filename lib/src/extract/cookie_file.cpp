@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <ctime>
 
 #include <boost/json/parse.hpp>
@@ -49,8 +50,15 @@ std::int64_t whole_seconds(double expires) {
     return static_cast<std::int64_t>(std::clamp(expires, 0.0, 253'402'300'799.0));
 }
 
+/// In lower case. A '#' in front would make its line in a file a comment.
+bool is_domain(std::string_view text) {
+    return !text.empty() && text.front() != '.' && std::all_of(text.begin(), text.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+    });
+}
+
 bool is_cookie(const Cookie& cookie) {
-    return !cookie.domain.empty() && is_plain(cookie.domain, "/: ") && cookie.path.starts_with('/') &&
+    return is_domain(cookie.domain) && cookie.path.starts_with('/') &&
            is_plain(cookie.path, "") && !cookie.name.empty() && is_plain(cookie.name, "=; ") &&
            is_plain(cookie.value, ";");
 }
@@ -123,7 +131,8 @@ Result<std::vector<Cookie>> parse_cookie_file(std::string_view text) {
         cookie.secure = fields[3] == "TRUE";
         double expires = 0;
         const auto [last, failed] = std::from_chars(fields[4].data(), fields[4].data() + fields[4].size(), expires);
-        if (failed != std::errc{} || last != fields[4].data() + fields[4].size()) return bad("has no number as its expiry");
+        if (failed != std::errc{} || last != fields[4].data() + fields[4].size() || !std::isfinite(expires))
+            return bad("has no number as its expiry");
         cookie.expires = whole_seconds(expires);
         cookie.name = fields[5];
         cookie.value = fields[6];

@@ -178,9 +178,10 @@ void drop_bad_headers(std::map<std::string, std::string>& headers) {
 }  // namespace
 
 std::string iso_time(double seconds) {
+    if (!(seconds > 0 && seconds <= 32'503'680'000.0)) return {};
     const auto time = static_cast<std::time_t>(seconds);
     std::tm parts{};
-    if (seconds <= 0 || seconds > 32'503'680'000.0 || ::gmtime_r(&time, &parts) == nullptr) return {};
+    if (::gmtime_r(&time, &parts) == nullptr) return {};
     char text[32];
     const auto size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S.000Z", &parts);
     return {text, size};

@@ -276,9 +276,10 @@ std::string fill_in(std::string_view text, const std::map<std::string, std::stri
 }
 
 std::string syndication_token(std::string_view id) {
+    // Ids are numbers of 64 bits.
+    if (id.empty() || id.size() > 20 || id.find_first_not_of("0123456789") != std::string_view::npos) return {};
     double number = 0;
-    const auto [end, failed] = std::from_chars(id.data(), id.data() + id.size(), number);
-    if (failed != std::errc{} || end != id.data() + id.size()) return {};
+    std::from_chars(id.data(), id.data() + id.size(), number);
     number = number / 1e15 * 3.14159265358979323846;
     constexpr char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
     auto whole = static_cast<unsigned long long>(number);

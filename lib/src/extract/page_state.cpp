@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "extract/page_state.hpp"
 
+#include <algorithm>
 #include <charconv>
 
 #include "extract/json_access.hpp"
@@ -87,7 +88,7 @@ void PageState::on_response(const json::object& params) {
     const auto known = requests_.find(id);
     Sighting seen;
     seen.mime = std::string(text_at(*response, "mimeType").substr(0, 128));
-    seen.status = static_cast<int>(number_at(*response, "status"));
+    seen.status = static_cast<int>(std::clamp(number_at(*response, "status"), 0.0, 999.0));
     ++activity_;
     if (known != requests_.end() && known->second.main) {
         main_ = MainResponse{std::string(url.substr(0, max_url)), seen.mime,

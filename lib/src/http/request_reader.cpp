@@ -119,7 +119,10 @@ RequestReader::State RequestReader::step(std::string_view bytes, std::size_t& at
             return line.empty() ? state_ = State::chunk_size : bad("A chunk is longer than it says");
         case State::trailers:
             if (line.empty()) return state_ = State::done;
-            return is_field_value(line) && line.find(':') != std::string_view::npos ? state_ : bad("A trailer is malformed");
+            // Its name is checked as a header's, though nobody reads it: what is none may be the next request's line.
+            return is_field_value(line) && line.find(':') != std::string_view::npos && is_token(line.substr(0, line.find(':')))
+                       ? state_
+                       : bad("A trailer is malformed");
         default: return state_;
     }
 }

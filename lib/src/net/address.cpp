@@ -40,6 +40,7 @@ std::optional<Address> address_of(const sockaddr& given) {
 
 std::optional<Address> address_of(std::string_view given) {
     const std::string text(given);
+    if (text.find('\0') != std::string::npos) return std::nullopt;  // The C library would read up to it only.
     Address address;
     if (::inet_pton(AF_INET, text.c_str(), address.bytes.data()) == 1) return address;
     address.v6 = true;

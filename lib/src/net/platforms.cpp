@@ -122,11 +122,11 @@ Result<Post> tiktok_post(const Url& url) {
     if (parts.size() == 2 && parts[0] == "t" && std::all_of(parts[1].begin(), parts[1].end(), is_word))
         return short_link("tiktok", url);
     const auto post = [](std::string_view id, const std::string& handle) {
-        // The site finds the post by its id; "_" stands for an account that is not known.
+        // The site finds the post by its id; "_" stands for an account that is not known, also when it is read again.
         return known_post(
             "tiktok", id,
             "https://www.tiktok.com/@" + (handle.empty() ? "_" : handle) + "/video/" + std::string(id),
-            handle);
+            handle == "_" ? "" : handle);
     };
     if (parts.size() == 3 && is_tiktok_handle(parts[0]) && parts[1] == "video" && is_id(parts[2]))
         return post(parts[2], lowered(parts[0].substr(1)));

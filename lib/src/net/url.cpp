@@ -162,8 +162,14 @@ Tail split_tail(std::string_view text) {
     return tail;
 }
 
+/// What is handed on is the canonical text, which may be a little longer than what was given.
+Result<Url> bounded(Url url, std::size_t max_bytes) {
+    if (url.str().size() <= max_bytes) return url;
+    return wrong("it is longer than " + std::to_string(max_bytes) + " bytes");
+}
+
 /// Everything after "scheme://". Bytes are checked already.
-Result<Url> parse_rest(std::string scheme, std::string_view rest) {
+Result<Url> parse_rest(std::string scheme, std::string_view rest, std::size_t max_bytes) {
     Url url;
     url.scheme = std::move(scheme);
     const auto end = std::min(rest.find_first_of("/?#"), rest.size());
@@ -172,7 +178,7 @@ Result<Url> parse_rest(std::string scheme, std::string_view rest) {
     url.path = tail.path.empty() ? "/" : without_dot_segments(tail.path);
     url.query = std::move(tail.query);
     url.fragment = std::move(tail.fragment);
-    return url;
+    return bounded(std::move(url), max_bytes);
 }
 
 /// The position of the colon that ends a scheme, or npos.
@@ -204,13 +210,13 @@ Result<Url> parse_url(std::string_view text, std::size_t max_bytes) {
     std::string scheme = lowered(text.substr(0, colon));
     if (scheme != "http" && scheme != "https")
         return wrong("its scheme is " + scheme.substr(0, 32) + "; only http and https are allowed");
-    return parse_rest(std::move(scheme), text.substr(colon + 3));
+    return parse_rest(std::move(scheme), text.substr(colon + 3), max_bytes);
 }
 
 Result<Url> resolve(const Url& base, std::string_view reference, std::size_t max_bytes) {
     JR_TRY(check_bytes(reference, max_bytes));
     if (scheme_end(reference) != std::string_view::npos) return parse_url(reference, max_bytes);
-    if (reference.starts_with("//")) return parse_rest(base.scheme, reference.substr(2));
+    if (reference.starts_with("//")) return parse_rest(base.scheme, reference.substr(2), max_bytes);
     auto tail = split_tail(reference);
     Url url = base;
     url.fragment = std::move(tail.fragment);
@@ -222,9 +228,7 @@ Result<Url> resolve(const Url& base, std::string_view reference, std::size_t max
     } else if (tail.query) {
         url.query = std::move(tail.query);
     }
-    if (url.str().size() > max_bytes)
-        return wrong("it is longer than " + std::to_string(max_bytes) + " bytes");
-    return url;
+    return bounded(std::move(url), max_bytes);
 }
 
 bool host_matches(std::string_view host, std::string_view domain) {
