@@ -28,7 +28,8 @@ private:
 
 void expect_platforms(const host::MediaConfig& media) {
     const auto rules = media.rules();
-    for (const auto* address : {"https://x.com/a/status/1", "https://www.tiktok.com/@a/video/1", "https://site.example/talk/abc?x=1",
+    for (const auto* address : {"https://x.com/a/status/1", "https://www.tiktok.com/@a/video/1",
+                                "https://site.example/talk/abc?x=1",
                                 "https://m.site.example/s/1#f", "http://10.0.0.1:8080/"}) {
         const auto url = *net::parse_url(address);
         const auto post = net::identify(url, rules);
@@ -71,7 +72,8 @@ void configuration(std::string_view input) {
     if (patterns) return;
     config.structure = media->shown();
     const auto again = host::MediaConfig::from(config);
-    expect(again.has_value() && again->shown() == media->shown(), "what is shown says something else: " + boost::json::serialize(media->shown()));
+    expect(again.has_value() && again->shown() == media->shown(),
+           "what is shown says something else: " + boost::json::serialize(media->shown()));
 }
 
 }  // namespace jobruntime::fuzz

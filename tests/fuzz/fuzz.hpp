@@ -22,6 +22,7 @@ void html_page(std::string_view input);
 void http_request(std::string_view input);
 void page_rules(std::string_view input);
 void playlist(std::string_view input);
+void redact(std::string_view input);
 void router(std::string_view input);
 void url(std::string_view input);
 
@@ -39,6 +40,7 @@ inline constexpr Target targets[] = {
     {"http_request", http_request},
     {"page_rules", page_rules},
     {"playlist", playlist},
+    {"redact", redact},
     {"router", router},
     {"url", url},
 };

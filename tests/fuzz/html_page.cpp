@@ -50,7 +50,8 @@ void html_page(std::string_view input) {
     const auto findings = extract::find_media(seen);
     for (const auto& source : findings.info.sources)
         expect(!source.url.empty() && source.width >= 0 && source.height >= 0, "a source smaller than nothing");
-    extract::PageFacts facts{seen.requested_url, "web", std::nullopt, &page.probe, page.probe.challenge_widget, page.probe.password_field};
+    extract::PageFacts facts{seen.requested_url, "web", std::nullopt, &page.probe,
+                             page.probe.challenge_widget, page.probe.password_field};
     if (const auto error = extract::verdict(facts, findings)) expect(!error->name.empty(), "an error without a name");
 }
 

@@ -49,7 +49,8 @@ void expect_good(const MediaInfo& info) {
     expect(info.title.size() <= 500 && info.author.size() <= 200 && info.published.size() <= 64, "too long a text");
     for (const auto& source : info.sources) {
         expect(extract::is_http_url(source.url), "an address that is none: " + source.url);
-        expect(source.width >= 0 && source.width <= 65'535 && source.height >= 0 && source.height <= 65'535, "a picture of no size");
+        expect(source.width >= 0 && source.width <= 65'535 && source.height >= 0 && source.height <= 65'535,
+               "a picture of no size");
         expect(std::isfinite(source.tbr) && source.tbr >= 0 && (!source.filesize || *source.filesize > 0), "a number that is none");
     }
 }
@@ -65,7 +66,8 @@ void page_rules(std::string_view input) {
            "what is encoded has other characters");
     (void)extract::fill_in(line, {{"id", "{id}"}, {"url", std::string(line)}}, true);
     const auto token = extract::syndication_token(line);
-    expect(token.find_first_not_of("0123456789abcdefghijklmnopqrstuvwxyz") == std::string::npos, "a token of other characters: " + token);
+    expect(token.find_first_not_of("0123456789abcdefghijklmnopqrstuvwxyz") == std::string::npos,
+           "a token of other characters: " + token);
     const auto document = core::parse_json(text);
     if (!document) return;
     for (const int nth : {1, 2}) {

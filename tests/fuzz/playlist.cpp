@@ -11,7 +11,9 @@ namespace {
 constexpr std::uint64_t beyond_any_file = std::uint64_t{1} << 63;
 
 void expect_good(const std::optional<media::ByteRange>& range) {
-    if (range) expect(range->length > 0 && range->offset < beyond_any_file && range->length < beyond_any_file - range->offset, "a byte range has no end");
+    if (!range) return;
+    expect(range->length > 0 && range->offset < beyond_any_file && range->length < beyond_any_file - range->offset,
+           "a byte range has no end");
 }
 
 void expect_good(const media::HlsMedia& list, const media::HlsLimits& limits) {
@@ -78,7 +80,9 @@ void playlist(std::string_view input) {
     if (const auto* list = std::get_if<media::HlsMedia>(&*read)) {
         const auto& same = std::get<media::HlsMedia>(*other);
         expect(std::ranges::equal(list->segments, same.segments,
-                                  [](const auto& a, const auto& b) { return a.url == b.url && a.range == b.range && a.key == b.key; }),
+                                  [](const auto& a, const auto& b) {
+                                      return a.url == b.url && a.range == b.range && a.key == b.key;
+                                  }),
                "the ends of lines change a segment");
     }
 }

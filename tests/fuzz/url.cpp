@@ -79,7 +79,10 @@ void url(std::string_view input) {
         for (int lines = 0; !rest.empty() && lines < 12; ++lines) {
             const auto line = take_line(rest);
             if (const auto target = net::resolve(page, line, max_bytes)) expect_good(*target, max_bytes);
-            if (const auto network = net::Network::parse(line)) expect(net::Network::parse_list(line)->size() == 1, "a list of one");
+            if (net::Network::parse(line)) {
+                const auto list = net::Network::parse_list(line);
+                expect(list.has_value() && list->size() == 1, "a network is no list of one");
+            }
             (void)net::vet(line).has_value();
             const auto name = net::slug(line);
             expect(net::slug(name) == name, "the name of a name is another: " + name);

@@ -45,6 +45,7 @@ TEST_CASE("secrets are taken out, all else stays") {
         {R"({"cookie": "a=b"})", R"({"cookie": "***"})"},
         {"sent Bearer abcdefghij to it", "sent Bearer *** to it"},
         {"a basic idea", "a basic idea"},
+        {"https://jrt_0a1b2c3d_abc:x@h/?jrt_0a1b2c3d_token=1", "https://jrt_0a1b2c3d_***:***@h/?jrt_0a1b2c3d_***=1"},
         {"no cookies here", "no cookies here"},
         {"x?token=", "x?token="},
         {"", ""},
