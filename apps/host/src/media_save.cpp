@@ -20,10 +20,15 @@ std::string text_of(const boost::json::object& object, std::string_view name) {
     return value && value->is_string() ? std::string(value->get_string()) : std::string();
 }
 
-/// Cookies are secrets of the browser's profile: they serve the attempt that got them and are never stored.
-void drop_cookies(MediaInfo& info) {
+/// Cookies are secrets of the browser's profile, and what authorises is one by its name: they serve the attempt that got
+/// them and are never stored.
+void drop_secrets(MediaInfo& info) {
     const auto drop = [](auto& headers) {
-        std::erase_if(headers, [](const auto& header) { return strcasecmp(header.first.c_str(), "cookie") == 0; });
+        std::erase_if(headers, [](const auto& header) {
+            for (const auto* secret : {"cookie", "authorization", "proxy-authorization"})
+                if (strcasecmp(header.first.c_str(), secret) == 0) return true;
+            return false;
+        });
     };
     for (auto& source : info.sources) {
         drop(source.http_headers);
@@ -177,7 +182,7 @@ Result<MediaInfo> MediaSave::extract(Attempt& attempt) const {
                 job.event("worker.job.extraction.completed",
                           {{"extractor", found->extractor.empty() ? std::string(extractor->name()) : found->extractor}, {"sources", found->sources.size()}, {"title", found->title}});
                 fresh = *found;
-                drop_cookies(*found);
+                drop_secrets(*found);
                 return boost::json::value(to_json(*found));
             }
             last = std::move(found).error();
