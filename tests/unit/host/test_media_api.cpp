@@ -17,11 +17,13 @@ namespace {
 
 /// The API of jobrt on a memory store, without a socket.
 struct Api {
-    Api() : store(memory::open()), queue(*store), flags(*store, config) {
+    explicit Api(std::function<std::optional<Caller>(std::string_view)> authenticate = {})
+        : store(memory::open()), queue(*store), flags(*store, config) {
         std::string pattern = (std::filesystem::temp_directory_path() / "jobrt-api-XXXXXX").string();
         root = mkdtemp(pattern.data());
         media = std::make_unique<MediaApi>(queue, flags, net::FetcherOptions{}, root);
         ApiOptions options;
+        options.authenticate = std::move(authenticate);
         media->prepare(options);
         router = std::make_unique<ApiRouter>(queue, options);
         media->add_routes(*router);
@@ -55,7 +57,7 @@ struct Api {
     Answer submit(const std::string& url) { return call("POST", "/api/jobs", R"({"url":")" + url + R"("})"); }
 
     /// Claims the one queued media job and completes it with a file, as a worker would.
-    std::string complete(bool with_file) {
+    std::string complete(bool with_file, const std::string& folder = "slug/") {
         const auto session = *SessionId::parse("0190f3c2-7b1a-7c3e-9d55-0a1b2c3d4e5f");
         const auto now = system_clock().wall();
         SessionFacts facts;
@@ -66,7 +68,7 @@ struct Api {
         REQUIRE(claimed.has_value());
         REQUIRE(claimed->jobs.size() == 1);
         const auto& job = claimed->jobs.front();
-        const auto path = "slug/" + job.id.str() + "-" + std::to_string(static_cast<std::uint64_t>(job.fence)) + ".mp4";
+        const auto path = folder + job.id.str() + "-" + std::to_string(static_cast<std::uint64_t>(job.fence)) + ".mp4";
         if (with_file) {
             std::filesystem::create_directories(root + "/slug");
             std::ofstream(root + "/" + path) << "film";
@@ -194,21 +196,93 @@ TEST_CASE("a platform switched off refuses its posts, and says who switched it o
     CHECK(api.submit("https://x.com/ada/status/9").status == 201);
 }
 
-TEST_CASE("downloads serve what a result names and nothing else") {
+TEST_CASE("downloads serve what a result names and nothing else, however the path is written") {
     Api api;
     REQUIRE(api.submit("https://example.org/film").status == 201);
     const auto path = api.complete(true);
+    const auto name = path.substr(5);
     CHECK(api.call("GET", "/downloads/" + path).status == 200);
+    CHECK(api.call("GET", "/downloads/slug/%" + std::string("30") + name.substr(1)).status == 200);
     std::ofstream(api.root + "/slug/secret.txt") << "no";
-    const auto id = path.substr(5, 36);
+    const auto id = name.substr(0, 36);
     std::ofstream(api.root + "/slug/" + id + "-1.txt") << "no";
-    const std::string refused[] = {"slug/secret.txt",        "../etc/passwd",       "slug/../" + path,  "%2e%2e/etc/passwd",
-                                   "slug/" + id + "-1.txt",  "/" + path,            path + "/",         "slug",
-                                   "slug%2f" + path.substr(5) + "x", ".jobrt-tmp/x", "%00",             path + "%00.mp4"};
+    const auto other = "0190f3c2-7b1a-7c3e-9d55-0a1b2c3d4e5f-1.mp4";
+    std::ofstream(api.root + "/slug/" + other) << "no";
+    const std::string dots = "../../../../../../../..";
+    const std::string refused[] = {
+        "", "/", ".", "..", "slug", "slug/", "slug/.", "slug/..", "slug/secret.txt", "slug/" + id + "-1.txt",
+        "slug/" + std::string(other), name, "other/" + name, "SLUG/" + name, "slug/" + id, "slug/" + id + "-", path + "/", path + "/.",
+        path + "/..", path + ".", path + "%20", path + "%00", path + "%00.mp4", "%00" + path, "slug/%00" + name, path + "x",
+        "/" + path, "//" + path, "./" + path, "slug/./" + name, "slug//" + name, "slug/../" + path, "x/../" + path,
+        "../" + path, "slug/%2e%2e/" + path, "slug/%2E%2E/" + path, "%2e%2e%2f" + path, "slug/..%2f" + path, "slug%2f" + name,
+        "slug%5c" + name, "slug\\" + name, "slug/..%5c" + path, "..\\" + path, "%252e%252e/" + path, "slug%252f" + name,
+        "slug/%c0%ae%c0%ae/" + path, "slug/..%c0%af" + path, "slug/%e2%80%a5/" + path, "slug/..;/" + path, "slug;/" + name,
+        path + ";x", "~/" + path, "..." + path, ".jobrt-tmp/x", dots + "/etc/passwd", "%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+        "/etc/passwd", "%2fetc%2fpasswd", "file:///etc/passwd", "slug/" + id + "/../../../etc/passwd", "C:%5cwindows%5cwin.ini",
+        "proc/self/environ", api.root + "/" + path, "%", "%2", "%zz", path + "%"};
+    int tried = 0;
     for (const auto& target : refused) {
         CAPTURE(target);
-        CHECK(api.call("GET", "/downloads/" + target).status >= 400);
+        for (const auto* method : {"GET", "HEAD"}) {
+            const auto answer = api.call(method, "/downloads/" + target);
+            CHECK((answer.status == 404 || answer.status == 400));
+            CHECK_FALSE(answer.code().empty());
+        }
+        ++tried;
     }
+    CHECK(tried >= 60);
+}
+
+TEST_CASE("a result that names a file outside of the folder does not make it official") {
+    Api api;
+    const std::string outside = api.root + "-outside";
+    std::filesystem::create_directories(outside);
+    std::filesystem::create_directories(api.root + "/slug/folder");
+    std::filesystem::create_directory_symlink(outside, api.root + "/link");
+    int post = 0;
+    for (const auto& folder : {"../" + std::filesystem::path(outside).filename().string() + "/", std::string("link/"), outside + "/",
+                                     std::string("slug/../link/"), std::string("/etc/"), std::string("slug/folder/../../link/")}) {
+        CAPTURE(folder);
+        REQUIRE(api.submit("https://example.org/film/" + std::to_string(++post)).status == 201);
+        const auto path = api.complete(false, folder);
+        std::ofstream(outside + "/" + path.substr(folder.size())) << "no";
+        CHECK(api.call("GET", "/downloads/" + path).status >= 400);
+    }
+    // The control: inside it is served.
+    REQUIRE(api.submit("https://example.org/film/0").status == 201);
+    const auto path = api.complete(false, "slug/folder/");
+    std::ofstream(api.root + "/" + path) << "yes";
+    CHECK(api.call("GET", "/downloads/" + path).status == 200);
+    std::filesystem::remove_all(outside);
+}
+
+TEST_CASE("every route of jobrt asks for its role, by its own table") {
+    Api api([](std::string_view token) -> std::optional<Caller> {
+        if (const auto role = parse_role(token)) return Caller{"id", std::string(token), *role};
+        return std::nullopt;
+    });
+    const std::pair<std::string, Role> tokens[] = {
+        {"", Role::anyone}, {"wrong", Role::anyone}, {"read", Role::read}, {"operate", Role::operate}, {"admin", Role::admin}};
+    int refused = 0;
+    int let_in = 0;
+    for (const auto& route : api.router->routes())
+        for (const auto& [token, role] : tokens) {
+            CAPTURE(route.method + " " + route.path);
+            CAPTURE(token);
+            Request request{route.method, route.path, {{"host", "localhost"}}, "", "192.0.2.1"};
+            if (!token.empty()) request.headers.emplace_back("authorization", "Bearer " + token);
+            const int status = api.router->handle(request).status;
+            if (role < route.role) {
+                CHECK(status == (role == Role::anyone ? 401 : 403));
+                ++refused;
+            } else {
+                CHECK(status != 403);
+                if (route.path != "/login") CHECK(status != 401);
+                ++let_in;
+            }
+        }
+    CHECK(refused >= 30);
+    CHECK(let_in >= 30);
 }
 
 TEST_CASE("a result's path that leads outside by a symbolic link is not served") {
