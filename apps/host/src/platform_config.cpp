@@ -141,7 +141,8 @@ void read_address_rules(Part& part, PlatformConfig& platform, std::optional<Erro
     const auto posts = part.texts("posts");
     const auto canonical = part.text("canonical");
     const auto short_links = part.texts("shortLinks").value_or(std::vector<std::string>());
-    if (!posts && canonical.empty() && short_links.empty()) {
+    if (!posts && short_links.empty()) {
+        if (!canonical.empty()) part.refuse("canonical", "left out where there are no posts");
         if (!platform.rule.canonical) part.refuse("posts", "patterns of its posts' paths, like [\"/talk/{id}\"]");
         return;
     }

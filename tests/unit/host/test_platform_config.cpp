@@ -109,6 +109,7 @@ TEST_CASE("what is wrong in a file is named with the file, the place and what it
         {R"({"platforms":{"X!":{"hosts":["a.org"],"posts":["/{id}"]}}})", "platforms.X! must be named with"},
         {R"({"platforms":{"a":{"posts":["/{id}"]}}})", "platforms.a.hosts must be the names of its hosts"},
         {R"({"platforms":{"a":{"hosts":["a.org"]}}})", "platforms.a.posts must be patterns"},
+        {R"({"platforms":{"a":{"hosts":["a.org"],"canonical":"https://a.org/{id}"}}})", "platforms.a.canonical must be left out where there are no posts"},
         {R"({"platforms":{"a":{"hosts":["a.org"],"posts":["{id}"]}}})", "platforms.a.posts must be patterns"},
         {R"({"platforms":{"a":{"hosts":["a.org"],"posts":["/{name}"]}}})", "platforms.a.posts must be patterns"},
         {R"({"platforms":{"x":{"host":["a.org"]}}})", "platforms.x.host must be left out; what is known here: enabled, hosts"},
