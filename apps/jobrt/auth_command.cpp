@@ -97,7 +97,7 @@ int status(const Invocation& in) {
 }
 
 /// Writes the file that extractors without a browser read; only its owner may.
-Result<void> keep_cookie_file(const std::string& path, const std::vector<extract::Cookie>& cookies) {
+Result<void> keep_cookie_file(const std::string& path, const std::vector<Cookie>& cookies) {
     const Error failed{Errc::unavailable, "COOKIES_NOT_KEPT", "cannot write " + path + "; check the folder's rights"};
     const auto text = extract::to_cookie_file(cookies);
     const auto fresh = path + ".new";
@@ -110,7 +110,7 @@ Result<void> keep_cookie_file(const std::string& path, const std::vector<extract
 }
 
 /// The cookies of the file, at most 4 MiB of it.
-Result<std::vector<extract::Cookie>> cookies_in(const std::string& path) {
+Result<std::vector<Cookie>> cookies_in(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
     std::ostringstream text;
     text << file.rdbuf();
@@ -123,7 +123,7 @@ Result<std::vector<extract::Cookie>> cookies_in(const std::string& path) {
 }
 
 /// Whether one of the platform's hosts, or a name below it, gets the cookie. A platform without hosts is every page.
-bool is_of(const host::PlatformConfig& platform, const extract::Cookie& cookie) {
+bool is_of(const host::PlatformConfig& platform, const Cookie& cookie) {
     const auto& hosts = platform.rule.hosts;
     return hosts.empty() || std::any_of(hosts.begin(), hosts.end(), [&](const auto& host) {
                return net::host_matches(cookie.domain, host) ||
@@ -132,12 +132,12 @@ bool is_of(const host::PlatformConfig& platform, const extract::Cookie& cookie) 
 }
 
 /// What is in the kept file already and has not run out, `fresh` over it: another platform's log-in stays.
-std::vector<extract::Cookie> with_kept(const std::string& path, const std::vector<extract::Cookie>& fresh) {
-    auto all = cookies_in(path).value_or(std::vector<extract::Cookie>());
+std::vector<Cookie> with_kept(const std::string& path, const std::vector<Cookie>& fresh) {
+    auto all = cookies_in(path).value_or(std::vector<Cookie>());
     const auto now = static_cast<std::int64_t>(std::time(nullptr));
-    std::erase_if(all, [&](const extract::Cookie& old) {
+    std::erase_if(all, [&](const Cookie& old) {
         return (old.expires != 0 && old.expires <= now) ||
-               std::any_of(fresh.begin(), fresh.end(), [&](const extract::Cookie& one) {
+               std::any_of(fresh.begin(), fresh.end(), [&](const Cookie& one) {
                    return one.domain == old.domain && one.path == old.path && one.name == old.name;
                });
     });
@@ -206,30 +206,24 @@ int bootstrap(const Invocation& in) {
     if (!std::getenv("DISPLAY") && !std::getenv("WAYLAND_DISPLAY"))
         return fail(in, {Errc::unsupported, "BROWSER_LAUNCH_FAILED",
                          "a log-in needs a visible browser, and there is no display; run this where DISPLAY is set"});
-    const auto without_sandbox = extract::goes_without_sandbox(in.config.browser_no_sandbox, geteuid() == 0);
-    if (!without_sandbox) return fail(in, without_sandbox.error());
-    auto browser = extract::find_browser(in.config.browser);
-    if (!browser) return fail(in, browser.error());
+    auto nets = host::allowed_networks(in.config);
+    if (!nets) return fail(in, nets.error());
     const auto slot = host::ProfileSlot::take(in.config.profile_dir);
     if (!slot) return fail(in, slot.error());
     const auto& profile = slot->path();
-    // A second browser on the profile would only hand the page to the first, and end.
-    const auto held = extract::hold_profile(profile);
-    if (!held) return fail(in, held.error());
-
-    SpawnOptions options;
-    options.argv = {*browser, "--user-data-dir=" + profile, "--password-store=basic", "--no-first-run"};
-    if (*without_sandbox) options.argv.push_back("--no-sandbox");
-    options.argv.insert(options.argv.end(), pages.begin(), pages.end());
-    options.env = host::child_environment();
-    auto child = Subprocess::spawn(options);
-    if (!child) return fail(in, child.error());
+    extract::BrowserOptions options;
+    options.program = in.config.browser;
+    options.profile_dir = profile;
+    options.headless = false;
+    options.no_sandbox = in.config.browser_no_sandbox;
+    options.environment = host::child_environment();
+    options.allow_nets = *std::move(nets);
+    options.tabs = 1;
+    extract::Browser browser(std::move(options));
+    if (auto started = browser.start(); !started) return fail(in, started.error());
     std::cerr << "Log in in the window that opens, then close it. The profile is " << profile << "\n";
-    auto ended = child->wait();
-    if (!ended) return fail(in, ended.error());
-    if (!ended->success())
-        return fail(in, {Errc::unavailable, "BROWSER_LAUNCH_FAILED",
-                         "the browser ended with " + to_string(*ended) + "; is the profile in use by a running worker?"});
+    if (auto shown = browser.show(pages); !shown) return fail(in, shown.error());
+    browser.close();  // Its cookies are written then.
     const auto cookies = known_cookies(profile);
     std::string missing;
     for (const auto& platform : platforms)

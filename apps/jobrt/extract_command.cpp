@@ -84,6 +84,7 @@ int extract_url(const Invocation& in) {
         extracting.nav_timeout = in.config.nav_timeout;
         extracting.settle = in.config.settle;
         extracting.manual_solve_timeout = in.config.manual_solve;
+        if (auto rules = host::page_rules(in.config, *sites)) extracting.rules = *std::move(rules);
         (*known)["browser"] = std::make_shared<extract::BrowserExtractor>(*browser, std::move(extracting));
     }
     std::shared_ptr<Extractor> whom;
@@ -112,9 +113,14 @@ int extract_url(const Invocation& in) {
     auto info = whom->extract(request, {});
     if (!info) return fail(in, info.error());
     // Cookies are secrets of a profile; what is printed ends in bug reports.
-    if (!in.has("cookies"))
-        for (auto& source : info->sources)
+    const net::CookieJar jar(info->cookies);
+    for (auto& source : info->sources) {
+        const auto address = net::parse_url(source.url, net::max_fetch_url);
+        const auto own = address ? jar.header_for(*address) : std::string();
+        if (in.has("cookies") && !own.empty()) source.http_headers["Cookie"] = own;
+        if (!in.has("cookies"))
             std::erase_if(source.http_headers, [](const auto& header) { return header.first.size() == 6 && (header.first[0] | 32) == 'c' && header.first.substr(1) == "ookie"; });
+    }
     print_json(to_json(*info));
     return host::exit_ok;
 }

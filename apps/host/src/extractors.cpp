@@ -37,9 +37,7 @@ std::shared_ptr<extract::CommandExtractor> make_command(const CommandConfig& com
     return std::make_shared<extract::CommandExtractor>(std::move(options));
 }
 
-Result<ExtractorChain::Known> make_extractors(const Config& config, const MediaConfig& media, const net::Fetcher& fetcher) {
-    auto nets = allowed_networks(config);
-    if (!nets) return std::move(nets).error();
+Result<extract::PageRules> page_rules(const Config& config, const MediaConfig& media) {
     // Rules of the file come first, so that one for a site of its own is asked before ours for every page.
     auto rules = media.pages;
     for (const auto& [name, rule] : extract::default_page_rules())
@@ -53,8 +51,16 @@ Result<ExtractorChain::Known> make_extractors(const Config& config, const MediaC
     if (!parsed)
         return Error{Errc::invalid_argument, "INVALID_CONFIGURATION",
                      config.config_file + ": " + parsed.error().message + "; see docs/extractors.md"};
+    return parsed;
+}
+
+Result<ExtractorChain::Known> make_extractors(const Config& config, const MediaConfig& media, const net::Fetcher& fetcher) {
+    auto nets = allowed_networks(config);
+    if (!nets) return std::move(nets).error();
+    auto rules = page_rules(config, media);
+    if (!rules) return std::move(rules).error();
     ExtractorChain::Known known;
-    known["page"] = std::make_shared<extract::PageExtractor>(fetcher, *std::move(parsed),
+    known["page"] = std::make_shared<extract::PageExtractor>(fetcher, *std::move(rules),
                                                              extract::PageOptions{.allow_nets = *nets});
     extract::YtDlpOptions yt_dlp;
     yt_dlp.program = config.yt_dlp;

@@ -22,6 +22,9 @@ Result<std::vector<net::Network>> allowed_networks(const Config& config);
 /// Cookies that `auth import` has kept for extractors without a browser; the path, whether or not it is there.
 std::string cookies_path(const std::string& profile_dir);
 
+/// The rules of the configuration, and of ours those that it does not replace. INVALID_CONFIGURATION.
+Result<extract::PageRules> page_rules(const Config& config, const MediaConfig& media);
+
 /// All extractors that the configuration knows, by name, without the browser. INVALID_CONFIGURATION for page rules.
 Result<ExtractorChain::Known> make_extractors(const Config& config, const MediaConfig& media, const net::Fetcher& fetcher);
 

@@ -130,6 +130,7 @@ private:
         extracting.nav_timeout = config_.nav_timeout;
         extracting.settle = config_.settle;
         extracting.manual_solve_timeout = config_.manual_solve;
+        extracting.rules = page_rules(config_, sites_).value_or(extract::PageRules());  // They were read before.
         extracting.on_waiting_for_human = [this](const ExtractRequest& request, const Error& why, auto limit) {
             Event event;
             event.at = process_.clock.wall();

@@ -50,28 +50,12 @@ JOBRUNTIME_API Result<std::string> find_browser(std::string_view configured = {}
 /// is only root's that starts in no other way. BROWSER_LAUNCH_FAILED (unsupported) for root who did not ask.
 JOBRUNTIME_API Result<bool> goes_without_sandbox(bool asked, bool root);
 
-/// Keeps programs that use this library off a browser profile for as long as the value lives, for who starts a
-/// browser of their own on it. Makes the folder, 0700. Errors as Browser::start has them: BROWSER_PROFILE_IN_USE,
-/// BROWSER_LAUNCH_FAILED.
-JOBRUNTIME_API Result<std::shared_ptr<void>> hold_profile(const std::string& profile_dir);
-
-/// One cookie as browsers keep it. A secret.
-struct Cookie {
-    std::string domain;         ///< Lower case, without a leading dot.
-    bool subdomains = false;    ///< Goes to names below the domain, too.
-    std::string path = "/";
-    bool secure = false;        ///< Over https only.
-    bool http_only = false;
-    std::int64_t expires = 0;   ///< Seconds since 1970; 0 = ends with the browser.
-    std::string name, value;
-    bool operator==(const Cookie&) const = default;
-};
-
 struct BrowserStatus {
     bool running = false;
     int pid = 0;       ///< Of the running browser.
     int active = 0;    ///< Extractions under way.
     int launches = 0;  ///< Browsers started so far.
+    int windows = 0;   ///< Windows of the running one: one for each extraction under way, and one in reserve.
     std::uint64_t denied = 0;  ///< Connections to private addresses that the running one was kept from.
 };
 
@@ -101,12 +85,33 @@ public:
     /// browser. Starts the browser when it does not run. Errors of starting; Errc::invalid_argument when Chromium
     /// refuses one of them, and none is kept then.
     Result<void> add_cookies(const std::vector<Cookie>& cookies, std::stop_token stop = {});
+    /// Opens the pages for a person, a tab each, and returns when all windows are closed, or the browser is; what
+    /// pages open besides stays, since log-ins do that. It is the browser of every job, so its address guard stands
+    /// before whatever the person visits, too. Wants BrowserOptions::headless to be false. Errors of starting;
+    /// Errc::canceled; unavailable when the browser ends while the pages are opened.
+    Result<void> show(const std::vector<std::string>& pages, std::stop_token stop = {});
 
     class Impl;
 
 private:
     friend class BrowserExtractor;
     std::unique_ptr<Impl> impl_;
+};
+
+/// Which requests tell what a page shows, and where in their answers it is: data, because sites change faster
+/// than programs. A value; copies share. docs/extractors.md describes the format.
+class JOBRUNTIME_API PageRules {
+public:
+    /// One member for each rule, the first that fits a post decides. INVALID_CONFIGURATION (invalid_argument) names the
+    /// member that is wrong, and what it must be.
+    static Result<PageRules> parse(const boost::json::object& rules);
+
+    class Impl;
+
+private:
+    friend class BrowserExtractor;
+    friend class PageExtractor;
+    std::shared_ptr<const Impl> impl_;
 };
 
 struct ExtractOptions {
@@ -119,12 +124,17 @@ struct ExtractOptions {
     /// Called when such waiting begins, in the extraction's thread.
     std::function<void(const ExtractRequest& request, const Error& why, std::chrono::milliseconds limit)>
         on_waiting_for_human = {};
+    /// What the data in the scripts of a site's pages means: ways that read a script (`script` and `read`) are applied
+    /// to the rendered page; their other requests are not made.
+    PageRules rules = {};
 };
 
 /// The "browser" extractor: opens the page in a fresh window, looks into all its frames and shadow roots and
 /// at its network traffic, and ranks what it finds: from <video> and <source>, OpenGraph, Twitter cards,
-/// JSON-LD, responses; files before playlists. Sources carry the Referer, User-Agent and cookies that the
-/// browser would send: they are secrets of the profile.
+/// JSON-LD, responses; files before playlists (HLS, then DASH). What `ExtractOptions::rules` read in the page's data
+/// goes before all that, also when it is why there is no video. Where nothing else was found, JSON in the page's
+/// scripts counts if all addresses of media in it belong to one video. Sources carry the Referer and User-Agent that
+/// the browser would send; MediaInfo::cookies has its cookies for their hosts: they are secrets of the profile.
 ///
 /// Blocks for a tab, the navigation and the settling time, at most `request.timeout`; a page that did not
 /// load or whose renderer crashed is tried once more in a fresh target. `stop` ends it within two seconds.
@@ -244,21 +254,6 @@ JOBRUNTIME_API std::string to_cookie_file(const std::vector<Cookie>& cookies);
 
 // ------------------------------------------------------------------- pages, without a browser
 
-/// Which requests tell what a page shows, and where in their answers it is: data, because sites change faster
-/// than programs. A value; copies share. docs/extractors.md describes the format.
-class JOBRUNTIME_API PageRules {
-public:
-    /// One member for each rule, the first that fits a post decides. INVALID_CONFIGURATION (invalid_argument) names the
-    /// member that is wrong, and what it must be.
-    static Result<PageRules> parse(const boost::json::object& rules);
-
-    class Impl;
-
-private:
-    friend class PageExtractor;
-    std::shared_ptr<const Impl> impl_;
-};
-
 /// The rules that are shipped: x (guest token and query, then syndication), tiktok (its page's data), and web
 /// for every other page: <video>, OpenGraph, Twitter cards, JSON-LD, oEmbed and what it embeds.
 JOBRUNTIME_API const boost::json::object& default_page_rules();
@@ -274,7 +269,8 @@ struct PageOptions {
 /// or a document of another shape is not, and the next way is tried. Sources are best first: files before
 /// playlists, then by picture and bit rate. A URL that is itself a media file is one source.
 ///
-/// `request.cookies_file` goes along with requests for the page itself, each cookie to its own site only.
+/// `request.cookies_file` goes along with requests for the page itself and what it embeds, each cookie to its own
+/// hosts. MediaInfo::cookies has those of the page's own site, and what was set on the way.
 /// Errors: NO_MEDIA also when only a script could show the video: a browser may still find it; AUTH_REQUIRED
 /// for protected and age-restricted posts; the others of Extractor without the browser's.
 class JOBRUNTIME_API PageExtractor : public Extractor {

@@ -135,6 +135,7 @@ BrowserStatus Browser::Impl::status() const {
     status.running = engine_ != nullptr && engine_->connection().alive();
     status.pid = status.running ? engine_->pid() : 0;
     status.denied = status.running ? engine_->proxy().stats().denied : 0;
+    status.windows = status.running ? engine_->windows() : 0;
     status.active = active_;
     status.launches = launches_;
     return status;
@@ -165,6 +166,11 @@ Result<void> Browser::start(std::stop_token stop) { return impl_->start(stop); }
 void Browser::close(std::chrono::milliseconds grace) { impl_->close(grace); }
 BrowserStatus Browser::status() const { return impl_->status(); }
 
+Result<void> Browser::show(const std::vector<std::string>& pages, std::stop_token stop) {
+    auto lease = impl_->acquire(std::chrono::steady_clock::now() + impl_->options().launch_timeout, stop);
+    if (!lease) return std::move(lease).error();
+    return lease->engine().show(pages, stop);
+}
 
 Result<void> Browser::add_cookies(const std::vector<Cookie>& cookies, std::stop_token stop) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);

@@ -4,6 +4,7 @@
 #include <jobruntime/extract.hpp>
 
 #include "extract/browser_impl.hpp"
+#include "extract/page_rules.hpp"
 #include "extract/page_run.hpp"
 
 namespace jobruntime::extract {
@@ -19,6 +20,11 @@ Result<MediaInfo> BrowserExtractor::extract(const ExtractRequest& request, std::
     ExtractRequest checked = request;
     checked.url = url->str();  // Never the text as it was given: parsers disagree about hostile strings.
 
+    const PageRule* rule = nullptr;
+    if (options_.rules.impl_ != nullptr)
+        for (const auto& one : options_.rules.impl_->rules)
+            if (rule == nullptr && one.matches(request.platform, url->host)) rule = &one;
+
     auto& impl = *browser_.impl_;
     const bool visible = !impl.options().headless;
     bool second_browser = false;
@@ -27,7 +33,7 @@ Result<MediaInfo> BrowserExtractor::extract(const ExtractRequest& request, std::
         auto lease = impl.acquire(deadline, stop);
         if (!lease) return std::move(lease).error();
         do {
-            PageRun run(lease->engine(), options_, checked, visible, deadline, stop);
+            PageRun run(lease->engine(), options_, checked, rule, visible, deadline, stop);
             auto info = run.run();
             if (info || info.error().code == Errc::canceled) return info;
             // A browser that had died while it was idle has not touched the site: that is nobody's failure.

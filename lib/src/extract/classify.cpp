@@ -164,13 +164,15 @@ std::optional<Error> verdict(const PageFacts& facts, const Findings& findings) {
             Errc::unavailable, "NETWORK",
             "the server of " + url + " answered HTTP " + std::to_string(status) + "; try again later"};
     }
-    if (facts.password_field) return auth_required(facts, "the page shows a log-in form and no video");
+    // A wall is short. A long page that also has a log-in form, or asks for one to comment, just has no video.
+    const bool is_short = words.size() < 2500;
+    if (facts.password_field && is_short) return auth_required(facts, "the page shows a log-in form and no video");
     if (redirected_to_login(facts)) return auth_required(facts, "it led to its log-in page");
     if (contains_any(words, gone_markers)) {
         return Error{Errc::not_found, "VIDEO_UNAVAILABLE",
                      url + " says that its video is no longer available"};
     }
-    if (contains_any(words, login_markers)) return auth_required(facts, "the page says so");
+    if (is_short && contains_any(words, login_markers)) return auth_required(facts, "the page says so");
     if (facts.challenge_widget && words.size() < 1500) return bot_challenge(facts);
     if (findings.script_stream) {
         return Error{Errc::unsupported, "UNSUPPORTED_SOURCE",

@@ -1,12 +1,10 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
-#include "extract/cookie_file.hpp"
-
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <ctime>
 
 #include <boost/json/parse.hpp>
+#include <jobruntime/extract.hpp>
 
 #include "extract/json_access.hpp"
 #include "extract/media_url.hpp"
@@ -31,11 +29,6 @@ bool is_plain(std::string_view text, std::string_view forbidden) {
     return std::none_of(text.begin(), text.end(), [&](unsigned char c) {
         return c < 0x20 || c >= 0x7f || forbidden.find(static_cast<char>(c)) != std::string_view::npos;
     });
-}
-
-bool path_matches(std::string_view path, std::string_view cookie_path) {
-    if (!path.starts_with(cookie_path)) return false;
-    return path.size() == cookie_path.size() || cookie_path.ends_with('/') || path[cookie_path.size()] == '/';
 }
 
 /// Takes the dot away that the domain of a cookie for the names below it begins with.
@@ -150,19 +143,6 @@ std::string to_cookie_file(const std::vector<Cookie>& cookies) {
                 (cookie.subdomains ? "TRUE" : "FALSE") + "\t" + cookie.path + "\t" + (cookie.secure ? "TRUE" : "FALSE") +
                 "\t" + std::to_string(cookie.expires) + "\t" + cookie.name + "\t" + cookie.value + "\n";
     return text;
-}
-
-std::string cookie_header_for(const std::vector<Cookie>& cookies, const net::Url& url) {
-    std::string header;
-    const auto now = static_cast<std::int64_t>(std::time(nullptr));
-    for (const auto& cookie : cookies) {
-        const bool domain = cookie.subdomains ? net::host_matches(url.host, cookie.domain) : url.host == cookie.domain;
-        if (!domain || !path_matches(url.path, cookie.path) || (cookie.secure && url.scheme != "https") ||
-            (cookie.expires != 0 && cookie.expires < now))
-            continue;
-        header += (header.empty() ? "" : "; ") + cookie.name + "=" + cookie.value;
-    }
-    return header;
 }
 
 }  // namespace jobruntime::extract

@@ -182,6 +182,11 @@ Result<std::unique_ptr<Engine>> Engine::launch(const BrowserOptions& options, co
 }
 
 Result<void> Engine::greet(const BrowserOptions& options, Deadline deadline, const std::stop_token& stop) {
+    spares_ = options.headless;
+    connection_->on_browser_event([this](const cdp::Message& event) { note_window(event); });
+    connection_->send(nullptr, {}, "Target.setDiscoverTargets", {{"discover", true}});
+    // First of all, for a renderer takes longest to start: the guard is introduced in it.
+    prepare_spare();
     auto version = connection_->call("Browser.getVersion", {}, deadline, stop);
     if (!version) {
         shut(std::chrono::milliseconds(0));
@@ -193,20 +198,54 @@ Result<void> Engine::greet(const BrowserOptions& options, Deadline deadline, con
                              "Debian's package chromium-sandbox");
     }
     user_agent_ = std::string(text_at(*version, "userAgent"));
-    spares_ = options.headless;
-    // A window that a page opened belongs to nobody here, and would stay open for ever.
-    connection_->on_browser_event([connection = connection_.get()](const cdp::Message& event) {
-        if (event.method != "Target.targetCreated") return;
-        const auto* info = object_at(event.params, "targetInfo");
-        if (info == nullptr || text_at(*info, "type") != "page" || text_at(*info, "openerId").empty()) return;
-        boost::json::object params;
-        params["targetId"] = std::string(text_at(*info, "targetId"));
-        connection->send(nullptr, {}, "Target.closeTarget", std::move(params));
-    });
-    connection_->send(nullptr, {}, "Target.setDiscoverTargets", {{"discover", true}});
     connection_->send(nullptr, {}, "Browser.setDownloadBehavior", {{"behavior", "deny"}});
     JR_TRY(introduce_guard(deadline, stop));
     prepare_spare();
+    return {};
+}
+
+/// Keeps count of windows. One that a page opened belongs to nobody here, and would stay open for ever, unless a
+/// person is there.
+void Engine::note_window(const cdp::Message& event) {
+    const std::lock_guard lock(mutex_);
+    if (event.method == "Target.targetDestroyed") {
+        windows_.erase(std::string(text_at(event.params, "targetId")));
+        changed_.notify_all();
+    }
+    if (event.method != "Target.targetCreated") return;
+    const auto* info = object_at(event.params, "targetInfo");
+    if (info == nullptr || text_at(*info, "type") != "page") return;
+    const std::string id(text_at(*info, "targetId"));
+    windows_.insert(id);
+    if (for_a_person_ || text_at(*info, "openerId").empty()) return;
+    connection_->send(nullptr, {}, "Target.closeTarget", {{"targetId", id}});
+}
+
+int Engine::windows() const {
+    const std::lock_guard lock(mutex_);
+    return static_cast<int>(windows_.size());
+}
+
+Result<void> Engine::show(const std::vector<std::string>& pages, const std::stop_token& stop) {
+    {
+        const std::lock_guard lock(mutex_);
+        for_a_person_ = true;
+    }
+    for (const auto& page : pages) {
+        auto target = connection_->call("Target.createTarget", {{"url", page}},
+                                        std::chrono::steady_clock::now() + check_time, stop);
+        if (!target) return std::move(target).error();
+    }
+    // Answers come in the order of events: each window is known by now, unless it is closed already.
+    std::unique_lock lock(mutex_);
+    while (connection_->alive() && !windows_.empty()) {
+        if (stop.stop_requested()) return Error{Errc::canceled, "stopped while a person used the browser"};
+        // The end of the browser rings nobody here.
+        changed_.wait_for(lock, stop, std::chrono::milliseconds(200), [&] { return windows_.empty(); });
+    }
+    lock.unlock();
+    // One that a person has closed as a whole is still writing its cookies.
+    if (!connection_->alive()) (void)process_.wait(std::chrono::steady_clock::now() + check_time);
     return {};
 }
 
@@ -227,12 +266,31 @@ Result<void> Engine::introduce_guard(Deadline deadline, const std::stop_token& s
         "proxy (see chrome://policy, ProxySettings); jobrt opens no page without its guard");
 }
 
+/// A blank target to introduce the guard in: the spare one where there is one. Empty when none came.
+std::string Engine::checking_target(Deadline deadline, const std::stop_token& stop) {
+    prepare_spare();
+    auto spare = take_spare();
+    if (!spare) {
+        auto target = connection_->call("Target.createTarget", {{"url", "about:blank"}, {"background", true}}, deadline, stop);
+        return target ? std::string(text_at(*target, "targetId")) : std::string();
+    }
+    std::string name;
+    cdp::Message message;
+    while (name.empty() && spare->mailbox->pop(message, deadline, stop) == cdp::Mailbox::Got::message)
+        if (message.id == spare->request) {
+            name = std::string(text_at(message.params, "targetId"));
+            break;
+        }
+    connection_->close_mailbox(spare->mailbox);
+    return name;
+}
+
 /// One try; whether it worked, the guard knows.
 Result<void> Engine::open_check(Deadline deadline, const std::stop_token& stop) {
-    auto target = connection_->call("Target.createTarget", {{"url", "about:blank"}, {"background", true}},
-                                    deadline, stop);
-    if (!target) return canceled_only(target.error());
-    const boost::json::object whom{{"targetId", text_at(*target, "targetId")}};
+    const auto name = checking_target(deadline, stop);
+    if (stop.stop_requested()) return Error{Errc::canceled, "stopped while the browser started"};
+    if (name.empty()) return {};
+    const boost::json::object whom{{"targetId", name}};
     auto attach = whom;
     attach["flatten"] = true;
     auto attached = connection_->call("Target.attachToTarget", std::move(attach), deadline, stop);
@@ -265,7 +323,14 @@ Result<void> Engine::open_check(Deadline deadline, const std::stop_token& stop) 
         tell("Fetch.continueWithAuth", std::move(answer));
     }
     connection_->close_mailbox(mailbox);
-    connection_->send(nullptr, {}, "Target.closeTarget", whom);
+    // The guard answers without content, so the target is still blank: as good as new once nobody is attached to it.
+    if (spares_ && got == cdp::Mailbox::Got::message && message.id == visit && proxy_->stats().checks > 0) {
+        connection_->send(nullptr, {}, "Target.detachFromTarget", {{"sessionId", session}});
+        const std::lock_guard lock(mutex_);
+        spare_ = Spare{connection_->open_mailbox(), 0, name};
+    } else {
+        connection_->send(nullptr, {}, "Target.closeTarget", whom);
+    }
     if (got == cdp::Mailbox::Got::stopped) return Error{Errc::canceled, "stopped while the browser started"};
     return {};
 }
@@ -274,8 +339,7 @@ void Engine::prepare_spare() {
     if (!spares_) return;
     const std::lock_guard lock(mutex_);
     if (spare_) return;
-    Spare spare;
-    spare.mailbox = connection_->open_mailbox();
+    Spare spare{connection_->open_mailbox(), 0, {}};
     spare.request = connection_->send(spare.mailbox, {}, "Target.createTarget",
                                       {{"url", "about:blank"}, {"newWindow", true}});
     spare_ = std::move(spare);

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -43,13 +45,19 @@ public:
     void condemn() noexcept { condemned_ = true; }
     bool usable() const { return !condemned_ && connection_->alive(); }
 
-    /// A blank target being made ahead of the next extraction, which takes it.
+    /// A blank target, or one being made, ahead of the next extraction, which takes it.
     struct Spare {
         std::shared_ptr<cdp::Mailbox> mailbox;
-        std::int64_t request = 0;
+        std::int64_t request = 0;  ///< Its answer names the target.
+        std::string target;        ///< Not empty: it is there already.
     };
     void prepare_spare();
     std::optional<Spare> take_spare();
+    /// Windows and tabs that are open now, the spare one among them.
+    int windows() const;
+    /// Opens a tab for each page, for a person, and returns when none is open any more or the browser has ended.
+    /// Windows that pages open stay from then on. Errc::canceled, unavailable.
+    Result<void> show(const std::vector<std::string>& pages, const std::stop_token& stop);
 
     /// Browser.close, up to `grace`; SIGTERM, one second; SIGKILL. No process is left afterwards.
     void shut(std::chrono::milliseconds grace);
@@ -60,18 +68,23 @@ private:
     Result<void> greet(const BrowserOptions& options, Deadline deadline, const std::stop_token& stop);
     Result<void> introduce_guard(Deadline deadline, const std::stop_token& stop);
     Result<void> open_check(Deadline deadline, const std::stop_token& stop);
+    std::string checking_target(Deadline deadline, const std::stop_token& stop);
+    void note_window(const cdp::Message& event);
 
     ProfileLock lock_;  // First: released only when the process is gone.
     std::unique_ptr<net::Proxy> proxy_;
     Subprocess process_;
-    std::unique_ptr<cdp::Connection> connection_;
+    mutable std::mutex mutex_;
+    std::condition_variable_any changed_;
+    std::set<std::string> windows_;  // Guarded by mutex_, as below.
+    bool for_a_person_ = false;
+    std::optional<Spare> spare_;
+    std::unique_ptr<cdp::Connection> connection_;  // After all that its thread uses.
     const int pid_;
     std::string user_agent_;
     bool spares_ = false;
     bool shut_ = false;
     std::atomic<bool> condemned_ = false;
-    std::mutex mutex_;
-    std::optional<Spare> spare_;  // Guarded by mutex_.
 };
 
 }  // namespace jobruntime::extract

@@ -2,7 +2,7 @@
 #include "extract/info_dict.hpp"
 
 #include <algorithm>
-#include <array>
+#include <charconv>
 #include <ctime>
 #include <filesystem>
 #include <tuple>
@@ -23,38 +23,47 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::size_t max_sources = 32;
+constexpr std::size_t max_cookies = 200;
 
 Error protocol_error(std::string message) {
     return {Errc::unsupported, "EXTRACTOR_PROTOCOL", std::move(message)};
 }
 
-/// yt-dlp writes a format's cookies as Set-Cookie lines in one: "a=1; Domain=.x.org; Path=/; b=2; …".
-std::string cookie_header(std::string_view cookies) {
-    constexpr std::array attributes{"domain", "path", "expires", "max-age", "samesite", "version"};
-    std::string header;
-    while (!cookies.empty()) {
-        const auto end = std::min(cookies.find(';'), cookies.size());
-        auto part = cookies.substr(0, end);
-        cookies.remove_prefix(std::min(end + 1, cookies.size()));
+/// yt-dlp writes a format's cookies as Set-Cookie lines in one: "a=1; Domain=.x.org; Path=/; b=2; …". One without a
+/// domain is for the format's own host.
+void add_cookies(std::string_view text, const std::string& host, std::vector<Cookie>& cookies) {
+    std::vector<Cookie> read;
+    while (!text.empty() && read.size() < 100) {
+        const auto end = std::min(text.find(';'), text.size());
+        auto part = text.substr(0, end);
+        text.remove_prefix(std::min(end + 1, text.size()));
         while (part.starts_with(' ')) part.remove_prefix(1);
-        const auto equals = part.find('=');
-        if (equals == std::string_view::npos) continue;
+        const auto equals = std::min(part.find('='), part.size());
         const auto name = lower(part.substr(0, equals));
-        if (std::find(attributes.begin(), attributes.end(), name) != attributes.end()) continue;
-        header += (header.empty() ? "" : "; ") + std::string(part);
+        auto value = part.substr(std::min(equals + 1, part.size()));
+        if (name == "domain" || name == "path" || name == "expires" || name == "secure" || name == "httponly") {
+            if (read.empty()) continue;
+            auto& cookie = read.back();
+            if (name == "secure") cookie.secure = true;
+            if (name == "httponly") cookie.http_only = true;
+            if (name == "path" && value.starts_with('/')) cookie.path = value;
+            if (name == "expires") std::from_chars(value.data(), value.data() + value.size(), cookie.expires);
+            if (name == "domain" && !value.empty()) {
+                cookie.subdomains = value.starts_with('.');
+                cookie.domain = lower(value.substr(cookie.subdomains ? 1 : 0));
+            }
+            continue;
+        }
+        if (equals == part.size() || name == "max-age" || name == "samesite" || name == "version") continue;
+        Cookie cookie;
+        cookie.domain = host;
+        cookie.name = part.substr(0, equals);
+        cookie.value = value;
+        read.push_back(std::move(cookie));
     }
-    return header;
-}
-
-/// A format with its cookies as a header.
-json::object with_cookies(const json::object& format) {
-    json::object kept = format;
-    const auto cookies = cookie_header(text_at(format, "cookies"));
-    if (cookies.empty()) return kept;
-    auto& headers = kept["http_headers"];
-    if (!headers.is_object()) headers = json::object();
-    headers.get_object()["Cookie"] = cookies;
-    return kept;
+    for (auto& cookie : read)
+        if (cookies.size() < max_cookies && std::find(cookies.begin(), cookies.end(), cookie) == cookies.end())
+            cookies.push_back(std::move(cookie));
 }
 
 /// Containers whose picture and sound are made for each other.
@@ -76,8 +85,9 @@ const json::object* sound_for(const json::object& picture, const std::vector<con
 /// What can be used of a dict's formats.
 struct Usable {
     json::array muxed;                         // Picture and sound, or not known to lack one.
-    std::vector<const json::object*> silent;   // With cookies they become formats below.
+    std::vector<const json::object*> silent;
     std::vector<const json::object*> sounds;
+    std::vector<Cookie> cookies;
     bool drm = false;
 
     void take(const json::array& formats) {
@@ -90,23 +100,25 @@ struct Usable {
             const auto protocol = text_at(*format, "protocol");
             const bool no_picture = text_at(*format, "vcodec") == "none";
             const bool no_sound = text_at(*format, "acodec") == "none";
-            if (flag_at(*format, "has_drm"))
+            if (flag_at(*format, "has_drm")) {
                 drm = true;
-            else if (protocol == "mhtml" || (no_picture && no_sound))
                 continue;
-            else if (no_picture)
+            }
+            if (protocol == "mhtml" || (no_picture && no_sound)) continue;
+            add_cookies(text_at(*format, "cookies"), url_host(text_at(*format, "url")), cookies);
+            if (no_picture)
                 sounds.push_back(format);
             else if (no_sound)
                 silent.push_back(format);
             else
-                muxed.push_back(with_cookies(*format));
+                muxed.push_back(*format);
         }
     }
 };
 
-/// Of the formats, those with a picture that nobody has locked; with their cookies. One without sound gets it from
+/// Of the formats, those with a picture that nobody has locked, and their cookies. One without sound gets it from
 /// the best format that has nothing else, and counts alone only when all are silent.
-json::object with_usable_formats(const json::object& dict, bool& drm) {
+json::object with_usable_formats(const json::object& dict, bool& drm, std::vector<Cookie>& found) {
     json::object out = dict;
     const auto* formats = array_at(dict, "formats");
     // What yt-dlp would have downloaded, where nothing else is listed.
@@ -116,14 +128,15 @@ json::object with_usable_formats(const json::object& dict, bool& drm) {
     Usable usable;
     usable.take(*formats);
     drm = usable.drm;
+    found = std::move(usable.cookies);
     auto all = std::move(usable.muxed);
     const bool nothing_else = all.empty() && usable.sounds.empty();
     for (const auto* format : usable.silent) {
-        auto picture = with_cookies(*format);
+        json::object picture = *format;
         const auto* best = sound_for(*format, usable.sounds);
         if (best == nullptr && !nothing_else) continue;
         if (best != nullptr) {
-            picture["sound"] = with_cookies(*best);
+            picture["sound"] = *best;
             picture["tbr"] = number_at(*format, "tbr") + number_at(*best, "tbr");
         }
         all.push_back(std::move(picture));
@@ -203,8 +216,10 @@ Errc errc_of(std::string_view code) {
 Result<MediaInfo> info_from_dict(const json::object& dict, int nth) {
     if (const auto* entries = array_at(dict, "entries")) return nth_of_playlist(*entries, nth);
     bool drm = false;
-    auto info = media_info_from(with_usable_formats(dict, drm));
+    std::vector<Cookie> cookies;
+    auto info = media_info_from(with_usable_formats(dict, drm, cookies));
     if (!info) return protocol_error("the answer is no info dict: " + info.error().message);
+    info->cookies = std::move(cookies);
     if (info->published.empty()) info->published = iso_time(number_at(dict, "timestamp"));
     if (info->author.empty()) info->author = std::string(text_at(dict, "uploader_id"));
     if (info->sources.empty() && drm)

@@ -24,7 +24,10 @@ void walk(const boost::json::value& value, std::string_view path, int& left,
     const auto segment = path.substr(0, slash);
     const auto rest = slash == std::string_view::npos ? std::string_view() : path.substr(slash + 1);
     if (const auto* object = value.if_object()) {
-        if (const auto* member = object->if_contains({segment.data(), segment.size()})) walk(*member, rest, left, found);
+        if (const auto* member = object->if_contains({segment.data(), segment.size()}))
+            walk(*member, rest, left, found);
+        else if (segment == "*")
+            for (const auto& [name, each] : *object) walk(each, rest, left, found);
         return;
     }
     const auto* array = value.if_array();

@@ -9,7 +9,7 @@
 #include <boost/json/value.hpp>
 
 // Ways through a JSON document, written as "data/tweet/media/*/url": members, indices, and * for every
-// element. Segments are taken literally, so that names with dots need no quoting.
+// element or member. Segments are taken literally, so that names with dots need no quoting.
 namespace jobruntime::extract {
 
 using JsonPaths = std::vector<std::string>;

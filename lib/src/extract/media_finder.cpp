@@ -9,6 +9,7 @@
 #include <boost/json.hpp>
 
 #include "extract/json_access.hpp"
+#include "extract/page_scripts.hpp"
 
 namespace jobruntime::extract {
 
@@ -322,13 +323,18 @@ Findings find_media(const Observation& seen) {
         }
     }
     add_sightings(found, seen);
+    // The weakest word of all: it counts where nobody else has one, and is never a reason to look no further.
+    const bool by_data = found.all.empty() && !seen.probes.empty();
+    if (by_data)
+        for (const auto& url : media_in_scripts(seen.probes.front()))
+            found.add(url, "", "page-json", seen.probes.front().url);
     describe_blob(found, seen, out);
     if (!seen.probes.empty()) describe_page(seen.probes.front(), out.info);
     if (out.info.webpage_url.empty()) out.info.webpage_url = seen.requested_url;
     for (auto& candidate : found.all) {
         finish(candidate, seen, out.info.webpage_url);
         const bool direct = candidate.source.protocol == MediaProtocol::https;
-        out.has_direct = out.has_direct || direct;
+        out.has_direct = out.has_direct || (direct && !by_data);
         out.certain =
             out.certain || (direct && (candidate.understood || (candidate.named && candidate.delivered)));
         out.info.sources.push_back(std::move(candidate.source));

@@ -112,7 +112,7 @@ MediaKind classify_media(std::string_view url, std::string_view mime) {
                       "audio/x-mpegurl", "application/mpegurl", "video/x-mpegurl", "vnd.apple.mpegurl"})) {
         return MediaKind::hls;
     }
-    if (type == "application/dash+xml") return MediaKind::dash;
+    if (one_of(type, {"application/dash+xml", "video/vnd.mpeg.dash.mpd"})) return MediaKind::dash;
     if (one_of(type, {"video/mp2t", "video/iso.segment", "audio/mp2t"})) return MediaKind::segment;
     if (type.starts_with("video/")) return looks_like_segment(url) ? MediaKind::segment : MediaKind::direct;
     // A server that names another real type is believed: ".mp4" pages of text/html are common.

@@ -7,12 +7,12 @@
 
 #include "core/read_file_linux.hpp"
 #include "extract/classify.hpp"
-#include "extract/cookie_file.hpp"
 #include "extract/html_page.hpp"
 #include "extract/info_dict.hpp"
 #include "extract/json_access.hpp"
 #include "extract/media_finder.hpp"
 #include "extract/page_rules.hpp"
+#include "net/site.hpp"
 
 namespace jobruntime::extract {
 
@@ -69,7 +69,7 @@ public:
     PageQuery(const net::Fetcher& fetcher, const PageOptions& options, const ExtractRequest& request, net::Url page,
               std::stop_token stop)
         : fetcher_(fetcher), options_(options), request_(request), page_(std::move(page)), stop_(std::move(stop)),
-          deadline_(steady_clock::now() + request.timeout), vetter_(options.allow_nets), jar_(cookies_of(request.cookies_file)) {}
+          deadline_(steady_clock::now() + request.timeout), vetter_(options.allow_nets), imported_(cookies_of(request.cookies_file)), site_(imported_) {}
 
     Result<MediaInfo> by_rule(const PageRule& rule);
     Result<std::optional<MediaInfo>> direct_file();
@@ -89,6 +89,7 @@ private:
     Result<json::value> document_of(const Answer& answer, const PageWay& way) const;
     Result<MediaInfo> read_html_page(const net::Response& response);
     Result<MediaInfo> one_source(const net::Response& answer, MediaKind kind);
+    std::vector<Cookie> cookies_for_download(const PageWay& way) const;
     void follow_embeds(const HtmlPage& page, Observation& seen, MediaInfo& described);
     std::chrono::milliseconds left() const {
         return std::max(std::chrono::milliseconds(1),
@@ -106,9 +107,10 @@ private:
     const std::stop_token stop_;
     const Deadline deadline_;
     HostVetter vetter_;
-    std::vector<Cookie> jar_;
+    const std::vector<Cookie> imported_;
+    net::CookieJar site_;  // Of the page and what it embeds: imported ones, and what is set on the way.
+    std::optional<net::CookieJar> steps_;  // What the steps of this way set; no log-in is among them.
     std::map<std::string, std::string> values_;
-    std::string set_cookies_;  // Of this way, as a Cookie header.
 };
 
 Result<net::Response> PageQuery::fetch(const net::FetchRequest& request, std::optional<std::string_view> body, bool page) {
@@ -140,12 +142,9 @@ Result<net::Response> PageQuery::fetch_page(const net::FetchRequest& request) {
 }
 
 Result<net::Response> PageQuery::get(const std::string& url, const std::string& referer, bool head) {
-    net::FetchRequest request{.url = url, .head = head, .timeout = left()};
+    net::FetchRequest request{.url = url, .head = head, .timeout = left(), .cookies = &site_};
     request.headers = {{"User-Agent", options_.user_agent}, {"Accept-Language", "en"}};
     if (!referer.empty()) request.headers.emplace_back("Referer", referer);
-    if (auto target = net::parse_url(url, net::max_fetch_url)) {
-        if (auto cookie = cookie_header_for(jar_, *target); !cookie.empty()) request.headers.emplace_back("Cookie", cookie);
-    }
     auto answer = fetch(request, std::nullopt, false);
     if (!answer) return late_or(std::move(answer).error());
     return answer;
@@ -164,20 +163,19 @@ Result<net::Response> PageQuery::ask(const PageStep& step, const PageWay& way) {
         request.headers.emplace_back(name, fill_in(value, values_, false));
     }
     if (!own_agent) request.headers.emplace_back("User-Agent", options_.user_agent);
-    std::string cookie = way.cookies ? set_cookies_ : std::string();
-    if (step.is_page()) {
-        if (auto own = cookie_header_for(jar_, page_); !own.empty()) cookie += (cookie.empty() ? "" : "; ") + own;
-    }
-    if (!cookie.empty()) request.headers.emplace_back("Cookie", cookie);
+    // A log-in is for the page. Interfaces are asked as a visitor asks them.
+    if (step.is_page())
+        request.cookies = &site_;
+    else if (way.cookies)
+        request.cookies = &*steps_;
     const auto body = step.post ? std::optional(fill_in(step.body, values_, false)) : std::nullopt;
     auto answer = fetch(request, body, step.is_page() && !way.reader);
     if (!answer) return late_or(std::move(answer).error());
     if (answer->status >= 400 && request_.asked_to_wait)
         if (const auto wait = net::retry_after(answer->headers)) request_.asked_to_wait(*wait);
-    for (const auto& [name, value] : answer->headers) {
-        if (name != "set-cookie") continue;
-        const auto pair = value.substr(0, value.find(';'));
-        if (pair.find('=') != std::string::npos) set_cookies_ += (set_cookies_.empty() ? "" : "; ") + pair;
+    if (const auto from = net::parse_url(answer->final_url, net::max_fetch_url); from && step.is_page()) {
+        for (const auto& [name, value] : answer->headers)
+            if (name == "set-cookie") steps_->take(*from, value);
     }
     return answer;
 }
@@ -201,7 +199,7 @@ Result<PageQuery::Answer> PageQuery::run_steps(const PageWay& way) {
                {"platform", request_.platform},
                {"host", page_.host},
                {"syndication", syndication_token(request_.post_id)}};
-    set_cookies_.clear();
+    steps_.emplace();
     for (std::size_t i = 0;; ++i) {
         const auto& step = way.steps[i];
         auto response = ask(step, way);
@@ -229,10 +227,12 @@ Result<PageQuery::Answer> PageQuery::run_steps(const PageWay& way) {
 
 Result<json::value> PageQuery::document_of(const Answer& answer, const PageWay& way) const {
     std::string text = answer.response.body;
-    if (!way.script.empty()) {
+    if (!way.scripts.empty()) {
         auto base = net::parse_url(answer.response.final_url, net::max_fetch_url);
         auto page = read_html(text, base ? *base : page_);
-        const auto found = page.scripts.find(way.script);
+        auto found = page.scripts.end();
+        for (const auto& id : way.scripts)
+            if (found == page.scripts.end()) found = page.scripts.find(id);
         if (found == page.scripts.end()) {
             PageFacts facts;
             facts.requested_url = request_.url;
@@ -310,6 +310,20 @@ Result<MediaInfo> PageQuery::read_html_page(const net::Response& response) {
     return std::move(findings.info);
 }
 
+/// What a browser that shows the page would send for its media: the page's own site's, not what was imported for
+/// other sites, whoever names them.
+std::vector<Cookie> PageQuery::cookies_for_download(const PageWay& way) const {
+    auto cookies = site_.cookies();
+    const auto site = net::site_of(page_.host);
+    std::erase_if(cookies, [&](const Cookie& cookie) {
+        return std::find(imported_.begin(), imported_.end(), cookie) != imported_.end() && net::site_of(cookie.domain) != site;
+    });
+    if (way.cookies)
+        for (auto& cookie : steps_->cookies())
+            if (std::find(cookies.begin(), cookies.end(), cookie) == cookies.end()) cookies.push_back(std::move(cookie));
+    return cookies;
+}
+
 Result<MediaInfo> PageQuery::by_way(const PageWay& way) {
     auto answer = run_steps(way);
     if (!answer) return std::move(answer).error();
@@ -324,7 +338,6 @@ Result<MediaInfo> PageQuery::by_way(const PageWay& way) {
     for (auto& source : info->sources) {
         for (const auto& [name, value] : way.reader->headers) source.http_headers[name] = fill_in(value, values_, false);
         source.http_headers.try_emplace("User-Agent", options_.user_agent);
-        if (way.cookies && !set_cookies_.empty()) source.http_headers["Cookie"] = set_cookies_;
     }
     info->webpage_url = page_.str();
     return info;
@@ -337,6 +350,7 @@ Result<MediaInfo> PageQuery::by_rule(const PageRule& rule) {
         auto info = by_way(way);
         if (info) {
             if (info->id.empty()) info->id = request_.post_id;
+            info->cookies = cookies_for_download(way);
             JR_TRY(vet_info(*info, request_, vetter_, deadline_, stop_));
             return info;
         }
@@ -376,6 +390,7 @@ Result<MediaInfo> PageQuery::one_source(const net::Response& answer, MediaKind k
     source.http_headers["User-Agent"] = options_.user_agent;
     source.origin = "url";
     info.title = page_.path.substr(page_.path.rfind('/') + 1);
+    info.cookies = cookies_for_download({});
     info.sources.push_back(std::move(source));
     JR_TRY(vet_info(info, request_, vetter_, deadline_, stop_));
     return info;

@@ -198,10 +198,10 @@ PageWay read_way(const json::value& value, const std::string& where, std::option
         way.steps.push_back(read_step(row, at, error));
     });
     if (way.steps.empty() || way.steps.size() > 8) fields.refuse("steps", "one to eight requests");
-    way.script = fields.text("script");
+    way.scripts = fields.texts("script");
     way.cookies = fields.flag("cookies");
     if (const auto* reader = fields.find("read")) way.reader = read_reader(*reader, where + ".read", error);
-    if (!way.reader && !way.script.empty()) fields.refuse("read", "there, to say what is where in the script's JSON");
+    if (!way.reader && !way.scripts.empty()) fields.refuse("read", "there, to say what is where in the script's JSON");
     fields.done();
     return way;
 }

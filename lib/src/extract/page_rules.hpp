@@ -61,8 +61,8 @@ struct PageReader {
 struct PageWay {
     std::string name;
     std::vector<PageStep> steps;
-    std::string script;                ///< The JSON is in the <script> of that id; empty = it is the body.
-    bool cookies = false;              ///< Cookies that steps set go along to the next, and to the download.
+    std::vector<std::string> scripts;  ///< The JSON is in the first <script> of these ids; none = it is the body.
+    bool cookies = false;              ///< What steps set goes along to interfaces asked after them, and to the download.
     std::optional<PageReader> reader;  ///< None = the document is HTML and is read by what pages have in common.
 };
 

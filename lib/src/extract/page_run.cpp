@@ -5,7 +5,9 @@
 
 #include <boost/json.hpp>
 
+#include "core/failpoint.hpp"
 #include "extract/json_access.hpp"
+#include "net/site.hpp"
 
 // The talking: targets, sessions, requests, answers. What to look for is in page_watch.cpp.
 namespace jobruntime::extract {
@@ -24,11 +26,12 @@ json::string as_json(std::string_view text) { return json::string(text.data(), t
 
 }  // namespace
 
-PageRun::PageRun(Engine& engine, const ExtractOptions& options, const ExtractRequest& request, bool visible,
-                 Deadline deadline, std::stop_token stop)
+PageRun::PageRun(Engine& engine, const ExtractOptions& options, const ExtractRequest& request, const PageRule* rule,
+                 bool visible, Deadline deadline, std::stop_token stop)
     : engine_(engine),
       options_(options),
       request_(request),
+      rule_(rule),
       visible_(visible),
       deadline_(deadline),
       stop_(std::move(stop)),
@@ -40,7 +43,7 @@ PageRun::~PageRun() {
     auto& connection = engine_.connection();
     if (target_.empty()) {
         engine_.condemn();  // A target may exist whose name we never heard.
-    } else {
+    } else if (!JOBRT_FAILPOINT("control.keep_window")) {
         const auto until = steady_clock::now() + close_time;
         connection.send(nullptr, {}, "Target.closeTarget", {{"targetId", as_json(target_)}});
         cdp::Message message;
@@ -129,25 +132,24 @@ Result<json::object> PageRun::await(std::int64_t id, Deadline until, std::string
 
 Result<void> PageRun::open() {
     auto spare = engine_.take_spare();
-    std::int64_t request = 0;
-    if (spare) {
-        mailbox_ = std::move(spare->mailbox);
-        request = spare->request;
-        wanted_.insert(request);
-    } else {
-        mailbox_ = engine_.connection().open_mailbox();
-        request = send({}, "Target.createTarget", {{"url", "about:blank"}, {"newWindow", true}});
-    }
+    mailbox_ = spare ? std::move(spare->mailbox) : engine_.connection().open_mailbox();
+    if (spare) target_ = std::move(spare->target);
     const auto until = steady_clock::now() + answer_time;
-    auto created = await(request, until, "Target.createTarget");
-    if (!created) {
-        target_failed_ = created.error().code == Errc::invalid_argument;
-        if (!target_failed_) return std::move(created).error();
-        return Error{
-            Errc::unavailable, "EXTRACTOR_CRASHED",
-            "the browser could not open a window (" + created.error().message + "): the job is tried again"};
+    if (target_.empty()) {
+        const auto request =
+            spare ? spare->request
+                  : send({}, "Target.createTarget", {{"url", "about:blank"}, {"newWindow", true}});
+        wanted_.insert(request);
+        auto created = await(request, until, "Target.createTarget");
+        if (!created) {
+            target_failed_ = created.error().code == Errc::invalid_argument;
+            if (!target_failed_) return std::move(created).error();
+            return Error{Errc::unavailable, "EXTRACTOR_CRASHED",
+                         "the browser could not open a window (" + created.error().message +
+                             "): the job is tried again"};
+        }
+        target_ = std::string(text_at(*created, "targetId"));
     }
-    target_ = std::string(text_at(*created, "targetId"));
     auto attached =
         await(send({}, "Target.attachToTarget", {{"targetId", as_json(target_)}, {"flatten", true}}), until,
               "Target.attachToTarget");
@@ -212,28 +214,43 @@ void PageRun::react(const cdp::Message& event) {
     state_.on_event(event.session, event.method, event.params);
 }
 
+/// The cookies that the browser has for the hosts of the media: a stream's pieces may lie elsewhere than its
+/// playlist. What the browser would not send from this page, because it belongs to another site and does not say
+/// that it may, stays here.
 void PageRun::add_cookies(MediaInfo& info) {
-    std::vector<std::int64_t> asked;
-    for (const auto& source : info.sources) {
-        json::array urls;
-        urls.emplace_back(as_json(source.url));
-        asked.push_back(send(session_, "Network.getCookies", {{"urls", std::move(urls)}}));
+    constexpr std::size_t most_urls = 64;
+    constexpr std::size_t most_cookies = 200;
+    std::set<std::string> urls;
+    for (const auto& source : info.sources) urls.insert(source.url);
+    if (is_http_url(info.thumbnail)) urls.insert(info.thumbnail);
+    if (is_http_url(state_.main_url())) urls.insert(state_.main_url());
+    for (const auto& seen : state_.sightings()) {
+        const auto path = std::string_view(seen.url).substr(0, seen.url.find('?'));
+        if (urls.size() < most_urls) urls.emplace(path.substr(0, path.rfind('/') + 1));
     }
-    const auto until = steady_clock::now() + milliseconds(2000);
-    for (std::size_t i = 0; i < asked.size(); ++i) {
-        auto answer = await(asked[i], until, "Network.getCookies");
-        const auto* cookies = answer ? array_at(*answer, "cookies") : nullptr;
-        if (cookies == nullptr) continue;
-        std::string text;
-        for (const auto& entry : *cookies) {
-            const auto* cookie = entry.if_object();
-            if (cookie == nullptr || text.size() > 8192) continue;
-            if (!text.empty()) text += "; ";
-            text.append(text_at(*cookie, "name")).append("=").append(text_at(*cookie, "value"));
-        }
-        const bool clean =
-            std::none_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
-        if (!text.empty() && clean) info.sources[i].http_headers["Cookie"] = std::move(text);
+    json::array list;
+    for (const auto& url : urls) list.emplace_back(as_json(url));
+    auto answer = await(send(session_, "Network.getCookies", {{"urls", std::move(list)}}),
+                        steady_clock::now() + milliseconds(2000), "Network.getCookies");
+    const auto* cookies = answer ? array_at(*answer, "cookies") : nullptr;
+    if (cookies == nullptr) return;
+    const auto page_host = url_host(state_.main_url());
+    for (const auto& entry : *cookies) {
+        const auto* known = entry.if_object();
+        if (known == nullptr || info.cookies.size() >= most_cookies) continue;
+        Cookie cookie;
+        auto domain = text_at(*known, "domain");
+        cookie.subdomains = domain.starts_with('.');
+        if (cookie.subdomains) domain.remove_prefix(1);
+        cookie.domain = lower(domain);
+        cookie.path = std::string(text_at(*known, "path"));
+        cookie.secure = flag_at(*known, "secure");
+        cookie.http_only = flag_at(*known, "httpOnly");
+        cookie.expires = static_cast<std::int64_t>(std::clamp(number_at(*known, "expires"), 0.0, 253'402'300'799.0));
+        cookie.name = std::string(text_at(*known, "name"));
+        cookie.value = std::string(text_at(*known, "value"));
+        const bool from_anywhere = text_at(*known, "sameSite") == "None";
+        if (from_anywhere || net::site_of(cookie.domain) == net::site_of(page_host)) info.cookies.push_back(std::move(cookie));
     }
 }
 

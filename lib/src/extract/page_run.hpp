@@ -15,6 +15,7 @@
 #include "extract/classify.hpp"
 #include "extract/engine.hpp"
 #include "extract/media_finder.hpp"
+#include "extract/page_rules.hpp"
 #include "extract/page_state.hpp"
 #include "extract/probe.hpp"
 
@@ -24,8 +25,9 @@ namespace jobruntime::extract {
 /// extraction's thread, which is also the only one to read the target's mailbox.
 class PageRun {
 public:
-    PageRun(Engine& engine, const ExtractOptions& options, const ExtractRequest& request, bool visible,
-            Deadline deadline, std::stop_token stop);
+    /// `rule` may be null: then nobody knows what the data in the page's scripts means.
+    PageRun(Engine& engine, const ExtractOptions& options, const ExtractRequest& request, const PageRule* rule,
+            bool visible, Deadline deadline, std::stop_token stop);
     /// Closes the target and waits until it is gone, at most a second; else the browser is condemned.
     ~PageRun();
     PageRun(const PageRun&) = delete;
@@ -49,7 +51,9 @@ private:
     std::optional<Error> network_trouble() const;
     bool lost_guard() const;
     void tell_denials() const;
-    Result<void> look(bool play);
+    Result<void> look(bool play, bool last);
+    void read_data();
+    std::optional<Error> judge() const;
     void add_cookies(MediaInfo& info);
 
     PageFacts facts() const;
@@ -64,6 +68,7 @@ private:
     Engine& engine_;
     const ExtractOptions& options_;
     const ExtractRequest& request_;
+    const PageRule* const rule_;
     const bool visible_;
     const Deadline deadline_;
     const std::stop_token stop_;
@@ -80,6 +85,7 @@ private:
     PageState state_;
     std::vector<Probe> probes_;
     Findings findings_;
+    std::optional<Error> told_;  // What the page's own data says of the post, by the rule.
     std::string navigate_error_;
     bool target_failed_ = false;
     bool hung_ = false;  // The page's renderer does not answer.

@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 
 #include "extract/json_access.hpp"
+#include "extract/page_scripts.hpp"
 
 // The watching: when to look at the page, when enough was seen, what it means.
 namespace jobruntime::extract {
@@ -132,7 +133,7 @@ Result<bool> PageRun::watch_step(Deadline nav_deadline) {
     looked_at_dom_ = looked_at_dom_ || fresh_dom;
     looked_at_load_ = looked_at_load_ || fresh_load;
     seen_media_ = state_.media_count();
-    JR_TRY(look(fresh_dom || at_end));
+    JR_TRY(look(fresh_dom || at_end, at_end));
     if (at_end && (!settled_ || hung_) && findings_.info.sources.empty()) {
         if (verdict_of_response(facts())) return true;
         if (hung_) engine_.condemn();
@@ -149,7 +150,33 @@ Deadline PageRun::next_wake(Deadline nav_deadline) const {
     return wake;
 }
 
-Result<void> PageRun::look(bool play) {
+/// What the site itself writes into its page of the post counts more than what else is to be seen there, which may be
+/// of other posts.
+void PageRun::read_data() {
+    told_.reset();
+    if (rule_ == nullptr || probes_.empty() || probes_.front().scripts.empty()) return;
+    auto answer = read_scripts(*rule_, probes_.front(), request_.nth,
+                               {{"url", request_.url}, {"id", request_.post_id}, {"platform", request_.platform},
+                                {"host", url_host(request_.url)}});
+    told_ = std::move(answer.told);
+    if (!answer.info) return;
+    auto& info = *answer.info;
+    info.webpage_url = findings_.info.webpage_url;
+    for (auto& source : info.sources) source.http_headers.try_emplace("User-Agent", engine_.user_agent());
+    if (info.title.empty()) info.title = findings_.info.title;
+    if (info.thumbnail.empty()) info.thumbnail = findings_.info.thumbnail;
+    findings_.info = std::move(info);
+    findings_.has_direct = findings_.certain = true;
+}
+
+/// Why there is nothing to be had, as far as that can be told now.
+std::optional<Error> PageRun::judge() const {
+    if (!told_) return verdict(facts(), findings_);
+    if (auto sure = verdict_of_response(facts())) return sure;
+    return told_;
+}
+
+Result<void> PageRun::look(bool play, bool last) {
     struct Asked {
         std::string session;
         std::int64_t world = 0;
@@ -180,12 +207,17 @@ Result<void> PageRun::look(bool play) {
         if (node.empty() || !node.mapped().error.empty()) return std::optional<json::object>{};
         return std::optional<json::object>(std::move(node.mapped().params));
     };
+    json::array scripts;
+    if (rule_ != nullptr)
+        for (const auto& id : scripts_of(*rule_)) scripts.emplace_back(id);
+    const auto wanted = json::serialize(scripts);
     for (auto& one : asked) {
         auto world = wait(one.world);
         if (!world) return std::move(world).error();
         if (!*world) continue;
         std::string call(probe_script());
         call += "({main:" + std::string(one.main ? "true" : "false") + ",play:" + (play ? "true" : "false") +
+                ",json:" + (last ? "true" : "false") + ",scripts:" + wanted +
                 ",waitMs:" + std::to_string(metadata_wait_ms) + "})";
         one.answer = send(one.session, "Runtime.evaluate",
                           {{"expression", call},
@@ -212,6 +244,7 @@ Result<void> PageRun::look(bool play) {
     }
     if (!probes.empty()) probes_ = std::move(probes);
     findings_ = found(request_, probes_, state_.sightings(), engine_.user_agent());
+    read_data();
     return {};
 }
 
@@ -255,7 +288,7 @@ Result<MediaInfo> PageRun::decide() {
         // The server sent a file to save instead of a page; the answer itself may be the media.
         findings_ = found(request_, probes_, state_.sightings(), engine_.user_agent());
     }
-    if (auto error = verdict(facts(), findings_)) return std::move(*error);
+    if (auto error = judge()) return std::move(*error);
     auto info = findings_.info;
     info.id = request_.post_id;
     std::erase_if(info.sources, [&](const MediaSource& source) {
@@ -285,8 +318,8 @@ Result<void> PageRun::wait_for_person(const Error& why) {
         if (state_.crashed() || gone_)
             return Error{Errc::unavailable, "EXTRACTOR_CRASHED",
                          "the window was closed while it waited for a person"};
-        JR_TRY(look(false));
-        const auto still = verdict(facts(), findings_);
+        JR_TRY(look(false, false));
+        const auto still = judge();
         if (!still || (still->name != "AUTH_REQUIRED" && still->name != "BOT_CHALLENGE")) return {};
         if (steady_clock::now() >= limit) {
             Error late = why;

@@ -75,6 +75,12 @@ std::optional<Probe> parse_probe(std::string_view text) {
     if (const auto* scripts = array_at(object, "jsonLd"); scripts != nullptr) {
         for (const auto& script : *scripts) probe.json_ld.emplace_back(text_of(script));
     }
+    if (const auto* scripts = array_at(object, "scripts"); scripts != nullptr) {
+        for (const auto& script : *scripts) {
+            const auto* pair = script.if_array();
+            if (pair != nullptr && pair->size() == 2) probe.scripts.emplace_back(text_of((*pair)[0]), text_of((*pair)[1]));
+        }
+    }
     return probe;
 }
 

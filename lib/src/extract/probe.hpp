@@ -11,11 +11,12 @@ namespace jobruntime::extract {
 
 /// The JavaScript that looks at one frame, as an expression of type `function(options)`. It runs
 /// in an isolated world, so that the page's own scripts cannot change what its built-ins do,
-/// changes nothing but (with {play:true}) starting muted playback, and answers bounded JSON text.
+/// changes nothing but (with {play:true}) starting muted playback, and answers bounded JSON text. Of scripts it
+/// hands over those whose ids are in {scripts:[…]} and, with {json:true}, all that hold JSON.
 std::string_view probe_script() noexcept;
 
 /// Longest answer of the probe that is read.
-inline constexpr std::size_t max_probe_text = std::size_t{512} << 10;
+inline constexpr std::size_t max_probe_text = std::size_t{8} << 20;
 
 struct ProbedSource {
     std::string url;
@@ -42,6 +43,7 @@ struct Probe {
     std::vector<ProbedVideo> videos;
     std::vector<std::pair<std::string, std::string>> metas;  ///< og:*, twitter:*, author…; names lower case.
     std::vector<std::string> json_ld;
+    std::vector<std::pair<std::string, std::string>> scripts;  ///< JSON by id, main frame only.
     std::string text;  ///< Beginning of the visible text, main frame only.
     bool password_field = false;
     bool challenge_widget = false;

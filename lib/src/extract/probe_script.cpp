@@ -91,7 +91,19 @@ std::string_view probe_script() noexcept {
     budget -= text.length;
     result.jsonLd.push(clean(text, 131072));
   }
+  result.scripts = [];
   if (options.main) {
+    const all = find(document, 'script[id], script[type="application/json" i]', 400);
+    const wanted = all.filter((script) => options.scripts.includes(attr(script, 'id')));
+    const others = !options.json ? [] : all.filter((script) => !wanted.includes(script) &&
+                                                               attr(script, 'type').toLowerCase() === 'application/json');
+    let room = 1500000;
+    for (const script of wanted.concat(others)) {
+      const text = getter(Node.prototype, 'textContent').call(script);
+      if (text.length < 3 || text.length > room) continue;
+      room -= text.length;
+      result.scripts.push([clean(attr(script, 'id'), 200), clean(text, text.length)]);
+    }
     result.title = clean(getter(Document.prototype, 'title').call(document), 500);
     const body = getter(Document.prototype, 'body').call(document);
     result.text = clean(body ? body.innerText : '', 6000);
@@ -102,6 +114,8 @@ std::string_view probe_script() noexcept {
     '.h-captcha, .g-recaptcha, iframe[src*="challenges.cloudflare.com"], iframe[src*="hcaptcha.com"], ' +
     'iframe[src*="/recaptcha/"][src*="bframe"], script[src*="/cdn-cgi/challenge-platform/h/"], #captcha, ' +
     'form[action*="captcha" i], #px-captcha', 4).length > 0;
+  // What is too long for an answer must not take the rest of it along.
+  if (JSON.stringify(result.scripts).length > 2000000) result.scripts = [];
   return JSON.stringify(result);
 }))js";
 }

@@ -164,12 +164,6 @@ Result<ProfileLock> ProfileLock::take(const std::string& profile, const std::sto
     return ProfileLock(std::move(file));
 }
 
-Result<std::shared_ptr<void>> hold_profile(const std::string& profile_dir) {
-    auto lock = ProfileLock::take(profile_dir, {});
-    if (!lock) return std::move(lock).error();
-    return std::shared_ptr<void>(std::make_shared<ProfileLock>(std::move(*lock)));
-}
-
 void ProfileLock::note_browser(int pid) const { write_holder(file_.get(), pid); }
 
 }  // namespace jobruntime::extract

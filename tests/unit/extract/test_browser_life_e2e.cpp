@@ -124,6 +124,8 @@ TEST_CASE("time-outs are kept: a silent server, a page that never ends, a page t
         CHECK(info.error().name == "EXTRACTION_TIMEOUT");
     }
     CHECK(extractor.extract(request(server.url("/endless-video")), {}));
+    // Slow pages are their own fault. One that hangs leaves a browser that nobody can be sure of: it is replaced.
+    CHECK(browser.status().launches >= 2);
     auto hasty = request(server.url("/silent"));
     hasty.timeout = 300ms;
     const auto begin = std::chrono::steady_clock::now();
@@ -197,6 +199,46 @@ TEST_CASE("idle browsers are closed, worn ones replaced, and a profile is one br
     CHECK(extractor.extract(request(server.url("/text")), {}).error().name == "NO_MEDIA");
     CHECK(extractor.extract(request(server.url("/text")), {}).error().name == "NO_MEDIA");
     CHECK(browser.status().launches == 3);
+}
+
+TEST_CASE("a browser that does not answer its protocol is replaced, and the next extraction has a new one") {
+    const TempFolder folder;
+    PageServer server;
+    server.file("/clip.mp4", "video/mp4", clip());
+    server.page("/v", "<video src=/clip.mp4></video>");
+    jx::Browser browser(browser_options(folder));
+    jx::BrowserExtractor extractor(browser, extract_options());
+    REQUIRE(extractor.extract(request(server.url("/v")), {}));
+    CHECK(browser.status().launches == 1);
+    const int frozen = browser.status().pid;
+    REQUIRE(::kill(frozen, SIGSTOP) == 0);
+    auto hasty = request(server.url("/v"));
+    hasty.timeout = 500ms;
+    const auto late = extractor.extract(hasty, {});
+    REQUIRE_FALSE(late);
+    CHECK(late.error().code == jobruntime::Errc::timed_out);
+    const auto next = extractor.extract(request(server.url("/v")), {});
+    REQUIRE_MESSAGE(next, (next ? "" : next.error().message));
+    CHECK(browser.status().launches == 2);
+    CHECK(browser.status().pid != frozen);
+    CHECK(::kill(frozen, 0) != 0);
+}
+
+TEST_CASE("a browser is replaced after its number of extractions, not before, and not in the middle of one") {
+    const TempFolder folder;
+    PageServer server;
+    server.file("/clip.mp4", "video/mp4", clip());
+    server.page("/v", "<video src=/clip.mp4></video>");
+    auto options = browser_options(folder);
+    options.recycle_after = 3;
+    jx::Browser browser(options);
+    jx::BrowserExtractor extractor(browser, extract_options());
+    for (int done = 1; done <= 7; ++done) {
+        CAPTURE(done);
+        REQUIRE(extractor.extract(request(server.url("/v")), {}));
+        CHECK(browser.status().launches == (done + 2) / 3);
+    }
+    CHECK(browser.status().windows <= 1);  // The one in reserve.
 }
 
 TEST_CASE("what cannot start says why") {

@@ -90,7 +90,11 @@ TEST_CASE("a program gets one request line and its result becomes sources, best 
     CHECK(info->published == "2023-11-14T22:13:20.000Z");
     REQUIRE(info->sources.size() == 2);
     CHECK(info->sources[0].url == "http://127.0.0.1/high.mp4");
-    CHECK(info->sources[0].http_headers.at("Cookie") == "sid=1; b=2");
+    CHECK_FALSE(info->sources[0].http_headers.contains("Cookie"));
+    // Each for its own host: the first is not for the one that serves the file.
+    REQUIRE(info->cookies.size() == 2);
+    CHECK(info->cookies[0] == Cookie{"x.org", true, "/", false, false, 0, "sid", "1"});
+    CHECK(info->cookies[1] == Cookie{"127.0.0.1", false, "/", false, false, 0, "b", "2"});
     CHECK(info->sources[1].url == "http://127.0.0.1/low.mp4");
     CHECK(info->sources[1].http_headers == std::map<std::string, std::string>{{"Referer", "http://127.0.0.1/"}});
     CHECK(bench.progress == std::vector<std::string>{"40 half way"});
@@ -356,9 +360,11 @@ TEST_CASE("formats without sound get it from those without a picture") {
         seen += source.url.substr(17) + "=" + (source.sound ? source.sound->url.substr(17) : std::string("-")) + " ";
         if (source.height == 1080) {
             CHECK(source.tbr == 4128);
-            CHECK(source.sound->http_headers == std::map<std::string, std::string>{{"Referer", "r"}, {"Cookie", "a=1"}});
+            CHECK(source.sound->http_headers == std::map<std::string, std::string>{{"Referer", "r"}});
         }
     }
+    REQUIRE(info->cookies.size() == 1);
+    CHECK(info->cookies[0] == Cookie{"127.0.0.1", false, "/", false, false, 0, "a", "1"});
     CHECK(seen == "1080.mp4=high.m4a 720.webm=high.webm 480.m3u8=high.m4a 360.mp4=- ");
     const auto copy = media_info_from(to_json(*info));
     REQUIRE(copy.has_value());

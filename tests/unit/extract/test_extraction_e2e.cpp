@@ -145,13 +145,111 @@ TEST_CASE("what only the network saw is found: a script's fetch, a blob, a playl
     CHECK(file->sources.front().url == site().server.url("/clip.mp4"));
 }
 
-TEST_CASE("cookies of the source's host travel with it") {
+TEST_CASE("cookies of the media's hosts travel with them as a browser would send them, and no others") {
     site().server.add("/cookie", [](auto&, auto&) {
-        return Reply{.body = "<video src=/clip.mp4>", .headers = {"Set-Cookie: k=v1; Path=/"}};
+        return Reply{.body = "<video src=/clip.mp4>",
+                     .headers = {"Set-Cookie: k=v1; Path=/; HttpOnly", "Set-Cookie: deep=2; Path=/elsewhere"}};
     });
     const auto info = site().extract("/cookie");
     REQUIRE(info);
-    CHECK(info->sources.front().http_headers.at("Cookie") == "k=v1");
+    CHECK_FALSE(info->sources.front().http_headers.contains("Cookie"));
+    REQUIRE(info->cookies.size() == 1);
+    CHECK(info->cookies.front() == jobruntime::Cookie{"127.0.0.1", false, "/", false, true, 0, "k", "v1"});
+    // Another site's cookie does not go along because a page names a file there.
+    site().other.add("/visited", [](auto&, auto&) {
+        return Reply{.body = "<video src=/clip.mp4>", .headers = {"Set-Cookie: login=secret; Path=/"}};
+    });
+    const auto own = site().extractor.extract(request(site().other.url("/visited", "localhost")), {});
+    REQUIRE(own);
+    REQUIRE(own->cookies.size() == 1);
+    CHECK(own->cookies.front().domain == "localhost");
+    site().server.page("/names-it", "<video src='" + site().other.url("/clip.mp4", "localhost") + "'>");
+    const auto names = site().extract("/names-it");
+    REQUIRE(names);
+    CHECK(std::none_of(names->cookies.begin(), names->cookies.end(), [](const auto& cookie) { return cookie.name == "login"; }));
+}
+
+TEST_CASE("manifests that a page's script asks for are found by their type, and by their name") {
+    const std::string mpd = "<?xml version=\"1.0\"?><MPD type=\"static\"/>";
+    site().server.file("/by-type", "application/dash+xml", mpd);
+    site().server.file("/by-name/x.mpd", "text/xml", mpd);
+    site().server.file("/list.m3u8", "text/plain", "#EXTM3U\n");
+    site().server.page("/dash", "<video id=v></video><script>v.src=URL.createObjectURL(new MediaSource());fetch('/by-type')</script>");
+    const auto typed = site().extract("/dash");
+    REQUIRE(typed);
+    CHECK(typed->sources.front().protocol == jobruntime::MediaProtocol::dash);
+    CHECK(typed->sources.front().url == site().server.url("/by-type"));
+    site().server.page("/both", "<script>fetch('/by-name/x.mpd');fetch('/list.m3u8')</script>");
+    const auto both = site().extract("/both");
+    REQUIRE(both);
+    REQUIRE(both->sources.size() == 2);
+    CHECK(both->sources[0].protocol == jobruntime::MediaProtocol::hls);
+    CHECK(both->sources[1].protocol == jobruntime::MediaProtocol::dash);
+}
+
+TEST_CASE("the data in a rendered page is read by the rules, before anything else that is to be seen") {
+    auto looking = extract_options();
+    looking.rules = jx::PageRules::parse(jx::default_page_rules()).value();
+    jx::BrowserExtractor extractor(site().browser, looking);
+    const auto ask = [&](const std::string& path) {
+        auto asked = request(site().server.url(path));
+        asked.platform = "tiktok";
+        asked.post_id = "7";
+        return extractor.extract(asked, {});
+    };
+    const auto item = [&](const std::string& author) {
+        return R"({"id":"7","desc":"Dance","createTime":"1700000000","author":)" + author + R"(,"video":{"duration":2,"playAddr":")" +
+               site().server.url("/clip.mp4") + R"(","width":320,"height":180}})";
+    };
+    // A script writes it, as a challenge does that a page without scripts never passes; another video plays meanwhile.
+    const auto page = [&](const std::string& id, const std::string& data) {
+        site().server.page("/data", "<video src=/big.mp4></video><script>const s=document.createElement('script');s.id='" + id +
+                                        "';s.type='application/json';s.textContent=JSON.stringify(" + data +
+                                        ");document.body.append(s)</script>");
+        return ask("/data");
+    };
+    const auto fresh = page("__UNIVERSAL_DATA_FOR_REHYDRATION__", R"({"__DEFAULT_SCOPE__":{"webapp.video-detail":{"itemInfo":{"itemStruct":)" +
+                                                                      item(R"({"uniqueId":"bo"})") + "}}}}");
+    REQUIRE_MESSAGE(fresh, (fresh ? "" : fresh.error().message));
+    REQUIRE(fresh->sources.size() == 1);
+    CHECK(fresh->sources[0].url == site().server.url("/clip.mp4"));
+    CHECK(fresh->sources[0].origin == "page-json");
+    CHECK(fresh->sources[0].http_headers.at("Referer") == "https://www.tiktok.com/");
+    CHECK(fresh->sources[0].http_headers.at("User-Agent").find("Chrome") != std::string::npos);
+    CHECK(fresh->author == "bo");
+    CHECK(fresh->title == "Dance");
+    const auto older = page("SIGI_STATE", R"({"ItemModule":{"7":)" + item(R"("bo")") + "}}");
+    REQUIRE_MESSAGE(older, (older ? "" : older.error().message));
+    CHECK(older->sources[0].url == site().server.url("/clip.mp4"));
+    CHECK(older->author == "bo");
+    const auto told = page("__UNIVERSAL_DATA_FOR_REHYDRATION__", R"({"__DEFAULT_SCOPE__":{"webapp.video-detail":{"statusCode":10222}}})");
+    REQUIRE_FALSE(told);
+    CHECK(told.error().name == "AUTH_REQUIRED");
+    // Data of another shape says nothing: what is to be seen counts.
+    const auto changed = page("__UNIVERSAL_DATA_FOR_REHYDRATION__", R"({"__DEFAULT_SCOPE__":{}})");
+    REQUIRE(changed);
+    CHECK(changed->sources[0].url == site().server.url("/big.mp4"));
+}
+
+TEST_CASE("JSON that no rule knows counts where nothing else does, when it is about one video") {
+    const auto page = [&](const std::string& path, const std::string& body) {
+        site().server.page(path, "<title>J</title>" + body);
+        return site().extract(path);
+    };
+    const auto data = [](const std::string& json) { return "<script id=__NEXT_DATA__ type='application/json'>" + json + "</script>"; };
+    const auto clip_at = [&](const std::string& query) { return "\"" + site().server.url("/clip.mp4" + query) + "\""; };
+    const auto one = page("/json-one", data(R"({"props":{"video":{"title":"T","files":[{"h":1,"src":)" + clip_at("?h=1") + R"(},{"h":2,"src":)" +
+                                            clip_at("?h=2") + "}]}}}"));
+    REQUIRE(one);
+    CHECK(one->sources.size() == 2);
+    CHECK(one->sources[0].origin == "page-json");
+    const auto many = page("/json-many", data(R"({"list":[{"title":"A","src":)" + clip_at("?a") + R"(},{"title":"B","src":)" + clip_at("?b") + "}]}"));
+    REQUIRE_FALSE(many);
+    CHECK(many.error().name == "NO_MEDIA");
+    const auto seen = page("/json-and-video", "<video src=/big.mp4></video>" + data(R"({"src":)" + clip_at("") + "}"));
+    REQUIRE(seen);
+    REQUIRE(seen->sources.size() == 1);
+    CHECK(seen->sources[0].url == site().server.url("/big.mp4"));
 }
 
 TEST_CASE("a page that clobbers the DOM and shows a dialogue is read all the same") {

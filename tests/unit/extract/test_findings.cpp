@@ -31,7 +31,9 @@ TEST_CASE("a response is judged by its type first, then by its name") {
         {"https://a/page", "", MediaKind::none},
         {"https://a/x.m3u8", "text/plain", MediaKind::hls},
         {"https://a/x", "application/vnd.apple.mpegurl", MediaKind::hls},
-        {"https://a/x.mpd", "application/dash+xml", MediaKind::dash},
+        {"https://a/x", "application/dash+xml", MediaKind::dash},
+        {"https://a/x", "video/vnd.mpeg.dash.mpd", MediaKind::dash},
+        {"https://a/x.mpd", "text/xml", MediaKind::dash},
         {"https://a/x.ts", "video/mp2t", MediaKind::segment},
         {"https://a/seg-12.mp4", "video/mp4", MediaKind::segment},
         {"https://a/init.mp4", "video/mp4", MediaKind::segment},
@@ -163,6 +165,8 @@ struct Verdict {
     const char* name = "";  // Empty = success.
 };
 
+const std::string long_article = "Please log in to comment. " + std::string(4000, 'x');
+
 const Verdict verdicts[] = {
     {.what = "a page with its video", .media = true},
     {.what = "a public page that offers a log-in", .text = "Log in Sign up", .media = true},
@@ -170,6 +174,12 @@ const Verdict verdicts[] = {
     {.what = "an article about captchas with its video", .text = "verify you are human", .media = true},
     {.what = "an empty page", .name = "NO_MEDIA"},
     {.what = "a page that offers a log-in, without video", .text = "Log in Sign up", .name = "NO_MEDIA"},
+    {.what = "a long article that one must log in to comment on", .text = long_article.c_str(), .name = "NO_MEDIA"},
+    {.what = "a long article with a log-in form beside it",
+     .text = long_article.c_str(),
+     .password = true,
+     .name = "NO_MEDIA"},
+    {.what = "a long page with a captcha for its comments", .text = long_article.c_str(), .widget = true, .name = "NO_MEDIA"},
     {.what = "a wall", .password = true, .name = "AUTH_REQUIRED"},
     {.what = "a wall of words", .text = "You must be logged in to see this", .name = "AUTH_REQUIRED"},
     {.what = "sent to the log-in",
