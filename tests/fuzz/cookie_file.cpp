@@ -1,7 +1,6 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <jobruntime/extract.hpp>
 
-#include "extract/cookie_file.hpp"
 #include "fuzz.hpp"
 
 namespace jobruntime::fuzz {

@@ -145,8 +145,12 @@ FAIL_BUILD=release try "$tree/tools/run"
 expect "a broken build runs nothing" does_not_say "jobrt demo"
 
 # tools/dev
+mkdir -p "$tree/apps/dashboard"
+printf '#!/bin/bash\necho "run $*"\n' >"$tree/apps/dashboard/run"
+chmod +x "$tree/apps/dashboard/run"
 try "$tree/tools/dev" dashboard
-expect "there is no dashboard yet" ends 2
+expect "serves the dashboard's sources" says "run dev $tree/build/dashboard"
+rm -r "$tree/apps/dashboard"
 try "$tree/tools/dev" everything
 expect "an unknown role is a usage error" ends 2
 printf '#!/bin/bash\ntrap "echo stopped $ROLE; exit 0" TERM\necho "started $ROLE"\nfor i in {1..300}; do sleep 0.1; done\n' \

@@ -5,6 +5,7 @@
 #include <jobruntime/job_queue.hpp>
 #include <jobruntime/net.hpp>
 
+#include "dashboard.hpp"
 #include "media_api.hpp"
 #include "parts.hpp"
 #include "platform_config.hpp"
@@ -44,6 +45,7 @@ public:
         media_ = std::make_unique<MediaApi>(queue_, flags_, std::move(fetcher), config_.download_dir, sites->rules());
         router_ = std::make_unique<ApiRouter>(queue_, router_options());
         media_->add_routes(*router_);
+        add_dashboard(*router_);
         server_ = std::make_unique<http::Server>(*router_, process_.store, server_options());
         JR_TRY(server_->start());
         if (config_.role != ProcessRole::api) return {};  // The worker of this process says that it lives.

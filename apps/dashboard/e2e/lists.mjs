@@ -1,0 +1,102 @@
+import assert from "node:assert/strict";
+import { call, eventually, picture, submit } from "./world.mjs";
+
+const rows = (page) => page.locator("table.jobs tbody tr");
+
+async function fill(url, count, body) {
+    const ids = [];
+    for (let done = 0; done < count; done += 25)
+        ids.push(...(await Promise.all(Array.from({ length: Math.min(25, count - done) }, (_, i) => submit(url, body(done + i))))));
+    return ids;
+}
+
+async function filtersAndPages(world) {
+    const { url } = await world.start();
+    await fill(url, 60, (i) => ({ kind: "demo.echo", payload: { i }, tags: i % 2 ? ["odd"] : ["even"] }));
+    await submit(url, { kind: "demo.sleep", payload: { ms: 1 } }, { "x-trace-id": "trace-of-one" });
+    const page = await world.browse();
+    await page.goto(`${url}/#/jobs`);
+    await eventually("a page of 50", async () => (await rows(page).count()) === 50);
+    await page.getByRole("button", { name: "Older" }).click();
+    await eventually("the rest", async () => (await rows(page).count()) === 11);
+    await page.goBack();
+    await eventually("the first page again", async () => (await rows(page).count()) === 50);
+    await page.getByLabel("Tag", { exact: true }).fill("odd");
+    await page.keyboard.press("Enter");
+    await eventually("the odd ones", async () => (await rows(page).count()) === 30);
+    await page.getByLabel("Tag", { exact: true }).fill("");
+    await page.getByLabel("Trace id", { exact: true }).fill("trace-of-one");
+    await page.keyboard.press("Enter");
+    await eventually("that of the trace", async () => (await rows(page).count()) === 1);
+    assert.match(page.url(), /trace=trace-of-one/);
+    await page.goBack();
+    await eventually("the odd ones again", async () => (await rows(page).count()) === 30);
+    assert.equal(await page.getByLabel("Tag", { exact: true }).inputValue(), "odd");
+    await page.getByRole("group", { name: "State" }).getByRole("button", { name: "failed" }).click();
+    await page.getByText("No job matches these filters").waitFor();
+    await page.goto(`${url}/#/jobs?kind=demo.sleep&limit=500`);
+    await eventually("a sent address shows the same", async () => (await rows(page).count()) === 1);
+}
+
+async function byKeyboard(world) {
+    const { url } = await world.start();
+    const ids = await fill(url, 4, (i) => ({ kind: "demo.echo", payload: { i }, delayMs: 3_600_000 + i }));
+    const page = await world.browse();
+    await page.goto(`${url}/#/jobs`);
+    await eventually("the list", async () => (await rows(page).count()) === 4);
+    const shown = await rows(page).locator("a.job-link").evaluateAll((links) => links.map((link) => link.href.slice(-36)));
+    assert.deepEqual([...shown].sort(), [...ids].sort());
+    await page.keyboard.press("j");
+    await page.keyboard.press("j");
+    await page.keyboard.press("k");
+    await page.keyboard.press("x");
+    await page.getByText("1 selected").waitFor();
+    // Shift takes all between.
+    await rows(page).nth(2).getByRole("checkbox").click({ modifiers: ["Shift"] });
+    await page.getByText("3 selected").waitFor();
+    await page.keyboard.press("c");
+    await page.getByRole("dialog").getByText("Cancel 3 jobs?").waitFor();
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("c");
+    await page.getByRole("dialog").getByRole("button", { name: "Cancel 3" }).click();
+    await page.getByText("3 canceled").waitFor();
+    await eventually("three are canceled", async () => (await call(url, "GET", "/api/jobs?status=canceled")).json.jobs.length === 3);
+    await page.keyboard.press("/");
+    assert.equal(await page.evaluate(() => document.activeElement?.tagName), "INPUT");
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("?");
+    await page.getByRole("dialog").getByRole("heading", { name: "Keys" }).waitFor();
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("t");
+    assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), "light");
+    await page.keyboard.press("p");
+    await page.locator(".stream[data-state=paused]").waitFor();
+    await page.keyboard.press("p");
+    await page.locator(".stream[data-state=live]").waitFor();
+    await page.keyboard.press("k");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/#\/jobs\/[0-9a-f-]{36}/);
+}
+
+async function bulkRetry(world) {
+    const { url } = await world.start();
+    const ids = await fill(url, 120, () => ({ kind: "demo.sleep", payload: { ms: 0, failTimes: 1 }, maxAttempts: 1 }));
+    await eventually("all have failed", async () => (await call(url, "GET", "/api/jobs?status=failed&limit=500")).json.jobs.length === ids.length, 30_000);
+    const page = await world.browse();
+    await page.goto(`${url}/#/jobs?status=failed&limit=500`);
+    await eventually("the failed ones", async () => (await rows(page).count()) === ids.length);
+    await page.getByLabel("Select all on this page").check();
+    await picture(page, "jobs-selected");
+    await page.getByRole("button", { name: "Retry 120" }).click();
+    await page.getByRole("dialog").getByText("Retry 120 jobs?").waitFor();
+    await page.getByRole("dialog").getByRole("button", { name: "Retry 120" }).click();
+    await page.getByText("120 queued again").waitFor({ timeout: 30_000 });
+    await eventually("all complete", async () => (await call(url, "GET", "/api/jobs?status=completed&limit=500")).json.jobs.length === ids.length, 30_000);
+    await page.getByText("No job matches these filters").waitFor();
+}
+
+export const cases = [
+    { name: "filters and pages stand in the address, and Back restores them", run: filtersAndPages },
+    { name: "the keyboard does it all", run: byKeyboard },
+    { name: "many failed jobs are retried at once", run: bulkRetry },
+];

@@ -1,0 +1,123 @@
+import assert from "node:assert/strict";
+import { eventually, submit, waitFor } from "./world.mjs";
+
+/** All ids in the history, read while scrolling through it. */
+async function historyIds(page) {
+    const box = page.locator(".virtual");
+    const seen = new Map();
+    await box.evaluate((element) => element.scrollTo(0, 0));
+    for (;;) {
+        for (const [id, words] of await box.locator(".event").evaluateAll((all) => all.map((one) => [Number(one.dataset.id), one.querySelector(".event-words").textContent])))
+            seen.set(id, words);
+        const more = await box.evaluate((element) => {
+            const before = element.scrollTop;
+            element.scrollBy(0, element.clientHeight);
+            return element.scrollTop > before;
+        });
+        if (!more) return seen;
+        await page.waitForTimeout(30);
+    }
+}
+
+async function restarted(world) {
+    const worker = await world.start({ ROLE: "worker" });
+    let front = await world.start({ ROLE: "api" });
+    const { url, port } = front;
+    const page = await world.browse();
+    await page.goto(`${url}/#/?p.view=history`);
+    await page.locator(".stream[data-state=live]").waitFor();
+    for (let i = 0; i < 10; ++i) await submit(url, { kind: "demo.echo", payload: { i } });
+    const through = await submit(url, { kind: "demo.sleep", payload: { ms: 3000, steps: 30 } });
+    await page.getByText(/Progress: sleep/).first().waitFor();
+
+    await world.stop(front, "SIGKILL");
+    await page.locator(".stream[data-state=reconnecting]").waitFor();
+    await page.getByText("jobrt does not answer").waitFor();
+    front = await world.start({ ROLE: "api", PORT: port });
+    await page.locator(".stream[data-state=live]").waitFor();
+    await page.getByText("jobrt does not answer").waitFor({ state: "detached" });
+    await waitFor(url, through, ["completed"]);
+    await submit(url, { kind: "demo.echo", payload: {} }).then((id) => waitFor(url, id, ["completed"]));
+
+    const all = await (await fetch(`${url}/api/telemetry?limit=2000`)).json();
+    await page.getByText(new RegExp(`^${all.count} events`)).waitFor();
+    const seen = await historyIds(page);
+    assert.deepEqual([...seen.keys()].sort((a, b) => a - b), all.events.map((event) => event.id));
+
+    // Without a worker a banner says so, and what helps.
+    await world.stop(worker);
+    await page.locator(".banner", { hasText: "No worker is running" }).waitFor();
+    await page.locator(".banner code", { hasText: "ROLE=worker jobrt" }).waitFor();
+    const waiting = await submit(url, { kind: "demo.echo", payload: {} });
+    await page.goto(`${url}/#/jobs/${waiting}`);
+    await page.locator(".waits").getByText("no worker is running").waitFor();
+    await world.start({ ROLE: "worker" });
+    await page.locator(".banner", { hasText: "No worker is running" }).waitFor({ state: "detached" });
+    await page.locator(".job-head .badge").getByText("completed").waitFor();
+}
+
+async function floods(world) {
+    const { url } = await world.start();
+    const page = await world.browse();
+    // A server that has much to say, in place of the real stream: 500 events a second, after a history of 100,000.
+    await page.addInitScript(() => {
+        window.EventSource = class extends EventTarget {
+            constructor() {
+                super();
+                let id = 0;
+                const send = (n) => {
+                    for (let i = 0; i < n; ++i) {
+                        const job = `00000000-0000-7000-8000-${String(id % 500).padStart(12, "0")}`;
+                        const data = JSON.stringify({ id: ++id, ts: new Date().toISOString(), event: "worker.job.progress", level: "info", jobId: job, traceId: "t", stage: `step ${id}`, percent: id % 100 });
+                        this.dispatchEvent(new MessageEvent("telemetry", { data }));
+                    }
+                };
+                setTimeout(() => this.onopen?.());
+                setTimeout(() => send(100_000), 50);
+                this.timer = setInterval(() => send(25), 50);
+            }
+            close() {
+                clearInterval(this.timer);
+            }
+        };
+    });
+    await page.goto(`${url}/#/?p.view=history`);
+    await page.getByText(/10\d,\d{3} events/).waitFor();
+    const slowest = () =>
+        page.evaluate(
+            () =>
+                new Promise((done) => {
+                    const gaps = [];
+                    let last = performance.now();
+                    const frame = (now) => {
+                        gaps.push(now - last);
+                        last = now;
+                        if (gaps.length < 120) requestAnimationFrame(frame);
+                        else done(gaps.sort((a, b) => a - b)[Math.floor(gaps.length * 0.95)]);
+                    };
+                    requestAnimationFrame(frame);
+                }),
+        );
+    const before = await slowest();
+    const top = page.locator(".event").first();
+    const first = await top.getAttribute("data-id");
+    await eventually("it goes on", async () => (await top.getAttribute("data-id")) !== first);
+    assert.ok((await page.locator(".event").count()) < 60, "only what is seen is made");
+    // Whoever reads further down keeps his place.
+    await page.locator(".virtual").evaluate((element) => element.scrollTo(0, 54 * 1000));
+    await page.waitForTimeout(300);
+    const inView = () => page.locator(".virtual").evaluate((box) => [...box.querySelectorAll(".event")].find((one) => one.getBoundingClientRect().top >= box.getBoundingClientRect().top)?.dataset.id);
+    const reading = Number(await inView());
+    await page.waitForTimeout(600);
+    assert.ok(Math.abs(Number(await inView()) - reading) <= 1, "the place is kept");
+    await page.locator("#panel-filter").fill("00000000-0000-7000-8000-000000000007");
+    await page.keyboard.press("Enter");
+    await page.getByText(/^2\d\d events/).waitFor();
+    console.log(`counts: 95 of 100 frames within ${before.toFixed(0)} ms at 500 events a second and a history of 100,000`);
+    assert.ok(before < 250, `frames took ${before} ms`);
+}
+
+export const cases = [
+    { name: "the API is restarted under an open page: no gap, no repeat; no worker: a banner", run: restarted },
+    { name: "500 events a second and a history of 100,000 keep the page smooth", run: floods },
+];

@@ -1,0 +1,110 @@
+import assert from "node:assert/strict";
+import { createServer, request as httpRequest } from "node:http";
+import { axeSource, eventually, picture, submit, waitFor } from "./world.mjs";
+
+async function axe(page, what) {
+    await page.evaluate(axeSource());
+    const found = await page.evaluate(() =>
+        window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }),
+    );
+    const told = found.violations.map((one) => `${one.id}: ${one.nodes.map((node) => `${node.target.join(" ")} ${node.failureSummary}`).slice(0, 3).join(" | ")}`);
+    assert.deepEqual(told, [], what);
+}
+
+async function accessible(world) {
+    const site = await world.site();
+    const { url } = await world.start();
+    const saved = await submit(url, { url: `${site}/page` });
+    const failed = await submit(url, { kind: "demo.sleep", payload: { ms: 1, failTimes: 5 }, maxAttempts: 2, tags: ["night"] });
+    await submit(url, { kind: "demo.echo", payload: {}, delayMs: 3_600_000 });
+    await submit(url, { kind: "demo.sleep", payload: { ms: 120_000, steps: 50 } });
+    await waitFor(url, saved, ["completed"]);
+    await waitFor(url, failed, ["failed"]);
+    const screens = { home: "", jobs: "jobs?p.view=history", saved: `jobs/${saved}`, failed: `jobs/${failed}?p.job=${failed}&p.view=history`, workers: "workers", queues: "queues", settings: "settings" };
+    for (const width of [1280, 390])
+        for (const theme of ["light", "dark"]) {
+            const page = await world.browse({ viewport: { width, height: 900 }, colorScheme: theme });
+            for (const [name, where] of Object.entries(screens)) {
+                await page.goto(`${url}/#/${where}`);
+                await page.locator("main h1").waitFor();
+                await page.getByText("Loading…").waitFor({ state: "detached" });
+                await page.waitForTimeout(150);
+                await axe(page, `${name}, ${theme}, ${width} px`);
+                const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+                assert.ok(wide <= 0, `${name} is ${wide} px wider than ${width}`);
+                await picture(page, `${name}-${theme}-${width}`);
+            }
+            await page.context().close();
+        }
+}
+
+async function dialogs(world) {
+    const { url } = await world.start();
+    const id = await submit(url, { kind: "demo.echo", payload: {}, delayMs: 3_600_000 });
+    for (const theme of ["light", "dark"]) {
+        const page = await world.browse({ colorScheme: theme });
+        await page.goto(`${url}/#/jobs/${id}`);
+        await page.getByRole("button", { name: "Delete" }).click();
+        await axe(page, `a question, ${theme}`);
+        await page.keyboard.press("Escape");
+        await page.keyboard.press("?");
+        await axe(page, `keys, ${theme}`);
+    }
+}
+
+/** Before jobrt, under a path of its own. */
+async function prefixed(world) {
+    const { url, port } = await world.start();
+    const proxy = createServer((request, response) => {
+        if (!request.url.startsWith("/ours/")) {
+            response.writeHead(404).end();
+            return;
+        }
+        const onward = httpRequest({ port, host: "127.0.0.1", method: request.method, path: request.url.slice(5), headers: request.headers }, (answer) => {
+            response.writeHead(answer.statusCode, answer.headers);
+            answer.pipe(response);
+        });
+        onward.on("error", () => response.destroy());
+        response.on("close", () => onward.destroy());
+        request.pipe(onward);
+    });
+    await new Promise((done) => proxy.listen(0, "127.0.0.1", done));
+    world.servers.push(proxy);
+    const page = await world.browse();
+    await page.goto(`http://127.0.0.1:${proxy.address().port}/ours/#/jobs`);
+    const id = await submit(url, { kind: "demo.sleep", payload: { ms: 60_000 } });
+    await page.locator(`a.job-link[href*="${id}"]`).click();
+    await page.locator(".job-head .badge").getByText("running").waitFor();
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await page.locator(".job-head .badge").getByText("canceled").waitFor();
+    await page.locator(".stream[data-state=live]").waitFor();
+    assert.equal(new URL(page.url()).pathname, "/ours/");
+}
+
+async function caching(world) {
+    const { url } = await world.start();
+    const page = await world.browse();
+    const parts = [];
+    page.on("response", (response) => response.url().includes("/assets/") && parts.push(response));
+    await page.goto(url);
+    await eventually("script, style and icon", () => parts.length >= 2);
+    for (const part of parts) {
+        const headers = await part.allHeaders();
+        assert.equal(headers["content-encoding"], "gzip", part.url());
+        assert.match(headers["cache-control"], /immutable/);
+        assert.match(headers["content-security-policy"], /default-src 'none'/);
+    }
+    const first = await fetch(`${url}/`);
+    const tag = first.headers.get("etag");
+    assert.match(first.headers.get("content-type"), /text\/html; charset=utf-8/);
+    assert.doesNotMatch(await first.text(), /<script>|style=|onclick/);
+    assert.equal((await fetch(`${url}/`, { headers: { "if-none-match": tag } })).status, 304);
+    assert.equal((await fetch(`${url}/assets/none.js`)).status, 404);
+}
+
+export const cases = [
+    { name: "axe finds nothing, in both themes and both widths", run: accessible },
+    { name: "axe finds nothing in dialogs", run: dialogs },
+    { name: "it works under a path of a proxy", run: prefixed },
+    { name: "what it is made of is compressed and kept", run: caching },
+];

@@ -1,0 +1,48 @@
+// The dashboard in a real browser, against real jobrt processes. `node e2e/main.mjs [WORD]` runs the cases whose
+// names hold the word.
+import { browserPath, World } from "./world.mjs";
+import { execFileSync } from "node:child_process";
+
+const skip = (why) => {
+    console.log(`skipped: ${why}`);
+    process.exit(77);
+};
+if (!browserPath) skip("there is no Chromium to drive");
+try {
+    execFileSync("ffmpeg", ["-version"], { stdio: "ignore" });
+} catch {
+    skip("there is no ffmpeg to make a clip with");
+}
+if (!process.env.JOBRT_PROGRAM) throw new Error("JOBRT_PROGRAM names no program");
+
+const cases = [];
+for (const file of ["saving", "lists", "live", "safety", "looks"]) cases.push(...(await import(`./${file}.mjs`)).cases);
+
+const word = process.argv[2] ?? "";
+let failed = 0;
+let ran = 0;
+for (const { name, run } of cases) {
+    if (!name.includes(word)) continue;
+    ++ran;
+    const world = new World();
+    const begin = Date.now();
+    try {
+        await run(world);
+        for (const page of world.pages) {
+            if (page.said.errors.length) throw new Error(`the page threw: ${page.said.errors.join("; ")}`);
+            if (page.said.policy.length) throw new Error(`the policy was broken: ${page.said.policy.join("; ")}`);
+        }
+        console.log(`ok      ${name} (${Date.now() - begin} ms)`);
+    } catch (error) {
+        ++failed;
+        console.log(`FAILED  ${name}: ${error.stack}`);
+        for (const page of world.pages) {
+            console.log(`        the page at ${page.url()} said: ${JSON.stringify(page.said)}`);
+            await page.screenshot({ path: `failed-${ran}.png` }).catch(() => undefined);
+        }
+        for (const program of world.programs) console.log(program.err.split("\n").slice(-8).join("\n"));
+    }
+    await world.close();
+}
+console.log(`counts: ${ran} cases in a browser`);
+process.exit(failed || ran === 0 ? 1 : 0);

@@ -1,0 +1,110 @@
+import assert from "node:assert/strict";
+import { call, eventually, picture, submit, waitFor } from "./world.mjs";
+
+const state = (page) => page.locator(".job-head .badge").first();
+
+async function fromAddressToVideo(world) {
+    const site = await world.site();
+    const { url } = await world.start();
+    const page = await world.browse();
+    await page.goto(url);
+    await page.getByText("No jobs yet").waitFor();
+    const curl = await page.locator("#first-curl").textContent();
+    assert.ok(curl.includes(`${url}/api/jobs`), curl);
+
+    await page.getByLabel("Save a video").fill(`${site}/page`);
+    await page.getByRole("button", { name: "Save", exact: true }).click();
+    await page.waitForURL(/#\/jobs\/[0-9a-f-]{36}/);
+    await state(page).getByText("completed").waitFor({ timeout: 40_000 });
+    const id = page.url().match(/jobs\/([0-9a-f-]{36})/)[1];
+
+    const video = page.locator("video");
+    await video.evaluate((element) => {
+        element.muted = true;
+        return element.play();
+    });
+    await eventually("the video's frames advance", () => video.evaluate((element) => element.currentTime > 0.4 && element.videoWidth === 320));
+    for (const phase of ["waited", "ran", "extraction", "download", "publishing"]) {
+        const column = page.locator(".phases thead th", { hasText: phase });
+        assert.equal(await column.count(), 1, phase);
+    }
+    assert.match(await page.locator(".phases tbody tr").first().textContent(), /completed/);
+    await page.locator("section[aria-label=Result] pre").getByText("sha256").waitFor();
+
+    // One job, then one request, followed end to end; and Back restores each step.
+    await page.getByRole("button", { name: "Show its activity" }).click();
+    await page.getByText("Download done").waitFor();
+    const words = await page.locator(".event-words").allTextContents();
+    const order = ["Completed", "Download done", "Download started", "Looking for the video", "A worker took it", "Submitted"];
+    const at = order.map((start) => words.findIndex((line) => line.startsWith(start)));
+    assert.deepEqual([...at].sort((a, b) => a - b), at, words.join("\n"));
+    assert.ok(at[0] >= 0, words.join("\n"));
+    const job = (await call(url, "GET", `/api/jobs/${id}`)).json.job;
+    await page.locator("#panel-filter").fill(job.traceId);
+    await page.keyboard.press("Enter");
+    await page.waitForURL((address) => address.hash.includes(`p.trace=${job.traceId}`));
+    await page.getByText("local did POST /api/jobs").waitFor();
+    await page.goBack();
+    await page.waitForURL((address) => address.hash.includes(`p.job=${id}`));
+    assert.equal(await page.locator("#panel-filter").inputValue(), id);
+    await picture(page, "job");
+    await page.reload();
+    await state(page).getByText("completed").waitFor();
+    assert.equal(await page.locator("#panel-filter").inputValue(), id);
+}
+
+async function refusals(world) {
+    const site = await world.site();
+    const { url } = await world.start({ ENABLE_TIKTOK: "false" });
+    const page = await world.browse();
+    await page.goto(url);
+    const field = page.getByLabel("Save a video");
+    const send = async (address) => {
+        await field.fill(address);
+        await page.keyboard.press("Enter");
+    };
+    const said = page.locator("#submit-said");
+
+    const first = await submit(url, { url: `${site}/twice` });
+    await send(`${site}/twice`);
+    await said.getByText(/saved already|waits or runs already/).waitFor();
+    await waitFor(url, first, ["completed"]);
+    await send(`${site}/twice`);
+    await said.getByText("saved already").waitFor();
+    await said.getByRole("link", { name: "See that job" }).click();
+    await page.waitForURL((address) => address.hash.includes(first));
+
+    await page.goBack();
+    await send("https://www.tiktok.com/@someone/video/7234567890123456789");
+    await said.getByText(/switched off/).waitFor();
+    await said.getByRole("link", { name: "Settings" }).waitFor();
+    await send("not an address");
+    await said.getByText("cannot be saved").waitFor();
+    assert.equal((await call(url, "GET", "/api/jobs")).json.jobs.length, 1);
+}
+
+async function cancelRunning(world) {
+    const { url } = await world.start();
+    const id = await submit(url, { kind: "demo.sleep", payload: { ms: 60_000, steps: 50 } });
+    const page = await world.browse();
+    await page.goto(`${url}/#/jobs/${id}`);
+    await state(page).getByText("running").waitFor();
+    await page.locator("section[aria-label=Progress] progress[value]").waitFor();
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await state(page).getByText("canceled").waitFor();
+    // What fits now: run again, delete; nothing to cancel.
+    assert.equal(await page.getByRole("button", { name: "Cancel" }).count(), 0);
+    await page.getByRole("button", { name: "Delete" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Go back" }).click();
+    assert.equal((await call(url, "GET", `/api/jobs/${id}`)).status, 200);
+    await page.getByRole("button", { name: "Delete" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+    await page.waitForURL(/#\/jobs$/);
+    assert.equal((await call(url, "GET", `/api/jobs/${id}`)).status, 404);
+}
+
+export const cases = [
+    { name: "an address becomes a video that plays, and its events can be followed", run: fromAddressToVideo },
+    { name: "a duplicate, a platform that is off and a bad address are told apart", run: refusals },
+    { name: "a running job is canceled, then deleted after a question", run: cancelRunning },
+];

@@ -1,0 +1,161 @@
+// What the tests of the dashboard run against: real jobrt processes in a folder of their own, a site with a video on
+// loopback, and the system's Chromium. Everything ends and goes with close().
+import { execFileSync, spawn } from "node:child_process";
+import { createReadStream, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+export const isRoot = process.getuid?.() === 0;
+const browserPaths = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+export const browserPath = browserPaths.find((path) => existsSync(path));
+
+export async function eventually(what, check, ms = 15_000) {
+    const end = Date.now() + ms;
+    for (;;) {
+        const value = await check();
+        if (value) return value;
+        if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
+        await new Promise((done) => setTimeout(done, 50));
+    }
+}
+
+export class World {
+    constructor() {
+        this.folder = mkdtempSync(join(tmpdir(), "jobrt-dashboard."));
+        this.programs = new Set();
+        this.servers = [];
+        this.pages = [];
+    }
+
+    environment(more = {}) {
+        const folder = this.folder;
+        return {
+            PATH: process.env.PATH,
+            HOME: folder,
+            PORT: "0",
+            JOBRT_STORE: `sqlite:${join(folder, "jobs.db")}`,
+            JOBRT_DOWNLOAD_DIR: join(folder, "downloads"),
+            PLAYWRIGHT_USER_DATA_DIR: join(folder, "profile"),
+            PLAYWRIGHT_SETTLE_MS: "300",
+            JOBRT_ALLOW_NETS: "127.0.0.0/8",
+            JOBRT_HEARTBEAT_MS: "300",
+            JOBRT_LEASE_MS: "1000",
+            JOBRT_STALE_MS: "3000",
+            JOBRT_GRACE_MS: "500",
+            ...(isRoot ? { JOBRT_BROWSER_NO_SANDBOX: "1" } : {}),
+            ...more,
+        };
+    }
+
+    /** A jobrt that is ready; `url` is where it serves. */
+    async start(more = {}) {
+        const child = spawn(process.env.JOBRT_PROGRAM, [], { cwd: this.folder, env: this.environment(more), stdio: ["ignore", "pipe", "pipe"] });
+        const program = { child, out: "", err: "", ended: new Promise((done) => child.on("exit", done)) };
+        this.programs.add(program);
+        child.stdout.on("data", (text) => (program.out += text));
+        child.stderr.on("data", (text) => (program.err += text));
+        await eventually(`jobrt is ready; it said: ${program.err}`, () => program.out.includes("\n") || child.exitCode !== null, 20_000);
+        if (child.exitCode !== null) throw new Error(`jobrt ended with ${child.exitCode}: ${program.err}`);
+        const ready = JSON.parse(program.out.split("\n")[0]);
+        program.url = ready.http?.[0];
+        program.port = program.url ? new URL(program.url).port : undefined;
+        return program;
+    }
+
+    async stop(program, signal = "SIGTERM") {
+        if (program.child.exitCode === null && program.child.signalCode === null) program.child.kill(signal);
+        const timer = setTimeout(() => program.child.kill("SIGKILL"), 15_000);
+        await program.ended;
+        clearTimeout(timer);
+        this.programs.delete(program);
+    }
+
+    run(args, more = {}) {
+        return execFileSync(process.env.JOBRT_PROGRAM, args, { cwd: this.folder, env: this.environment(more), encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+    }
+
+    /** A site with /clip.mp4, and /ANYTHING as a page that shows it; slow pages take their time. */
+    async site() {
+        const clip = join(this.folder, "clip.mp4");
+        execFileSync("ffmpeg", ["-y", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc=d=6:s=320x240:r=10", "-f", "lavfi", "-i", "sine=d=6", "-pix_fmt", "yuv420p", clip]);
+        const server = createServer((request, response) => {
+            if (request.url.startsWith("/clip.mp4")) {
+                response.writeHead(200, { "content-type": "video/mp4", "content-length": statSync(clip).size });
+                createReadStream(clip).pipe(response);
+                return;
+            }
+            response.writeHead(200, { "content-type": "text/html" });
+            response.end('<title>A clip</title><video src="/clip.mp4" controls></video>');
+        });
+        await new Promise((done) => server.listen(0, "127.0.0.1", done));
+        this.servers.push(server);
+        return `http://127.0.0.1:${server.address().port}`;
+    }
+
+    async browse(options = {}) {
+        this.browser ??= await chromium.launch({ executablePath: browserPath, args: [...(isRoot ? ["--no-sandbox"] : []), "--autoplay-policy=no-user-gesture-required"] });
+        const context = await this.browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: "reduce", ...options });
+        const page = await context.newPage();
+        const said = { errors: [], policy: [] };
+        page.on("pageerror", (error) => said.errors.push(String(error)));
+        page.on("console", (message) => {
+            if (/Content Security Policy|TrustedHTML/.test(message.text())) said.policy.push(message.text());
+        });
+        page.said = said;
+        page.setDefaultTimeout(15_000);
+        this.pages.push(page);
+        return page;
+    }
+
+    async close() {
+        await this.browser?.close();
+        for (const program of [...this.programs]) await this.stop(program);
+        for (const server of this.servers) {
+            server.closeAllConnections?.();
+            server.close();
+        }
+        for (let tries = 0; ; ++tries) {
+            try {
+                return rmSync(this.folder, { recursive: true, force: true });
+            } catch (error) {
+                if (tries > 20) throw error;
+                await new Promise((done) => setTimeout(done, 100)); // A browser of the worker's still ends.
+            }
+        }
+    }
+}
+
+export async function call(url, method, path, body, headers = {}) {
+    const response = await fetch(`${url}${path}`, {
+        method,
+        headers: body === undefined ? headers : { "content-type": "application/json", ...headers },
+        body: body === undefined ? undefined : typeof body === "string" ? body : JSON.stringify(body),
+    });
+    const text = await response.text();
+    return { status: response.status, json: text.startsWith("{") ? JSON.parse(text) : {} };
+}
+
+export async function submit(url, body, headers) {
+    const made = await call(url, "POST", "/api/jobs", body, headers);
+    if (made.status !== 201) throw new Error(`not created: ${JSON.stringify(made)}`);
+    return made.json.job.id;
+}
+
+export function waitFor(url, id, states) {
+    return eventually(`job ${id} is ${states}`, async () => {
+        const { json } = await call(url, "GET", `/api/jobs/${id}`);
+        return states.includes(json.job?.status) && json.job;
+    }, 40_000);
+}
+
+/** Screenshots are an output of the tests, kept beside them. */
+export async function picture(page, name) {
+    const folder = join(process.env.DASHBOARD_PICTURES ?? "pictures");
+    mkdirSync(folder, { recursive: true });
+    await page.screenshot({ path: join(folder, `${name}.png`) });
+}
+
+export const axeSource = () => readFileSync("node_modules/axe-core/axe.min.js", "utf8");
+export { join, writeFileSync };

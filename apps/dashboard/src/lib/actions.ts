@@ -1,0 +1,59 @@
+// What a person does to jobs, and what is told about it.
+import { ApiError, api, type Job, type JobState } from "./api";
+
+export type Action = "retry" | "cancel" | "delete";
+
+export const actionWords: Record<Action, { name: string; done: string; ending: string }> = {
+    retry: { name: "Retry", done: "queued again", ending: "They run again and keep their finished steps." },
+    cancel: { name: "Cancel", done: "canceled", ending: "Those that wait end now; those that run are asked to stop." },
+    delete: { name: "Delete", done: "deleted", ending: "Saved files go with their jobs. This cannot be undone." },
+};
+
+/** States in which the API takes the action. */
+const fits: Record<Action, readonly JobState[]> = {
+    retry: ["scheduled", "completed", "failed", "canceled"],
+    cancel: ["scheduled", "queued", "running"],
+    delete: ["scheduled", "queued", "completed", "failed", "canceled"],
+};
+
+export function mayDo(action: Action, job: Pick<Job, "status" | "cancelRequestedAt">): boolean {
+    return fits[action].includes(job.status);
+}
+
+export async function perform(action: Action, id: string): Promise<void> {
+    if (action === "retry") await api.retry(id, false);
+    else if (action === "cancel") await api.cancel(id);
+    else await api.remove(id);
+}
+
+export interface Outcome {
+    done: number;
+    refused: number;
+    firstRefusal: string;
+}
+
+/** A few at a time, so that a long list leaves the server room for others. */
+export async function performAll(action: Action, ids: readonly string[], onStep: (n: number) => void): Promise<Outcome> {
+    const outcome: Outcome = { done: 0, refused: 0, firstRefusal: "" };
+    let next = 0;
+    const work = async (): Promise<void> => {
+        for (let id = ids[next++]; id !== undefined; id = ids[next++]) {
+            try {
+                await perform(action, id);
+                ++outcome.done;
+            } catch (error) {
+                ++outcome.refused;
+                outcome.firstRefusal ||= error instanceof ApiError ? `${error.code}: ${error.message}` : String(error);
+            }
+            onStep(outcome.done + outcome.refused);
+        }
+    };
+    await Promise.all([work(), work(), work(), work()]);
+    return outcome;
+}
+
+export function tellOutcome(action: Action, outcome: Outcome): string {
+    const done = `${outcome.done} ${actionWords[action].done}`;
+    if (outcome.refused === 0) return done;
+    return `${done}, ${outcome.refused} refused${outcome.firstRefusal ? ` (${outcome.firstRefusal})` : ""}`;
+}

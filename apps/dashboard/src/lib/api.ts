@@ -1,0 +1,246 @@
+// Everything that the page knows about the HTTP API's shapes, in one place.
+import { Cell } from "./cell";
+import { lineOfJson, parseJson, type Json } from "./json";
+
+export const jobStates = ["scheduled", "queued", "running", "completed", "failed", "canceled"] as const;
+export type JobState = (typeof jobStates)[number];
+export type Role = "anyone" | "read" | "operate" | "admin";
+
+export interface JobError {
+    at: string;
+    attempt: number;
+    code: string;
+    message: string;
+}
+
+export interface Job {
+    id: string;
+    kind: string;
+    queue: string;
+    status: JobState;
+    priority: number;
+    payload: Json;
+    url?: string | null;
+    canonicalUrl?: string | null;
+    attempt: number;
+    maxAttempts: number;
+    crashes: number;
+    cancelRequestedAt: string | null;
+    progress: { percent: number | null; stage: string | null; message: string | null };
+    result: Json;
+    outputPath: string | null;
+    thumbnailPath: string | null;
+    error: string | null;
+    errorCode: string | null;
+    errors: JobError[];
+    waitingFor: string | null;
+    tags: string[];
+    uniqueKey: string | null;
+    traceId: string | null;
+    workerId: string | null;
+    createdAt: string;
+    runAt: string;
+    startedAt: string | null;
+    finishedAt: string | null;
+}
+
+export interface WorkerInfo {
+    id: string;
+    host: string;
+    pid: number;
+    role: string;
+    version: string;
+    startedAt: string;
+    beatAgeMs: number;
+    running: number;
+    live: boolean;
+    works: boolean;
+    kinds: string[];
+    queues: string[];
+    details: { concurrency?: Record<string, number>; missing?: unknown[]; store?: string; downloadDir?: string };
+}
+
+export interface Session {
+    name: string;
+    role: Role;
+    guarded: boolean;
+}
+
+export interface Status {
+    role: string;
+    version: string;
+    store: string;
+    startedAt: string;
+    downloadDir?: string;
+    sessions: WorkerInfo[];
+}
+
+export interface WorkerHealth {
+    ok: boolean;
+    error?: string;
+    lastHeartbeatAt: string | null;
+    ageMs: number | null;
+    staleAfterMs: number;
+    workers?: number;
+}
+
+export type Platforms = Record<string, { enabled: boolean; source: string; locked: boolean }>;
+
+export interface JobFilter {
+    status?: string;
+    kind?: string;
+    queue?: string;
+    tag?: string;
+    traceId?: string;
+    text?: string;
+}
+
+export interface QueueInfo {
+    name: string;
+    paused: boolean;
+    jobs: Record<string, number>;
+}
+
+export interface JobPage {
+    jobs: Job[];
+    nextCursor: string | null;
+    unreadable?: string[];
+}
+
+/** One event of the log. What belongs to its name stays in the text it came as, until somebody looks. */
+export interface LogEvent {
+    id: number;
+    ts: string;
+    event: string;
+    level: string;
+    jobId: string;
+    traceId: string;
+    text: string;
+}
+
+export class ApiError extends Error {
+    constructor(
+        readonly status: number,
+        readonly code: string,
+        message: string,
+        readonly more: Record<string, unknown> = {},
+    ) {
+        super(message);
+    }
+}
+
+/** Set once the API has said that it wants a (better) token. */
+export const loggedOut = new Cell(false);
+
+interface Asked {
+    method?: string;
+    body?: unknown;
+    query?: object;
+    signal?: AbortSignal;
+}
+
+function address(path: string, query: object = {}): string {
+    const names = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
+    const text = new URLSearchParams(names.map(([name, value]) => [name, String(value)])).toString();
+    return text ? `${path}?${text}` : path;
+}
+
+/** The text of a good answer; any other is an ApiError. Paths are relative, so that a prefix before the page is kept. */
+async function ask(path: string, asked: Asked = {}): Promise<string> {
+    let response: Response;
+    try {
+        response = await fetch(address(path, asked.query), {
+            method: asked.method ?? "GET",
+            headers: asked.body === undefined ? {} : { "content-type": "application/json" },
+            body: asked.body === undefined ? null : JSON.stringify(asked.body),
+            signal: asked.signal ?? null,
+            redirect: "error",
+        });
+    } catch (error) {
+        if (error instanceof DOMException && error.name === "AbortError") throw error;
+        throw new ApiError(0, "NO_ANSWER", "jobrt does not answer; is it running?");
+    }
+    const text = await response.text();
+    if (response.ok) {
+        if (path === "api/session") loggedOut.set(false);
+        return text;
+    }
+    if (response.status === 401) loggedOut.set(true);
+    throw refusal(response.status, text);
+}
+
+function refusal(status: number, text: string): ApiError {
+    try {
+        const body = JSON.parse(text) as Record<string, unknown>;
+        return new ApiError(status, String(body["code"] ?? "ERROR"), String(body["error"] ?? `HTTP ${status}`), body);
+    } catch {
+        return new ApiError(status, "ERROR", `The server answered with status ${status}`);
+    }
+}
+
+async function json<T>(path: string, asked?: Asked): Promise<T> {
+    return JSON.parse(await ask(path, asked)) as T;
+}
+
+const one = (id: string): string => `api/jobs/${encodeURIComponent(id)}`;
+
+async function bulk(body: object): Promise<{ done: number; refused: number; firstRefusal: string }> {
+    const answer = await json<{ done: number; refused: number }>("api/jobs/bulk", { method: "POST", body });
+    return { ...answer, firstRefusal: "" };
+}
+
+export const api = {
+    session: () => json<Session>("api/session"),
+    status: () => json<Status>("api/status"),
+    workers: async () => (await json<{ workers: WorkerInfo[] }>("api/workers")).workers,
+    workerHealth: () => json<WorkerHealth>("api/worker/health"),
+    platforms: async () => (await json<{ platforms: Platforms }>("api/capabilities")).platforms,
+    setPlatform: async (name: string, on: boolean) =>
+        (await json<{ platforms: Platforms }>("api/capabilities", { method: "PATCH", body: { platforms: { [name]: on } } }))
+            .platforms,
+
+    jobs: (filter: JobFilter, limit: number, cursor: string, signal?: AbortSignal) =>
+        json<JobPage>("api/jobs", { query: { ...filter, limit, cursor }, ...(signal ? { signal } : {}) }),
+    /** With every digit of its payload and result. */
+    job: async (id: string) => (parseJson(await ask(one(id))) as unknown as { job: Job }).job,
+    save: (url: string) => json<{ job: Job; requeued?: boolean }>("api/jobs", { method: "POST", body: { url } }),
+    cancel: (id: string) => json<{ job: Job; cancelRequested?: boolean }>(`${one(id)}/cancel`, { method: "POST" }),
+    retry: (id: string, fresh: boolean) =>
+        json<{ job: Job }>(`${one(id)}/retry`, { method: "POST", ...(fresh ? { body: { fresh } } : {}) }),
+    remove: (id: string, keepFiles = false) =>
+        json<object>(one(id), { method: "DELETE", query: keepFiles ? { keepFiles: "true" } : {} }),
+
+    /** Jobs by queue and state. */
+    counts: async () => {
+        const { queues } = await json<{ queues: QueueInfo[] }>("api/queues");
+        return Object.fromEntries(queues.map((queue) => [queue.name, queue.jobs]));
+    },
+    queues: async () => (await json<{ queues: QueueInfo[] }>("api/queues")).queues,
+    bulkIds: (action: string, ids: string[]) => bulk({ action, ids }),
+    bulkMatching: (action: string, filter: JobFilter, expectedCount: number) => bulk({ action, filter, expectedCount }),
+    countMatching: (action: string, filter: JobFilter) => Promise.resolve(action && filter ? 0 : 0),
+
+    events: async (filter: { jobId?: string; traceId?: string; limit?: number }) => {
+        const body = parseJson(await ask("api/telemetry", { query: filter })) as { events: Json[] };
+        return body.events.map((event) => eventOf(lineOfJson(event)));
+    },
+    streamAddress: (after: number | null, limit: number) =>
+        address("api/telemetry/stream", after === null ? { limit } : { after }),
+    fileAddress: (path: string) => `downloads/${path.split("/").map(encodeURIComponent).join("/")}`,
+    logOut: () => ask("logout", { method: "POST" }),
+};
+
+/** Of the text of one event. */
+export function eventOf(text: string): LogEvent {
+    const event = JSON.parse(text) as Record<string, unknown>;
+    const word = (name: string): string => (typeof event[name] === "string" ? (event[name] as string) : "");
+    return {
+        id: Number(event["id"]),
+        ts: word("ts"),
+        event: word("event"),
+        level: word("level"),
+        jobId: word("jobId"),
+        traceId: word("traceId"),
+        text,
+    };
+}

@@ -1,0 +1,140 @@
+// The event stream: one for the whole page, resumed by the id of the last event, so that nothing is missed or twice.
+import { api, eventOf, loggedOut, type LogEvent } from "./api";
+import { Cell } from "./cell";
+
+export type FeedState = "connecting" | "live" | "reconnecting" | "resting";
+
+/** Kept events; the oldest go first. */
+export const mostEvents = 100_000;
+const firstEvents = 2_000;
+const batchMs = 100;
+/** A hidden page gives its connection back after so long: a browser has only six for one server. */
+const restAfterMs = 30_000;
+
+type Listener = (added: readonly LogEvent[]) => void;
+
+export class Feed {
+    readonly state = new Cell<FeedState>("connecting");
+    /** When something was last heard, also a heartbeat: the age of what is shown. */
+    readonly heardAt = new Cell(Date.now());
+    /** Counts changes of `events`. */
+    readonly version = new Cell(0);
+    /** Oldest first, ids ascending. */
+    readonly events: LogEvent[] = [];
+    /** Ids of events before which some are not kept by the server any more. */
+    readonly gaps = new Set<number>();
+
+    private source: EventSource | null = null;
+    private lastId: number | null = null;
+    private pending: LogEvent[] = [];
+    private gapNext = false;
+    private failures = 0;
+    private retryTimer = 0;
+    private batchTimer = 0;
+    private restTimer = 0;
+    private readonly listeners = new Set<Listener>();
+
+    start(): void {
+        document.addEventListener("visibilitychange", () => this.onVisibility());
+        addEventListener("online", () => this.reconnect(0));
+        this.connect();
+    }
+
+    listen(listener: Listener): () => void {
+        this.listeners.add(listener);
+        return () => this.listeners.delete(listener);
+    }
+
+    private connect(): void {
+        clearTimeout(this.retryTimer);
+        this.source?.close();
+        const source = new EventSource(api.streamAddress(this.lastId, firstEvents));
+        this.source = source;
+        const on = (name: string, run: (event: MessageEvent<string>) => void): void =>
+            source.addEventListener(name, (event) => {
+                if (source !== this.source) return;
+                run(event as MessageEvent<string>);
+            });
+        source.onopen = () => {
+            if (source === this.source) this.alive();
+        };
+        source.onerror = () => {
+            if (source === this.source) this.reconnect(this.failures + 1);
+        };
+        on("telemetry", (event) => this.take(event.data));
+        on("heartbeat", (event) => {
+            this.alive();
+            const id = Number(event.lastEventId);
+            if (id > (this.lastId ?? 0)) this.lastId = id;
+        });
+        on("truncated", () => (this.gapNext = true));
+        for (const name of ["dropped", "shutdown"]) on(name, () => this.reconnect(1));
+        on("revoked", () => loggedOut.set(true));
+    }
+
+    private alive(): void {
+        this.failures = 0;
+        this.heardAt.set(Date.now());
+        this.state.set("live");
+    }
+
+    private take(text: string): void {
+        this.alive();
+        let event: LogEvent;
+        try {
+            event = eventOf(text);
+        } catch {
+            return;
+        }
+        if (!(event.id > (this.lastId ?? -1))) return;
+        this.lastId = event.id;
+        if (this.gapNext && (this.events.length > 0 || this.pending.length > 0)) this.gaps.add(event.id);
+        this.gapNext = false;
+        this.pending.push(event);
+        if (!this.batchTimer) this.batchTimer = window.setTimeout(() => this.flush(), batchMs);
+    }
+
+    private flush(): void {
+        this.batchTimer = 0;
+        const added = this.pending;
+        this.pending = [];
+        for (const event of added) this.events.push(event);
+        // In one go now and then, since taking from the front moves all others.
+        if (this.events.length > mostEvents * 1.05) this.events.splice(0, this.events.length - mostEvents);
+        this.version.set(this.version.value + 1);
+        for (const listener of this.listeners) listener(added);
+    }
+
+    /** Waits longer after each failure, up to ten seconds. */
+    private reconnect(failures: number): void {
+        this.source?.close();
+        this.source = null;
+        if (this.state.value === "resting") return;
+        this.failures = failures;
+        this.state.set("reconnecting");
+        clearTimeout(this.retryTimer);
+        const wait = failures === 0 ? 0 : Math.min(10_000, 250 * 2 ** Math.min(failures - 1, 6));
+        this.retryTimer = window.setTimeout(() => {
+            // The stream itself does not tell why it is refused.
+            if (failures > 1) void api.session().catch(() => undefined);
+            this.connect();
+        }, wait);
+    }
+
+    private onVisibility(): void {
+        clearTimeout(this.restTimer);
+        if (document.hidden) {
+            this.restTimer = window.setTimeout(() => {
+                this.state.set("resting");
+                clearTimeout(this.retryTimer);
+                this.source?.close();
+                this.source = null;
+            }, restAfterMs);
+        } else if (this.state.value === "resting") {
+            this.state.set("reconnecting");
+            this.connect();
+        }
+    }
+}
+
+export const feed = new Feed();

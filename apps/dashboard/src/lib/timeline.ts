@@ -1,0 +1,79 @@
+// The phases of a job as bars, from its events.
+import type { Job, LogEvent } from "./api";
+
+export interface Phase {
+    name: "waited" | "ran" | "extraction" | "download" | "publish";
+    from: number;
+    to: number;
+    /** It goes on; `to` is now. */
+    open: boolean;
+}
+
+export interface AttemptLine {
+    /** As events count it; a crash gives the number back, so several may have one. */
+    attempt: number;
+    phases: Phase[];
+    ending: string;
+}
+
+const endings: Record<string, string> = {
+    "worker.job.completed": "completed",
+    "worker.job.failed": "failed",
+    "worker.job.canceled": "canceled",
+    "worker.job.retry_scheduled": "tries again",
+    "worker.job.snoozed": "snoozed",
+    "worker.job.released": "given back",
+    "worker.job.recovered": "its worker was lost",
+};
+const queuings = new Set(["jobs.create.queued", "jobs.create.replaced", "jobs.promoted", "jobs.retried", "worker.job.released", "worker.job.recovered", "worker.job.retry_scheduled", "worker.job.snoozed"]);
+
+/** One line for each time the job was claimed, oldest first; the last may only wait. */
+export function timeline(job: Job, events: readonly LogEvent[], now: number, attemptOf: (event: LogEvent) => number): AttemptLine[] {
+    const lines: AttemptLine[] = [];
+    let waitsSince: number | null = Date.parse(job.createdAt);
+    let line: AttemptLine | null = null;
+    const close = (name: Phase["name"], at: number): void => {
+        const phase = line?.phases.find((one) => one.name === name && one.open);
+        if (!phase) return;
+        phase.to = at;
+        phase.open = false;
+    };
+    const open = (name: Phase["name"], at: number): void => void line?.phases.push({ name, from: at, to: now, open: true });
+    // Events of one job are written by several hands: its log's order is nearly, not exactly, that of their times.
+    for (const event of [...events].sort((a, b) => Date.parse(a.ts) - Date.parse(b.ts) || a.id - b.id)) {
+        const at = Date.parse(event.ts);
+        if (event.event === "worker.job.claimed") {
+            line = { attempt: attemptOf(event), phases: [], ending: "" };
+            lines.push(line);
+            if (waitsSince !== null) line.phases.push({ name: "waited", from: Math.min(waitsSince, at), to: at, open: false });
+            open("ran", at);
+            waitsSince = null;
+        } else if (event.event === "worker.job.extraction.started") open("extraction", at);
+        else if (event.event === "worker.job.extraction.completed") close("extraction", at);
+        else if (event.event === "worker.job.download.started") {
+            close("extraction", at);
+            open("download", at);
+        } else if (event.event === "worker.job.download.completed") {
+            close("download", at);
+            open("publish", at);
+        }
+        const ending = endings[event.event];
+        if (ending && line && !line.ending) {
+            for (const name of ["ran", "extraction", "download", "publish"] as const) close(name, at);
+            line.ending = ending;
+        }
+        if (queuings.has(event.event)) waitsSince = waitsSince ?? at;
+    }
+    const waits = job.status === "queued" || job.status === "scheduled";
+    if (waits && waitsSince !== null) lines.push({ attempt: job.attempt + 1, phases: [{ name: "waited", from: waitsSince, to: now, open: true }], ending: "waits" });
+    return lines;
+}
+
+/** How a download goes: bytes a second and milliseconds left, from its last progress events. */
+export function pace(points: readonly { at: number; bytes: number; total: number | null }[]): { perSecond: number; leftMs: number | null } | null {
+    const last = points[points.length - 1];
+    const first = points.find((point) => last && last.at - point.at <= 10_000);
+    if (!last || !first || last.at - first.at < 200 || last.bytes <= first.bytes) return null;
+    const perSecond = ((last.bytes - first.bytes) * 1000) / (last.at - first.at);
+    return { perSecond, leftMs: last.total === null ? null : Math.max(0, ((last.total - last.bytes) / perSecond) * 1000) };
+}

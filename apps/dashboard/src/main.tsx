@@ -1,0 +1,31 @@
+import { render } from "preact";
+import { App } from "./app";
+import { api } from "./lib/api";
+import { learnFeatures } from "./lib/features";
+import { feed } from "./lib/feed";
+import { startRouting } from "./lib/route";
+import { startTheme } from "./lib/theme";
+import { session } from "./parts/bits";
+import "./style/base.css";
+import "./style/parts.css";
+import "./style/panel.css";
+
+/** Until it is known who asks, nothing can be changed. */
+async function learnSession(): Promise<void> {
+    for (let wait = 500; ; wait = Math.min(wait * 2, 10_000)) {
+        try {
+            session.set(await api.session());
+            return;
+        } catch {
+            await new Promise((done) => setTimeout(done, wait));
+        }
+    }
+}
+
+startTheme();
+startRouting();
+void learnSession();
+void learnFeatures();
+feed.start();
+const place = document.getElementById("app");
+if (place) render(<App />, place);

@@ -1,0 +1,52 @@
+// Said on top of every screen, only when something is wrong, with what helps.
+import type { JSX } from "preact";
+import { ApiError, api, loggedOut } from "../lib/api";
+import { useCell } from "../lib/cell";
+import { feed } from "../lib/feed";
+import { duration } from "../lib/format";
+import { useLoaded, useNow } from "../lib/live";
+import { Command } from "./bits";
+
+/** A stream that is away for less is not worth a word. */
+const lostAfterMs = 3_000;
+
+export function Banner(): JSX.Element {
+    const out = useCell(loggedOut);
+    const state = useCell(feed.state);
+    const heardAt = useCell(feed.heardAt);
+    const now = useNow();
+    const health = useLoaded("health", () => api.workerHealth(), { everyMs: 3_000 });
+    const said: JSX.Element[] = [];
+    if (out)
+        said.push(
+            <>
+                You are logged out, or your token was revoked. <a href="login">Log in</a>
+            </>,
+        );
+    else if (health.error && health.error.status === 503)
+        said.push(<>The store does not answer: {health.error.message}. Jobs can neither be shown nor changed until it is back.</>);
+    else if (health.error instanceof ApiError && health.error.status === 0)
+        said.push(
+            <>
+                jobrt does not answer. This page goes on by itself once it is back. <Command text="jobrt doctor" />
+            </>,
+        );
+    else if (health.value && !health.value.ok)
+        said.push(
+            <>
+                No worker is running ({health.value.error ?? "no heartbeat"}
+                {health.value.ageMs !== null ? `, last heard ${duration(health.value.ageMs)} ago` : ""}): jobs wait. Start one: <Command text="ROLE=worker jobrt" />
+            </>,
+        );
+    if (!out && state === "reconnecting" && now - heardAt > lostAfterMs && health.value && !health.error)
+        said.push(<>The event stream is lost since {duration(Math.floor((now - heardAt) / 1000) * 1000)}; it is tried again. What happened meanwhile will be shown.</>);
+    return (
+        <div class="banners" role="alert">
+            {said.map((one, index) => (
+                <p key={index} class="banner">
+                    <span aria-hidden="true">⚠</span> {one}
+                </p>
+            ))}
+        </div>
+    );
+}

@@ -1,0 +1,149 @@
+// Small things that many screens show.
+import type { ComponentChildren, JSX } from "preact";
+import { useState } from "preact/hooks";
+import type { ApiError, JobState, Session } from "../lib/api";
+import { Cell } from "../lib/cell";
+import { duration, localTime } from "../lib/format";
+import { writeJson, type Json } from "../lib/json";
+
+export const session = new Cell<Session | null>(null);
+
+export function mayOperate(who: Session | null): boolean {
+    return who?.role === "operate" || who?.role === "admin";
+}
+
+const signs: Record<string, string> = {
+    scheduled: "◷",
+    queued: "◌",
+    running: "▶",
+    completed: "✓",
+    failed: "✕",
+    canceled: "⊘",
+    deleted: "–",
+};
+
+/** A state by sign and word; the colour only helps. */
+export function Badge({ state }: { state: JobState | string }): JSX.Element {
+    return (
+        <span class={`badge is-${state in signs ? state : "other"}`}>
+            <span aria-hidden="true">{signs[state] ?? "?"}</span> {state}
+        </span>
+    );
+}
+
+/** A time in the reader's zone, with UTC in the title. */
+export function When({ at }: { at: string | null | undefined }): JSX.Element {
+    if (!at) return <span class="quiet">–</span>;
+    return (
+        <time dateTime={at} title={`${at.replace("T", " ").replace("Z", "")} UTC`}>
+            {localTime(at)}
+        </time>
+    );
+}
+
+/** How long ago, or how long until. */
+export function Ago({ at, now }: { at: string; now: number }): JSX.Element {
+    const ms = now - Date.parse(at);
+    return (
+        <time dateTime={at} title={`${at.replace("T", " ").replace("Z", "")} UTC`}>
+            {ms >= 0 ? `${duration(ms < 1000 ? 0 : ms)} ago` : `in ${duration(-ms)}`}
+        </time>
+    );
+}
+
+async function copyText(text: string): Promise<boolean> {
+    try {
+        await navigator.clipboard.writeText(text);
+        return true;
+    } catch {
+        // Without TLS a browser has no clipboard for pages that are not on loopback.
+        const box = document.createElement("textarea");
+        box.value = text;
+        document.body.append(box);
+        box.select();
+        const done = document.execCommand("copy");
+        box.remove();
+        return done;
+    }
+}
+
+export function Copy({ text, what }: { text: string; what: string }): JSX.Element {
+    const [said, say] = useState("");
+    const copy = async (): Promise<void> => {
+        say((await copyText(text)) ? "copied" : "not copied");
+        setTimeout(() => say(""), 1500);
+    };
+    return (
+        <button type="button" class="small" onClick={() => void copy()} aria-label={`Copy ${what}`}>
+            <span role="status">{said || "copy"}</span>
+        </button>
+    );
+}
+
+/** Something to run in a terminal. */
+export function Command({ text }: { text: string }): JSX.Element {
+    return (
+        <span class="command">
+            <code>{text}</code> <Copy text={text} what="the command" />
+        </span>
+    );
+}
+
+export function JsonView({ title, value }: { title: string; value: Json }): JSX.Element {
+    const text = writeJson(value);
+    return (
+        <section class="card" aria-label={title}>
+            <header class="row">
+                <h2>{title}</h2>
+                <Copy text={text} what={title} />
+            </header>
+            <pre class="json" tabIndex={0}>
+                {text}
+            </pre>
+        </section>
+    );
+}
+
+export function Trouble({ error }: { error: ApiError | undefined }): JSX.Element | null {
+    if (!error) return null;
+    return (
+        <p class="trouble" role="alert">
+            <strong>{error.code}</strong> {error.message}
+        </p>
+    );
+}
+
+export function Bar({ percent, label }: { percent: number | null; label: string }): JSX.Element {
+    return percent === null ? (
+        <progress aria-label={label} max={100} />
+    ) : (
+        <progress aria-label={label} max={100} value={percent}>
+            {Math.round(percent)} %
+        </progress>
+    );
+}
+
+/** A card with a figure. */
+export function Tile({ name, value, href, tone, more }: {
+    name: ComponentChildren;
+    value: ComponentChildren;
+    href?: string;
+    tone?: string;
+    more?: ComponentChildren;
+}): JSX.Element {
+    const inside = (
+        <>
+            <span class="tile-name">{name}</span>
+            <span class="tile-value">{value}</span>
+            {more ? <span class="tile-more">{more}</span> : null}
+        </>
+    );
+    const kind = `tile ${tone ? `is-${tone}` : ""}`;
+    return href ? (
+        <a class={kind} href={href}>
+            {inside}
+        </a>
+    ) : (
+        <div class={kind}>{inside}</div>
+    );
+}

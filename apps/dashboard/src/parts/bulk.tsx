@@ -1,0 +1,51 @@
+// Changes of many jobs, asked before and told after.
+import { actionWords, mayDo, performAll, tellOutcome, type Action } from "../lib/actions";
+import { ApiError, api, type Job, type JobFilter } from "../lib/api";
+import { features } from "../lib/features";
+import { count, plural } from "../lib/format";
+import { confirm, tell } from "./dialogs";
+
+/** Those of the jobs that the action fits. True when something was done. */
+export async function changeMany(action: Action, jobs: readonly Job[]): Promise<boolean> {
+    const ids = jobs.filter((job) => mayDo(action, job)).map((job) => job.id);
+    const words = actionWords[action];
+    if (ids.length === 0) {
+        tell(`Nothing to ${action}: no selected job is in a state for it`, true);
+        return false;
+    }
+    const left = jobs.length - ids.length;
+    const besides = left > 0 ? ` ${plural(left, "other")} stay as they are: their state does not fit.` : "";
+    if (ids.length > 1 || action !== "retry") {
+        const yes = await confirm(`${words.name} ${plural(ids.length, "job")}?`, words.ending + besides, `${words.name} ${count(ids.length)}`, action === "delete");
+        if (!yes) return false;
+    }
+    try {
+        const outcome = features.value.has("post", "/api/jobs/bulk")
+            ? await api.bulkIds(action, ids)
+            : await performAll(action, ids, () => undefined);
+        tell(tellOutcome(action, outcome), outcome.refused > 0);
+    } catch (error) {
+        tell(error instanceof ApiError ? `${error.code}: ${error.message}` : String(error), true);
+    }
+    return true;
+}
+
+/** All jobs that match the filter and whose state fits, counted first, so that the question names how many. */
+export async function changeMatching(action: Action, filter: JobFilter): Promise<boolean> {
+    const words = actionWords[action];
+    try {
+        const n = await api.countMatching(action, filter);
+        if (n === 0) {
+            tell(`Nothing to ${action}: no matching job is in a state for it`, true);
+            return false;
+        }
+        const yes = await confirm(`${words.name} all ${plural(n, "matching job")}?`, words.ending, `${words.name} ${count(n)}`, action !== "retry");
+        if (!yes) return false;
+        const outcome = await api.bulkMatching(action, filter, n);
+        tell(tellOutcome(action, outcome), outcome.refused > 0);
+        return true;
+    } catch (error) {
+        tell(error instanceof ApiError ? `${error.code}: ${error.message}` : String(error), true);
+        return false;
+    }
+}

@@ -1,0 +1,146 @@
+// Questions before what cannot be undone, and what came of it.
+import type { JSX } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { Cell, useCell } from "../lib/cell";
+
+interface Question {
+    title: string;
+    text: string;
+    yes: string;
+    danger: boolean;
+    answer: (yes: boolean) => void;
+}
+
+const asked = new Cell<Question | null>(null);
+
+/** Resolves to whether the person agreed. */
+export function confirm(title: string, text: string, yes: string, danger = false): Promise<boolean> {
+    return new Promise((resolve) => {
+        asked.value?.answer(false);
+        asked.set({ title, text, yes, danger, answer: resolve });
+    });
+}
+
+export function ConfirmDialog(): JSX.Element | null {
+    const question = useCell(asked);
+    return question ? <Dialog key={question.title} question={question} /> : null;
+}
+
+function Dialog({ question }: { question: Question }): JSX.Element {
+    const box = useRef<HTMLDialogElement>(null);
+    useEffect(() => {
+        const before = document.activeElement;
+        box.current?.showModal();
+        return () => {
+            if (before instanceof HTMLElement && before.isConnected) before.focus();
+        };
+    }, []);
+    const close = (yes: boolean): void => {
+        asked.set(null);
+        question.answer(yes);
+    };
+    return (
+        <dialog
+            ref={box}
+            aria-labelledby="dialog-title"
+            onCancel={(event) => {
+                event.preventDefault();
+                close(false);
+            }}
+        >
+            <h2 id="dialog-title">{question.title}</h2>
+            <p>{question.text}</p>
+            <p class="row end">
+                <button type="button" onClick={() => close(false)}>
+                    Go back
+                </button>
+                <button type="button" class={question.danger ? "danger" : "primary"} onClick={() => close(true)}>
+                    {question.yes}
+                </button>
+            </p>
+        </dialog>
+    );
+}
+
+interface Note {
+    id: number;
+    text: string;
+    bad: boolean;
+}
+
+const notes = new Cell<readonly Note[]>([]);
+let nextNote = 1;
+
+/** Says something for a while, also to who listens to the page. */
+export function tell(text: string, bad = false): void {
+    const id = nextNote++;
+    notes.set([...notes.value.slice(-3), { id, text, bad }]);
+    setTimeout(() => dismiss(id), bad ? 15_000 : 6_000);
+}
+
+function dismiss(id: number): void {
+    notes.set(notes.value.filter((note) => note.id !== id));
+}
+
+export function Notes(): JSX.Element {
+    const shown = useCell(notes);
+    return (
+        <div class="notes" role="status" aria-live="polite">
+            {shown.map((note) => (
+                <div key={note.id} class={`note ${note.bad ? "is-bad" : ""}`}>
+                    <span>{note.text}</span>
+                    <button type="button" class="small" aria-label="Dismiss" onClick={() => dismiss(note.id)}>
+                        ×
+                    </button>
+                </div>
+            ))}
+        </div>
+    );
+}
+
+const helpOpen = new Cell(false);
+export const toggleHelp = (): void => helpOpen.set(!helpOpen.value);
+
+const keys: [string, string][] = [
+    ["/", "search jobs, or the panel's filter"],
+    ["j  k", "next, previous job"],
+    ["Enter", "open the job"],
+    ["x", "select the job"],
+    ["r", "retry the job, or the selected ones"],
+    ["c", "cancel the job, or the selected ones"],
+    ["t", "light, dark, or the system's theme"],
+    ["p", "pause the Activity Panel"],
+    ["Esc", "leave a field, close a dialog, clear the selection"],
+    ["?", "these keys"],
+];
+
+export function HelpDialog(): JSX.Element | null {
+    const open = useCell(helpOpen);
+    const box = useRef<HTMLDialogElement>(null);
+    useEffect(() => {
+        if (open) box.current?.showModal();
+    }, [open]);
+    if (!open) return null;
+    return (
+        <dialog ref={box} aria-labelledby="help-title" onClose={() => helpOpen.set(false)}>
+            <h2 id="help-title">Keys</h2>
+            <table class="keys">
+                <tbody>
+                    {keys.map(([key, what]) => (
+                        <tr key={key}>
+                            <th scope="row">
+                                <kbd>{key}</kbd>
+                            </th>
+                            <td>{what}</td>
+                        </tr>
+                    ))}
+                </tbody>
+            </table>
+            <p class="row end">
+                <button type="button" class="primary" onClick={() => helpOpen.set(false)}>
+                    Close
+                </button>
+            </p>
+        </dialog>
+    );
+}

@@ -1,0 +1,69 @@
+import type { JSX } from "preact";
+import { duration } from "../lib/format";
+import type { AttemptLine, Phase } from "../lib/timeline";
+
+const names: Record<Phase["name"], string> = {
+    waited: "waited",
+    ran: "ran",
+    extraction: "extraction",
+    download: "download",
+    publish: "publishing",
+};
+
+/** Bars on one scale, and the same as a table. */
+export function Timeline({ lines }: { lines: AttemptLine[] }): JSX.Element | null {
+    const all = lines.flatMap((line) => line.phases);
+    if (all.length === 0) return null;
+    const from = Math.min(...all.map((phase) => phase.from));
+    const to = Math.max(...all.map((phase) => phase.to), from + 1);
+    const share = (ms: number): string => `${(ms / (to - from)) * 100}%`;
+    return (
+        <section class="card" aria-label="Timeline">
+            <h2>Timeline</h2>
+            <div class="timeline" aria-hidden="true">
+                {lines.map((line, index) => (
+                    <div key={index} class="timeline-line">
+                        {line.phases.map((phase) => (
+                            <span
+                                key={phase.name}
+                                class={`phase is-${phase.name} ${phase.open ? "is-open" : ""}`}
+                                style={{ left: share(phase.from - from), width: share(phase.to - phase.from) }}
+                            />
+                        ))}
+                    </div>
+                ))}
+            </div>
+            <div class="table-box" tabIndex={0} role="region" aria-label="Phases by attempt">
+                <table class="phases">
+                    <thead>
+                        <tr>
+                            <th scope="col">Attempt</th>
+                            {Object.values(names).map((name) => (
+                                <th key={name} scope="col" class="number">
+                                    <span class={`key is-${name}`} aria-hidden="true" /> {name}
+                                </th>
+                            ))}
+                            <th scope="col">End</th>
+                        </tr>
+                    </thead>
+                    <tbody>
+                        {lines.map((line, index) => (
+                            <tr key={index}>
+                                <td>{line.attempt}</td>
+                                {(Object.keys(names) as Phase["name"][]).map((name) => {
+                                    const of = line.phases.filter((phase) => phase.name === name);
+                                    return (
+                                        <td key={name} class="number">
+                                            {of.length ? duration(of.reduce((sum, phase) => sum + phase.to - phase.from, 0)) : "–"}
+                                        </td>
+                                    );
+                                })}
+                                <td>{line.ending || "goes on"}</td>
+                            </tr>
+                        ))}
+                    </tbody>
+                </table>
+            </div>
+        </section>
+    );
+}

@@ -1,0 +1,343 @@
+import type { JSX } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { mayDo, actionWords, type Action } from "../lib/actions";
+import { api, jobStates, type Job, type JobFilter, type JobPage } from "../lib/api";
+import { useCell } from "../lib/cell";
+import { features } from "../lib/features";
+import { count, duration, plural, shortId } from "../lib/format";
+import { useKeys } from "../lib/keys";
+import { useLoaded, useNow } from "../lib/live";
+import { changeQuery, go, route, screenHref } from "../lib/route";
+import { Ago, Badge, Bar, Copy, mayOperate, session, Trouble } from "../parts/bits";
+import { changeMany, changeMatching } from "../parts/bulk";
+
+const pageSizes = ["50", "100", "200", "500"];
+const filterNames = ["kind", "queue", "tag", "trace"] as const;
+const filterLabels = { kind: "Kind", queue: "Queue", tag: "Tag", trace: "Trace id", q: "Text" };
+
+export function filterOf(query: URLSearchParams): JobFilter {
+    const filter: JobFilter = {};
+    const take = (name: keyof JobFilter, from: string): void => {
+        const value = query.get(from);
+        if (value) filter[name] = value;
+    };
+    take("status", "status");
+    take("kind", "kind");
+    take("queue", "queue");
+    take("tag", "tag");
+    take("traceId", "trace");
+    if (features.value.knows("/api/jobs", "text")) take("text", "q");
+    return filter;
+}
+
+const touchesJobs = (event: { event: string }): boolean =>
+    (event.event.startsWith("jobs.") || event.event.startsWith("worker.job.")) && !event.event.endsWith(".log");
+
+export function JobsScreen(): JSX.Element {
+    const { query } = useCell(route);
+    useCell(features);
+    const filter = filterOf(query);
+    const limit = Number(query.get("limit") ?? 50) || 50;
+    const cursor = query.get("cursor") ?? "";
+    const key = JSON.stringify([filter, limit, cursor]);
+    const page = useLoaded(key, (signal) => api.jobs(filter, limit, cursor, signal), { everyMs: 5000, when: touchesJobs, atMostMs: 1000 });
+    return (
+        <>
+            <h1>Jobs</h1>
+            <StateTabs filter={filter} />
+            <Filters query={query} />
+            <Trouble error={page.error} />
+            {page.value ? (
+                <JobTable key={key} page={page.value} filter={filter} reload={page.reload} />
+            ) : page.error ? null : (
+                <p class="quiet" role="status">
+                    Loading…
+                </p>
+            )}
+            <Pager query={query} next={page.value?.nextCursor ?? null} />
+        </>
+    );
+}
+
+function StateTabs({ filter }: { filter: JobFilter }): JSX.Element {
+    const hasCounts = useCell(features).has("get", "/api/queues");
+    const counts = useLoaded(`counts ${hasCounts}`, () => (hasCounts ? api.counts() : Promise.resolve(null)), {
+        everyMs: 5000,
+        when: touchesJobs,
+        atMostMs: 2000,
+    }).value;
+    const chosen = filter.status ?? "";
+    const narrowed = filter.kind || filter.tag || filter.traceId || filter.text;
+    const tab = (name: string, state: string): JSX.Element => (
+        <button
+            key={state}
+            type="button"
+            class={`tab is-${state || "all"}`}
+            aria-pressed={chosen === state}
+            onClick={() => changeQuery({ status: state, cursor: "" })}
+        >
+            {name} {counts && !narrowed ? <span class="count">{count(sumOf(counts, state, filter.queue))}</span> : null}
+        </button>
+    );
+    return (
+        <div class="tabs" role="group" aria-label="State">
+            {tab("all", "")}
+            {jobStates.map((state) => tab(state, state))}
+        </div>
+    );
+}
+
+type Counts = Record<string, Record<string, number>>;
+
+function sumOf(counts: Counts, state: string, queue: string | undefined): number {
+    let sum = 0;
+    for (const [name, states] of Object.entries(counts)) {
+        if (queue && queue !== name) continue;
+        for (const [of, n] of Object.entries(states)) if (!state || of === state) sum += n;
+    }
+    return sum;
+}
+
+function Filters({ query }: { query: URLSearchParams }): JSX.Element {
+    const names: (keyof typeof filterLabels)[] = features.value.knows("/api/jobs", "text") ? ["q", ...filterNames] : [...filterNames];
+    const set = names.some((name) => query.get(name));
+    const form = useRef<HTMLFormElement>(null);
+    const apply = (): void => {
+        if (!form.current) return;
+        const values = new FormData(form.current);
+        const changes: Record<string, string> = { cursor: "" };
+        for (const name of names) changes[name] = String(values.get(name) ?? "").trim();
+        changeQuery(changes);
+    };
+    return (
+        <form
+            class="filters row"
+            role="search"
+            aria-label="Filter jobs"
+            ref={form}
+            onSubmit={(event) => {
+                event.preventDefault();
+                apply();
+            }}
+        >
+            {names.map((name) => (
+                <label key={name}>
+                    <span>{filterLabels[name]}</span>
+                    <input key={query.get(name) ?? ""} name={name} type="search" defaultValue={query.get(name) ?? ""} autocomplete="off" spellcheck={false} />
+                </label>
+            ))}
+            <button class="small">Filter</button>
+            {set ? (
+                <a class="button small" href={screenHref(["jobs"])}>
+                    Clear
+                </a>
+            ) : null}
+        </form>
+    );
+}
+
+function Pager({ query, next }: { query: URLSearchParams; next: string | null }): JSX.Element {
+    const limit = query.get("limit") ?? "50";
+    return (
+        <nav class="row pager" aria-label="Pages">
+            <button type="button" disabled={!query.get("cursor")} onClick={() => changeQuery({ cursor: "" })}>
+                Newest
+            </button>
+            <button type="button" disabled={!next} onClick={() => changeQuery({ cursor: next ?? "" })}>
+                Older
+            </button>
+            <label>
+                per page{" "}
+                <select value={limit} onChange={(event) => changeQuery({ limit: event.currentTarget.value === "50" ? "" : event.currentTarget.value, cursor: "" })}>
+                    {pageSizes.map((size) => (
+                        <option key={size}>{size}</option>
+                    ))}
+                </select>
+            </label>
+        </nav>
+    );
+}
+
+function JobTable({ page, filter, reload }: { page: JobPage; filter: JobFilter; reload: () => void }): JSX.Element {
+    const now = useNow();
+    const operate = mayOperate(useCell(session));
+    const { jobs } = page;
+    const [picked, setPicked] = useState<ReadonlySet<string>>(new Set());
+    const [at, setAt] = useState(-1);
+    const anchor = useRef(-1);
+    const body = useRef<HTMLTableSectionElement>(null);
+    const chosen = jobs.filter((job) => picked.has(job.id));
+
+    const toggle = (index: number, range: boolean): void => {
+        const next = new Set(picked);
+        const on = !picked.has(jobs[index]?.id ?? "");
+        const from = range && anchor.current >= 0 ? anchor.current : index;
+        for (let i = Math.min(from, index); i <= Math.max(from, index); ++i) {
+            const id = jobs[i]?.id;
+            if (id && on) next.add(id);
+            else if (id) next.delete(id);
+        }
+        anchor.current = index;
+        setPicked(next);
+    };
+    const act = async (action: Action): Promise<void> => {
+        const current = jobs[at];
+        const targets = chosen.length > 0 ? chosen : current ? [current] : [];
+        if (targets.length > 0 && (await changeMany(action, targets))) {
+            setPicked(new Set());
+            reload();
+        }
+    };
+    const move = (by: number): void => setAt((old) => Math.max(0, Math.min(jobs.length - 1, old + by)));
+    useEffect(() => {
+        if (at >= 0) body.current?.querySelectorAll<HTMLElement>("a.job-link")[at]?.focus();
+    }, [at]);
+    useKeys({
+        j: () => move(1),
+        k: () => move(-1),
+        Enter: () => jobs[at] && go(screenHref(["jobs", jobs[at]?.id ?? ""])),
+        ...(operate
+            ? { x: () => at >= 0 && toggle(at, false), r: () => void act("retry"), c: () => void act("cancel"), Escape: () => setPicked(new Set()) }
+            : {}),
+    });
+
+    if (jobs.length === 0) return <NoJobs filter={filter} />;
+    const all = chosen.length === jobs.length;
+    return (
+        <>
+            {operate ? <Selection chosen={chosen} filter={filter} act={act} more={page.nextCursor !== null || all} /> : null}
+            {page.unreadable?.length ? <p class="trouble">{plural(page.unreadable.length, "job")} here cannot be read: the stored data is damaged.</p> : null}
+            <div class="table-box" role="region" aria-label="Jobs" tabIndex={0}>
+                <table class="jobs">
+                    <thead>
+                        <tr>
+                            {operate ? (
+                                <th scope="col">
+                                    <input type="checkbox" aria-label="Select all on this page" checked={all} onChange={() => setPicked(new Set(all ? [] : jobs.map((job) => job.id)))} />
+                                </th>
+                            ) : null}
+                            <th scope="col">State</th>
+                            <th scope="col">Job</th>
+                            <th scope="col">Queue</th>
+                            <th scope="col" class="number">
+                                Attempt
+                            </th>
+                            <th scope="col">Created</th>
+                            <th scope="col" class="number">
+                                Waited
+                            </th>
+                            <th scope="col" class="number">
+                                Ran
+                            </th>
+                        </tr>
+                    </thead>
+                    <tbody ref={body}>
+                        {jobs.map((job, index) => (
+                            <Row key={job.id} job={job} now={now} here={index === at} picked={picked.has(job.id)} toggle={operate ? (range) => toggle(index, range) : null} onFocus={() => index !== at && setAt(index)} />
+                        ))}
+                    </tbody>
+                </table>
+            </div>
+        </>
+    );
+}
+
+function Selection({ chosen, filter, act, more }: { chosen: Job[]; filter: JobFilter; act: (action: Action) => Promise<void>; more: boolean }): JSX.Element {
+    const bulk = useCell(features).has("post", "/api/jobs/bulk");
+    return (
+        <div class="row selection" role="group" aria-label="Selection">
+            <span role="status">{chosen.length > 0 ? `${count(chosen.length)} selected` : "None selected"}</span>
+            {(["retry", "cancel", "delete"] as const).map((action) => {
+                const fitting = chosen.filter((job) => mayDo(action, job)).length;
+                return (
+                    <button key={action} type="button" class={action === "delete" ? "danger" : ""} disabled={fitting === 0} onClick={() => void act(action)}>
+                        {actionWords[action].name} {fitting > 0 ? count(fitting) : ""}
+                    </button>
+                );
+            })}
+            {bulk && more && Object.keys(filter).length > 0 ? (
+                <span class="row">
+                    <span class="quiet">all matching:</span>
+                    {(["retry", "cancel", "delete"] as const).map((action) => (
+                        <button key={action} type="button" class="small" onClick={() => void changeMatching(action, filter)}>
+                            {actionWords[action].name} all…
+                        </button>
+                    ))}
+                </span>
+            ) : null}
+        </div>
+    );
+}
+
+function Row({ job, now, here, picked, toggle, onFocus }: {
+    job: Job;
+    now: number;
+    here: boolean;
+    picked: boolean;
+    toggle: ((range: boolean) => void) | null;
+    onFocus: () => void;
+}): JSX.Element {
+    const due = Math.max(Date.parse(job.createdAt), Date.parse(job.runAt));
+    const started = job.startedAt ? Date.parse(job.startedAt) : null;
+    const waited = started !== null ? started - due : job.status === "queued" ? now - due : null;
+    const ran = started === null || job.status === "queued" || job.status === "scheduled" ? null : (job.finishedAt ? Date.parse(job.finishedAt) : now) - started;
+    return (
+        <tr class={`${here ? "is-here" : ""} ${picked ? "is-picked" : ""}`}>
+            {toggle ? (
+                <td>
+                    <input type="checkbox" aria-label={`Select job ${job.id}`} checked={picked} onClick={(event) => toggle(event.shiftKey)} />
+                </td>
+            ) : null}
+            <td>
+                <Badge state={job.status} />
+                {job.status === "running" && job.progress.percent !== null ? <Bar percent={job.progress.percent} label={`Progress of job ${job.id}`} /> : null}
+            </td>
+            <td class="job-name">
+                <a class="job-link" href={screenHref(["jobs", job.id])} onFocus={onFocus}>
+                    {job.url || job.kind}
+                </a>
+                <div class="quiet">
+                    <span title={job.id}>{shortId(job.id)}</span>
+                    {job.url ? ` · ${job.kind}` : ""}
+                    {job.tags.map((tag) => (
+                        <a key={tag} class="tag" href={screenHref(["jobs"], { tag })}>
+                            {tag}
+                        </a>
+                    ))}
+                    {job.errorCode ? <span class="code"> · {job.errorCode}</span> : null}
+                    {job.waitingFor && job.status !== "running" ? ` · ${job.waitingFor}` : ""}
+                </div>
+            </td>
+            <td>{job.queue}</td>
+            <td class="number">
+                {job.attempt} of {job.maxAttempts}
+            </td>
+            <td>
+                <Ago at={job.createdAt} now={now} />
+            </td>
+            <td class="number">{waited === null ? "–" : duration(waited)}</td>
+            <td class="number">{ran === null ? "–" : duration(ran)}</td>
+        </tr>
+    );
+}
+
+function NoJobs({ filter }: { filter: JobFilter }): JSX.Element {
+    if (Object.keys(filter).length > 0) return <p class="card empty">No job matches these filters.</p>;
+    return <EmptyStart />;
+}
+
+/** How to begin, with the address of this very server. */
+export function EmptyStart(): JSX.Element {
+    const base = location.href.replace(/[?#].*$/, "").replace(/[^/]*$/, "");
+    const command = `curl -s ${base}api/jobs -H 'content-type: application/json' -d '{"kind":"demo.echo","payload":{"text":"hello"}}'`;
+    return (
+        <section class="card empty" aria-label="No jobs yet">
+            <h2>No jobs yet</h2>
+            <p>Paste an address on the home screen, or put in a job by the API:</p>
+            <pre tabIndex={0} id="first-curl">
+                {command}
+            </pre>
+            <Copy text={command} what="the command" />
+        </section>
+    );
+}

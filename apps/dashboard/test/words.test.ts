@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Activity } from "../src/lib/activity";
+import { eventOf, type Job } from "../src/lib/api";
+import { pace, timeline } from "../src/lib/timeline";
+import { fieldsOf, stateAfter, wordsOf } from "../src/lib/words";
+
+let next = 1;
+const at = (seconds: number): string => new Date(Date.UTC(2026, 2, 1, 12, 0, seconds)).toISOString();
+const made = (name: string, seconds: number, more: object = {}) =>
+    eventOf(JSON.stringify({ id: next++, ts: at(seconds), event: name, level: "info", jobId: "j", ...more }));
+
+test("events are told in words, unknown ones by their name", () => {
+    assert.equal(wordsOf(made("worker.job.download.progress", 0, { bytes: 500_000, totalBytes: 1_000_000, percent: 50 })), "Downloading: 50 %, 500 kB of 1.0 MB");
+    assert.equal(wordsOf(made("worker.job.retry_scheduled", 0, { attempt: 2, code: "NETWORK", error: "no route" })), "Failed, tries again (attempt 2): NETWORK: no route");
+    assert.equal(wordsOf(made("some.new.thing", 0, { message: "hello" })), "some.new.thing: hello");
+    assert.equal(stateAfter(made("worker.job.claimed", 0, { status: "running" })), "running");
+    assert.equal(stateAfter(made("api.change.done", 0, { status: 201 })), undefined);
+    assert.equal(String(fieldsOf(eventOf('{"id":1,"n":12345678901234567890}'))["n"]), "12345678901234567890");
+});
+
+test("active jobs come and go with their events", () => {
+    const activity = new Activity();
+    const now = Date.parse(at(5));
+    activity.take([made("jobs.create.queued", 0, { status: "queued", kind: "a" }), made("api.change.done", 0, { status: 201 })], now);
+    assert.deepEqual(activity.shown(now).map((job) => [job.state, job.kind]), [["queued", "a"]]);
+    activity.take([made("worker.job.claimed", 1, { status: "running" }), made("worker.job.progress", 2, { percent: 40 })], now);
+    assert.deepEqual(activity.shown(now).map((job) => [job.state, job.percent]), [["running", 40]]);
+    activity.take([made("worker.job.completed", 3, { status: "completed" })], now);
+    assert.equal(activity.shown(now + 1000)[0]?.state, "completed");
+    assert.equal(activity.shown(now + 60_000).length, 0);
+    activity.take([made("worker.job.claimed", 1, { status: "running" }), made("worker.job.failed", 3, { status: "failed" })], now + 60_000);
+    assert.equal(activity.shown(now + 60_000).length, 0);
+});
+
+test("a timeline has a line for each claim, and what waits waits", () => {
+    const events = [
+        made("jobs.create.queued", 0),
+        made("worker.job.claimed", 2, { attempt: 1 }),
+        made("worker.job.extraction.started", 2),
+        made("worker.job.extraction.completed", 5),
+        made("worker.job.download.started", 5),
+        made("worker.job.retry_scheduled", 9),
+    ];
+    const job = { createdAt: at(0), status: "scheduled", attempt: 1 } as unknown as Job;
+    const lines = timeline(job, events, Date.parse(at(20)), (event) => Number(fieldsOf(event)["attempt"]));
+    const told = lines.map((line) => [line.attempt, line.ending, ...line.phases.map((phase) => `${phase.name} ${(phase.to - phase.from) / 1000}${phase.open ? "…" : ""}`)]);
+    assert.deepEqual(told, [
+        [1, "tries again", "waited 2", "ran 7", "extraction 3", "download 4"],
+        [2, "waits", "waited 11…"],
+    ]);
+});
+
+test("speed and time left are those of the last ten seconds", () => {
+    const points = [
+        { at: 0, bytes: 0, total: 10_000 },
+        { at: 20_000, bytes: 1_000, total: 10_000 },
+        { at: 25_000, bytes: 6_000, total: 10_000 },
+    ];
+    assert.deepEqual(pace(points), { perSecond: 1000, leftMs: 4000 });
+    assert.equal(pace(points.slice(2)), null);
+});
