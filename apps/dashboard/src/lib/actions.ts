@@ -1,7 +1,5 @@
 // What a person does to jobs, and what is told about it.
-import { ApiError, api, type Job, type JobState } from "./api";
-
-export type Action = "retry" | "cancel" | "delete";
+import { ApiError, api, jobStates, type Action, type Job, type JobFilter, type JobState, type Outcome } from "./api";
 
 export const actionWords: Record<Action, { name: string; done: string; ending: string }> = {
     retry: { name: "Retry", done: "queued again", ending: "They run again and keep their finished steps." },
@@ -26,10 +24,11 @@ export async function perform(action: Action, id: string): Promise<void> {
     else await api.remove(id);
 }
 
-export interface Outcome {
-    done: number;
-    refused: number;
-    firstRefusal: string;
+/** The filter, and of its states only those that the action fits; null when none is left. */
+export function fitting(action: Action, filter: JobFilter): JobFilter | null {
+    const wanted = filter.status ? filter.status.split(",") : jobStates;
+    const status = wanted.filter((state) => fits[action].includes(state as JobState));
+    return status.length > 0 ? { ...filter, status: status.join(",") } : null;
 }
 
 /** A few at a time, so that a long list leaves the server room for others. */

@@ -93,12 +93,48 @@ export interface JobFilter {
     tag?: string;
     traceId?: string;
     text?: string;
+    errorCode?: string;
 }
 
+export type Counts = Record<JobState, number>;
+
 export interface QueueInfo {
-    name: string;
+    queue: string;
     paused: boolean;
-    jobs: Record<string, number>;
+    counts: Counts;
+    oldestDueAt: string | null;
+    oldestDueMs: number | null;
+    workers: number;
+    concurrency: number;
+}
+
+export interface Quantiles {
+    p50: number | null;
+    p95: number | null;
+    p99: number | null;
+}
+
+/** A slice of time; what happened in it, and how it was at its end. */
+export interface StatPoint {
+    at: string;
+    completed: number;
+    failed: number;
+    waitMs: Quantiles;
+    runMs: Quantiles;
+    depth: Partial<Counts>;
+}
+
+export interface Stats {
+    stepMs: number;
+    points: StatPoint[];
+}
+
+export type Action = "retry" | "cancel" | "delete";
+
+export interface Outcome {
+    done: number;
+    refused: number;
+    firstRefusal: string;
 }
 
 export interface JobPage {
@@ -184,9 +220,26 @@ async function json<T>(path: string, asked?: Asked): Promise<T> {
 
 const one = (id: string): string => `api/jobs/${encodeURIComponent(id)}`;
 
-async function bulk(body: object): Promise<{ done: number; refused: number; firstRefusal: string }> {
-    const answer = await json<{ done: number; refused: number }>("api/jobs/bulk", { method: "POST", body });
-    return { ...answer, firstRefusal: "" };
+/** The filter as a bulk request takes it: lists where a query has commas. */
+function bulkFilter(filter: JobFilter): object {
+    const lists = Object.entries(filter).map(([name, value]) => [name, ["status", "kind", "queue"].includes(name) ? value.split(",") : value]);
+    return Object.fromEntries(lists) as object;
+}
+
+interface BulkAnswer {
+    done: number;
+    requested: number;
+    refused: number;
+    results?: { id: string; result: string }[];
+    nextCursor: string | null;
+}
+
+const bulk = (body: object): Promise<BulkAnswer> => json<BulkAnswer>("api/jobs/bulk", { method: "POST", body });
+
+function add(outcome: Outcome, answer: BulkAnswer): void {
+    outcome.done += answer.done + answer.requested;
+    outcome.refused += answer.refused;
+    outcome.firstRefusal ||= answer.results?.find((one) => !["done", "requested"].includes(one.result))?.result ?? "";
 }
 
 export const api = {
@@ -210,15 +263,27 @@ export const api = {
     remove: (id: string, keepFiles = false) =>
         json<object>(one(id), { method: "DELETE", query: keepFiles ? { keepFiles: "true" } : {} }),
 
-    /** Jobs by queue and state. */
-    counts: async () => {
-        const { queues } = await json<{ queues: QueueInfo[] }>("api/queues");
-        return Object.fromEntries(queues.map((queue) => [queue.name, queue.jobs]));
-    },
+    counts: async (filter: JobFilter) => (await json<{ counts: Counts }>("api/jobs/counts", { query: filter })).counts,
     queues: async () => (await json<{ queues: QueueInfo[] }>("api/queues")).queues,
-    bulkIds: (action: string, ids: string[]) => bulk({ action, ids }),
-    bulkMatching: (action: string, filter: JobFilter, expectedCount: number) => bulk({ action, filter, expectedCount }),
-    countMatching: (action: string, filter: JobFilter) => Promise.resolve(action && filter ? 0 : 0),
+    stats: () => json<Stats>("api/stats"),
+    pauseQueue: (name: string, paused: boolean) =>
+        json<object>(`api/queues/${encodeURIComponent(name)}/${paused ? "pause" : "resume"}`, { method: "POST" }),
+    bulkIds: async (action: Action, ids: readonly string[]): Promise<Outcome> => {
+        const outcome = { done: 0, refused: 0, firstRefusal: "" };
+        for (let at = 0; at < ids.length; at += 500) add(outcome, await bulk({ action, ids: ids.slice(at, at + 500) }));
+        return outcome;
+    },
+    /** COUNT_CHANGED, and nothing done, when other than `expectedCount` jobs match now. */
+    bulkMatching: async (action: Action, filter: JobFilter, expectedCount: number): Promise<Outcome> => {
+        const outcome = { done: 0, refused: 0, firstRefusal: "" };
+        let answer = await bulk({ action, filter: bulkFilter(filter), expectedCount });
+        add(outcome, answer);
+        while (answer.nextCursor) {
+            answer = await bulk({ action, filter: bulkFilter(filter), cursor: answer.nextCursor });
+            add(outcome, answer);
+        }
+        return outcome;
+    },
 
     events: async (filter: { jobId?: string; traceId?: string; limit?: number }) => {
         const body = parseJson(await ask("api/telemetry", { query: filter })) as { events: Json[] };

@@ -1,6 +1,6 @@
 // Changes of many jobs, asked before and told after.
-import { actionWords, mayDo, performAll, tellOutcome, type Action } from "../lib/actions";
-import { ApiError, api, type Job, type JobFilter } from "../lib/api";
+import { actionWords, fitting, mayDo, performAll, tellOutcome } from "../lib/actions";
+import { ApiError, api, type Action, type Job, type JobFilter } from "../lib/api";
 import { features } from "../lib/features";
 import { count, plural } from "../lib/format";
 import { confirm, tell } from "./dialogs";
@@ -34,14 +34,16 @@ export async function changeMany(action: Action, jobs: readonly Job[]): Promise<
 export async function changeMatching(action: Action, filter: JobFilter): Promise<boolean> {
     const words = actionWords[action];
     try {
-        const n = await api.countMatching(action, filter);
-        if (n === 0) {
+        const which = fitting(action, filter);
+        const counts = which ? await api.counts(which) : null;
+        const n = counts ? Object.values(counts).reduce((sum, of) => sum + of, 0) : 0;
+        if (!which || n === 0) {
             tell(`Nothing to ${action}: no matching job is in a state for it`, true);
             return false;
         }
         const yes = await confirm(`${words.name} all ${plural(n, "matching job")}?`, words.ending, `${words.name} ${count(n)}`, action !== "retry");
         if (!yes) return false;
-        const outcome = await api.bulkMatching(action, filter, n);
+        const outcome = await api.bulkMatching(action, which, n);
         tell(tellOutcome(action, outcome), outcome.refused > 0);
         return true;
     } catch (error) {

@@ -1,22 +1,110 @@
 import type { JSX } from "preact";
-import { api } from "../lib/api";
+import { useMemo } from "preact/hooks";
+import { api, type Counts, type QueueInfo, type Stats } from "../lib/api";
+import { useCell } from "../lib/cell";
+import { features } from "../lib/features";
+import { count, duration, percent } from "../lib/format";
 import { useLoaded, useNow } from "../lib/live";
 import { screenHref } from "../lib/route";
-import { Ago, Badge, Trouble } from "../parts/bits";
+import { lately, seriesOf, startsOf } from "../lib/series";
+import { Ago, Badge, Tile, Trouble } from "../parts/bits";
+import { Chart, type Line } from "../parts/chart";
 import { Submit } from "../parts/submit";
 import { EmptyStart } from "./jobs";
 
+const touchesStates = (event: { event: string }): boolean => /^(jobs\.|worker\.job\.(claimed|completed|failed|canceled|retry))/.test(event.event);
+
 export function HomeScreen(): JSX.Element {
+    const known = useCell(features);
+    const [counted, queued, measured] = [known.has("get", "/api/jobs/counts"), known.has("get", "/api/queues"), known.has("get", "/api/stats")];
+    const live = { everyMs: 5000, when: touchesStates, atMostMs: 2000 };
+    const counts = useLoaded(`counts ${counted}`, () => (counted ? api.counts({}) : Promise.resolve(null)), live);
+    const queues = useLoaded(`queues ${queued}`, () => (queued ? api.queues() : Promise.resolve(null)), live);
+    const stats = useLoaded(`stats ${measured}`, () => (measured ? api.stats() : Promise.resolve(null)), { everyMs: 10_000 });
     return (
         <>
             <h1>Home</h1>
             <Submit />
+            <Tiles counts={counts.value ?? null} queues={queues.value ?? null} stats={stats.value ?? null} />
+            {stats.value && stats.value.points.length > 1 ? <Charts stats={stats.value} /> : null}
             <Latest />
         </>
     );
 }
 
-const touchesStates = (event: { event: string }): boolean => /^(jobs\.|worker\.job\.(claimed|completed|failed|canceled|retry))/.test(event.event);
+function Tiles({ counts, queues, stats }: { counts: Counts | null; queues: QueueInfo[] | null; stats: Stats | null }): JSX.Element {
+    const workers = useLoaded("workers", () => api.workers(), { everyMs: 3000 });
+    const living = workers.value?.filter((one) => one.live) ?? [];
+    const tiles: JSX.Element[] = [];
+    const depth = (state: "queued" | "running" | "scheduled" | "failed"): void => {
+        if (!counts) return;
+        const tone = state === "failed" && counts[state] > 0 ? { tone: "bad" } : {};
+        tiles.push(<Tile key={state} name={state} value={count(counts[state])} href={screenHref(["jobs"], { status: state })} {...tone} />);
+    };
+    depth("queued");
+    if (queues) {
+        const oldest = Math.max(-1, ...queues.map((queue) => queue.oldestDueMs ?? -1));
+        tiles.push(<Tile key="oldest" name="oldest waits" value={oldest < 0 ? "–" : duration(oldest)} href={screenHref(["queues"])} {...(oldest > 60_000 ? { tone: "warn" } : {})} />);
+    }
+    depth("running");
+    depth("scheduled");
+    depth("failed");
+    if (stats) {
+        const now = lately(stats, 5);
+        tiles.push(<Tile key="rate" name="ended a minute" value={now.perMinute < 10 ? now.perMinute.toFixed(1) : count(now.perMinute)} more="last 5 min" />);
+        tiles.push(<Tile key="failures" name="failure rate" value={now.failedShare === null ? "–" : percent(now.failedShare)} more="last 5 min" {...((now.failedShare ?? 0) > 0.05 ? { tone: "warn" } : {})} />);
+    }
+    if (workers.value)
+        tiles.push(
+            <Tile
+                key="workers"
+                name="workers"
+                value={count(living.length)}
+                href={screenHref(["workers"])}
+                more={`${count(living.reduce((sum, one) => sum + one.running, 0))} jobs run`}
+                {...(living.length === 0 ? { tone: "bad" } : {})}
+            />,
+        );
+    return <div class="tiles">{tiles}</div>;
+}
+
+const quantileLines = (of: Record<"p50" | "p95" | "p99", (number | null)[]>): Line[] => [
+    { name: "p50", colour: "--chart-1", values: of.p50 },
+    { name: "p95", colour: "--chart-3", dash: [6, 3], values: of.p95 },
+    { name: "p99", colour: "--chart-2", dash: [2, 3], values: of.p99 },
+];
+const rate = (value: number): string => (value < 10 ? String(Math.round(value * 10) / 10) : count(value));
+
+function Charts({ stats }: { stats: Stats }): JSX.Element {
+    const series = useMemo(() => seriesOf(stats), [stats]);
+    const status = useLoaded("status", () => api.status(), { everyMs: 15_000 });
+    const marks = startsOf(status.value?.sessions ?? [], series.times[0] ?? 0);
+    const shared = { times: series.times, marks };
+    const lines = useMemo(
+        () => ({
+            rate: [
+                { name: "completed", colour: "--chart-4", values: series.completed },
+                { name: "failed", colour: "--chart-2", dash: [6, 3], values: series.failed },
+            ],
+            wait: quantileLines(series.wait),
+            run: quantileLines(series.run),
+            depth: [
+                { name: "queued", colour: "--chart-1", values: series.depth.queued },
+                { name: "running", colour: "--chart-4", dash: [6, 3], values: series.depth.running },
+                { name: "scheduled", colour: "--chart-3", dash: [2, 3], values: series.depth.scheduled },
+            ],
+        }),
+        [series],
+    );
+    return (
+        <div class="charts">
+            <Chart title="Throughput, jobs a minute" {...shared} lines={lines.rate} format={rate} />
+            <Chart title="Wait time" {...shared} lines={lines.wait} format={duration} />
+            <Chart title="Run time" {...shared} lines={lines.run} format={duration} />
+            <Chart title="Depth, jobs" {...shared} lines={lines.depth} format={count} />
+        </div>
+    );
+}
 
 function Latest(): JSX.Element | null {
     const now = useNow();

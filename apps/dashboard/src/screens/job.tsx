@@ -1,7 +1,7 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
-import { actionWords, mayDo, perform, type Action } from "../lib/actions";
-import { ApiError, api, type Job, type LogEvent } from "../lib/api";
+import { actionWords, mayDo, perform } from "../lib/actions";
+import { ApiError, api, type Action, type Job, type LogEvent } from "../lib/api";
 import { useCell } from "../lib/cell";
 import { bytes, duration, plural, shortId } from "../lib/format";
 import { textOf } from "../lib/json";

@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { mayDo, actionWords, type Action } from "../lib/actions";
-import { api, jobStates, type Job, type JobFilter, type JobPage } from "../lib/api";
+import { actionWords, mayDo } from "../lib/actions";
+import { api, jobStates, type Action, type Job, type JobFilter, type JobPage } from "../lib/api";
 import { useCell } from "../lib/cell";
 import { features } from "../lib/features";
 import { count, duration, plural, shortId } from "../lib/format";
@@ -12,21 +12,24 @@ import { Ago, Badge, Bar, Copy, mayOperate, session, Trouble } from "../parts/bi
 import { changeMany, changeMatching } from "../parts/bulk";
 
 const pageSizes = ["50", "100", "200", "500"];
-const filterNames = ["kind", "queue", "tag", "trace"] as const;
-const filterLabels = { kind: "Kind", queue: "Queue", tag: "Tag", trace: "Trace id", q: "Text" };
+/** Names in the address, and those of the API's query. */
+const filterNames = { q: "text", kind: "kind", queue: "queue", tag: "tag", trace: "traceId", code: "errorCode" } as const;
+type FilterName = keyof typeof filterNames;
+const filterLabels: Record<FilterName, string> = { q: "Text", kind: "Kind", queue: "Queue", tag: "Tag", trace: "Trace id", code: "Error code" };
+
+function knownFilters(): FilterName[] {
+    const older: readonly FilterName[] = ["kind", "queue", "tag", "trace"];
+    return (Object.keys(filterNames) as FilterName[]).filter((name) => older.includes(name) || features.value.knows("/api/jobs", filterNames[name]));
+}
 
 export function filterOf(query: URLSearchParams): JobFilter {
     const filter: JobFilter = {};
-    const take = (name: keyof JobFilter, from: string): void => {
-        const value = query.get(from);
-        if (value) filter[name] = value;
-    };
-    take("status", "status");
-    take("kind", "kind");
-    take("queue", "queue");
-    take("tag", "tag");
-    take("traceId", "trace");
-    if (features.value.knows("/api/jobs", "text")) take("text", "q");
+    const status = query.get("status");
+    if (status) filter.status = status;
+    for (const name of knownFilters()) {
+        const value = query.get(name);
+        if (value) filter[filterNames[name]] = value;
+    }
     return filter;
 }
 
@@ -60,14 +63,17 @@ export function JobsScreen(): JSX.Element {
 }
 
 function StateTabs({ filter }: { filter: JobFilter }): JSX.Element {
-    const hasCounts = useCell(features).has("get", "/api/queues");
-    const counts = useLoaded(`counts ${hasCounts}`, () => (hasCounts ? api.counts() : Promise.resolve(null)), {
+    // Words are looked for job by job, and not counted.
+    const counted = useCell(features).has("get", "/api/jobs/counts") && !filter.text;
+    const { status: _, ...others } = filter;
+    const counts = useLoaded(`counts ${counted} ${JSON.stringify(others)}`, () => (counted ? api.counts(others) : Promise.resolve(null)), {
         everyMs: 5000,
         when: touchesJobs,
         atMostMs: 2000,
     }).value;
     const chosen = filter.status ?? "";
-    const narrowed = filter.kind || filter.tag || filter.traceId || filter.text;
+    const countOf = (state: string): number =>
+        Object.entries(counts ?? {}).reduce((sum, [name, n]) => (state && name !== state ? sum : sum + n), 0);
     const tab = (name: string, state: string): JSX.Element => (
         <button
             key={state}
@@ -76,7 +82,7 @@ function StateTabs({ filter }: { filter: JobFilter }): JSX.Element {
             aria-pressed={chosen === state}
             onClick={() => changeQuery({ status: state, cursor: "" })}
         >
-            {name} {counts && !narrowed ? <span class="count">{count(sumOf(counts, state, filter.queue))}</span> : null}
+            {name} {counts ? <span class="count">{count(countOf(state))}</span> : null}
         </button>
     );
     return (
@@ -87,19 +93,8 @@ function StateTabs({ filter }: { filter: JobFilter }): JSX.Element {
     );
 }
 
-type Counts = Record<string, Record<string, number>>;
-
-function sumOf(counts: Counts, state: string, queue: string | undefined): number {
-    let sum = 0;
-    for (const [name, states] of Object.entries(counts)) {
-        if (queue && queue !== name) continue;
-        for (const [of, n] of Object.entries(states)) if (!state || of === state) sum += n;
-    }
-    return sum;
-}
-
 function Filters({ query }: { query: URLSearchParams }): JSX.Element {
-    const names: (keyof typeof filterLabels)[] = features.value.knows("/api/jobs", "text") ? ["q", ...filterNames] : [...filterNames];
+    const names = knownFilters();
     const set = names.some((name) => query.get(name));
     const form = useRef<HTMLFormElement>(null);
     const apply = (): void => {
@@ -243,7 +238,7 @@ function JobTable({ page, filter, reload }: { page: JobPage; filter: JobFilter; 
 }
 
 function Selection({ chosen, filter, act, more }: { chosen: Job[]; filter: JobFilter; act: (action: Action) => Promise<void>; more: boolean }): JSX.Element {
-    const bulk = useCell(features).has("post", "/api/jobs/bulk");
+    const bulk = useCell(features).has("post", "/api/jobs/bulk") && !filter.text;
     return (
         <div class="row selection" role="group" aria-label="Selection">
             <span role="status">{chosen.length > 0 ? `${count(chosen.length)} selected` : "None selected"}</span>

@@ -1,0 +1,73 @@
+import assert from "node:assert/strict";
+import { eventually, picture } from "./world.mjs";
+
+/** An hour of made-up statistics: the chart is what is tried here, not the server. */
+function hour() {
+    const stepMs = 60_000;
+    const begin = Date.now() - 3_600_000;
+    const points = Array.from({ length: 60 }, (_, i) => ({
+        at: new Date(begin + i * stepMs).toISOString(),
+        completed: 40 + Math.round(30 * Math.sin(i / 7)),
+        failed: i % 9 === 0 ? 3 : 0,
+        waitMs: { p50: 5 + i, p95: 40 + i, p99: 90 + 2 * i },
+        runMs: i === 20 ? { p50: null, p95: null, p99: null } : { p50: 900, p95: 2500, p99: 5200 },
+        depth: { queued: Math.abs(30 - i) * 4, running: 4, scheduled: 7 },
+    }));
+    return { ok: true, stepMs, points };
+}
+
+/** The contrast of two colours, as WCAG counts it. */
+function contrast(a, b) {
+    const light = (colour) => {
+        const [r, g, b] = colour.map((value) => {
+            const part = value / 255;
+            return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+        });
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const [one, other] = [light(a), light(b)].sort((x, y) => y - x);
+    return (one + 0.05) / (other + 0.05);
+}
+
+async function charts(world) {
+    const { url } = await world.start();
+    for (const theme of ["light", "dark"]) {
+        const page = await world.browse({ colorScheme: theme });
+        const paths = { "/api/stats": { get: {} } };
+        await page.route(/\/openapi\.json/, async (route) => {
+            const real = await (await fetch(`${url}/openapi.json`)).json().catch(() => ({}));
+            return route.fulfill({ json: { ...real, paths: { ...real.paths, ...paths } } });
+        });
+        await page.route(/\/api\/stats/, (route) => route.fulfill({ json: hour() }));
+        await page.goto(url);
+        const chart = page.locator('section[aria-label="Run time"]');
+        await chart.locator("canvas").waitFor();
+        await page.waitForTimeout(300);
+        await picture(page, `charts-${theme}`);
+
+        // axe does not see into a canvas: the numbers of the axes against the card, by their pixels.
+        const found = await chart.locator("canvas").evaluate((canvas) => {
+            const { data } = canvas.getContext("2d").getImageData(0, 0, 50, canvas.height);
+            const pixels = [];
+            for (let i = 0; i < data.length; i += 4) if (data[i + 3] === 255) pixels.push([data[i], data[i + 1], data[i + 2]]);
+            return { pixels, ground: getComputedStyle(canvas.closest(".card")).backgroundColor.match(/\d+/g).map(Number) };
+        });
+        const best = Math.max(0, ...found.pixels.map((pixel) => contrast(pixel, found.ground)));
+        assert.ok(best >= 4.5, `the numbers of the axes have a contrast of ${best.toFixed(2)} in the ${theme} theme`);
+
+        await chart.getByText("as a table").click();
+        await eventually("the table has the rows", async () => (await chart.locator("tbody tr").count()) === 60);
+        await chart.locator("td", { hasText: "5.2 s" }).first().waitFor();
+        assert.equal(await chart.locator("td", { hasText: "–" }).count(), 3);
+        await page.locator(".tile", { hasText: "ended a minute" }).waitFor();
+        // A change of the theme is a change of the colours in the picture.
+        const before = await chart.locator("canvas").evaluate((canvas) => canvas.toDataURL());
+        await page.keyboard.press("t");
+        await page.keyboard.press("t");
+        if (theme === "dark") await page.keyboard.press("t");
+        if (theme === "dark") await page.keyboard.press("t");
+        await eventually("it is drawn anew", async () => (await chart.locator("canvas").evaluate((canvas) => canvas.toDataURL())) !== before);
+    }
+}
+
+export const cases = [{ name: "charts have readable axes and a table, in both themes", run: charts }];
