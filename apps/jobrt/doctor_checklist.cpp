@@ -300,7 +300,9 @@ private:
 }  // namespace
 
 std::string api_address(const host::Config& config) {
-    auto address = config.bind_address;
+    std::string address;
+    for (const auto& bound : config.bind_addresses)
+        if (address.empty() && !bound.starts_with("unix:")) address = bound;
     if (address.empty() || address == "0.0.0.0") address = "127.0.0.1";
     if (address == "::") address = "::1";
     if (address.find(':') != std::string::npos) address = "[" + address + "]";

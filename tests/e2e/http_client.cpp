@@ -103,9 +103,13 @@ Answer http(int port, std::string_view method, std::string_view path, std::strin
 
 Stream::Stream(int port, std::string_view path, const HeaderList& headers)
     : fd_(connect_to(port, std::chrono::seconds(120))) {
-    std::string request = "GET " + std::string(path) + " HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(port) +
-                          "\r\nAccept: text/event-stream\r\n";
-    for (const auto& [name, value] : headers) request += name + ": " + value + "\r\n";
+    std::string request = "GET " + std::string(path) + " HTTP/1.1\r\nAccept: text/event-stream\r\n";
+    bool hosted = false;
+    for (const auto& [name, value] : headers) {
+        request += name + ": " + value + "\r\n";
+        hosted = hosted || lower(name) == "host";
+    }
+    if (!hosted) request += "Host: 127.0.0.1:" + std::to_string(port) + "\r\n";
     send_all(fd_, request + "\r\n");
     reader_ = std::thread([this] {
         char chunk[16 * 1024];

@@ -72,7 +72,7 @@ TEST_CASE("a stream resumes across a killed API with no gap and no repeat") {
 
 TEST_CASE("sixteen streams are served, the next is refused, and other requests go on") {
     const Folder folder;
-    Runtime runtime(folder, false);
+    Runtime runtime(folder, false, {{"JOBRT_MAX_STREAMS", "16"}});
     std::vector<std::unique_ptr<Stream>> streams;
     for (int i = 0; i < 16; ++i) streams.push_back(std::make_unique<Stream>(runtime.port(), "/api/telemetry/stream"));
     CHECK(eventually(10s, [&] {

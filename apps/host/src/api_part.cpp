@@ -22,6 +22,17 @@ std::string joined(const std::vector<std::string>& parts) {
     return text;
 }
 
+http::Limits limits_of(const Config& config) {
+    http::Limits limits;
+    limits.connections = config.max_connections;
+    limits.streams = config.max_streams;
+    limits.client_connections = config.client_connections;
+    limits.client_streams = config.client_streams;
+    limits.client_rate = config.rate_limit;
+    limits.trusted_proxies = config.trusted_proxies;
+    return limits;
+}
+
 class ApiPart final : public Part {
 public:
     explicit ApiPart(Process& process)
@@ -59,6 +70,20 @@ public:
         if (heartbeat_) heartbeat_->stop();
     }
 
+    void stop_now() override {
+        if (server_) server_->stop_now();
+    }
+
+    Result<void> reload(const Config& fresh) override {
+        if (!config_.token_file.empty()) {
+            // They count as they are in the file at any moment; a reload only says whether it is in order.
+            auto tokens = read_tokens(config_.token_file);
+            if (!tokens) return std::move(tokens).error();
+            process_.in.log.info(std::to_string(tokens->size()) + " access tokens are valid");
+        }
+        return server_->set_limits(limits_of(fresh));
+    }
+
     /// Of the API itself; in a combined process the worker's heartbeat is watched, and this only counts along.
     std::uint64_t pulse() override { return heartbeat_ ? heartbeat_->rounds() : ++asked_; }
 
@@ -74,8 +99,9 @@ private:
         options.stale_after = config_.stale;
         options.allowed_hosts = config_.allowed_hosts;
         // Only a name can be turned on another address by its owner; the address that is bound is its own proof.
-        if (const auto& address = config_.bind_address; !address.empty())
-            options.allowed_hosts.push_back(address.find(':') == std::string::npos ? address : "[" + address + "]");
+        for (const auto& address : config_.bind_addresses)
+            if (!address.starts_with("unix:"))
+                options.allowed_hosts.push_back(address.find(':') == std::string::npos ? address : "[" + address + "]");
         options.sink = &process_.sink;
         if (tokens_) options.authenticate = [this](std::string_view token) { return tokens_->caller(token); };
         options.allowed_origins = config_.allowed_origins;
@@ -100,7 +126,10 @@ private:
     http::Options server_options() const {
         http::Options options;
         options.port = config_.port;
-        if (!config_.bind_address.empty()) options.addresses = {config_.bind_address};
+        if (!config_.bind_addresses.empty()) options.addresses = config_.bind_addresses;
+        options.socket_mode = config_.socket_mode;
+        options.limits = limits_of(config_);
+        options.grace = config_.grace;
         options.clock = &process_.clock;
         // It speaks of trouble only: an address that is not there, no descriptors left, a store that no stream can read.
         options.log = [&log = process_.in.log](std::string_view line) { log.warn(line); };

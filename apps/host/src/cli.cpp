@@ -187,18 +187,20 @@ int run_cli(int argc, char** argv, const Setup& setup, const std::vector<Command
         }
         parsed.flags["role"] = mine;
     }
-    auto settings = Settings::load(parsed.flags, variables, parsed.env_file, directory);
-    if (!settings) {
-        std::cerr << setup.name << ": " << settings.error().message << "\n";
+    const auto load = [&]() -> Result<Loaded> {
+        auto settings = Settings::load(parsed.flags, variables, parsed.env_file, directory);
+        if (!settings) return std::move(settings).error();
+        auto config = Config::from(*settings, directory);
+        if (!config) return std::move(config).error();
+        return Loaded{std::move(*settings), std::move(*config)};
+    };
+    const auto loaded = load();
+    if (!loaded) {
+        std::cerr << setup.name << ": " << loaded.error().message << "\n";
         return exit_usage;
     }
-    auto config = Config::from(*settings, directory);
-    if (!config) {
-        std::cerr << setup.name << ": " << config.error().message << "\n";
-        return exit_usage;
-    }
-    Log log(config->log_format);
-    Invocation invocation{*settings, *config, log, setup, std::move(parsed.arguments)};
+    Log log(loaded->config.log_format);
+    Invocation invocation{loaded->settings, loaded->config, log, setup, std::move(parsed.arguments), load};
     if (!parsed.command) return fallback(invocation);
     if (!parsed.command->handles_signals) unblock_signals();
     return parsed.command->run(invocation);

@@ -26,6 +26,12 @@ struct Argument {
     std::string_view fallback = "";
 };
 
+/// Settings, and what they mean.
+struct Loaded {
+    Settings settings;
+    Config config;
+};
+
 /// What a command is given.
 struct Invocation {
     const Settings& settings;
@@ -33,6 +39,8 @@ struct Invocation {
     const Log& log;
     const Setup& setup;
     std::map<std::string, std::vector<std::string>, std::less<>> arguments;
+    /// Reads all settings again, from where they came.
+    std::function<Result<Loaded>()> reload = {};
 
     bool has(std::string_view name) const { return arguments.find(name) != arguments.end(); }
     std::string text(std::string_view name) const;

@@ -46,6 +46,16 @@ public:
         return parsed;
     }
 
+    unsigned octal(std::string_view key) {
+        const auto* value = settings_.find(key);
+        if (!value) return 0;
+        unsigned parsed = 0;
+        const auto* last = value->text.data() + value->text.size();
+        const auto [end, code] = std::from_chars(value->text.data(), last, parsed, 8);
+        if (code != std::errc{} || end != last || parsed > 0777) refuse(*value, "a mode in octal digits, such as 600 or 660");
+        return parsed;
+    }
+
     Duration duration(std::string_view key, long low = 1) { return Duration{number(key, low, 7L * 24 * 3600 * 1000)}; }
 
     std::optional<bool> flag(std::string_view key) {
@@ -121,6 +131,17 @@ void read_store(Reader& reader, Config& config) {
     config.store = "sqlite:" + reader.absolute(ours.substr(7));
 }
 
+void read_http(Reader& reader, Config& config) {
+    config.bind_addresses = reader.list("host");
+    config.socket_mode = reader.octal("socket-mode");
+    config.max_connections = static_cast<int>(reader.number("max-connections", 1, 1'000'000));
+    config.max_streams = static_cast<int>(reader.number("max-streams", 0, 1'000'000));
+    config.client_connections = static_cast<int>(reader.number("client-connections", 1, 1'000'000));
+    config.client_streams = static_cast<int>(reader.number("client-streams", 0, 1'000'000));
+    config.rate_limit = static_cast<int>(reader.number("rate-limit", 0, 1'000'000));
+    config.trusted_proxies = reader.list("trusted-proxies");
+}
+
 void read_telemetry(Reader& reader, Config& config) {
     const auto sink = reader.word("telemetry-sink", {"store", "sqlite", "mongodb", "mongo", "memory"});
     config.memory_telemetry = sink == "memory";
@@ -140,7 +161,7 @@ Result<Config> Config::from(const Settings& settings, const std::string& directo
     read_store(reader, config);
     read_telemetry(reader, config);
     config.port = static_cast<int>(reader.number("port", 0, 65535));
-    config.bind_address = reader.text("host");
+    read_http(reader, config);
     config.allowed_hosts = reader.list("allowed-hosts");
     config.allowed_origins = reader.list("allowed-origins");
     config.token_file = reader.path("token-file");

@@ -4,13 +4,16 @@
 #include <atomic>
 #include <cstdlib>
 #include <iostream>
+#include <thread>
 
 #include <unistd.h>
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "descriptors.hpp"
 #include "notify.hpp"
+#include "reload.hpp"
 #include "signals.hpp"
 #include "stores.hpp"
 
@@ -62,6 +65,34 @@ void warn_of_settings(const Invocation& in) {
     in.log.warn("JOBRT_ALLOW_NETS lets every submitted page reach these private networks: " + nets);
 }
 
+/// SIGHUP: what is in force goes on when the new configuration is wrong.
+void reload(const Invocation& in, const std::vector<std::unique_ptr<Part>>& parts) {
+    const auto fresh = in.reload();
+    if (!fresh) return in.log.error("the configuration is not reloaded: " + fresh.error().message);
+    for (const auto& part : parts)
+        if (auto taken = part->reload(fresh->config); !taken)
+            return in.log.error("the configuration is not reloaded: " + taken.error().message);
+    std::string names;
+    for (const auto& name : wait_for_restart(in, *fresh)) names += (names.empty() ? "" : ", ") + name;
+    if (!names.empty()) in.log.warn("changed, and in force only after a restart: " + names);
+    in.log.info("the configuration was reloaded");
+}
+
+/// A warning now is better than refused connections in the middle of the night.
+void make_room_for_connections(const Invocation& in) {
+    constexpr unsigned long others = 256;  // The store's, the downloads' and the browser's.
+    const auto needed = static_cast<unsigned long>(in.config.max_connections) + static_cast<unsigned long>(in.config.max_streams) + others;
+    const auto allowed = raise_descriptor_limit();
+    if (allowed < needed)
+        in.log.warn("this process may open " + std::to_string(allowed) + " files, and JOBRT_MAX_CONNECTIONS and JOBRT_MAX_STREAMS "
+                    "together want " + std::to_string(needed) + "; raise its limit (LimitNOFILE, ulimit -n) or lower them");
+}
+
+void stop_side_by_side(const std::vector<std::unique_ptr<Part>>& parts) {
+    std::vector<std::jthread> threads;
+    for (const auto& part : parts) threads.emplace_back([&part] { part->stop(); });
+}
+
 }  // namespace
 
 std::string store_name(const Config& config) { return public_address(config.store); }
@@ -108,19 +139,19 @@ int serve(const Invocation& in, const Parts& parts) {
     sinks.push_back(stored.get());
     const auto sink = fan_out(sinks);
 
-    SignalWaiter signals;
+    std::vector<std::unique_ptr<Part>> running;
+    SignalWaiter signals([&] { reload(in, running); });
     std::atomic<int> code{exit_ok};
     Process process{in, **store, clock, *sink, to_iso(clock.wall()), [&](int why) {
                         code = why;
                         signals.wake();
                     }};
-    std::vector<std::unique_ptr<Part>> running;
+    if (wants_api) make_room_for_connections(in);
     // The API first: a port that is taken ends the process, and no job may have been begun by then.
     if (wants_api) running.push_back(parts.api(process));
     if (wants_worker) running.push_back(parts.worker(process));
-    auto stop_all = [&] {
-        for (auto& part : running) part->stop();
-    };
+    // They share one grace time.
+    auto stop_all = [&] { stop_side_by_side(running); };
     for (auto& part : running) {
         if (auto started = part->start(); !started) {
             complain(in.log, started.error());

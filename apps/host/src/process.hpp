@@ -35,6 +35,8 @@ public:
     virtual void stop() = 0;
     /// Beside a stop() that takes too long.
     virtual void stop_now() {}
+    /// Takes over what may change while it runs (changes_at_once() names it); the rest of `fresh` is not looked at.
+    virtual Result<void> reload([[maybe_unused]] const Config& fresh) { return {}; }
     /// Rises while the part is alive, as Heartbeat::rounds(); one that stands still for minutes means that it hangs.
     virtual std::uint64_t pulse() = 0;
     /// Addresses it serves.

@@ -79,7 +79,11 @@ struct Config {
     bool memory_telemetry = false;  ///< Progress and log lines stay out of the store.
     std::string sink_warning;       ///< TELEMETRY_SINK named another store's kind.
     int port = 4000;
-    std::string bind_address;       ///< Empty = loopback, v4 and v6.
+    std::vector<std::string> bind_addresses;  ///< Empty = loopback, v4 and v6.
+    unsigned socket_mode = 0600;
+    int max_connections = 1'024, max_streams = 1'000;
+    int client_connections = 256, client_streams = 100, rate_limit = 200;
+    std::vector<std::string> trusted_proxies;
     std::vector<std::string> allowed_hosts, allowed_origins;
     std::string token_file;         ///< Absolute; empty = no tokens are asked for.
     std::string api_token_file;     ///< Absolute, or empty.

@@ -24,6 +24,8 @@ class SignalWaiter {
 public:
     /// `hangup`: SIGHUP counts, too, as for a command of which somebody has closed the terminal.
     explicit SignalWaiter(bool hangup = false);
+    /// SIGHUP calls `on_hangup` instead of ending a wait, and means nothing during run().
+    explicit SignalWaiter(std::function<void()> on_hangup);
     ~SignalWaiter();
     SignalWaiter(const SignalWaiter&) = delete;
     SignalWaiter& operator=(const SignalWaiter&) = delete;
@@ -35,6 +37,10 @@ public:
     void wake();
 
 private:
+    /// Whether it was one that ends something.
+    bool take_signal();
+
+    std::function<void()> on_hangup_;
     int signal_fd_ = -1;
     int wake_fd_ = -1;
 };

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <thread>
+#include <utility>
 
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -38,11 +39,6 @@ Readable wait_for_either(int first, int second, int limit = -1) {
     return (fds[0].revents & POLLIN) != 0 ? Readable::first : Readable::second;
 }
 
-void take_signal(int fd) {
-    signalfd_siginfo info;
-    [[maybe_unused]] auto got = read(fd, &info, sizeof info);
-}
-
 }  // namespace
 
 void block_signals() {
@@ -62,6 +58,8 @@ SignalWaiter::SignalWaiter(bool hangup) {
     wake_fd_ = eventfd(0, EFD_CLOEXEC);
 }
 
+SignalWaiter::SignalWaiter(std::function<void()> on_hangup) : SignalWaiter(true) { on_hangup_ = std::move(on_hangup); }
+
 SignalWaiter::~SignalWaiter() {
     close(signal_fd_);
     close(wake_fd_);
@@ -73,9 +71,18 @@ Ended SignalWaiter::wait(std::optional<std::chrono::milliseconds> every, const s
         switch (wait_for_either(signal_fd_, wake_fd_, limit)) {
             case Readable::neither: tick(); break;
             case Readable::second: return Ended::woken;
-            case Readable::first: take_signal(signal_fd_); return Ended::first_signal;
+            case Readable::first:
+                if (take_signal()) return Ended::first_signal;
+                if (on_hangup_) on_hangup_();
+                break;
         }
     }
+}
+
+bool SignalWaiter::take_signal() {
+    signalfd_siginfo info{};
+    const auto got = read(signal_fd_, &info, sizeof info);
+    return !(got == sizeof info && info.ssi_signo == SIGHUP && on_hangup_);
 }
 
 Ended SignalWaiter::run(const std::function<void()>& work, const std::function<void()>& hurry) {
@@ -86,8 +93,8 @@ Ended SignalWaiter::run(const std::function<void()>& work, const std::function<v
         [[maybe_unused]] auto sent = write(done_fd, &one, sizeof one);
     });
     auto ended = Ended::woken;
-    if (wait_for_either(signal_fd_, done_fd) == Readable::first) {
-        take_signal(signal_fd_);
+    while (ended == Ended::woken && wait_for_either(signal_fd_, done_fd) == Readable::first) {
+        if (!take_signal()) continue;
         ended = Ended::second_signal;
         hurry();
     }

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <sstream>
 
+#include "host/src/dashboard.hpp"
+
 using namespace jobruntime;
 
 namespace api_document {
@@ -76,6 +78,7 @@ Table::Table() {
     media.prepare(options);
     router = std::make_unique<ApiRouter>(queue, options);
     media.add_routes(*router);
+    host::add_dashboard(*router);
 }
 
 std::string refreshed(const ApiRouter& router, const std::string& document) {

@@ -1,0 +1,117 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+#include <doctest/doctest.h>
+
+#include "e2e/support.hpp"
+
+// Where the API listens, what a reload changes, and how it ends with streams open.
+namespace jobruntime::e2e {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool says(Service& service, std::string_view text) {
+    return eventually(10s, [&] { return service.program().err().find(text) != std::string::npos; });
+}
+
+}  // namespace
+
+TEST_CASE("SIGHUP takes over limits, names what waits for a restart, and leaves a wrong configuration alone") {
+    const Folder folder;
+    auto variables = environment(folder);
+    const auto file = folder / "settings.json";
+    variables["ROLE"] = "api";
+    variables["JOBRT_CONFIG"] = file;
+    variables["JOBRT_TOKEN_FILE"] = folder / "tokens";
+    variables["JOBRT_API_TOKEN_FILE"] = "";
+    std::ofstream(file) << R"({"max-streams": 0})";
+    const auto made = jobrt({"token", "create", "ada", "--role", "admin"}, variables, folder.path());
+    REQUIRE(made.status.code == 0);
+    const HeaderList bearer{{"authorization", "Bearer " + made.out.substr(0, made.out.find('\n'))}};
+    Service service(folder, variables);
+    const auto opens = [&] {
+        const Stream stream(service.port(), "/api/telemetry/stream", bearer);
+        eventually(10s, [&] { return stream.text().find("\r\n\r\n") != std::string::npos; });
+        return stream.text().starts_with("HTTP/1.1 200");
+    };
+    CHECK_FALSE(opens());
+    std::ofstream(file) << R"({"max-streams": 5, "max-height": 720, "platforms": {"x": {"enabled": false}}})";
+    service.program().signal(SIGHUP);
+    CHECK(says(service, "the configuration was reloaded"));
+    CHECK(says(service, "1 access tokens are valid"));
+    CHECK(says(service, "in force only after a restart: JOBRT_MAX_HEIGHT, platforms"));
+    CHECK(opens());
+    std::ofstream(file) << "{";
+    service.program().signal(SIGHUP);
+    CHECK(says(service, "the configuration is not reloaded: "));
+    std::ofstream(file) << R"({"max-streams": 0, "trusted-proxies": "nobody"})";
+    service.program().signal(SIGHUP);
+    CHECK(says(service, "\"nobody\" is no trusted proxy"));
+    CHECK(opens());
+    CHECK(service.program().stop()->code == 0);
+}
+
+TEST_CASE("SIGTERM ends streams with a last word, at once, however long the grace time is") {
+    const Folder folder;
+    for (const auto* role : {"api", "combined"}) {
+        CAPTURE(role);
+        auto variables = environment(folder);
+        variables["ROLE"] = role;
+        variables["JOBRT_GRACE_MS"] = "60000";
+        Service service(folder, variables);
+        const Stream first(service.port(), "/api/telemetry/stream"), second(service.port(), "/api/telemetry/stream");
+        for (const auto* stream : {&first, &second})
+            REQUIRE(eventually(10s, [&] { return stream->text().starts_with("HTTP/1.1 200"); }));
+        const auto ended = service.program().stop(20s);
+        REQUIRE(ended);
+        CHECK(ended->code == 0);
+        for (const auto* stream : {&first, &second}) {
+            CHECK(eventually(5s, [&] { return stream->over(); }));
+            CHECK(stream->text().find("event: shutdown") != std::string::npos);
+        }
+    }
+}
+
+TEST_CASE("several addresses and a Unix socket serve at once; what a killed API left is replaced") {
+    const Folder folder;
+    const auto path = folder / "api.sock";
+    auto variables = environment(folder);
+    variables["ROLE"] = "api";
+    variables["JOBRT_HOST"] = "127.0.0.1, 127.0.0.2,unix:" + path;
+    variables["JOBRT_SOCKET_MODE"] = "660";
+    const auto curl = [&](std::vector<std::string> arguments) {
+        arguments.insert(arguments.begin(), {"curl", "-sS", "-m", "20"});
+        return run(std::move(arguments), {{"PATH", "/usr/bin:/bin"}}, folder.path()).out;
+    };
+    for (const bool killed : {true, false}) {
+        Service service(folder, variables);
+        const auto port = std::to_string(service.port());
+        REQUIRE(service.ready().at("http").as_array().size() == 3);
+        CHECK(service.ready().at("http").as_array().back() == boost::json::value("unix:" + path));
+        CHECK(fs::status(path).permissions() == static_cast<fs::perms>(0660));
+        for (const auto* address : {"127.0.0.1", "127.0.0.2"})
+            CHECK(curl({"http://" + std::string(address) + ":" + port + "/api/health"}).find("\"ok\":true") != std::string::npos);
+        CHECK(curl({"--unix-socket", path, "http://localhost/api/jobs"}).find("\"ok\":true") != std::string::npos);
+        if (killed) {
+            service.program().signal(SIGKILL);
+            service.program().wait(10s);
+            CHECK(fs::exists(path));
+        } else {
+            CHECK(service.program().stop()->code == 0);
+            CHECK_FALSE(fs::exists(path));
+        }
+    }
+    variables["JOBRT_SOCKET_MODE"] = "rw";
+    const auto refused = jobrt({}, variables, folder.path());
+    CHECK(refused.status.code == 2);
+    CHECK(refused.err.find("JOBRT_SOCKET_MODE") != std::string::npos);
+    variables["JOBRT_SOCKET_MODE"] = "600";
+    variables["JOBRT_HOST"] = "unix:" + path + ",192.0.2.1";
+    CHECK(jobrt({}, variables, folder.path()).err.find("192.0.2.1 is not a loopback address") != std::string::npos);
+    CHECK_FALSE(fs::exists(path));
+}
+
+}  // namespace jobruntime::e2e
