@@ -220,7 +220,9 @@ Result<Downloaded> Downloader::fetch(const MediaSource& source, const std::strin
                                      const DownloadOptions& options, const OnProgress& progress,
                                      const std::stop_token& stop, net::TransferFacts& facts,
                                      net::CookieJar& cookies) const {
-    if (source.sound) return fetch_joined(source, target, options, progress, stop, facts, cookies);
+    // A manifest that is named for both has both in it.
+    if (source.sound && source.sound->url != source.url)
+        return fetch_joined(source, target, options, progress, stop, facts, cookies);
     if (source.protocol == MediaProtocol::file) return take_file(source, target, options);
     const Watch watch(options, fs::path(target).parent_path(), stop);
     const auto fetch_stream = [&] {

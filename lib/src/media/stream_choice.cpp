@@ -155,6 +155,9 @@ Result<StreamChoice> choose_stream(StreamSource& source, const std::string& url,
     auto base = net::parse_url(answer->final_url, net::max_fetch_url);
     if (!base) return std::move(base).error();
     if (looks_like_dash(answer->body)) return choose_dash(source, answer->body, *base, options, stop);
+    if (answer->body.find("#EXTM3U") == std::string::npos)
+        return Error{Errc::corrupt, "NOT_MEDIA",
+                     base->host + " sent neither an HLS playlist nor a DASH manifest; it may be an error page"};
     auto playlist = parse_hls(answer->body, *base, limits);
     if (!playlist) return std::move(playlist).error();
     return choose_hls(source, *std::move(playlist), url, options, stop);

@@ -192,6 +192,22 @@ TEST_CASE("a manifest is known by its name, its type or its text, whatever the s
     CHECK(read_file(got->path) == "-one-");
 }
 
+TEST_CASE("a manifest that is named for the picture and for its sound is fetched once") {
+    if (helper_or_skip().empty()) return;
+    StreamBench bench;
+    serve_set(bench, "timeline");
+    auto info = bench.info("/v/index.mpd");
+    info.sources[0].sound = MediaSound{.url = info.sources[0].url, .protocol = MediaProtocol::dash};
+    const auto work = bench.work(1);
+    const auto got = bench.downloader.download(info, work, bench.options);
+    REQUIRE_MESSAGE(got, got.error().message);
+    for (const char* path : {"/v/index.mpd", "/v/chunk-stream0-00001.m4s", "/v/chunk-stream1-00001.m4s"})
+        CHECK(bench.asked_for(path) == 1);
+    const auto done = bench.publish(got->path, work, 1);
+    REQUIRE_MESSAGE(done, done.error().message);
+    CHECK(done->file.facts.audio_codec == "aac");
+}
+
 TEST_CASE("a broken DASH download goes on behind the segments that are there, of both tracks") {
     if (helper_or_skip().empty()) return;
     StreamBench bench;
