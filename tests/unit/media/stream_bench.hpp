@@ -107,9 +107,11 @@ struct StreamBench {
     }
     MediaInfo info(const std::string& path) const {
         MediaInfo found;
-        const bool dash = path.find(".mpd") != std::string::npos;
-        found.sources.push_back(
-            {.url = server.url(path), .protocol = dash ? MediaProtocol::dash : MediaProtocol::hls});
+        const auto has = [&](const char* ext) { return path.find(ext) != std::string::npos; };
+        found.sources.push_back({.url = server.url(path),
+                                 .protocol = has(".mpd")   ? MediaProtocol::dash
+                                             : has(".mp4") ? MediaProtocol::https
+                                                           : MediaProtocol::hls});
         return found;
     }
     Result<media::Downloaded> download(const std::string& path, const media::WorkFolder& folder,
@@ -125,7 +127,7 @@ struct StreamBench {
                                   .source_url = "https://x.com/ada/status/1"},
                                  folder);
     }
-    /// From the playlist to the finished file.
+    /// From the source to the finished file.
     Whole save(const std::string& path, std::uint64_t fence = 1) {
         const auto folder = work(fence);
         auto got = download(path, folder);

@@ -79,6 +79,11 @@ TEST_CASE("what servers do to a single file, and what comes of it") {
         {"400", test::status(400), "UNSUPPORTED_SOURCE", 1},
         {"429", test::status(429, "Retry-After: 7\r\n"), "RATE_LIMITED", 1},
         {"broken once", once(test::drop_after(film, 20'000), film), "ok", 2},
+        {"broken, and then no Range", once(test::drop_after(film, 20'000), {.bytes = film.bytes, .ranges = false}), "ok", 2},
+        {"broken for good", test::drop_after({.bytes = film.bytes, .ranges = false}, 20'000), "NETWORK", 2},
+        {"a redirect to a private address", test::redirect("http://10.0.0.1/film.mp4"), "SSRF_BLOCKED", 1},
+        {"a redirect to another protocol", test::redirect("file:///etc/passwd"), "INVALID_URL", 1},
+        {"a redirect in a circle", test::redirect("/film.mp4"), "UNSUPPORTED_SOURCE", 6},
         {"a page", test::status(200, "Content-Type: text/html\r\n", "<html>log in"), "UNSUPPORTED_SOURCE", 1},
         {"without end", test::endless(), "TOO_LARGE", 1},
         {"nothing", test::status(200), "UNSUPPORTED_SOURCE", 1}};
