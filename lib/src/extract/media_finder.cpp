@@ -200,15 +200,17 @@ void walk_json_ld(Collector& found, const json::value& value, const Probe& probe
 }
 
 /// Files that the network delivered though no tag names them. A script that fetches many files of
-/// one pattern fetches the pieces of a stream.
+/// one pattern, or files beside a playlist, fetches the pieces of a stream: the picture without its sound, say.
 void add_sightings(Collector& found, const Observation& seen) {
     std::map<std::string, int> siblings;
+    bool playlist = false;
     for (const auto& sighting : seen.sightings) {
         if (sighting.kind == MediaKind::direct) ++siblings[digit_pattern(sighting.url)];
+        playlist = playlist || sighting.kind == MediaKind::hls || sighting.kind == MediaKind::dash;
     }
     for (const auto& sighting : seen.sightings) {
         const bool piece = sighting.kind == MediaKind::direct && sighting.type != "Media" &&
-                           siblings[digit_pattern(sighting.url)] >= 3;
+                           (playlist || siblings[digit_pattern(sighting.url)] >= 3);
         if (!piece) found.add(sighting.url, sighting.mime, "network", "");
     }
 }

@@ -126,6 +126,39 @@ TEST_CASE("one file named five ways is one source") {
     CHECK(found.info.sources[0].http_headers.at("Referer") == "https://site.example/");
 }
 
+TEST_CASE("what a script fetches beside a playlist is a piece of it, what a page names or plays is not") {
+    struct Row {
+        const char* playlist;
+        const char* type;
+        std::vector<MediaProtocol> wanted;
+    };
+    using enum MediaProtocol;
+    const Row table[] = {{"https://cdn.example/v/index.mpd", "Fetch", {dash}},
+                         {"https://cdn.example/v/index.m3u8", "XHR", {hls}},
+                         {"https://cdn.example/v/index.mpd", "Media", {https, dash}},
+                         {"https://cdn.example/v/words.vtt", "Fetch", {https}}};
+    for (const auto& row : table) {
+        Observation seen;
+        seen.requested_url = "https://site.example/";
+        for (const std::string& url : {std::string("https://cdn.example/v/picture.mp4"), std::string(row.playlist)}) {
+            Sighting one;
+            one.url = url;
+            one.type = url == row.playlist ? "Fetch" : row.type;
+            one.kind = classify_media(url, "");
+            seen.sightings.push_back(one);
+        }
+        std::vector<MediaProtocol> protocols;
+        for (const auto& source : find_media(seen).info.sources) protocols.push_back(source.protocol);
+        CAPTURE(row.playlist);
+        CHECK(protocols == row.wanted);
+        // The page's own word for it counts.
+        Probe page;
+        page.metas = {{"og:video", "https://cdn.example/v/picture.mp4"}};
+        seen.probes = {page};
+        CHECK(find_media(seen).info.sources.front().protocol == https);
+    }
+}
+
 TEST_CASE("a stream's pieces are no sources, and a blob of them is said to be a script's") {
     Observation seen;
     seen.requested_url = "https://site.example/";
