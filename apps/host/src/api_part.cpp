@@ -57,6 +57,7 @@ public:
         router_ = std::make_unique<ApiRouter>(queue_, router_options());
         media_->add_routes(*router_);
         add_dashboard(*router_);
+        router_->keep_stats();
         server_ = std::make_unique<http::Server>(*router_, process_.store, server_options());
         JR_TRY(server_->start());
         if (config_.role != ProcessRole::api) return {};  // The worker of this process says that it lives.

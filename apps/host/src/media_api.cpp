@@ -99,6 +99,8 @@ void MediaApi::add_routes(ApiRouter& router) {
         return any_kind(request, match);
     };
     router.add(std::move(create_route));
+    std::vector<RouteField> switches;
+    for (const auto& platform : platforms_) switches.push_back({.name = platform.id, .type = Type::boolean});
     const RouteAnswer platforms{200, "The platforms by name, each with enabled, source and locked.",
                                 {{.name = "ok", .type = Type::boolean, .required = true},
                                  {.name = "platforms", .type = Type::object, .required = true}}};
@@ -110,7 +112,8 @@ void MediaApi::add_routes(ApiRouter& router) {
                 .summary = "Switch platforms on and off for all processes.",
                 .handle = [this, &router](const Request&, const RouteMatch& match) { return change_capabilities(router, match); },
                 .body = std::vector<RouteField>{{.name = "platforms", .type = Type::object,
-                                                 .about = "names of platforms, each true or false", .required = true}},
+                                                 .about = "platforms by name", .required = true,
+                                                 .members = std::move(switches)}},
                 .answers = {platforms}});
     router.add({.method = "GET", .path = "/downloads/*rest", .role = Role::read,
                 .summary = "A finished file, as a job's result names it.",
@@ -206,14 +209,8 @@ Response MediaApi::capabilities(const ApiRouter& router) const {
 
 Response MediaApi::change_capabilities(const ApiRouter& router, const RouteMatch& match) const {
     const auto& wanted = match.body.at("platforms").as_object();
-    for (const auto& item : wanted) {
-        bool known = false;
-        for (const auto& platform : platforms_) known = known || platform.id == item.key();
-        if (!known || !item.value().is_bool())
-            return Response::error(400, "INVALID_ARGUMENT", "platforms are those that GET /api/capabilities names, each true or false");
-    }
     for (const auto& item : wanted)
-        if (auto set = flags_.set(item.key(), item.value().get_bool()); !set) return router.error_response(set.error());
+        if (auto set = flags_.set(item.key(), item.value().as_bool()); !set) return router.error_response(set.error());
     return capabilities(router);
 }
 

@@ -183,6 +183,7 @@ private:
         const boost::json::array missing(missing_.begin(), missing_.end());
         std::string sentences;
         for (const auto& line : missing_) sentences += (sentences.empty() ? "" : "; ") + line;
+        options.started["version"] = JOBRUNTIME_VERSION;
         if (!missing_.empty()) options.started["missing"] = sentences;
         options.heartbeat.facts.details = {{"store", store_name(config_)},
                                            {"telemetrySink", sink_name(config_)},

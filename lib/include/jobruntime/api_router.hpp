@@ -156,6 +156,9 @@ public:
     boost::json::object openapi() const;
     /// The row of that method and path, e.g. to copy it and wrap its handler; nullptr when there is none.
     const Route* find(std::string_view method, std::string_view path) const;
+    /// Begins to keep the numbers of GET /api/stats, with a look at the store's new events every two seconds on a thread of
+    /// the router's (joined by the destructor). Without it they are kept only while somebody asks for them. Once.
+    void keep_stats();
     /// Whether tokens are asked for.
     bool is_guarded() const;
     /// The answer; headers x-trace-id, cache and security are filled in. HEAD is answered as GET: the host leaves

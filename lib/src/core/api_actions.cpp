@@ -100,6 +100,7 @@ void ApiRouter::Impl::add_action_routes() {
         const auto id = job_id(match);
         return id ? job_response(200, *id) : self.error_response(id.error());
     });
+    on("POST", "/api/jobs/bulk", [this](const Request&, const RouteMatch& match) { return bulk(match); });
     on("POST", "/api/jobs/:id/cancel", action(&Impl::cancel));
     on("POST", "/api/jobs/:id/retry", action(&Impl::retry));
     on("DELETE", "/api/jobs/:id", action(&Impl::remove));

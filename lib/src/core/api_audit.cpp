@@ -19,6 +19,15 @@ std::string code_of(const Response& response) {
     return text->substr(code, text->find('"', code) - code);
 }
 
+/// The number behind `name` in a JSON answer.
+std::optional<std::uint64_t> number_in(const Response& response, std::string_view name) {
+    const auto* text = std::get_if<std::string>(&response.body);
+    const auto at = text ? text->find(name) : std::string::npos;
+    if (at == std::string::npos) return std::nullopt;
+    const auto begin = at + name.size();
+    return core::parse_number(std::string_view(*text).substr(begin, text->find_first_not_of("0123456789", begin) - begin), INT64_MAX);
+}
+
 /// The job that was changed or made; zero when it is about none.
 JobId job_of(const RouteMatch& match, const Response& response) {
     constexpr std::string_view jobs = "/api/jobs/";
@@ -51,6 +60,11 @@ void ApiRouter::Impl::audit(const Request& request, const RouteMatch& match, con
     event.fields["method"] = request.method;
     event.fields["path"] = redact(std::string_view(request.target).substr(0, request.target.find('?'))).substr(0, most_path);
     event.fields["status"] = response.status;
+    // Of many jobs at once: what was done, and to how many.
+    if (const auto* action = match.body.if_contains("action"); action && action->is_string()) {
+        event.fields["action"] = *action;
+        if (const auto jobs = number_in(response, R"("done":)")) event.fields["done"] = *jobs;
+    }
     if (auto code = code_of(response); !code.empty()) event.fields["code"] = std::move(code);
     options.sink->emit(event, false);
 }

@@ -13,6 +13,7 @@
 
 #include "core/ids.hpp"
 #include "core/side_threads.hpp"
+#include "core/stats.hpp"
 #include "core/store_probe.hpp"
 
 namespace jobruntime {
@@ -43,6 +44,7 @@ struct ApiRouter::Impl {
     const Time started_at;
     core::IdSource ids;
     core::StoreProbe probe;
+    core::StatsKeeper keeper;
     std::vector<Route> routes;
     std::vector<RoutePattern> patterns;  ///< One per route.
     std::vector<ErrorCode> codes;
@@ -71,13 +73,18 @@ struct ApiRouter::Impl {
     // What the rows of api_table.cpp do.
     void add_health_routes();     // api_health.cpp
     void add_job_routes();        // api_jobs.cpp
-    void add_action_routes();     Response list_jobs(const RouteMatch& match) const;                               // api_jobs.cpp
-    Response list_events(const RouteMatch& match) const;                             // api_telemetry.cpp
-    Response open_stream(const Request& request, const RouteMatch& match) const;     // api_telemetry.cpp
-
-    // api_actions.cpp
+    void add_action_routes();     // api_actions.cpp
+    void add_queue_routes();      // api_queues.cpp
     void add_telemetry_routes();  // api_telemetry.cpp
     void add_login_routes();      // api_login.cpp
+
+    Response list_jobs(const RouteMatch& match) const;                            // api_jobs.cpp
+    Response count_jobs(const RouteMatch& match) const;                           // api_jobs.cpp
+    Response stats(const RouteMatch& match);                                      // api_queues.cpp
+    Response list_queues();                                                       // api_queues.cpp
+    Response pause(const RouteMatch& match, bool paused) const;                   // api_queues.cpp
+    Response list_events(const RouteMatch& match) const;                          // api_telemetry.cpp
+    Response open_stream(const Request& request, const RouteMatch& match) const;  // api_telemetry.cpp
 
     // api_access.cpp
     /// Who asks, by the request's token; anyone when it has none or a wrong one.
@@ -103,6 +110,11 @@ struct ApiRouter::Impl {
     std::optional<Response> repeated_requeue(const std::string& key, const std::string& hash, const RouteMatch& match,
                                              const CreateRules& rules) const;
     Result<void> remember_requeue(const std::string& key, const std::string& hash, JobId job, Time now) const;
+
+    // api_bulk.cpp
+    Response bulk(const RouteMatch& match) const;
+    Response change_many(const Selection& which, std::string cursor, const RouteMatch& match) const;
+    Result<Changed> remove_many(const Selection& which, std::string_view cursor, const RouteMatch& match) const;
 
     // api_actions.cpp
     Result<Response> cancel(const RouteMatch& match) const;
@@ -154,10 +166,15 @@ std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t m
 /// `limit` of a checked query; what is above `most` is cut to it.
 int limit_of(const RouteMatch& match, int usual, int most);
 
+/// {"scheduled":0,…}: the sum of the rows of each state.
+boost::json::object counts_json(const std::vector<CountRow>& rows);
+
 /// 32 hexadecimal digits that tell two request bodies apart by accident-proof odds; no defence against a forger,
 /// who could only deceive himself.
 std::string fingerprint(std::string_view text);
 
+/// Of ASCII; other bytes stay.
+std::string lower(std::string_view text);
 bool same_ignoring_case(std::string_view left, std::string_view right);
 void set_header(Response& response, std::string_view name, std::string value);
 bool has_header(const Response& response, std::string_view name);

@@ -6,6 +6,7 @@
 #include <boost/json/value.hpp>
 
 #include "core/api_impl.hpp"
+#include "core/api_table.hpp"
 #include "core/json.hpp"
 
 namespace jobruntime {
@@ -16,26 +17,16 @@ constexpr int most_jobs = 500;
 /// Payloads and results can be large: a page is read in slices and ends early once this much is in it.
 constexpr int slice_jobs = 50;
 constexpr std::size_t most_page_bytes = 8u << 20;
+/// And once it has looked at so many for words that no index knows.
+constexpr std::size_t most_looked_at = 2000;
 
-std::vector<std::string> list_of(const RouteMatch& match, std::string_view which) {
-    std::vector<std::string> items;
-    for (auto rest = match.query_value(which); rest;) {
-        const auto comma = rest->find(',');
-        items.emplace_back(rest->substr(0, comma));
-        if (comma == std::string_view::npos) break;
-        rest->remove_prefix(comma + 1);
-    }
-    return items;
-}
-
-JobFilter job_filter(const RouteMatch& match) {
-    JobFilter filter;
-    for (const auto& state : list_of(match, "status")) filter.states = filter.states | StateSet{*parse_job_state(state)};
-    filter.kinds = list_of(match, "kind");
-    filter.queues = list_of(match, "queue");
-    filter.tag = match.query_value("tag").value_or("");
-    filter.trace_id = match.query_value("traceId").value_or("");
-    return filter;
+/// Whether a job has these words, in lower case, in what people know it by.
+bool has_words(const Job& job, const std::string& words) {
+    std::string text = job.id.str() + '\n' + job.kind + '\n' + job.unique_key + '\n' + job.trace_id;
+    for (const auto& tag : job.tags) text += '\n' + tag;
+    for (const auto& error : job.errors) text += '\n' + error.code + '\n' + error.message;
+    text += '\n' + core::to_text(job.payload) + '\n' + core::to_text(job.result);
+    return core::lower(text).find(words) != std::string::npos;
 }
 
 Result<Response> create(ApiRouter& router, const Request& request, const RouteMatch& match) {
@@ -54,12 +45,14 @@ Result<Response> create(ApiRouter& router, const Request& request, const RouteMa
 }  // namespace
 
 Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
-    const auto filter = job_filter(match);
+    const auto filter = core::job_filter(match);
+    const auto words = core::lower(match.query_value("text").value_or(""));
     const int limit = core::limit_of(match, usual_jobs, most_jobs);
     std::string cursor(match.query_value("cursor").value_or(""));
     // Written by hand, so that a large page is in memory once, as text.
     std::string text = R"({"ok":true,"jobs":[)";
     int jobs = 0;
+    std::size_t looked_at = 0;
     boost::json::array unreadable;
     do {
         const int slice = std::min(limit - jobs, slice_jobs);
@@ -72,6 +65,8 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
                     core::invalid("cursor must be the nextCursor of an earlier answer to the same question"));
             return self.error_response(page.error());
         }
+        looked_at += page->jobs.size();
+        if (!words.empty()) std::erase_if(page->jobs, [&](const Job& job) { return !has_words(job, words); });
         const auto reasons = queue.waiting_for(page->jobs, options.lease);
         if (!reasons) return self.error_response(reasons.error());
         for (std::size_t i = 0; i < page->jobs.size(); ++i) {
@@ -80,7 +75,7 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
         }
         for (const auto& id : page->unreadable) unreadable.emplace_back(id.str());
         cursor = std::move(page->next_cursor);
-    } while (!cursor.empty() && jobs < limit && text.size() < most_page_bytes);
+    } while (!cursor.empty() && jobs < limit && looked_at < most_looked_at && text.size() < most_page_bytes);
     text += "]";
     if (!unreadable.empty()) text += R"(,"unreadable":)" + core::to_text(boost::json::value(std::move(unreadable)));
     text += R"(,"nextCursor":)";
@@ -90,11 +85,20 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
     return response;
 }
 
+Response ApiRouter::Impl::count_jobs(const RouteMatch& match) const {
+    const auto rows = queue.count(core::job_filter(match), CountBy::state);
+    if (!rows) return self.error_response(rows.error());
+    std::uint64_t total = 0;
+    for (const auto& row : *rows) total += row.count;
+    return Response::json(200, {{"ok", true}, {"total", total}, {"counts", core::counts_json(*rows)}});
+}
+
 void ApiRouter::Impl::add_job_routes() {
     on("POST", "/api/jobs", [this](const Request& request, const RouteMatch& match) {
         return or_error(create(self, request, match));
     });
     on("GET", "/api/jobs", [this](const Request&, const RouteMatch& match) { return list_jobs(match); });
+    on("GET", "/api/jobs/counts", [this](const Request&, const RouteMatch& match) { return count_jobs(match); });
     add_action_routes();
 }
 

@@ -52,8 +52,31 @@ std::vector<RouteShape> core_shapes(const ApiOptions& options) {
                         has("version", Type::text), has("startedAt", Type::time), has("beatAgeMs", Type::number),
                         has("running", Type::number, "jobs it runs now"), has("live", Type::boolean), has("works", Type::boolean),
                         list_of(has("kinds", Type::text)), list_of(has("queues", Type::text)), has("details", Type::object)}};
+    RouteShape counts{"Counts", {}};
+    for (const auto& state : status.choices) counts.members.push_back(has(state, Type::number));
+    RouteField by_state = has("counts", Type::object);
+    by_state.shape = "Counts";
+    RouteShape queue{"Queue",
+                     {has("queue", Type::name), has("paused", Type::boolean), by_state,
+                      null_or("oldestDueAt", Type::time, "of the job that has been due the longest"),
+                      null_or("oldestDueMs", Type::number), has("workers", Type::number, "that live and serve it"),
+                      has("concurrency", Type::number, "jobs that they can run at once")}};
+    RouteField percentiles = null_or("waitMs", Type::object, "of those that were claimed in it; null when none was");
+    percentiles.members = {has("p50", Type::number), has("p95", Type::number), has("p99", Type::number)};
+    RouteField run = percentiles;
+    run.name = "runMs";
+    run.about = "of the attempts that ended in it; null when none did";
+    RouteField depth = by_state;
+    depth.nullable = true;
+    depth.about = "at its first look; null when there was none";
+    RouteShape minute{"Minute",
+                      {has("at", Type::time, "its begin"), has("enqueued", Type::number), has("claimed", Type::number),
+                       has("completed", Type::number), has("failed", Type::number), has("retried", Type::number),
+                       has("canceled", Type::number), has("recovered", Type::number, "taken from processes that died"), percentiles, run,
+                       depth, has("partial", Type::boolean, "more happened than could be looked at")}};
+    RouteShape start{"Start", {has("at", Type::time), has("role", Type::text), has("version", Type::text)}};
     RouteShape error{"Error", {has("ok", Type::boolean), has("code", Type::text), has("error", Type::text, "a sentence for people")}};
-    return {std::move(job), std::move(event), std::move(session), std::move(error)};
+    return {std::move(job), std::move(counts), std::move(queue), std::move(minute), std::move(start), std::move(event), std::move(session), std::move(error)};
 }
 
 std::vector<ErrorCode> core_error_codes() {
@@ -69,6 +92,7 @@ std::vector<ErrorCode> core_error_codes() {
         {405, "METHOD_NOT_ALLOWED", "the path does not take that method"},
         {408, "REQUEST_TIMEOUT", "the request did not arrive whole in time"},
         {409, "CONFLICT", "the unique key is taken; or somebody else changed it first"},
+        {409, "COUNT_CHANGED", "other jobs match the filter than expected; `count` says how many, and nothing was done"},
         {409, "IDEMPOTENCY_KEY_REUSED", "the key came with another body before"},
         {409, "INVALID_STATE", "the job's state forbids it; `status` says which it is"},
         {413, "PAYLOAD_TOO_LARGE", "body or payload over its limit"},

@@ -45,8 +45,10 @@ Result<std::string> token_in_body(const Request& request, const RouteMatch& matc
     if (core::is_form(request)) {
         const auto form = core::parse_target("/?" + request.body);
         if (!form) return core::invalid("the form has a bad percent escape");
-        for (const auto& [name, value] : form->query)
-            if (name == "token") token = value;
+        for (const auto& [name, value] : form->query) {
+            if (name != "token") return core::invalid("the form has an unknown name; it has one, token");
+            token = value;
+        }
     } else {
         token = match.body.at("token").as_string();
     }

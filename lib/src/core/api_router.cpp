@@ -126,7 +126,7 @@ void RoutePattern::fill(const std::vector<std::string>& path, RouteMatch& into) 
 ApiRouter::Impl::Impl(ApiRouter& router, JobQueue& job_queue, ApiOptions given)
     : self(router), queue(job_queue), options(std::move(given)),
       clock(options.clock ? *options.clock : system_clock()), started_at(clock.wall()), ids(options.seed),
-      probe(job_queue.store(), clock), codes(core::core_error_codes()), shapes(core::core_shapes(options)) {}
+      probe(job_queue.store(), clock), keeper(job_queue.store(), clock), codes(core::core_error_codes()), shapes(core::core_shapes(options)) {}
 
 ApiRouter::ApiRouter(JobQueue& queue, ApiOptions options)
     : impl_(std::make_unique<Impl>(*this, queue, std::move(options))) {
@@ -134,6 +134,7 @@ ApiRouter::ApiRouter(JobQueue& queue, ApiOptions options)
     impl_->on("GET", "/openapi.json", [this](const Request&, const RouteMatch&) { return Response::json(200, openapi()); });
     impl_->add_health_routes();
     impl_->add_job_routes();
+    impl_->add_queue_routes();
     impl_->add_telemetry_routes();
     impl_->add_login_routes();
     impl_->add_metrics_route();
@@ -175,6 +176,8 @@ const Route* ApiRouter::find(std::string_view method, std::string_view path) con
         if (route.method == method && route.path == path) return &route;
     return nullptr;
 }
+
+void ApiRouter::keep_stats() { impl_->keeper.start(); }
 
 bool ApiRouter::is_guarded() const { return static_cast<bool>(impl_->options.authenticate); }
 

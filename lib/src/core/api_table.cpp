@@ -54,10 +54,48 @@ Fields session_members() {
 
 Fields list_query() {
     auto query = core::job_filter_fields();
+    query.push_back({.name = "text", .about = "jobs with these words, in any case, in id, kind, keys, tags, payload, result or errors; "
+                                              "a page looks at 2,000 jobs at most, and may be empty with a `nextCursor`",
+                     .most = 256});
     query.push_back({.name = "limit", .type = Type::number, .about = "jobs a page; what is above 500 is cut to it", .least = 1,
                      .most = any_limit, .fallback = "50"});
     query.push_back({.name = "cursor", .about = "`nextCursor` of the page before, with the same filters"});
     return query;
+}
+
+Fields bulk_body() {
+    return {
+        {.name = "action", .type = Type::choice, .about = "what to do to each", .required = true, .choices = {"retry", "cancel", "delete"}},
+        {.name = "ids", .type = Type::id, .about = "to these jobs", .several = true, .most_items = 500},
+        {.name = "filter", .type = Type::object, .about = "or to all that match, at most 2,000 a call",
+         .members = core::job_filter_fields()},
+        {.name = "expectedCount", .type = Type::number,
+         .about = "so many must match, else nothing is done; needed with a filter, but not with a cursor"},
+        {.name = "cursor", .about = "`nextCursor` of the call before, with the same filter"},
+        {.name = "fresh", .type = Type::boolean, .about = "retry: forget finished steps too", .fallback = "false"},
+    };
+}
+
+std::vector<Route> queue_routes() {
+    const Fields name{{.name = "name", .type = Type::name, .about = "the queue's name"}};
+    const RouteAnswer done = ok({has("queue", Type::name), has("paused", Type::boolean)},
+                                "It is stored; workers see it within a second.");
+    return {
+        {.method = "GET", .path = "/api/stats", .role = Role::read,
+         .summary = "What happened in each of the last minutes, and how many jobs there are.",
+         .query = {{.name = "minutes", .type = Type::number, .about = "so far back", .least = 1, .most = 360, .fallback = "60"}},
+         .answers = {ok({has_shape("counts", "Counts"), has("now", Type::time), has("since", Type::time, "what was before is not known"),
+                         has_shape("minutes", "Minute", true), has_shape("starts", "Start", true)}, "The numbers.")}},
+        {.method = "GET", .path = "/api/queues", .role = Role::read,
+         .summary = "The queues: what waits, what runs, and whether they are paused.",
+         .answers = {ok({has_shape("queues", "Queue", true)}, "The queues.")}},
+        {.method = "POST", .path = "/api/queues/:name/pause", .role = Role::operate,
+         .summary = "Lets no worker claim from a queue any more; it goes on taking jobs.", .names = name, .body = Fields{},
+         .answers = {done}, .errors = {"CONFLICT"}},
+        {.method = "POST", .path = "/api/queues/:name/resume", .role = Role::operate,
+         .summary = "Lets workers claim from a queue again.",
+         .names = name, .body = Fields{}, .answers = {done}, .errors = {"CONFLICT"}},
+    };
 }
 
 Fields creation_body() {
@@ -84,6 +122,17 @@ std::vector<Route> job_routes(const ApiOptions& options) {
                          {.name = "unreadable", .type = Type::id, .about = "left out: damaged in the store", .several = true},
                          {.name = "nextCursor", .about = "null on the last page", .required = true, .nullable = true}},
                         "A page.")}},
+        {.method = "GET", .path = "/api/jobs/counts", .role = Role::read, .summary = "How many jobs there are, by state.",
+         .query = core::job_filter_fields(), .answers = {ok({has("total", Type::number), has_shape("counts", "Counts")}, "The numbers.")}},
+        {.method = "POST", .path = "/api/jobs/bulk", .role = Role::operate, .summary = "Retries, cancels or deletes many jobs.",
+         .query = options.delete_query, .body = bulk_body(),
+         .answers = {ok({has("action", Type::text), has("done", Type::number),
+                         has("requested", Type::number, "that run and are asked to stop"),
+                         has("refused", Type::number, "whose state forbids it, or that are gone"),
+                         {.name = "results", .type = Type::object, .about = "with ids: one for each, in order", .several = true},
+                         {.name = "nextCursor", .about = "call again with it; null when that was all", .required = true, .nullable = true}},
+                        "What was done.")},
+         .errors = {"COUNT_CHANGED"}},
         {.method = "GET", .path = "/api/jobs/:id", .role = Role::read, .summary = "One job.", .names = job_id(),
          .answers = {job}, .errors = {"JOB_NOT_FOUND"}},
         {.method = "POST", .path = "/api/jobs/:id/cancel", .role = Role::operate,
@@ -179,12 +228,17 @@ std::vector<RouteField> job_filter_fields() {
         {.name = "queue", .type = Type::name, .about = "jobs of these queues", .several = true},
         {.name = "tag", .about = "jobs with this tag"},
         {.name = "traceId", .about = "jobs with this trace id"},
+        {.name = "uniqueKey", .about = "jobs with this unique key"},
+        {.name = "errorCode", .about = "jobs whose last error has this code"},
+        {.name = "workerId", .type = Type::id, .about = "jobs that this worker runs or ran last"},
+        {.name = "createdAfter", .type = Type::time, .about = "jobs made then or later"},
+        {.name = "createdBefore", .type = Type::time, .about = "jobs made before"},
     };
 }
 
 std::vector<Route> core_routes(const ApiOptions& options) {
     std::vector<Route> table;
-    for (auto part : {health_routes(), job_routes(options), event_routes(), access_routes()})
+    for (auto part : {health_routes(), job_routes(options), queue_routes(), event_routes(), access_routes()})
         for (auto& route : part) table.push_back(std::move(route));
     return table;
 }

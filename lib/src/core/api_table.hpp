@@ -17,6 +17,10 @@ std::vector<RouteShape> core_shapes(const ApiOptions& options);
 /// What filters jobs, as names of a query or as members of a body.
 std::vector<RouteField> job_filter_fields();
 
+/// The filter of a checked query or body.
+JobFilter job_filter(const RouteMatch& match);
+JobFilter job_filter(const boost::json::object& members);
+
 /// Checks what was sent by its rows: Errc::invalid_argument with the field's own code. `where` stands before the names of
 /// members in messages, e.g. "filter.".
 Result<void> check_query(const Route& route, const RouteMatch& match);

@@ -1,0 +1,151 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include <boost/json/array.hpp>
+
+#include "core/api_impl.hpp"
+#include "core/api_table.hpp"
+
+namespace jobruntime {
+namespace {
+
+constexpr unsigned shown_parts = all_parts & ~static_cast<unsigned>(part_steps);
+/// A filter may match everything: a call does so much, and says where the next goes on.
+constexpr int slice = 200;
+constexpr std::size_t most_a_call = 2000;
+constexpr StateSet all_but_running{JobState::scheduled, JobState::queued, JobState::completed, JobState::failed, JobState::canceled};
+
+std::string_view word(ChangeAnswer::How how) {
+    switch (how) {
+        case ChangeAnswer::How::done: return "done";
+        case ChangeAnswer::How::requested: return "requested";
+        case ChangeAnswer::How::not_found: return "not_found";
+        case ChangeAnswer::How::invalid_state: return "invalid_state";
+        case ChangeAnswer::How::conflict: return "conflict";
+    }
+    return {};
+}
+
+boost::json::object result_json(const ChangeAnswer& answer) {
+    boost::json::object object{{"id", answer.job.str()}, {"result", word(answer.how)}};
+    if (answer.how != ChangeAnswer::How::not_found) object["status"] = to_string(answer.state);
+    if (answer.how == ChangeAnswer::How::conflict) object["existingJobId"] = answer.other.str();
+    return object;
+}
+
+struct Tally {
+    std::uint64_t done = 0, requested = 0, refused = 0;
+    void add(const std::vector<ChangeAnswer>& answers) {
+        for (const auto& answer : answers) {
+            if (answer.how == ChangeAnswer::How::done) ++done;
+            else if (answer.how == ChangeAnswer::How::requested) ++requested;
+            else ++refused;
+        }
+    }
+    std::uint64_t all() const { return done + requested + refused; }
+};
+
+Change change_of(const boost::json::object& body) {
+    Change change;
+    const auto& action = body.at("action").as_string();
+    change.action = action == "retry" ? Action::retry : action == "cancel" ? Action::cancel : Action::remove;
+    const auto* fresh = body.if_contains("fresh");
+    change.fresh = fresh && fresh->as_bool();
+    return change;
+}
+
+Error needs(const char* what) { return core::invalid(what); }
+
+}  // namespace
+
+/// Removes, and tells who wants to know what was there. Jobs are read before they go: of a filter, the oldest that can
+/// be removed, which are those that the change meets first.
+Result<Changed> ApiRouter::Impl::remove_many(const Selection& which, std::string_view cursor, const RouteMatch& match) const {
+    std::map<JobId, Job> before;
+    if (const auto* filter = std::get_if<JobFilter>(&which); filter && options.deleted) {
+        auto removable = *filter;
+        if (removable.states.empty()) removable.states = all_but_running;
+        auto page = queue.list(removable, {}, slice, JobOrder::oldest_first, shown_parts);
+        if (!page) return page.error();
+        for (auto& job : page->jobs) before.emplace(job.id, std::move(job));
+    } else if (options.deleted) {
+        for (const auto id : std::get<std::vector<JobId>>(which)) {
+            auto job = queue.get(id, shown_parts);
+            if (!job) return job.error();
+            if (*job) before.emplace(id, *std::move(*job));
+        }
+    }
+    Change change;
+    change.action = Action::remove;
+    auto changed = queue.store().change(which, change, slice, cursor, clock.wall());
+    if (!changed) return changed;
+    for (const auto& answer : changed->answers) {
+        const auto job = before.find(answer.job);
+        if (answer.how == ChangeAnswer::How::done && job != before.end()) options.deleted(job->second, match);
+    }
+    return changed;
+}
+
+Response ApiRouter::Impl::bulk(const RouteMatch& match) const {
+    const auto* named = match.body.if_contains("ids");
+    const auto* filter = match.body.if_contains("filter");
+    const auto* expected_count = match.body.if_contains("expectedCount");
+    const auto* from = match.body.if_contains("cursor");
+    if (!named == !filter) return self.error_response(needs("the body must have either ids or filter"));
+    if (named && from) return self.error_response(needs("cursor goes with filter, not with ids"));
+    if (filter && !expected_count && !from)
+        return self.error_response(needs("expectedCount is missing; with a filter, say how many jobs it is to match"));
+    Selection which;
+    std::uint64_t count = 0;
+    if (named) {
+        std::vector<JobId> list;
+        for (const auto& id : named->as_array()) list.push_back(*JobId::parse(id.as_string()));
+        count = list.size();
+        which = std::move(list);
+    } else {
+        auto wanted = core::job_filter(filter->as_object());
+        if (expected_count) {
+            const auto rows = queue.count(wanted, CountBy::nothing);
+            if (!rows) return self.error_response(rows.error());
+            count = rows->front().count;
+        }
+        which = std::move(wanted);
+    }
+    if (expected_count && static_cast<std::uint64_t>(expected_count->as_int64()) != count)
+        return Response::error(409, "COUNT_CHANGED",
+                               std::to_string(count) + " jobs match, not " + std::to_string(expected_count->as_int64()) +
+                                   "; nothing was done: look again and repeat with the new count",
+                               {{"count", count}});
+    return change_many(which, from ? std::string(from->as_string()) : std::string(), match);
+}
+
+Response ApiRouter::Impl::change_many(const Selection& which, std::string cursor, const RouteMatch& match) const {
+    const auto change = change_of(match.body);
+    const auto* named = std::get_if<std::vector<JobId>>(&which);
+    Tally tally;
+    boost::json::array results;
+    do {
+        auto changed = named && named->empty() ? Result<Changed>(Changed{})
+                       : change.action == Action::remove
+                           ? remove_many(which, cursor, match)
+                           : queue.store().change(which, change, slice, cursor, clock.wall());
+        // What was done before stays done and is told, with the cursor that goes on where the store failed.
+        if (!changed && tally.all() > 0) break;
+        if (!changed && changed.error().code == Errc::invalid_argument && changed.error().name.empty())
+            return self.error_response(needs("cursor must be the nextCursor of an earlier answer to the same question"));
+        if (!changed) return self.error_response(changed.error());
+        tally.add(changed->answers);
+        if (named)
+            for (const auto& answer : changed->answers) results.push_back(result_json(answer));
+        cursor = std::move(changed->next_cursor);
+    } while (!cursor.empty() && tally.all() < most_a_call);
+    boost::json::object object{{"ok", true}, {"action", match.body.at("action")}, {"done", tally.done},
+                               {"requested", tally.requested}, {"refused", tally.refused}};
+    if (named) object["results"] = std::move(results);
+    object["nextCursor"] = cursor.empty() ? boost::json::value(nullptr) : boost::json::value(cursor);
+    return Response::json(200, std::move(object));
+}
+
+}  // namespace jobruntime

@@ -1,0 +1,175 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "api_fixture.hpp"
+
+using namespace api_test;
+
+namespace {
+
+/// A completed, a running and a queued job.
+struct Three {
+    explicit Three(Api& api) {
+        const auto worker = api.beat(1);
+        for (auto* id : {&ended, &running}) {
+            *id = api.create();
+            const auto job = api.claim(worker);
+            if (id == &ended) api.settle(job, Verdict::failed, "BROKEN", "it broke");
+        }
+        waiting = api.create();
+    }
+    std::string ended, running, waiting;
+};
+
+std::string ids(std::initializer_list<std::string> list) {
+    std::string text = "[";
+    for (const auto& id : list) text += (text.size() > 1 ? ",\"" : "\"") + id + "\"";
+    return text + "]";
+}
+
+std::string result(const Answer& answer, std::size_t at) { return text(answer.body.at("results").at(at).at("result")); }
+
+}  // namespace
+
+TEST_CASE("many jobs by id: each has its result, in order") {
+    Api api;
+    const Three jobs(api);
+    const std::string nobody = "0190f3c2-7b1a-7c3e-9d55-0a1b2c3d4e5f";
+    const auto all = ids({jobs.ended, jobs.running, nobody, jobs.waiting});
+    auto answer = api.post("/api/jobs/bulk", R"({"action":"cancel","ids":)" + all + "}");
+    REQUIRE(answer.status == 200);
+    CHECK(result(answer, 0) == "invalid_state");
+    CHECK(answer.body.at("results").at(0).at("status") == "failed");
+    CHECK(result(answer, 1) == "requested");
+    CHECK(result(answer, 2) == "not_found");
+    CHECK(result(answer, 3) == "done");
+    CHECK(answer.body.at("done") == 1);
+    CHECK(answer.body.at("requested") == 1);
+    CHECK(answer.body.at("refused") == 2);
+    CHECK(answer.body.at("nextCursor").is_null());
+    answer = api.post("/api/jobs/bulk", R"({"action":"retry","fresh":true,"ids":)" + ids({jobs.ended, jobs.waiting}) + "}");
+    CHECK(answer.body.at("done") == 2);
+    CHECK(api.get("/api/jobs/" + jobs.ended).body.at("job").at("status") == "queued");
+    answer = api.post("/api/jobs/bulk", R"({"action":"delete","ids":)" + all + "}");
+    CHECK(answer.body.at("done") == 2);
+    CHECK(api.get("/api/jobs/" + jobs.ended).status == 404);
+    CHECK(api.get("/api/jobs/" + jobs.running).status == 200);
+    CHECK(api.post("/api/jobs/bulk", R"({"action":"cancel","ids":[]})").body.at("done") == 0);
+}
+
+TEST_CASE("what a bulk change must not say is refused, and nothing is done") {
+    Api api;
+    const Three jobs(api);
+    for (const std::string body :
+         {R"({"action":"cancel"})", R"({"ids":[]})", R"({"action":"explode","ids":[]})", R"({"action":"cancel","ids":["x"]})",
+          R"({"action":"cancel","ids":[],"filter":{},"expectedCount":0})", R"({"action":"cancel","filter":{}})",
+          R"({"action":"cancel","filter":{"stauts":["failed"]},"expectedCount":3})", R"({"action":"cancel","ids":[],"cursor":"x"})",
+          R"({"action":"cancel","filter":{"status":"failed"},"expectedCount":3})", R"({"action":"cancel","filter":{},"cursor":"nonsense"})",
+          R"({"action":"cancel","filter":{},"expectedCount":"3"})"}) {
+        CAPTURE(body);
+        CHECK(api.post("/api/jobs/bulk", body).code() == "INVALID_ARGUMENT");
+    }
+    const auto many = api.post("/api/jobs/bulk", R"({"action":"cancel","filter":{"queue":["default"]},"expectedCount":2})");
+    CHECK(many.status == 409);
+    CHECK(many.code() == "COUNT_CHANGED");
+    CHECK(many.body.at("count") == 3);
+    CHECK(api.post("/api/jobs/bulk", R"({"action":"delete","ids":)" + ids({jobs.waiting}) + R"(,"expectedCount":2})").status == 409);
+    CHECK(api.get("/api/jobs/" + jobs.waiting).body.at("job").at("status") == "queued");
+    CHECK(api.get("/api/jobs/" + jobs.running).body.at("job").at("cancelRequestedAt").is_null());
+}
+
+TEST_CASE("all that match a filter, in calls of bounded work that a cursor joins") {
+    Api api;
+    const Three jobs(api);
+    for (int i = 0; i < 2300; ++i) api.create(R"({"kind":"demo.sleep","tags":["many"]})");
+    const std::string filter = R"("filter":{"tag":"many","status":["queued"]})";
+    auto answer = api.post("/api/jobs/bulk", R"({"action":"cancel","expectedCount":2300,)" + filter + "}");
+    REQUIRE(answer.status == 200);
+    CHECK(answer.body.at("done") == 2000);
+    CHECK_FALSE(answer.body.contains("results"));
+    REQUIRE(answer.body.at("nextCursor").is_string());
+    answer = api.post("/api/jobs/bulk", R"({"action":"cancel","cursor":")" + text(answer.body.at("nextCursor")) + "\"," + filter + "}");
+    CHECK(answer.body.at("done") == 300);
+    CHECK(answer.body.at("nextCursor").is_null());
+    CHECK(api.get("/api/jobs/counts?tag=many").body.at("counts").at("canceled") == 2300);
+    CHECK(api.get("/api/jobs/" + jobs.waiting).body.at("job").at("status") == "queued");
+}
+
+TEST_CASE("a store that goes away in the middle leaves what was done, a cursor, and no doubt") {
+    Api api;
+    for (int i = 0; i < 500; ++i) api.create();
+    int calls = 0;
+    api.store.before = [&](std::string_view verb) -> std::optional<Error> {
+        if (verb == "change" && ++calls > 1) return Error{Errc::unavailable, "gone"};
+        return std::nullopt;
+    };
+    const std::string filter = R"("filter":{"status":["queued"]})";
+    auto answer = api.post("/api/jobs/bulk", R"({"action":"cancel","expectedCount":500,)" + filter + "}");
+    CHECK(answer.status == 200);
+    CHECK(answer.body.at("done") == 200);
+    const auto rest = R"({"action":"cancel","cursor":")" + text(answer.body.at("nextCursor")) + "\"," + filter + "}";
+    CHECK(api.post("/api/jobs/bulk", rest).code() == "STORE_UNAVAILABLE");
+    api.store.before = nullptr;
+    answer = api.post("/api/jobs/bulk", rest);
+    CHECK(answer.body.at("done") == 300);
+    CHECK(answer.body.at("nextCursor").is_null());
+}
+
+TEST_CASE("whoever wants to know of deleted jobs learns of each, and of no other") {
+    std::vector<std::string> told;
+    ApiOptions options;
+    options.delete_query = {{.name = "keepFiles", .type = RouteField::Type::boolean}};
+    options.deleted = [&](const Job& job, const RouteMatch& match) { told.push_back(job.kind + std::string(match.query_value("keepFiles").value_or(""))); };
+    Api api(options);
+    const Three jobs(api);
+    for (int i = 0; i < 450; ++i) api.create(R"({"kind":"demo.sleep"})");
+    const auto answer = api.post("/api/jobs/bulk?keepFiles=true", R"({"action":"delete","filter":{},"expectedCount":453})");
+    CHECK(answer.body.at("done") == 452);
+    CHECK(answer.body.at("refused") == 1);  // The running one.
+    CHECK(told.size() == 452);
+    CHECK(told.front() == "demo.echotrue");
+    told.clear();
+    CHECK(api.post("/api/jobs/bulk", R"({"action":"delete","ids":)" + ids({jobs.running, api.create()}) + "}").body.at("done") == 1);
+    CHECK(told == std::vector<std::string>{"demo.echo"});
+}
+
+TEST_CASE("jobs are found by every filter that the store has, and by words, and counted") {
+    Api api;
+    const Three jobs(api);
+    const auto marked = api.create(R"({"kind":"demo.other","payload":{"city":"Zürich"},"uniqueKey":"Key-1"})");
+    api.clock.advance(Duration{1000});
+    const auto late = api.create(R"({"kind":"demo.other"})");
+    const auto found = [&](const std::string& query) {
+        std::string list;
+        const auto page = api.get("/api/jobs?" + query);
+        for (const auto& job : page.body.at("jobs").as_array()) list += text(job.at("id")) + " ";
+        return list;
+    };
+    CHECK(found("uniqueKey=Key-1") == marked + " ");
+    CHECK(found("errorCode=BROKEN") == jobs.ended + " ");
+    CHECK(found("workerId=" + api.beat(1).str()) == jobs.running + " " + jobs.ended + " ");
+    CHECK(found("createdAfter=2026-01-01T00:00:01.000Z") == late + " ");
+    CHECK(found("kind=demo.other&createdBefore=2026-01-01T00:00:01.000Z") == marked + " ");
+    CHECK(found("text=IT%20BROKE") == jobs.ended + " ");
+    CHECK(found("text=z%C3%BCRICH") == marked + " ");
+    CHECK(found("text=key-1") == marked + " ");
+    CHECK(found("text=" + late) == late + " ");
+    CHECK(found("text=nowhere") == "");
+    CHECK(found("text=demo&limit=2") == late + " " + marked + " ");
+    const auto counts = api.get("/api/jobs/counts?kind=demo.other,demo.echo").body;
+    CHECK(counts.at("total") == 5);
+    CHECK(boost::json::serialize(counts.at("counts")) ==
+          R"({"scheduled":0,"queued":3,"running":1,"completed":0,"failed":1,"canceled":0})");
+    CHECK(api.get("/api/jobs/counts?limit=3").code() == "INVALID_ARGUMENT");
+}
+
+TEST_CASE("words that nothing has end a page after so many jobs, with a cursor to go on") {
+    Api api;
+    const auto first = api.create(R"({"kind":"demo.needle"})");
+    for (int i = 0; i < 2100; ++i) api.create();
+    const auto page = api.get("/api/jobs?text=needle");
+    CHECK(page.body.at("jobs").as_array().empty());
+    REQUIRE(page.body.at("nextCursor").is_string());
+    const auto next = api.get("/api/jobs?text=needle&cursor=" + text(page.body.at("nextCursor")));
+    REQUIRE(next.body.at("jobs").as_array().size() == 1);
+    CHECK(text(next.body.at("jobs").at(0).at("id")) == first);
+    CHECK(next.body.at("nextCursor").is_null());
+}
