@@ -106,6 +106,7 @@ private:
         options.sink = &process_.sink;
         if (tokens_) options.authenticate = [this](std::string_view token) { return tokens_->caller(token); };
         options.allowed_origins = config_.allowed_origins;
+        options.cors_origins = config_.cors_origins;
         options.clock = &process_.clock;
         options.store_hint = store_hint();
         options.status["store"] = store_name(config_);

@@ -164,6 +164,7 @@ Result<Config> Config::from(const Settings& settings, const std::string& directo
     read_http(reader, config);
     config.allowed_hosts = reader.list("allowed-hosts");
     config.allowed_origins = reader.list("allowed-origins");
+    config.cors_origins = reader.list("cors-origins");
     config.token_file = reader.path("token-file");
     config.api_token_file = reader.path("api-token-file");
     config.download_dir = reader.path("download-dir");

@@ -84,7 +84,7 @@ struct Config {
     int max_connections = 1'024, max_streams = 1'000;
     int client_connections = 256, client_streams = 100, rate_limit = 200;
     std::vector<std::string> trusted_proxies;
-    std::vector<std::string> allowed_hosts, allowed_origins;
+    std::vector<std::string> allowed_hosts, allowed_origins, cors_origins;
     std::string token_file;         ///< Absolute; empty = no tokens are asked for.
     std::string api_token_file;     ///< Absolute, or empty.
     std::string download_dir;       ///< Absolute.

@@ -41,6 +41,8 @@ constexpr std::array table{
             "Further Host names that requests may carry, separated by commas."},
     Setting{"allowed-origins", "JOBRT_ALLOWED_ORIGINS", "", "", "api", Type::text,
             "Further origins that may send changes, separated by commas."},
+    Setting{"cors-origins", "JOBRT_CORS_ORIGINS", "", "", "api", Type::text,
+            "Origins whose pages may use the API with a token of their own, separated by commas; unset is none."},
     Setting{"telemetry-sink", "TELEMETRY_SINK", "", "store", "all", Type::text,
             "store (also mongodb, mongo, sqlite), or memory to keep progress and log lines out of the store."},
     Setting{"enable-x", "ENABLE_X", "", "", "all", Type::boolean, "Platform X; false is final for this process."},

@@ -92,6 +92,8 @@ struct ApiOptions {
     Duration stale_after{120'000};                ///< Worker health: older beats are not ok.
     std::vector<std::string> allowed_hosts;       ///< Host names besides loopback ones; a port in them is optional.
     std::vector<std::string> allowed_origins;     ///< Origins besides the request's own host.
+    /// Origins whose pages may use this API with a token of their own (CORS); "https://ops.example". Empty = none.
+    std::vector<std::string> cors_origins;
     Clock* clock = nullptr;                       ///< nullptr = system_clock().
     std::optional<std::uint64_t> seed;            ///< For trace ids.
     /// Whose token this is; nothing for a wrong one. Set, it guards every route by its role: 401 without a good token,

@@ -76,7 +76,7 @@ bool origin_is_own(std::string_view origin, std::string_view host) {
 /// A browser says where a request comes from; a program says nothing, and is believed.
 bool from_foreign_page(const Request& request, const ApiOptions& options) {
     const auto origin = request.header("origin");
-    if (!origin.empty() && origin_listed(origin, options.allowed_origins)) return false;
+    if (!origin.empty() && (origin_listed(origin, options.allowed_origins) || may_read(origin, options))) return false;
     const auto site = request.header("sec-fetch-site");
     if (!site.empty()) return site != "same-origin" && site != "none";
     return !origin.empty() && !origin_is_own(origin, request.header("host"));

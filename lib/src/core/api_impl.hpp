@@ -64,7 +64,7 @@ struct ApiRouter::Impl {
     Response answer(const Request& request, const std::string& trace_id);
     std::optional<Response> refuse_head(const Request& head, RouteMatch& match, Way* way = nullptr);
     std::optional<Response> find_way(const Request& request, RouteMatch& match, Way& way) const;
-    void finish(Response& response, const std::string& trace_id) const;
+    void finish(const Request& request, Response& response, const std::string& trace_id) const;
     Response serve(const Request& request, const Route& route, RouteMatch& match,
                    std::vector<std::pair<std::string, std::string>>& query) const;
     Response failure(const Request& request, const std::string& trace_id, const std::string& what) const;
@@ -135,6 +135,11 @@ namespace core {
 /// The checks before any route (Host, origin, content type): the refusal, or nothing when all is well. `any_host`:
 /// without the first.
 std::optional<Response> refuse_request(const Request& request, const ApiOptions& options, bool any_host);
+
+/// Whether pages of this origin may read answers.
+bool may_read(std::string_view origin, const ApiOptions& options);
+/// Says to a browser that the page which asked may read the answer, and after which requests it may ask.
+void add_cors(const Request& request, Response& response, const ApiOptions& options);
 
 /// Whether requests of this method change something.
 bool is_change(std::string_view method);

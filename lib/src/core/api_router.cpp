@@ -194,7 +194,7 @@ Response ApiRouter::handle(const Request& request) {
         response = impl_->failure(request, trace_id, "an exception of an unknown type");
     }
     core::add_tag(request, response);
-    impl_->finish(response, trace_id);
+    impl_->finish(request, response, trace_id);
     return response;
 }
 
@@ -202,13 +202,13 @@ std::optional<Response> ApiRouter::refuse_early(const Request& head) {
     RouteMatch match;
     match.trace_id = impl_->trace_id_of(head);
     auto refused = is_about_all(head) ? core::refuse_request(head, impl_->options, false) : impl_->refuse_head(head, match);
-    if (refused) impl_->finish(*refused, match.trace_id);
+    if (refused) impl_->finish(head, *refused, match.trace_id);
     return refused;
 }
 
 Response ApiRouter::refuse(const Request& request, int status, std::string_view code, std::string_view message) const {
     auto response = Response::error(status, code, message);
-    impl_->finish(response, impl_->trace_id_of(request));
+    impl_->finish(request, response, impl_->trace_id_of(request));
     return response;
 }
 
@@ -218,12 +218,13 @@ Response ApiRouter::Impl::or_error(Result<Response> response) const {
 }
 
 /// Counts an answer and adds what every one carries.
-void ApiRouter::Impl::finish(Response& response, const std::string& trace_id) const {
+void ApiRouter::Impl::finish(const Request& request, Response& response, const std::string& trace_id) const {
     // RFC 9110 and RFC 6585 want these with every such answer, whichever route gives it.
     if (response.status == 401) core::set_header(response, "www-authenticate", R"(Bearer realm="jobrt")");
     if (response.status == 429 || response.status == 503 || response.status == 507)
         core::set_header(response, "retry-after", "2");
     count(response);
+    core::add_cors(request, response, options);
     add_common_headers(response, trace_id);
 }
 

@@ -144,3 +144,37 @@ TEST_CASE("errors of the store become codes, never its words") {
     api.store.before = nullptr;
     CHECK(api.get("/api/jobs").body.at("jobs").as_array().empty());
 }
+
+TEST_CASE("CORS is off unless an origin is named; then its pages are answered, and may ask what they may send") {
+    const Headers page{{"origin", "https://ops.example"}, {"sec-fetch-site", "cross-site"}};
+    Headers preflight = page;
+    preflight.emplace_back("access-control-request-method", "POST");
+    Api closed;
+    CHECK(closed.call("GET", "/api/jobs", "", page).status == 403);
+    CHECK(closed.call("OPTIONS", "/api/jobs", "", preflight).header("access-control-allow-origin").empty());
+    CHECK(closed.get("/api/jobs").header("vary").empty());
+
+    ApiOptions options;
+    options.cors_origins = {"https://ops.example"};
+    Api open(options);
+    const auto asked = open.call("OPTIONS", "/api/jobs", "", preflight);
+    CHECK(asked.status == 204);
+    CHECK(asked.header("access-control-allow-origin") == "https://ops.example");
+    CHECK(asked.header("access-control-allow-methods") == "GET, HEAD, OPTIONS, POST");
+    CHECK(asked.header("access-control-allow-headers").find("authorization") == 0);
+    CHECK(asked.header("access-control-allow-credentials").empty());
+    CHECK(asked.header("vary") == "origin");
+    const auto made = open.post("/api/jobs", R"({"kind":"demo.echo"})", page);
+    CHECK(made.status == 201);
+    CHECK(made.header("access-control-allow-origin") == "https://ops.example");
+    CHECK(made.header("access-control-expose-headers").find("location") != std::string::npos);
+    CHECK(made.header("cross-origin-resource-policy") == "cross-origin");
+    CHECK(open.call("GET", "/nowhere", "", page).header("access-control-allow-origin") == "https://ops.example");
+    for (const char* other : {"https://ops.example.evil", "http://ops.example", "null"}) {
+        CAPTURE(other);
+        const auto refused = open.call("GET", "/api/jobs", "", {{"origin", other}, {"sec-fetch-site", "cross-site"}});
+        CHECK(refused.status == 403);
+        CHECK(refused.header("access-control-allow-origin").empty());
+        CHECK(refused.header("vary") == "origin");
+    }
+}
