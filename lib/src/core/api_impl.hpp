@@ -78,6 +78,8 @@ struct ApiRouter::Impl {
     void add_telemetry_routes();  // api_telemetry.cpp
     void add_login_routes();      // api_login.cpp
 
+    /// The same as job_json(), as text behind `text`.
+    void append_job(std::string& text, const Job& job, std::string_view waiting_for) const;  // api_job_json.cpp
     Response list_jobs(const RouteMatch& match) const;                            // api_jobs.cpp
     Response count_jobs(const RouteMatch& match) const;                           // api_jobs.cpp
     Response stats(const RouteMatch& match);                                      // api_queues.cpp

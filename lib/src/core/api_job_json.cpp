@@ -1,21 +1,95 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <algorithm>
+#include <array>
+#include <charconv>
 #include <utility>
 
 #include <boost/json/array.hpp>
 
 #include "core/api_impl.hpp"
+#include "core/json.hpp"
 
 namespace jobruntime {
 namespace {
 
+/// Behind the payload, in this order; a program may know some of them better.
+constexpr std::array<std::string_view, 20> tail_names{
+    "attempt",    "maxAttempts", "crashes",   "cancelRequestedAt", "progress", "result",    "outputPath",
+    "thumbnailPath", "error",    "errorCode", "errors",            "waitingFor", "tags",    "uniqueKey",
+    "traceId",    "workerId",    "createdAt", "runAt",             "startedAt",  "finishedAt"};
+
+void append_text(std::string& out, std::string_view text) {
+    constexpr char digits[] = "0123456789abcdef";
+    out += '"';
+    std::size_t begin = 0;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const auto c = static_cast<unsigned char>(text[i]);
+        if (c >= 0x20 && c != '"' && c != '\\') continue;
+        out.append(text, begin, i - begin);
+        begin = i + 1;
+        switch (c) {
+            case '"': out += "\\\""; break;
+            case '\\': out += "\\\\"; break;
+            case '\n': out += "\\n"; break;
+            case '\r': out += "\\r"; break;
+            case '\t': out += "\\t"; break;
+            case '\b': out += "\\b"; break;
+            case '\f': out += "\\f"; break;
+            default:
+                out += "\\u00";
+                out += digits[c >> 4];
+                out += digits[c & 15];
+        }
+    }
+    out.append(text, begin);
+    out += '"';
+}
+
+/// A list of jobs is asked for often: its text is written as it goes, without a value between.
+class TextSink {
+public:
+    explicit TextSink(std::string& out) : out_(out) {}
+    void text(std::string_view name, std::string_view value) { append_text(key(name), value); }
+    void number(std::string_view name, std::int64_t value) {
+        std::array<char, 24> digits;
+        const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
+        key(name).append(digits.data(), end);
+    }
+    void value(std::string_view name, const boost::json::value& value) {
+        if (value.is_null()) key(name) += "null";
+        else key(name) += core::to_text(value);
+    }
+    void object(std::string_view name, const boost::json::object& object) {
+        if (object.empty()) key(name) += "{}";
+        else key(name) += core::to_text(object);
+    }
+
+private:
+    std::string& key(std::string_view name) {
+        out_ += first_ ? "{\"" : ",\"";
+        first_ = false;
+        out_ += name;  // None of ours needs an escape, and a program's are names.
+        return out_ += "\":";
+    }
+    std::string& out_;
+    bool first_ = true;
+};
+
+class ObjectSink {
+public:
+    explicit ObjectSink(boost::json::object& out) : out_(out) { out_.reserve(32); }
+    void text(std::string_view name, std::string_view value) { out_[name] = value; }
+    void number(std::string_view name, std::int64_t value) { out_[name] = value; }
+    void value(std::string_view name, const boost::json::value& value) { out_[name] = value; }
+    void object(std::string_view name, const boost::json::object& object) { out_[name] = object; }
+
+private:
+    boost::json::object& out_;
+};
+
 boost::json::value text_or_null(std::string_view text) {
     if (text.empty()) return nullptr;
     return boost::json::string(text);
-}
-
-boost::json::value time_or_null(const std::optional<Time>& time) {
-    if (!time) return nullptr;
-    return boost::json::string(to_iso(*time));
 }
 
 boost::json::array errors_json(const std::vector<JobError>& errors) {
@@ -27,57 +101,93 @@ boost::json::array errors_json(const std::vector<JobError>& errors) {
     return list;
 }
 
-boost::json::object progress_json(const Progress& progress) {
-    boost::json::object object;
-    object["percent"] = progress.percent ? boost::json::value(*progress.percent) : boost::json::value(nullptr);
-    object["stage"] = text_or_null(progress.stage);
-    object["message"] = text_or_null(progress.message);
-    return object;
+/// The members of a job, one by one, in the order in which they are shown.
+template <class Sink>
+class Members {
+public:
+    Members(Sink& sink, const boost::json::object& added) : sink_(sink), added_(added) {}
+
+    void tell(const Job& job, std::string_view waiting_for) {
+        sink_.text("id", job.id.str());
+        sink_.text("kind", job.kind);
+        sink_.text("queue", job.queue);
+        sink_.text("status", to_string(job.state));
+        sink_.number("priority", job.priority);
+        sink_.object("payload", job.payload);
+        // What a program adds stands after the payload; what it knows better keeps its place.
+        for (const auto& member : added_)
+            if (std::ranges::find(tail_names, std::string_view(member.key())) == tail_names.end())
+                sink_.value(member.key(), member.value());
+        tell_tail(job, waiting_for);
+    }
+
+private:
+    void tell_tail(const Job& job, std::string_view waiting_for) {
+        const bool show_error = job.state != JobState::completed && !job.errors.empty();
+        number("attempt", job.attempt);
+        number("maxAttempts", job.max_attempts);
+        number("crashes", job.crashes);
+        time("cancelRequestedAt", job.cancel_requested_at);
+        boost::json::object progress{{"percent", nullptr},
+                                     {"stage", text_or_null(job.progress.stage)},
+                                     {"message", text_or_null(job.progress.message)}};
+        if (job.progress.percent) progress["percent"] = *job.progress.percent;
+        if (!is_known("progress")) sink_.object("progress", progress);
+        if (!is_known("result")) sink_.value("result", job.result);
+        text("outputPath", {});
+        text("thumbnailPath", {});
+        text("error", show_error ? std::string_view(job.errors.back().message) : std::string_view());
+        text("errorCode", show_error ? std::string_view(job.errors.back().code) : std::string_view());
+        if (!is_known("errors")) sink_.value("errors", errors_json(job.errors));
+        text("waitingFor", waiting_for);
+        if (!is_known("tags")) sink_.value("tags", boost::json::array(job.tags.begin(), job.tags.end()));
+        text("uniqueKey", job.unique_key);
+        text("traceId", job.trace_id);
+        text("workerId", job.session ? job.session.str() : std::string());
+        time("createdAt", job.created_at);
+        time("runAt", job.run_at);
+        time("startedAt", job.started_at);
+        time("finishedAt", job.finished_at);
+    }
+
+    /// Told already, as the program has it.
+    bool is_known(std::string_view name) {
+        const auto* better = added_.empty() ? nullptr : added_.if_contains(name);
+        if (better) sink_.value(name, *better);
+        return better;
+    }
+    void number(std::string_view name, std::int64_t value) {
+        if (!is_known(name)) sink_.number(name, value);
+    }
+    void text(std::string_view name, std::string_view value) {
+        if (is_known(name)) return;
+        if (value.empty()) sink_.value(name, nullptr);
+        else sink_.text(name, value);
+    }
+    void time(std::string_view name, const std::optional<Time>& value) { text(name, value ? to_iso(*value) : std::string()); }
+
+    Sink& sink_;
+    const boost::json::object& added_;
+};
+
+template <class Sink>
+void tell(Sink sink, const ApiOptions& options, const Job& job, std::string_view waiting_for) {
+    boost::json::object added;
+    if (options.decorate) options.decorate(job, added);
+    Members<Sink>(sink, added).tell(job, waiting_for);
 }
 
 }  // namespace
 
 boost::json::object ApiRouter::job_json(const Job& job, std::string_view waiting_for) const {
-    boost::json::object tail;
-    tail["attempt"] = job.attempt;
-    tail["maxAttempts"] = job.max_attempts;
-    tail["crashes"] = job.crashes;
-    tail["cancelRequestedAt"] = time_or_null(job.cancel_requested_at);
-    tail["progress"] = progress_json(job.progress);
-    tail["result"] = job.result;
-    tail["outputPath"] = nullptr;
-    tail["thumbnailPath"] = nullptr;
-    const bool show_error = job.state != JobState::completed && !job.errors.empty();
-    tail["error"] = show_error ? text_or_null(job.errors.back().message) : nullptr;
-    tail["errorCode"] = show_error ? text_or_null(job.errors.back().code) : nullptr;
-    tail["errors"] = errors_json(job.errors);
-    tail["waitingFor"] = text_or_null(waiting_for);
-    tail["tags"] = boost::json::array(job.tags.begin(), job.tags.end());
-    tail["uniqueKey"] = text_or_null(job.unique_key);
-    tail["traceId"] = text_or_null(job.trace_id);
-    tail["workerId"] = job.session ? boost::json::value(job.session.str()) : boost::json::value(nullptr);
-    tail["createdAt"] = to_iso(job.created_at);
-    tail["runAt"] = to_iso(job.run_at);
-    tail["startedAt"] = time_or_null(job.started_at);
-    tail["finishedAt"] = time_or_null(job.finished_at);
-
     boost::json::object object;
-    object.reserve(tail.size() + 10);
-    object["id"] = job.id.str();
-    object["kind"] = job.kind;
-    object["queue"] = job.queue;
-    object["status"] = to_string(job.state);
-    object["priority"] = job.priority;
-    object["payload"] = job.payload;
-    boost::json::object added;
-    if (impl_->options.decorate) impl_->options.decorate(job, added);
-    // What a program adds stands after the payload; what it knows better keeps its place.
-    for (auto& [name, value] : added) {
-        if (auto* known = tail.if_contains(name)) *known = std::move(value);
-        else object[name] = std::move(value);
-    }
-    for (auto& [name, value] : tail) object[name] = std::move(value);
+    tell(ObjectSink(object), impl_->options, job, waiting_for);
     return object;
+}
+
+void ApiRouter::Impl::append_job(std::string& text, const Job& job, std::string_view waiting_for) const {
+    tell(TextSink(text), options, job, waiting_for);
+    text += '}';
 }
 
 }  // namespace jobruntime

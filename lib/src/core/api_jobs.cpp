@@ -71,7 +71,7 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
         if (!reasons) return self.error_response(reasons.error());
         for (std::size_t i = 0; i < page->jobs.size(); ++i) {
             if (jobs++ > 0) text += ',';
-            text += core::to_text(self.job_json(page->jobs[i], (*reasons)[i]));
+            append_job(text, page->jobs[i], (*reasons)[i]);
         }
         for (const auto& id : page->unreadable) unreadable.emplace_back(id.str());
         cursor = std::move(page->next_cursor);

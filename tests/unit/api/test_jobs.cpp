@@ -463,3 +463,24 @@ TEST_CASE("jobs are refused at once when too many of them hang in the store alre
     const std::lock_guard lock(mutex);
     CHECK(done >= 1);
 }
+
+TEST_CASE("a list has each job exactly as it stands alone, whatever is in it") {
+    ApiOptions options;
+    options.decorate = [](const Job&, boost::json::object& added) {
+        added["url"] = "https://x.example/\"1\"";
+        added["outputPath"] = "x/1.mp4";
+        added["thumbnailPath"] = nullptr;
+    };
+    Api api(options);
+    const auto worker = api.beat(1);
+    const auto one = api.create("{\"kind\":\"demo.echo\",\"payload\":{\"text\":\"\\u0001\\b\\f\\n\\r\\t\\\"\\\\/ Zürich \\ud83d\\ude00\",\"n\":[1.5,-0.1,9007199254740993,null]},"
+                                "\"uniqueKey\":\"a\\\"b\\\\c\\n\",\"tags\":[\"\\u001f\"]}");
+    api.settle(api.claim(worker), Verdict::retry, "SMTP_DOWN", "it said:\n\t\"no\"\x7f");
+    const auto list = api.get("/api/jobs");
+    const auto alone = api.get("/api/jobs/" + one);
+    REQUIRE(list.body.at("jobs").as_array().size() == 1);
+    CHECK(boost::json::serialize(list.body.at("jobs").at(0)) == boost::json::serialize(alone.body.at("job")));
+    // Not only once read, but byte for byte.
+    const auto job = boost::json::serialize(alone.body.at("job"));
+    CHECK(std::get<std::string>(list.response.body).find(job) != std::string::npos);
+}
