@@ -25,6 +25,7 @@ BEGIN {
     split(components, list, " "); for (i in list) known[list[i]] = 1
     split(json_headers, list, " "); for (i in list) json["lib/include/jobruntime/" list[i] ".hpp"] = 1
     own["sqlite"] = "^sqlite3\\.h$"; own["net"] = "^curl/"; own["mongo"] = "^(mongoc|bson)/"; own["media"] = "^openssl/"
+    own["http"] = "^zlib\\.h$"
     system_headers = "^(sys|linux|netinet|arpa|net|asm)/|^(dirent|dlfcn|errno|fcntl|grp|ifaddrs|limits|malloc|netdb|" \
         "poll|pthread|pwd|sched|semaphore|signal|spawn|stdarg|stddef|stdint|stdio|stdlib|string|strings|termios|" \
         "time|unistd)\\.h$"

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "http/front.hpp"
+#include "http/gzip.hpp"
 
 namespace jobruntime::http {
 namespace {
@@ -46,6 +47,7 @@ void Front::route(std::uint64_t key, Connection& connection) {
 Reply Front::make_reply(const Request& request, bool keep_alive, bool http10) try {
     const Wire wire{request.method == "HEAD", keep_alive, http10};
     auto response = router_.handle(request);
+    compress(request, response);
     Places::Place place;
     if (std::holds_alternative<EventStream>(response.body) && !wire.head_only) place = stream_place(response, request);
     if (auto reply = to_reply(std::move(response), wire)) {
