@@ -71,7 +71,9 @@ void ApiRouter::Impl::audit(const Request& request, const RouteMatch& match, con
 
 /// Strangers change nothing, and are not to fill the log.
 void ApiRouter::Impl::audit_change(const Request& request, const RouteMatch& match, const Response& response) const {
-    if (core::is_change(request.method) && match.caller.role != Role::anyone) audit(request, match, response);
+    // What a worker does to its jobs is in their own events; its calls come by the second.
+    const bool by_worker = request.target.starts_with("/api/worker/") && response.status < 400;
+    if (core::is_change(request.method) && match.caller.role != Role::anyone && !by_worker) audit(request, match, response);
 }
 
 }  // namespace jobruntime

@@ -77,6 +77,7 @@ struct ApiRouter::Impl {
     void add_queue_routes();      // api_queues.cpp
     void add_telemetry_routes();  // api_telemetry.cpp
     void add_login_routes();      // api_login.cpp
+    void add_worker_routes();     // api_worker.cpp
 
     /// The same as job_json(), as text behind `text`.
     void append_job(std::string& text, const Job& job, std::string_view waiting_for) const;  // api_job_json.cpp
@@ -124,6 +125,12 @@ struct ApiRouter::Impl {
     Result<Response> remove(const RouteMatch& match) const;
     /// 200 (or `status`) with that job, read again and with why it waits; 404 when it is gone.
     Response job_response(int status, JobId id, boost::json::object more = {}) const;
+
+    // api_worker.cpp
+    Result<Response> worker_beat(const RouteMatch& match);
+    Result<Response> worker_claim(const RouteMatch& match);
+    Result<Response> worker_note(const RouteMatch& match);
+    Result<Response> worker_settle(const RouteMatch& match);
 
     // api_router.cpp
     /// 503: the store is away, or keeps whoever asks it waiting.

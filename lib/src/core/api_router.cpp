@@ -137,6 +137,7 @@ ApiRouter::ApiRouter(JobQueue& queue, ApiOptions options)
     impl_->add_queue_routes();
     impl_->add_telemetry_routes();
     impl_->add_login_routes();
+    impl_->add_worker_routes();
     impl_->add_metrics_route();
     assert(std::ranges::all_of(impl_->routes, [](const Route& route) { return static_cast<bool>(route.handle); }));
 }

@@ -238,7 +238,7 @@ std::vector<RouteField> job_filter_fields() {
 
 std::vector<Route> core_routes(const ApiOptions& options) {
     std::vector<Route> table;
-    for (auto part : {health_routes(), job_routes(options), queue_routes(), event_routes(), access_routes()})
+    for (auto part : {health_routes(), job_routes(options), queue_routes(), event_routes(), worker_routes(), access_routes()})
         for (auto& route : part) table.push_back(std::move(route));
     return table;
 }

@@ -10,6 +10,8 @@ namespace jobruntime::core {
 
 /// Core's routes without their handlers.
 std::vector<Route> core_routes(const ApiOptions& options);
+/// Those of them that are for workers by HTTP (api_worker.cpp).
+std::vector<Route> worker_routes();
 /// Core's codes, and those of the host under the router.
 std::vector<ErrorCode> core_error_codes();
 std::vector<RouteShape> core_shapes(const ApiOptions& options);

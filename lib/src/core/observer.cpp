@@ -40,7 +40,7 @@ std::vector<Observer::Lost> Observer::look(std::span<const SessionInfo> all, Ses
         const bool gone = session.id != mine && is_lost(session, seen, now, own_beats_fail);
         if (gone) lost.push_back({session, loss_of(session)});
         const bool lives = !gone && !seen.settled && !session.declared_dead && !session.facts.stopped;
-        if (lives && session.facts.works && (!leader_ || session.id < *leader_)) leader_ = session.id;
+        if (lives && session.facts.works && session.facts.role != remote_role && (!leader_ || session.id < *leader_)) leader_ = session.id;
         still_there.emplace(session.id, seen);
     }
     seen_ = std::move(still_there);

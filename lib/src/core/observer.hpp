@@ -13,6 +13,9 @@
 
 namespace jobruntime::core {
 
+/// Of sessions that come by HTTP: they work, and nobody is there who could do a leader's upkeep.
+constexpr std::string_view remote_role = "remote";
+
 /// Judges the other sessions by what one process sees of them on its own steady clock. Pure: it is
 /// told the time and what the store said. For one thread.
 ///

@@ -197,6 +197,11 @@ TEST_CASE("every change leaves an audit event: who, what, from where, result") {
         if (!code.empty()) CHECK(text(event.fields.at("code")) == code);
         if (target.starts_with(job)) CHECK(event.job == made.job);
     }
+    // A worker's calls come by the second, and its jobs' own events tell of them; those of who may not are told of.
+    CHECK(change("POST", "/api/worker/beat", R"({"kinds":["demo.echo"]})", "operate") == 201);
+    CHECK(ears.heard.empty());
+    CHECK(change("POST", "/api/worker/beat", R"({"kinds":["demo.echo"]})", "read") == 403);
+    CHECK(ears.heard.size() == 1);
     // Looking is no change, and strangers do not fill the log.
     for (const auto* token : {"", "wrong"}) {
         CHECK(change("POST", "/api/jobs", R"({"kind":"demo.echo"})", token) == 401);

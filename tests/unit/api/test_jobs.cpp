@@ -380,10 +380,8 @@ TEST_CASE("a job of which what is stored is damaged is named by the list and ref
     CHECK(alone.status == 500);
     CHECK(alone.code() == "STORE_CORRUPT");
     CHECK(boost::json::serialize(alone.body).find("/var/lib") == std::string::npos);
-    // A page of nothing but such still leads on.
+    // Where nothing but such stands between two pages, the second goes on behind it.
     auto page = api.get("/api/jobs?limit=1").body;
-    page = api.get("/api/jobs?limit=1&cursor=" + text(page.at("nextCursor"))).body;
-    CHECK(page.at("jobs").as_array().empty());
     page = api.get("/api/jobs?limit=1&cursor=" + text(page.at("nextCursor"))).body;
     CHECK(text(page.at("jobs").at(0).at("id")) == first);
 }

@@ -43,6 +43,19 @@ WorkerOptions on(ManualClock& clock, std::uint64_t seed) {
 
 }  // namespace
 
+TEST_CASE("a worker that comes by HTTP is lost as any other, and never leads: nobody is there who could do the upkeep") {
+    core::Observer observer(30s, own_facts());
+    const auto mine = session_of(9).id;
+    std::vector<SessionInfo> all = {session_of(1), session_of(9)};
+    all[0].facts.role = "remote";
+    CHECK(observer.look(all, mine, SteadyTime{1h}, false).empty());
+    CHECK(observer.leader() == mine);
+    for (auto t = 10s; t < 30s; t += 10s) CHECK(observer.look(all, mine, SteadyTime{1h} + t, false).empty());
+    const auto lost = observer.look(all, mine, SteadyTime{1h} + 30s, false);
+    REQUIRE(lost.size() == 1);
+    CHECK(lost[0].session.id == session_of(1).id);
+}
+
 TEST_CASE("a session is lost when its counter stood still for a whole lease of the observer's own clock") {
     core::Observer observer(30s, own_facts());
     const auto mine = session_of(9).id;
