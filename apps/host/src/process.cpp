@@ -81,11 +81,12 @@ void reload(const Invocation& in, const std::vector<std::unique_ptr<Part>>& part
 /// A warning now is better than refused connections in the middle of the night.
 void make_room_for_connections(const Invocation& in) {
     constexpr unsigned long others = 256;  // The store's, the downloads' and the browser's.
-    const auto needed = static_cast<unsigned long>(in.config.max_connections) + static_cast<unsigned long>(in.config.max_streams) + others;
+    const auto needed = static_cast<unsigned long>(in.config.max_connections + in.config.max_streams) + others;
     const auto allowed = raise_descriptor_limit();
     if (allowed < needed)
-        in.log.warn("this process may open " + std::to_string(allowed) + " files, and JOBRT_MAX_CONNECTIONS and JOBRT_MAX_STREAMS "
-                    "together want " + std::to_string(needed) + "; raise its limit (LimitNOFILE, ulimit -n) or lower them");
+        in.log.warn("this process may open " + std::to_string(allowed) +
+                    " files, and JOBRT_MAX_CONNECTIONS and JOBRT_MAX_STREAMS together want " + std::to_string(needed) +
+                    "; raise its limit (LimitNOFILE, ulimit -n) or lower them");
 }
 
 void stop_side_by_side(const std::vector<std::unique_ptr<Part>>& parts) {

@@ -55,15 +55,16 @@ struct Options {
 ///
 /// One thread owns every socket, reads each request whole under the limits above, refuses what RFC 9112 forbids or
 /// lets two readers understand differently, and writes the answers; `threads` threads only run the router; one
-/// more thread sends the event streams. A slow or silent peer costs a file descriptor and its buffer, never a thread. What a
-/// head alone forbids is refused before its body is read. Requests that ApiRouter::is_prompt() names have threads of their
+/// more thread sends the event streams, and another reads events for it, so that a store which hangs holds up no stream.
+/// A slow or silent peer costs a file descriptor and its buffer, never a thread. What a head alone forbids is refused before its body is read. Requests that ApiRouter::is_prompt() names have threads of their
 /// own, so that health is answered while all others wait for the store.
 class JOBRUNTIME_API Server {
 public:
     Server(ApiRouter& router, Store& store, Options options = {});
     ~Server();
     /// Errc::conflict (PORT_IN_USE) names the address; Errc::invalid_argument (ADDRESS_REFUSED) for one that is not
-    /// loopback while the router asks for no tokens, or is no address, and for limits that make no sense. An IPv6 loopback that this machine does not have is left out with a line in the log.
+    /// loopback while the router asks for no tokens, or is no address, and for limits that make no
+    /// sense. An IPv6 loopback that this machine does not have is left out with a line in the log.
     /// Errc::unavailable: the system refuses a thread, a descriptor or the event queue.
     Result<void> start();
     /// Takes no more connections, ends streams with `event: shutdown` at once, and lets requests that are being routed or

@@ -61,7 +61,8 @@ struct ApiRouter::Impl {
     /// Gives a row of core's table its handler.
     void on(std::string_view method, std::string_view path, Handle handle);
     Response or_error(Result<Response> response) const;
-    Response answer(const Request& request, const std::string& trace_id);
+    Response answer(const Request& request, const std::string& trace_id, bool at_once);
+    Response whole_answer(const Request& request, bool at_once);
     std::optional<Response> refuse_head(const Request& head, RouteMatch& match, Way* way = nullptr);
     std::optional<Response> find_way(const Request& request, RouteMatch& match, Way& way) const;
     void finish(const Request& request, Response& response, const std::string& trace_id) const;

@@ -184,18 +184,26 @@ bool ApiRouter::is_guarded() const { return static_cast<bool>(impl_->options.aut
 
 bool ApiRouter::is_prompt(const Request& request) const { return is_health(request.target); }
 
-Response ApiRouter::handle(const Request& request) {
-    const std::string trace_id = impl_->trace_id_of(request);
+Response ApiRouter::handle(const Request& request) { return impl_->whole_answer(request, false); }
+
+std::optional<Response> ApiRouter::answer_at_once(const Request& request) {
+    const auto path = std::string_view(request.target).substr(0, request.target.find('?'));
+    if (path != health_paths[0] || !impl_->probe.is_fresh()) return std::nullopt;
+    return impl_->whole_answer(request, true);
+}
+
+Response ApiRouter::Impl::whole_answer(const Request& request, bool at_once) {
+    const std::string trace_id = trace_id_of(request);
     Response response;
     try {
-        response = impl_->answer(request, trace_id);
+        response = answer(request, trace_id, at_once);
     } catch (const std::exception& error) {
-        response = impl_->failure(request, trace_id, error.what());
+        response = failure(request, trace_id, error.what());
     } catch (...) {
-        response = impl_->failure(request, trace_id, "an exception of an unknown type");
+        response = failure(request, trace_id, "an exception of an unknown type");
     }
     core::add_tag(request, response);
-    impl_->finish(request, response, trace_id);
+    finish(request, response, trace_id);
     return response;
 }
 
@@ -235,9 +243,10 @@ Response ApiRouter::Impl::failure(const Request& request, const std::string& tra
     return Response::error(500, "INTERNAL", "Something went wrong in the server; its log says more", {{"traceId", trace_id}});
 }
 
-Response ApiRouter::Impl::answer(const Request& request, const std::string& trace_id) {
+Response ApiRouter::Impl::answer(const Request& request, const std::string& trace_id, bool at_once) {
     RouteMatch match;
     match.trace_id = trace_id;
+    match.at_once = at_once;
     if (is_about_all(request)) {
         if (auto refused = core::refuse_request(request, options, false)) return std::move(*refused);
         Response response;

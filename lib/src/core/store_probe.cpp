@@ -57,6 +57,11 @@ Result<void> StoreProbe::answers() {
     return ask(lock);
 }
 
+bool StoreProbe::is_fresh() {
+    std::lock_guard lock(mutex_);
+    return answered_ > 0 && newest_ && std::chrono::steady_clock::now() - answered_at_ < fresh;
+}
+
 bool StoreProbe::hangs() {
     std::unique_lock lock(mutex_);
     if (answered_ > 0 && std::chrono::steady_clock::now() - answered_at_ < fresh) return false;

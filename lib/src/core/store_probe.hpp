@@ -32,6 +32,8 @@ public:
     Result<std::vector<Session>> sessions();
     /// Whether the store answers; a good answer of the last 50 ms counts, so that a flood of questions is one.
     Result<void> answers();
+    /// Whether there is such a good answer. Never waits.
+    bool is_fresh();
     /// Whether it says nothing at all for a second and a half, not even an error. As cheap as answers().
     bool hangs();
 

@@ -32,6 +32,12 @@ void Front::route(std::uint64_t key, Connection& connection) {
     const bool keep_alive = connection.reader.keep_alive() && !stop_;
     const bool http10 = connection.reader.is_http10();
     hold(connection, request->body.size());
+    // Without a thread's wake-up when nothing has to be waited for. What came behind it would make this a recursion.
+    if (connection.input.empty())
+        if (auto response = router_.answer_at_once(*request)) {
+            if (auto reply = to_reply(std::move(*response), {request->method == "HEAD", keep_alive, http10}))
+                return begin_writing(key, connection, std::move(*reply));
+        }
     Pool& pool = router_.is_prompt(*request) ? prompt_ : pool_;
     const bool taken = pool.submit([this, key, request, keep_alive, http10] {
         Answer answer{key, make_reply(*request, keep_alive, http10)};
@@ -66,7 +72,8 @@ Places::Place Front::stream_place(Response& response, const Request& request) {
     if (!stop_) place = hub_.places().take(client_of(request.remote), each);
     if (place) return place;
     if (stop_) response = router_.refuse(request, 503, "STOPPING", "The server stops; try again");
-    else if (each) response = router_.refuse(request, 429, "TOO_MANY_STREAMS", "Too many event streams are open from your address");
+    else if (each)
+        response = router_.refuse(request, 429, "TOO_MANY_STREAMS", "Too many event streams are open from your address");
     else response = router_.refuse(request, 503, "TOO_MANY_STREAMS", "All event streams are taken; try again");
     for (auto& [name, value] : response.headers)
         if (name == "retry-after") value = "5";

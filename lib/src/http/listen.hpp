@@ -19,7 +19,8 @@ class SocketFile {
 public:
     SocketFile() = default;
     explicit SocketFile(std::string path);
-    SocketFile(SocketFile&& other) noexcept : path_(std::exchange(other.path_, {})), device_(other.device_), inode_(other.inode_) {}
+    SocketFile(SocketFile&& other) noexcept
+        : path_(std::exchange(other.path_, {})), device_(other.device_), inode_(other.inode_) {}
     SocketFile& operator=(SocketFile&& other) noexcept {
         std::swap(path_, other.path_);
         std::swap(device_, other.device_);

@@ -33,7 +33,8 @@ Result<void> clear(const std::string& path, const sockaddr_un& address) {
     if (!probe) return failed(path, errno);
     const bool answers = connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
     if (answers || errno != ECONNREFUSED)
-        return Error{Errc::conflict, "PORT_IN_USE", "another program listens on unix:" + path + "; stop it or choose another path"};
+        return Error{Errc::conflict, "PORT_IN_USE",
+                     "another program listens on unix:" + path + "; stop it or choose another path"};
     if (unlink(path.c_str()) != 0 && errno != ENOENT) return failed(path, errno);
     return {};
 }

@@ -19,7 +19,8 @@ constexpr Duration most_goodbye{1'000};
 constexpr int prompt_threads = 2;
 
 Error check(const Options& options) {
-    const bool good = options.threads >= 1 && options.threads <= 1'024 && options.max_waiting >= 1 && options.max_head >= 256 && options.head_timeout > Duration{0} &&
+    const bool good = options.threads >= 1 && options.threads <= 1'024 && options.max_waiting >= 1 &&
+                      options.max_head >= 256 && options.head_timeout > Duration{0} &&
                       options.idle_timeout > Duration{0} && options.stream_heartbeat > Duration{0} &&
                       options.stream_poll > Duration{0};
     if (good) return {};
@@ -66,7 +67,8 @@ Result<void> Server::start() {
     if (!impl_->hub.ready() || !impl_->front.ready())
         return Error{Errc::unavailable, "the system has no file descriptors left for the HTTP server"};
     JR_TRY(set_limits(impl_->options.limits));
-    auto listeners = listen_all(impl_->options.addresses, impl_->options.port, impl_->options.socket_mode, !impl_->router.is_guarded(),
+    auto listeners = listen_all(impl_->options.addresses, impl_->options.port, impl_->options.socket_mode,
+                                !impl_->router.is_guarded(),
                                 impl_->options.log);
     if (!listeners) return std::move(listeners).error();
     for (const auto& listener : *listeners) impl_->urls.push_back(listener.url);

@@ -63,6 +63,10 @@ TEST_CASE("each bad value names its variable and what is accepted") {
         {"JOBRT_LOG_FORMAT", "xml", "text, json"},
         {"JOBRT_CONCURRENCY", "5000", "4096"},
         {"ENABLE_X", "2", "0/false/no/off"},
+        {"JOBRT_SOCKET_MODE", "0x1ff", "octal"},
+        {"JOBRT_SOCKET_MODE", "1777", "octal"},
+        {"JOBRT_MAX_CONNECTIONS", "0", "1 to"},
+        {"JOBRT_RATE_LIMIT", "-1", "0 to"},
     };
     for (const auto& [variable, value, accepted] : rows) {
         CAPTURE(variable);
@@ -97,4 +101,8 @@ TEST_CASE("lists are split at commas and lose their blanks") {
     REQUIRE(config.has_value());
     CHECK(config->allow_nets == std::vector<std::string>{"127.0.0.0/8", "10.0.0.0/8"});
     CHECK(config->allowed_hosts == std::vector<std::string>{"a.example"});
+    config = config_of({{"JOBRT_HOST", "127.0.0.1, unix:/run/a.sock"}, {"JOBRT_SOCKET_MODE", "660"}});
+    REQUIRE(config.has_value());
+    CHECK(config->bind_addresses == std::vector<std::string>{"127.0.0.1", "unix:/run/a.sock"});
+    CHECK(config->socket_mode == 0660);
 }

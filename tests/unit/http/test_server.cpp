@@ -381,3 +381,32 @@ TEST_CASE("all bodies together may take only so much memory, and give it back") 
         CHECK(third.read_reply()->status == 400);
     }
 }
+
+TEST_CASE("health is answered at once only while the store has just answered, and nothing else is") {
+    Host host;
+    const auto asks = [](const char* target) {
+        Request request;
+        request.target = target;
+        request.headers = {{"host", "localhost"}};
+        return request;
+    };
+    CHECK_FALSE(host.router.answer_at_once(asks("/api/health")));
+    REQUIRE(host.router.handle(asks("/api/health")).status == 200);
+    const auto begun = std::chrono::steady_clock::now();
+    const auto answer = host.router.answer_at_once(asks("/api/health"));
+    if (std::chrono::steady_clock::now() - begun < 40ms) {
+        REQUIRE(answer);
+        CHECK(answer->status == 200);
+        CHECK_FALSE(host.router.answer_at_once(asks("/api/jobs")));
+    }
+    // Its time is over by itself.
+    while (host.router.answer_at_once(asks("/api/health"))) std::this_thread::yield();
+    const int port = host.start();
+    Client client(port);
+    for (int i = 0; i < 200; ++i) REQUIRE(client.get("/api/health")->status == 200);
+    // Many at once on one connection are answered in order, each once.
+    std::string many;
+    for (int i = 0; i < 300; ++i) many += "GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    client.send(many);
+    for (int i = 0; i < 300; ++i) REQUIRE(client.read_reply()->status == 200);
+}
