@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <iostream>
@@ -252,7 +253,7 @@ int main(int argc, char** argv) {
     for (int i = 1; i < argc; ++i) {
         const std::string_view word(argv[i]);
         if (word == "--small") size = small;
-        else if (word == "--program" && i + 1 < argc) program = argv[++i];
+        else if (word == "--program" && i + 1 < argc) program = std::filesystem::absolute(argv[++i]).string();  // It runs in another folder.
         else {
             std::cerr << "usage: abuse [--small] [--program JOBRT]\n";
             return 2;
