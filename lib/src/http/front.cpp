@@ -180,7 +180,7 @@ void Front::adopt(Fd socket, std::string remote, std::string client, Refused ref
     if (refused == Refused::no) return set_idle(key, connection, true);
     ++refused_;
     if (refused == Refused::by_client)
-        refuse(key, connection, 429, "TOO_MANY_CONNECTIONS", "Too many connections are open from your address; use them again");
+        refuse(key, connection, 429, "CLIENT_LIMIT", "Too many connections are open from your address; use them again");
     else
         refuse(key, connection, 503, "TOO_MANY_CONNECTIONS", "Too many connections are open; try again");
 }

@@ -73,7 +73,7 @@ Places::Place Front::stream_place(Response& response, const Request& request) {
     if (place) return place;
     if (stop_) response = router_.refuse(request, 503, "STOPPING", "The server stops; try again");
     else if (each)
-        response = router_.refuse(request, 429, "TOO_MANY_STREAMS", "Too many event streams are open from your address");
+        response = router_.refuse(request, 429, "CLIENT_LIMIT", "Too many event streams are open from your address");
     else response = router_.refuse(request, 503, "TOO_MANY_STREAMS", "All event streams are taken; try again");
     for (auto& [name, value] : response.headers)
         if (name == "retry-after") value = "5";
