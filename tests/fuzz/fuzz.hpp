@@ -16,6 +16,7 @@ namespace jobruntime::fuzz {
 void cdp(std::string_view input);
 void configuration(std::string_view input);
 void cookie_file(std::string_view input);
+void dash(std::string_view input);
 void env_file(std::string_view input);
 void extractor_output(std::string_view input);
 void html_page(std::string_view input);
@@ -34,6 +35,7 @@ inline constexpr Target targets[] = {
     {"cdp", cdp},
     {"configuration", configuration},
     {"cookie_file", cookie_file},
+    {"dash", dash},
     {"env_file", env_file},
     {"extractor_output", extractor_output},
     {"html_page", html_page},

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "fuzz.hpp"
 #include "media/hls_playlist.hpp"
+#include "stream_check.hpp"
 
 namespace jobruntime::fuzz {
 namespace {
@@ -14,27 +14,6 @@ void expect_good(const std::optional<media::ByteRange>& range) {
     if (!range) return;
     expect(range->length > 0 && range->offset < beyond_any_file && range->length < beyond_any_file - range->offset,
            "a byte range has no end");
-}
-
-void expect_good(const media::HlsMedia& list, const media::HlsLimits& limits) {
-    expect(list.segments.size() <= limits.max_segments, "too many segments");
-    expect(std::isfinite(list.seconds()) && list.seconds() >= 0, "no duration");
-    for (std::size_t i = 0; i < list.segments.size(); ++i) {
-        const auto& segment = list.segments[i];
-        expect_canonical(segment.url);
-        expect_good(segment.range);
-        expect(!segment.init || *segment.init < list.inits.size(), "an init section that there is not");
-        expect(segment.seconds >= 0, "a segment before its beginning");
-        if (segment.key) expect_canonical(segment.key->url);
-        if (i > 0) expect(segment.sequence == list.segments[i - 1].sequence + 1, "the numbers of the segments have a gap");
-    }
-    expect(list.segments.empty() || list.segments.back().sequence >= list.segments.front().sequence,
-           "the numbers of the segments begin again");
-    for (const auto& init : list.inits) {
-        expect_canonical(init.url);
-        expect_good(init.range);
-        if (init.key) expect_canonical(init.key->url);
-    }
 }
 
 void expect_good(const media::HlsMaster& master, const media::HlsLimits& limits) {
@@ -65,6 +44,27 @@ std::string with_crlf(std::string_view text) {
 
 }  // namespace
 
+void expect_sound(const media::StreamMedia& list, std::size_t max_segments) {
+    expect(list.segments.size() <= max_segments, "too many segments");
+    expect(std::isfinite(list.seconds()) && list.seconds() >= 0, "no duration");
+    for (std::size_t i = 0; i < list.segments.size(); ++i) {
+        const auto& segment = list.segments[i];
+        expect_canonical(segment.url);
+        expect_good(segment.range);
+        expect(!segment.init || *segment.init < list.inits.size(), "an init section that there is not");
+        expect(std::isfinite(segment.seconds) && segment.seconds >= 0, "a segment before its beginning");
+        if (segment.key) expect_canonical(segment.key->url);
+        if (i > 0) expect(segment.sequence == list.segments[i - 1].sequence + 1, "the numbers of the segments have a gap");
+    }
+    expect(list.segments.empty() || list.segments.back().sequence >= list.segments.front().sequence,
+           "the numbers of the segments begin again");
+    for (const auto& init : list.inits) {
+        expect_canonical(init.url);
+        expect_good(init.range);
+        if (init.key) expect_canonical(init.key->url);
+    }
+}
+
 /// A playlist, found at an address of its own.
 void playlist(std::string_view input) {
     const auto base = *net::parse_url("https://cdn.example/live/list.m3u8?token=1");
@@ -72,13 +72,13 @@ void playlist(std::string_view input) {
     const auto read = media::parse_hls(input, base, limits);
     expect(read || !read.error().name.empty(), "an error without a name");
     if (!read) return;
-    if (const auto* list = std::get_if<media::HlsMedia>(&*read)) expect_good(*list, limits);
+    if (const auto* list = std::get_if<media::StreamMedia>(&*read)) expect_sound(*list, limits.max_segments);
     else expect_good(std::get<media::HlsMaster>(*read), limits);
     if (input.size() > limits.max_bytes / 4) return;
     const auto other = media::parse_hls(with_crlf(input), base, limits);
     expect(other.has_value() && other->index() == read->index(), "the ends of lines change what is read");
-    if (const auto* list = std::get_if<media::HlsMedia>(&*read)) {
-        const auto& same = std::get<media::HlsMedia>(*other);
+    if (const auto* list = std::get_if<media::StreamMedia>(&*read)) {
+        const auto& same = std::get<media::StreamMedia>(*other);
         expect(std::ranges::equal(list->segments, same.segments,
                                   [](const auto& a, const auto& b) {
                                       return a.url == b.url && a.range == b.range && a.key == b.key;

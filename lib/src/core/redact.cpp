@@ -46,7 +46,8 @@ std::string without_own_tokens(std::string_view text) {
     std::string out;
     for (auto at = text.find(begin); at != std::string_view::npos; at = text.find(begin)) {
         const auto secret = at + begin.size() + id + 1;
-        const bool is_token = secret < text.size() && text[secret - 1] == '_' && is_word(text[secret]);
+        const bool is_token = secret < text.size() && text[secret - 1] == '_' && is_word(text[secret]) &&
+                              std::ranges::all_of(text.substr(at + begin.size(), id), is_word);
         const auto kept = is_token ? secret : at + 1;
         out += text.substr(0, kept);
         text.remove_prefix(kept);

@@ -19,7 +19,7 @@ const std::string smuggled = "GET /smuggled HTTP/1.1\r\n" + host + "\r\n";
 struct Target {
     Target() : host(options()) {
         for (const char* method : {"GET", "POST"})
-            host.router.add({method, "/smuggled", Role::read, "Counts.", {"x"}, [this](const Request&, const RouteMatch&) {
+            host.router.add({method, "/smuggled", Role::read, "Counts.", {{.name = "x"}}, [this](const Request&, const RouteMatch&) {
                                  ++smuggled;
                                  return Response::json(200, {{"smuggled", true}});
                              }});
