@@ -3,10 +3,12 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <set>
 
 #include <doctest/doctest.h>
 
 #include "e2e/support.hpp"
+#include "unit/extract/canary.hpp"
 
 // The browser as operators run it: as a normal user with its sandbox, and visible for a person to help.
 namespace jobruntime::e2e {
@@ -211,8 +213,15 @@ TEST_CASE("auth bootstrap finds the log-in that a person leaves in the profile, 
     CHECK(was_asked(site, "/login"));
     CHECK(contents(folder / "arguments").find("--password-store=basic\n") != std::string::npos);
     CHECK(contents(folder / "arguments").find("--headless") == std::string::npos);
+    CHECK(contents(folder / "arguments").find("--proxy-server=http://127.0.0.1:") != std::string::npos);
 
-    site.on("/login", login_page("await fetch('/session');"));
+    // Log-ins by another site's account open a window, which is no reason to close it. A person would have clicked.
+    variables["JOBRT_BROWSER"] = noting_browser(folder, chromium_offline + " --disable-popup-blocking");
+    site.on("/popup", test::status(200, "Content-Type: text/html\r\n",
+                                   "<!doctype html><title>Popup</title><script>fetch('/session').then(() => "
+                                   "close())</script>"));
+    site.on("/login", login_page("const w = open('/popup'); while (w && !w.closed) await new Promise(r => "
+                                 "setTimeout(r, 20));"));
     const auto in = jobrt({"auth", "bootstrap", "club"}, variables, folder.path(), 60s);
     INFO(in.err);
     REQUIRE(in.in_time);
@@ -242,11 +251,42 @@ TEST_CASE("auth bootstrap without a name opens a tab for each platform that is s
     CHECK(was_asked(site, "/x"));
     CHECK(was_asked(site, "/tiktok"));
     variables["ENABLE_X"] = "false";
-    variables["JOBRT_BROWSER"] = noting_browser(folder, "exit 0");
-    const auto one = jobrt({"auth", "bootstrap"}, variables, folder.path());
+    const auto asked_before = site.requests().size();
+    const auto one = jobrt({"auth", "bootstrap"}, variables, folder.path(), 60s);
     CHECK(one.err.find("without a log-in to tiktok;") != std::string::npos);
-    CHECK(contents(folder / "arguments").find(site.url("/x") + "\n") == std::string::npos);
-    CHECK(contents(folder / "arguments").find(site.url("/tiktok") + "\n") != std::string::npos);
+    const auto requests = site.requests();
+    std::set<std::string> since;
+    for (auto i = asked_before; i < requests.size(); ++i) since.insert(requests[i].target);
+    CHECK(since.contains("/tiktok"));
+    CHECK_FALSE(since.contains("/x"));
+}
+
+TEST_CASE("what a log-in page asks for goes through the address guard, too") {
+    const Folder folder;
+    const Display display(folder);
+    REQUIRE_MESSAGE(!display.name().empty(), "Xvfb does not start; it is in tools/deps");
+    test::TestServer site;
+    for (const bool allowed : {false, true}) {
+        CAPTURE(allowed);
+        const extract_test::Canary canary;
+        const auto at = "http://" + canary.v4("");
+        site.on("/login", login_page("const all = [fetch('" + at + "/fetch', {mode: 'no-cors'}), new Promise(r => { const i = "
+                                     "new Image(); i.onload = i.onerror = r; i.src = '" + at + "/img'; })]; "
+                                     "await Promise.allSettled(all);"));
+        std::ofstream(folder / "jobrt.json")
+            << R"({"platforms":{"club":{"hosts":["127.0.0.1"],"posts":["/p/{id}"],"loginPage":")" << site.url("/login")
+            << R"(","loginCookies":["session@127.0.0.1"]}}})";
+        auto variables = environment(folder);
+        variables["DISPLAY"] = display.name();
+        variables["JOBRT_CONFIG"] = folder / "jobrt.json";
+        variables["JOBRT_ALLOW_NETS"] = allowed ? "127.0.0.0/8" : "127.0.0.1";
+        const auto ended = jobrt({"auth", "bootstrap", "club"}, variables, folder.path(), 60s);
+        INFO(ended.err);
+        REQUIRE(ended.in_time);
+        CHECK(ended.err.find("AUTH_REQUIRED") != std::string::npos);
+        CHECK(was_asked(site, "/login"));
+        CHECK_MESSAGE((canary.connections() > 0) == allowed, canary.seen_text());
+    }
 }
 
 TEST_CASE("the sandbox is given up for root who asks for it, and for nobody else, in a log-in too") {
@@ -259,7 +299,7 @@ TEST_CASE("the sandbox is given up for root who asks for it, and for nobody else
         std::ofstream(folder / "arguments") << "";
         fs::permissions(folder / "arguments", fs::perms::all);
         const auto ended = run(joined(std::move(prefix), {JOBRT_PROGRAM, "auth", "bootstrap", "x"}), variables, folder.path());
-        CHECK_MESSAGE(ended.err.find("AUTH_REQUIRED") != std::string::npos, ended.err);
+        CHECK_MESSAGE(ended.err.find("BROWSER_LAUNCH_FAILED") != std::string::npos, ended.err);
         CHECK(contents(folder / "arguments").find("--user-data-dir=" + folder / "profile") != std::string::npos);
         return contents(folder / "arguments").find("--no-sandbox\n") != std::string::npos;
     };
