@@ -3,17 +3,21 @@ import { eventually, picture } from "./world.mjs";
 
 /** An hour of made-up statistics: the chart is what is tried here, not the server. */
 function hour() {
-    const stepMs = 60_000;
-    const begin = Date.now() - 3_600_000;
-    const points = Array.from({ length: 60 }, (_, i) => ({
-        at: new Date(begin + i * stepMs).toISOString(),
+    const last = Math.floor(Date.now() / 60_000);
+    const time = (minute) => new Date(minute * 60_000).toISOString();
+    const minutes = Array.from({ length: 60 }, (_, i) => ({
+        at: time(last - 59 + i),
         completed: 40 + Math.round(30 * Math.sin(i / 7)),
         failed: i % 9 === 0 ? 3 : 0,
         waitMs: { p50: 5 + i, p95: 40 + i, p99: 90 + 2 * i },
-        runMs: i === 20 ? { p50: null, p95: null, p99: null } : { p50: 900, p95: 2500, p99: 5200 },
-        depth: { queued: Math.abs(30 - i) * 4, running: 4, scheduled: 7 },
+        runMs: i === 20 ? null : { p50: 900, p95: 2500, p99: 5200 },
+        counts: { queued: Math.abs(30 - i) * 4, running: 4, scheduled: 7, completed: 0, failed: 0, canceled: 0 },
     }));
-    return { ok: true, stepMs, points };
+    const starts = [
+        { at: time(last - 50), role: "worker", version: "0.1.0" },
+        { at: time(last - 25), role: "worker", version: "0.1.1" },
+    ];
+    return { ok: true, now: new Date().toISOString(), since: time(last - 300), minutes, starts };
 }
 
 /** The contrast of two colours, as WCAG counts it. */
@@ -59,6 +63,7 @@ async function charts(world) {
         await eventually("the table has the rows", async () => (await chart.locator("tbody tr").count()) === 60);
         await chart.locator("td", { hasText: "5.2 s" }).first().waitFor();
         assert.equal(await chart.locator("td", { hasText: "–" }).count(), 3);
+        await chart.getByText("worker deployed, version 0.1.1").waitFor();
         await page.locator(".tile", { hasText: "ended a minute" }).waitFor();
         // A change of the theme is a change of the colours in the picture.
         const before = await chart.locator("canvas").evaluate((canvas) => canvas.toDataURL());

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createServer, request as httpRequest } from "node:http";
-import { axeSource, eventually, picture, submit, waitFor } from "./world.mjs";
+import { axeSource, eventually, join, picture, submit, waitFor } from "./world.mjs";
 
 async function axe(page, what) {
     await page.evaluate(axeSource());
@@ -54,7 +54,9 @@ async function dialogs(world) {
 
 /** Before jobrt, under a path of its own. */
 async function prefixed(world) {
-    const { url, port } = await world.start();
+    const tokens = { JOBRT_TOKEN_FILE: join(world.folder, "tokens") };
+    const token = world.run(["token", "create", "ada", "--role", "operate"], tokens);
+    const { url, port } = await world.start(tokens);
     const proxy = createServer((request, response) => {
         if (!request.url.startsWith("/ours/")) {
             response.writeHead(404).end();
@@ -71,14 +73,31 @@ async function prefixed(world) {
     await new Promise((done) => proxy.listen(0, "127.0.0.1", done));
     world.servers.push(proxy);
     const page = await world.browse();
-    await page.goto(`http://127.0.0.1:${proxy.address().port}/ours/#/jobs`);
-    const id = await submit(url, { kind: "demo.sleep", payload: { ms: 60_000 } });
+    await page.goto(`http://127.0.0.1:${proxy.address().port}/ours/`);
+    await page.getByLabel("Access token").fill(token);
+    await page.getByRole("button", { name: "Log in" }).click();
+    await page.getByRole("link", { name: "Jobs", exact: true }).click();
+    const id = await submit(url, { kind: "demo.sleep", payload: { ms: 60_000 } }, { authorization: `Bearer ${token}` });
     await page.locator(`a.job-link[href*="${id}"]`).click();
     await page.locator(".job-head .badge").getByText("running").waitFor();
     await page.getByRole("button", { name: "Cancel" }).click();
     await page.locator(".job-head .badge").getByText("canceled").waitFor();
     await page.locator(".stream[data-state=live]").waitFor();
     assert.equal(new URL(page.url()).pathname, "/ours/");
+}
+
+/** What works on the dashboard sees: its sources, and the API behind them. */
+async function developed(world) {
+    const site = await world.site();
+    const { url } = await world.start();
+    const front = await world.develop(url);
+    const page = await world.browse();
+    await page.goto(front);
+    await page.getByLabel("Save a video").fill(`${site}/page`);
+    await page.getByRole("button", { name: "Save", exact: true }).click();
+    await page.locator(".job-head .badge").getByText("completed").waitFor({ timeout: 40_000 });
+    await eventually("the video is there", () => page.locator("video").evaluate((video) => video.readyState >= 1));
+    await page.locator(".stream[data-state=live]").waitFor();
 }
 
 async function caching(world) {
@@ -106,5 +125,6 @@ export const cases = [
     { name: "axe finds nothing, in both themes and both widths", run: accessible },
     { name: "axe finds nothing in dialogs", run: dialogs },
     { name: "it works under a path of a proxy", run: prefixed },
+    { name: "the development server passes requests and the stream on", run: developed },
     { name: "what it is made of is compressed and kept", run: caching },
 ];

@@ -64,6 +64,26 @@ export class World {
         return program;
     }
 
+    /** Where the page of that API is: with DASHBOARD_DEV=1 the development server's, to try sources against any jobrt. */
+    async front(api) {
+        return process.env.DASHBOARD_DEV ? this.develop(api) : api;
+    }
+
+    /** The development server before that API; where it serves. */
+    async develop(api) {
+        const probe = createServer();
+        await new Promise((done) => probe.listen(0, "127.0.0.1", done));
+        const { port } = probe.address();
+        await new Promise((done) => probe.close(done));
+        const child = spawn(process.execPath, ["node_modules/vite/bin/vite.js", "--port", String(port)], { env: { ...process.env, JOBRT_API: api }, stdio: ["ignore", "pipe", "pipe"] });
+        const program = { child, out: "", err: "", ended: new Promise((done) => child.on("exit", done)) };
+        this.programs.add(program);
+        child.stdout.on("data", (text) => (program.out += text));
+        child.stderr.on("data", (text) => (program.err += text));
+        await eventually(`the development server is ready: ${program.err}`, () => /ready in/.test(program.out), 20_000);
+        return `http://127.0.0.1:${port}`;
+    }
+
     async stop(program, signal = "SIGTERM") {
         if (program.child.exitCode === null && program.child.signalCode === null) program.child.kill(signal);
         const timer = setTimeout(() => program.child.kill("SIGKILL"), 15_000);

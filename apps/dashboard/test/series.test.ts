@@ -1,32 +1,36 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fitting } from "../src/lib/actions";
-import type { Stats, WorkerInfo } from "../src/lib/api";
+import type { StatMinute, Stats } from "../src/lib/api";
 import { lately, seriesOf, startsOf } from "../src/lib/series";
 
-const none = { p50: null, p95: null, p99: null };
+const at = (minute: number): string => `2026-03-01T12:${String(minute).padStart(2, "0")}:00.000Z`;
+const counts = { queued: 4, scheduled: 0, running: 1, completed: 0, failed: 0, canceled: 0 };
+const one = (minute: number, more: Partial<StatMinute>): StatMinute => ({ at: at(minute), completed: 0, failed: 0, waitMs: null, runMs: null, counts: null, ...more });
 const stats: Stats = {
-    stepMs: 30_000,
-    points: [
-        { at: "2026-03-01T12:00:00.000Z", completed: 10, failed: 0, waitMs: { p50: 1, p95: 2, p99: 3 }, runMs: none, depth: { queued: 4 } },
-        { at: "2026-03-01T12:00:30.000Z", completed: 3, failed: 1, waitMs: none, runMs: none, depth: {} },
+    now: "2026-03-01T12:07:30.000Z",
+    since: "2026-03-01T12:03:10.000Z",
+    minutes: [one(3, { completed: 10, waitMs: { p50: 1, p95: 2, p99: 3 }, counts }), one(6, { completed: 3, failed: 1 })],
+    starts: [
+        { at: at(5), role: "api", version: "2" },
+        { at: at(1), role: "worker", version: "1" },
+        { at: at(6), role: "worker", version: "2" },
     ],
 };
 
-test("rates are a minute, whatever the step", () => {
-    const series = seriesOf(stats);
-    assert.deepEqual(series.completed, [20, 6]);
-    assert.deepEqual(series.failed, [0, 2]);
-    assert.deepEqual(series.wait.p95, [2, null]);
-    assert.deepEqual(series.depth.queued, [4, null]);
-    assert.deepEqual(lately(stats, 1), { perMinute: 14, failedShare: 1 / 14 });
-    assert.deepEqual(lately({ stepMs: 1000, points: [] }, 5), { perMinute: 0, failedShare: null });
+test("minutes in which nothing happened are shown, those of which nothing is known are not", () => {
+    const series = seriesOf(stats, 60);
+    assert.deepEqual(series.times.map((time) => new Date(time * 1000).getUTCMinutes()), [3, 4, 5, 6, 7]);
+    assert.deepEqual(series.completed, [10, 0, 0, 3, 0]);
+    assert.deepEqual(series.wait.p95, [2, null, null, null, null]);
+    assert.deepEqual(series.depth.queued, [4, null, null, null, null]);
+    assert.equal(seriesOf(stats, 2).times.length, 2);
+    assert.deepEqual(lately(stats, 2), { perMinute: 2, failedShare: 0.25 });
+    assert.equal(lately({ ...stats, minutes: [] }, 5).failedShare, null);
 });
 
-test("starts within the chart are marked, in order", () => {
-    const started = (startedAt: string, pid: number) => ({ startedAt, pid, role: "worker", version: "1" }) as WorkerInfo;
-    const marks = startsOf([started("2026-03-01T12:00:20.000Z", 2), started("2026-03-01T12:00:10.000Z", 1), started("2026-03-01T11:00:00.000Z", 0)], seriesOf(stats).times[0] ?? 0);
-    assert.deepEqual(marks.map((mark) => mark.text), ["worker 1 (pid 1)", "worker 1 (pid 2)"]);
+test("starts are marked in order, and a new version is a deploy", () => {
+    assert.deepEqual(startsOf(stats, Date.parse(at(2)) / 1000).map((mark) => mark.text), ["api deployed, version 2", "worker 2"]);
 });
 
 test("an action goes to the states that it fits, of those that are wanted", () => {

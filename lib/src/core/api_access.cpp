@@ -43,6 +43,14 @@ bool is_page_visit(const Request& request) {
     return request.method == "GET" && request.header("sec-fetch-mode") == "navigate";
 }
 
+/// From that path to the root, as a relative address: a proxy may have put us under a path of its own.
+std::string upwards(std::string_view target) {
+    std::string way;
+    for (const char c : target.substr(1, target.find('?') - 1))
+        if (c == '/') way += "../";
+    return way;
+}
+
 }  // namespace
 
 std::string_view to_string(Role role) noexcept { return role_names[static_cast<std::size_t>(role)]; }
@@ -88,7 +96,7 @@ std::optional<Response> ApiRouter::Impl::refuse_caller(const Request& request, c
     if (is_page_visit(request)) {
         Response response;
         response.status = 303;
-        core::set_header(response, "location", "/login");
+        core::set_header(response, "location", upwards(request.target) + "login");
         return response;
     }
     const bool wrong = !core::token_of(request).empty();

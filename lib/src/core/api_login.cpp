@@ -13,7 +13,7 @@ constexpr std::string_view page_begin = R"(<!doctype html>
 <body><main><h1>Log in</h1>
 )";
 constexpr std::string_view page_failed = "<p role=\"alert\">This token is wrong or was revoked.</p>\n";
-constexpr std::string_view page_end = R"(<form method="post" action="/login">
+constexpr std::string_view page_end = R"(<form method="post" action="login">
 <p><label>Access token <input name="token" type="password" autocomplete="current-password" required autofocus></label>
 <button>Log in</button></p></form>
 <p><code>jobrt token create NAME --role read|operate|admin</code> makes a token.</p>
@@ -69,8 +69,8 @@ boost::json::object about(const Caller& caller, bool guarded) {
 }  // namespace
 
 void ApiRouter::Impl::add_login_routes() {
-    // Where a person goes on: the program's own page, when it has one.
-    const auto home = [this] { return self.find("GET", "/") ? "/" : "/api/status"; };
+    // Where a person goes on: the program's own page, when it has one. Relative, as a proxy may have put us under a path.
+    const auto home = [this] { return self.find("GET", "/") ? "./" : "api/status"; };
     on("GET", "/login", [this, home](const Request&, const RouteMatch& match) {
         return options.authenticate ? login_page(match) : redirect(home());
     });
@@ -81,7 +81,7 @@ void ApiRouter::Impl::add_login_routes() {
         Caller caller = match.caller;
         if (options.authenticate) {
             auto known = token->empty() ? std::nullopt : options.authenticate(*token);
-            if (!known && form) return redirect("/login?failed=1");
+            if (!known && form) return redirect("login?failed=1");
             if (!known)
                 return Response::error(401, "UNAUTHORIZED",
                                        "This access token is wrong or was revoked; get a new one (jobrt token create)");
@@ -95,7 +95,7 @@ void ApiRouter::Impl::add_login_routes() {
         return response;
     });
     on("POST", "/logout", [](const Request& request, const RouteMatch&) {
-        auto response = core::is_form(request) ? redirect("/login") : Response::json(200, {{"ok", true}});
+        auto response = core::is_form(request) ? redirect("login") : Response::json(200, {{"ok", true}});
         core::set_header(response, "set-cookie", core::token_cookie(request, ""));
         return response;
     });

@@ -109,24 +109,27 @@ export interface QueueInfo {
 }
 
 export interface Quantiles {
-    p50: number | null;
-    p95: number | null;
-    p99: number | null;
+    p50: number;
+    p95: number;
+    p99: number;
 }
 
-/** A slice of time; what happened in it, and how it was at its end. */
-export interface StatPoint {
+/** What happened in a minute, and how it was when somebody looked. */
+export interface StatMinute {
     at: string;
     completed: number;
     failed: number;
-    waitMs: Quantiles;
-    runMs: Quantiles;
-    depth: Partial<Counts>;
+    waitMs: Quantiles | null;
+    runMs: Quantiles | null;
+    counts: Counts | null;
 }
 
+/** Minutes in which nothing happened may be left out; nothing is known from before `since`. */
 export interface Stats {
-    stepMs: number;
-    points: StatPoint[];
+    now: string;
+    since: string;
+    minutes: StatMinute[];
+    starts: { at: string; role: string; version: string }[];
 }
 
 export type Action = "retry" | "cancel" | "delete";
@@ -265,7 +268,7 @@ export const api = {
 
     counts: async (filter: JobFilter) => (await json<{ counts: Counts }>("api/jobs/counts", { query: filter })).counts,
     queues: async () => (await json<{ queues: QueueInfo[] }>("api/queues")).queues,
-    stats: () => json<Stats>("api/stats"),
+    stats: (minutes: number) => json<Stats>("api/stats", { query: { minutes } }),
     pauseQueue: (name: string, paused: boolean) =>
         json<object>(`api/queues/${encodeURIComponent(name)}/${paused ? "pause" : "resume"}`, { method: "POST" }),
     bulkIds: async (action: Action, ids: readonly string[]): Promise<Outcome> => {

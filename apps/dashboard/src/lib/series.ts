@@ -1,39 +1,50 @@
 // What the charts and tiles of the home screen show, from the server's statistics.
-import type { JobState, Stats, WorkerInfo } from "./api";
+import type { JobState, Quantiles, StatMinute, Stats } from "./api";
+
+export type Quantile = keyof Quantiles;
+type Values = (number | null)[];
 
 export interface Series {
+    /** Seconds since 1970, a minute apart. */
     times: number[];
     completed: number[];
     failed: number[];
-    wait: Record<"p50" | "p95" | "p99", (number | null)[]>;
-    run: Record<"p50" | "p95" | "p99", (number | null)[]>;
-    depth: Record<"queued" | "scheduled" | "running", (number | null)[]>;
+    wait: Record<Quantile, Values>;
+    run: Record<Quantile, Values>;
+    depth: Record<"queued" | "scheduled" | "running", Values>;
 }
 
-/** Rates are a minute, times in milliseconds. */
-export function seriesOf(stats: Stats): Series {
-    const { points } = stats;
-    const aMinute = 60_000 / stats.stepMs;
-    const quantile = (of: "waitMs" | "runMs", name: "p50" | "p95" | "p99"): (number | null)[] => points.map((point) => point[of][name]);
+const minute = 60_000;
+
+/** Every minute of the last so many that is known, also those in which nothing happened. */
+function every(stats: Stats, minutes: number): { at: number; one: StatMinute | undefined }[] {
+    const known = new Map(stats.minutes.map((one) => [Math.floor(Date.parse(one.at) / minute), one]));
+    const last = Math.floor(Date.parse(stats.now) / minute);
+    const first = Math.max(last - minutes + 1, Math.floor(Date.parse(stats.since) / minute));
+    return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => ({ at: (first + i) * 60, one: known.get(first + i) }));
+}
+
+export function seriesOf(stats: Stats, minutes: number): Series {
+    const all = every(stats, minutes);
+    const quantile = (of: "waitMs" | "runMs", name: Quantile): Values => all.map(({ one }) => one?.[of]?.[name] ?? null);
     const quantiles = (of: "waitMs" | "runMs"): Series["wait"] => ({ p50: quantile(of, "p50"), p95: quantile(of, "p95"), p99: quantile(of, "p99") });
-    const depth = (state: JobState): (number | null)[] => points.map((point) => point.depth[state] ?? null);
+    const depth = (state: JobState): Values => all.map(({ one }) => one?.counts?.[state] ?? null);
     return {
-        times: points.map((point) => Math.round(Date.parse(point.at) / 1000)),
-        completed: points.map((point) => point.completed * aMinute),
-        failed: points.map((point) => point.failed * aMinute),
+        times: all.map(({ at }) => at),
+        completed: all.map(({ one }) => one?.completed ?? 0),
+        failed: all.map(({ one }) => one?.failed ?? 0),
         wait: quantiles("waitMs"),
         run: quantiles("runMs"),
         depth: { queued: depth("queued"), scheduled: depth("scheduled"), running: depth("running") },
     };
 }
 
-/** Jobs that ended in the last `minutes`, and which share of them failed; null when none ended. */
+/** How many jobs ended a minute lately, and which share of them failed; null when none ended. */
 export function lately(stats: Stats, minutes: number): { perMinute: number; failedShare: number | null } {
-    const last = stats.points.slice(-Math.max(1, Math.round((minutes * 60_000) / stats.stepMs)));
-    const failed = last.reduce((sum, point) => sum + point.failed, 0);
-    const ended = failed + last.reduce((sum, point) => sum + point.completed, 0);
-    const span = (last.length * stats.stepMs) / 60_000;
-    return { perMinute: span > 0 ? ended / span : 0, failedShare: ended > 0 ? failed / ended : null };
+    const { completed, failed } = seriesOf(stats, minutes);
+    const sum = (list: number[]): number => list.reduce((all, n) => all + n, 0);
+    const ended = sum(completed) + sum(failed);
+    return { perMinute: completed.length > 0 ? ended / completed.length : 0, failedShare: ended > 0 ? sum(failed) / ended : null };
 }
 
 export interface Start {
@@ -41,10 +52,15 @@ export interface Start {
     text: string;
 }
 
-/** When the processes were started, and where the version changed. */
-export function startsOf(sessions: readonly WorkerInfo[], from: number): Start[] {
-    return sessions
-        .map((one) => ({ at: Date.parse(one.startedAt) / 1000, text: `${one.role} ${one.version} (pid ${one.pid})` }))
-        .filter((one) => one.at >= from)
-        .sort((a, b) => a.at - b.at);
+/** When processes were started; a version that was not there before is a deploy. */
+export function startsOf(stats: Stats, from: number): Start[] {
+    let before = "";
+    const marks: Start[] = [];
+    for (const start of [...stats.starts].sort((a, b) => Date.parse(a.at) - Date.parse(b.at))) {
+        const deploy = before !== "" && start.version !== before;
+        before = start.version;
+        const at = Date.parse(start.at) / 1000;
+        if (at >= from) marks.push({ at, text: `${start.role} ${deploy ? "deployed, version " : ""}${start.version}` });
+    }
+    return marks;
 }

@@ -5,7 +5,9 @@ import { isObject, parseJson, type Json } from "./json";
 
 type Fields = { [name: string]: Json };
 
-const fieldCache = new WeakMap<LogEvent, Fields>();
+/** Of events that were looked at lately; kept for all of a long history they would take more room than the events. */
+const fieldCache = new Map<LogEvent, Fields>();
+const mostCached = 2_000;
 
 /** What the event says besides id, time and level, with every digit. */
 export function fieldsOf(event: LogEvent): Fields {
@@ -18,6 +20,7 @@ export function fieldsOf(event: LogEvent): Fields {
             // What cannot be read has no fields; its text is shown as it is.
         }
         fields = isObject(value) ? value : {};
+        if (fieldCache.size >= mostCached) fieldCache.clear();
         fieldCache.set(event, fields);
     }
     return fields;

@@ -10,8 +10,11 @@ const names: Record<Phase["name"], string> = {
     publish: "publishing",
 };
 
-/** Bars on one scale, and the same as a table. */
-export function Timeline({ lines }: { lines: AttemptLine[] }): JSX.Element | null {
+const mostLines = 30;
+
+/** Bars on one scale, and the same as a table; of many attempts the last ones. */
+export function Timeline({ lines: everything }: { lines: AttemptLine[] }): JSX.Element | null {
+    const lines = everything.slice(-mostLines);
     const all = lines.flatMap((line) => line.phases);
     if (all.length === 0) return null;
     const from = Math.min(...all.map((phase) => phase.from));
@@ -20,6 +23,7 @@ export function Timeline({ lines }: { lines: AttemptLine[] }): JSX.Element | nul
     return (
         <section class="card" aria-label="Timeline">
             <h2>Timeline</h2>
+            {everything.length > mostLines ? <p class="quiet">The last {mostLines} of {everything.length} attempts.</p> : null}
             <div class="timeline" aria-hidden="true">
                 {lines.map((line, index) => (
                     <div key={index} class="timeline-line">

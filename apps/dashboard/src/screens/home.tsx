@@ -14,19 +14,21 @@ import { EmptyStart } from "./jobs";
 
 const touchesStates = (event: { event: string }): boolean => /^(jobs\.|worker\.job\.(claimed|completed|failed|canceled|retry))/.test(event.event);
 
+const shownMinutes = 60;
+
 export function HomeScreen(): JSX.Element {
     const known = useCell(features);
     const [counted, queued, measured] = [known.has("get", "/api/jobs/counts"), known.has("get", "/api/queues"), known.has("get", "/api/stats")];
     const live = { everyMs: 5000, when: touchesStates, atMostMs: 2000 };
     const counts = useLoaded(`counts ${counted}`, () => (counted ? api.counts({}) : Promise.resolve(null)), live);
     const queues = useLoaded(`queues ${queued}`, () => (queued ? api.queues() : Promise.resolve(null)), live);
-    const stats = useLoaded(`stats ${measured}`, () => (measured ? api.stats() : Promise.resolve(null)), { everyMs: 10_000 });
+    const stats = useLoaded(`stats ${measured}`, () => (measured ? api.stats(shownMinutes) : Promise.resolve(null)), { everyMs: 10_000 });
     return (
         <>
             <h1>Home</h1>
             <Submit />
             <Tiles counts={counts.value ?? null} queues={queues.value ?? null} stats={stats.value ?? null} />
-            {stats.value && stats.value.points.length > 1 ? <Charts stats={stats.value} /> : null}
+            {stats.value ? <Charts stats={stats.value} /> : null}
             <Latest />
         </>
     );
@@ -76,9 +78,8 @@ const quantileLines = (of: Record<"p50" | "p95" | "p99", (number | null)[]>): Li
 const rate = (value: number): string => (value < 10 ? String(Math.round(value * 10) / 10) : count(value));
 
 function Charts({ stats }: { stats: Stats }): JSX.Element {
-    const series = useMemo(() => seriesOf(stats), [stats]);
-    const status = useLoaded("status", () => api.status(), { everyMs: 15_000 });
-    const marks = startsOf(status.value?.sessions ?? [], series.times[0] ?? 0);
+    const series = useMemo(() => seriesOf(stats, shownMinutes), [stats]);
+    const marks = startsOf(stats, series.times[0] ?? 0);
     const shared = { times: series.times, marks };
     const lines = useMemo(
         () => ({

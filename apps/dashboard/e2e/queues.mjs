@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { call, eventually, picture, submit } from "./world.mjs";
+
+/** Whether this server has the route; says so when it has not. */
+async function has(url, path) {
+    const { json } = await call(url, "GET", "/openapi.json");
+    if (json.paths?.[path]) return true;
+    console.log(`skipped: this server has no ${path}`);
+    return false;
+}
+
+async function pausing(world) {
+    const { url } = await world.start();
+    if (!(await has(url, "/api/queues"))) return;
+    await submit(url, { kind: "demo.echo", payload: {} });
+    const page = await world.browse();
+    await page.goto(`${await world.front(url)}/#/queues`);
+    const row = page.locator("tr", { has: page.getByRole("rowheader", { name: "default" }) });
+    await row.getByText("open").waitFor();
+    await row.getByRole("button", { name: "Pause queue default" }).click();
+    await row.getByText("paused").waitFor();
+    await new Promise((done) => setTimeout(done, 1000)); // Durable, and seen by all within a second.
+    const id = await submit(url, { kind: "demo.echo", payload: {} });
+    await row.getByRole("link", { name: "1", exact: true }).first().waitFor();
+    await picture(page, "queues");
+    await page.goto(page.url().replace(/#.*/, `#/jobs/${id}`));
+    await page.locator(".waits").getByText("paused").waitFor();
+    await page.goBack();
+    await row.getByRole("button", { name: "Resume queue default" }).click();
+    await eventually("it completes", async () => (await call(url, "GET", `/api/jobs/${id}`)).json.job.status === "completed");
+}
+
+async function allMatching(world) {
+    const { url } = await world.start();
+    if (!(await has(url, "/api/jobs/bulk"))) return;
+    const most = 1000;
+    for (let done = 0; done < most; done += 50)
+        await Promise.all(Array.from({ length: 50 }, () => submit(url, { kind: "demo.sleep", payload: { ms: 0, failTimes: 1 }, maxAttempts: 1, tags: ["many"] })));
+    await submit(url, { kind: "demo.sleep", payload: { ms: 0, failTimes: 1 }, maxAttempts: 1 });
+    const failed = async () => (await call(url, "GET", "/api/jobs/counts?status=failed")).json.total;
+    await eventually("all have failed", async () => (await failed()) === most + 1, 60_000);
+    const page = await world.browse();
+    await page.goto(`${await world.front(url)}/#/jobs?tag=many&status=failed`);
+    const tab = page.getByRole("group", { name: "State" }).getByRole("button", { name: /^failed/ });
+    await tab.getByText("1,000").waitFor();
+    await page.getByRole("button", { name: "Retry all…" }).click();
+    await page.getByRole("dialog").getByText("Retry all 1,000 matching jobs?").waitFor();
+    await page.getByRole("dialog").getByRole("button", { name: "Retry 1,000" }).click();
+    await page.getByText("1000 queued again").waitFor({ timeout: 30_000 });
+    await eventually("all complete but the one that did not match", async () => (await failed()) === 1, 60_000);
+    // A count that has changed meanwhile is not acted on.
+    assert.equal((await call(url, "POST", "/api/jobs/bulk", { action: "delete", filter: { tag: "many" }, expectedCount: 3 })).status, 409);
+    // Words are looked for in all that a job says.
+    if (page.url().includes("#")) await page.goto(page.url().replace(/#.*/, "#/jobs?q=DEMO_FAILED&status=failed"));
+    await eventually("found by its error", async () => (await page.locator("table.jobs tbody tr").count()) === 1);
+}
+
+export const cases = [
+    { name: "a queue is paused and goes on", run: pausing },
+    { name: "all that match are retried at once, with their number in the question", run: allMatching },
+];
