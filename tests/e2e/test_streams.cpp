@@ -8,7 +8,7 @@
 
 #include "e2e/support.hpp"
 
-// Posts whose video is an HLS stream, through the real browser to the finished file.
+// Posts whose video is a stream, through the real browser to the finished file.
 namespace jobruntime::e2e {
 namespace {
 
@@ -76,6 +76,35 @@ TEST_CASE("a page whose video is an HLS stream is saved") {
     const auto file = folder / ("downloads/" + text(job, "outputPath"));
     CHECK(file.ends_with(".mp4"));
     CHECK(seconds_of(folder, file) == doctest::Approx(6).epsilon(0.02));
+    CHECK(partial_files(folder / "downloads").empty());
+}
+
+TEST_CASE("a page whose script plays a DASH stream is saved with its sound") {
+    test::TestServer site;
+    const Folder folder, set;
+    std::ofstream(set / "clip.mp4", std::ios::binary) << made_clip();
+    const auto cut = run({"ffmpeg", "-nostdin", "-v", "error", "-i", set / "clip.mp4", "-c", "copy", "-f", "dash",
+                          "-single_file", "1", "-single_file_name", "$RepresentationID$.mp4", set / "index.mpd"},
+                         environment(set), set.path(), 60s);
+    REQUIRE_MESSAGE(cut.status.success(), cut.err);
+    for (const auto& [name, type] : {std::pair{"index.mpd", "application/dash+xml"}, std::pair{"0.mp4", "video/mp4"},
+                                     std::pair{"1.mp4", "audio/mp4"}})
+        site.on(std::string("/v/") + name, test::serve({.bytes = contents(set / name), .type = type}));
+    // As a player does: the manifest, then parts of the files that it names. The picture's alone is no source.
+    site.on("/page", test::status(200, "Content-Type: text/html\r\n",
+                                  "<!doctype html><title>A stream</title><video></video><script>"
+                                  "fetch('/v/index.mpd').then(() => {"
+                                  "for (const n of [0, 1]) fetch('/v/' + n + '.mp4', {headers: {range: 'bytes=0-999'}})"
+                                  "})</script>"));
+    Runtime runtime(folder, false);
+    const auto job = runtime.wait(runtime.save(site.url("/page")), "completed|failed", 90s);
+    INFO(boost::json::serialize(job));
+    REQUIRE(text(job, "status") == "completed");
+    const auto file = folder / ("downloads/" + text(job, "outputPath"));
+    CHECK(seconds_of(folder, file) == doctest::Approx(6).epsilon(0.02));
+    const auto codecs = run({"ffprobe", "-v", "error", "-of", "csv=p=0", "-show_entries", "stream=codec_name", file},
+                            environment(folder), folder.path());
+    CHECK(codecs.out == "h264\naac\n");
     CHECK(partial_files(folder / "downloads").empty());
 }
 
