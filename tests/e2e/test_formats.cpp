@@ -1,0 +1,157 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "e2e/player.hpp"
+#include "e2e/support.hpp"
+
+// Streams made by others, in every format: saved as ffmpeg would copy them, and played by a browser.
+namespace jobruntime::e2e {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string type_of(const fs::path& name) {
+    const auto ext = name.extension();
+    if (ext == ".m3u8") return "application/vnd.apple.mpegurl";
+    if (ext == ".mpd") return "application/dash+xml";
+    if (ext == ".ts") return "video/mp2t";
+    return ext == ".key" ? "application/octet-stream" : "video/mp4";
+}
+
+void serve_folder(test::TestServer& site, const std::string& folder, const std::string& prefix) {
+    for (const auto& entry : fs::directory_iterator(folder)) {
+        const auto name = entry.path().filename();
+        site.on(prefix + name.string(),
+                test::serve({.bytes = contents(entry.path().string()), .type = type_of(name)}));
+    }
+}
+
+/// What a command prints; the test ends when it fails.
+std::string output_of(const Folder& folder, const std::vector<std::string>& argv) {
+    const auto ended = run(argv, environment(folder), folder.path(), 60s);
+    REQUIRE_MESSAGE(ended.status.success(), ended.err);
+    return ended.out;
+}
+
+/// The checksum of the video's packets as they are stored.
+std::string video_md5(const Folder& folder, const std::string& file) {
+    return output_of(folder, {"ffmpeg", "-nostdin", "-v", "error", "-i", file, "-map", "0:v", "-c", "copy",
+                              "-f", "md5", "-"});
+}
+
+struct Set {
+    std::string name;
+    std::string folder;
+    std::string list;
+    double seconds = 0;
+    /// The file whose video it must have; "copy" = the one that ffmpeg's own copy of the list is; empty =
+    /// ffmpeg makes something else of it.
+    std::string like;
+};
+
+/// The film, cut in each way.
+void add_cuts(const Folder& folder, const std::string& film, std::vector<Set>& sets) {
+    std::ofstream(folder / "the.key") << "0123456789abcdef";
+    std::ofstream(folder / "key.info") << "the.key\n" << (folder / "the.key") << "\n";
+    const std::pair<const char*, std::vector<std::string>> cuts[] = {
+        {"ts", {"-f", "hls", "-hls_playlist_type", "vod"}},
+        {"fmp4", {"-f", "hls", "-hls_playlist_type", "vod", "-hls_segment_type", "fmp4"}},
+        {"aes", {"-f", "hls", "-hls_playlist_type", "vod", "-hls_key_info_file", folder / "key.info"}},
+        {"dash", {"-f", "dash", "-seg_duration", "4"}}};
+    for (const auto& [name, options] : cuts) {
+        const auto to = folder / (std::string("bbb-") + name);
+        // Of DASH ffmpeg's packets are those of the film; a transport stream holds them in another form.
+        const bool dash = name == std::string("dash");
+        const std::string list = dash ? "index.mpd" : "index.m3u8";
+        fs::create_directory(to);
+        fs::copy(folder / "the.key", to + "/the.key");
+        std::vector<std::string> argv{"ffmpeg", "-nostdin", "-v", "error", "-i", film, "-c", "copy"};
+        argv.insert(argv.end(), options.begin(), options.end());
+        argv.push_back(to + "/" + list);
+        output_of(folder, argv);
+        sets.push_back({.name = std::string("bbb-") + name,
+                        .folder = to,
+                        .list = list,
+                        .seconds = 30,
+                        .like = dash ? film : "copy"});
+    }
+}
+
+/// What ffmpeg's own copy of a playlist is.
+std::string copy_by_ffmpeg(const Folder& folder, const Set& set) {
+    const auto to = folder / (set.name + ".mp4");
+    output_of(folder, {"ffmpeg", "-nostdin", "-v", "error", "-allowed_extensions", "ALL", "-i",
+                       set.folder + "/" + set.list, "-map", "0:v", "-c", "copy", to});
+    return to;
+}
+
+}  // namespace
+
+TEST_CASE("streams made by others are saved as ffmpeg copies them, and Chromium plays the files") {
+    const char* fixtures = std::getenv("JOBRT_FIXTURES");
+    const std::string root = fixtures ? fixtures : "";
+    if (!fixtures || !fs::exists(root + "/bbb") || !fs::exists(root + "/shaka")) {
+        MESSAGE("skipped: JOBRT_FIXTURES names no folder with bbb/ and shaka/");
+        return;
+    }
+    const Folder folder, made;
+    std::vector<Set> sets;
+    add_cuts(made, root + "/bbb/bbb_480p_30s.mp4", sets);
+    for (auto set : {Set{"hls-gap", "", "playlist.m3u8", 24.024, ""},
+                     Set{"hls-mp4-muxed-aac-h264", "", "hls.m3u8", 1.001, "copy"},
+                     Set{"hls-ts-b-frames", "", "index.m3u8", 5.76, "copy"},
+                     Set{"hls-ts-muxed-aac-h264", "", "playlist.m3u8", 36, "copy"}}) {
+        set.folder = root + "/shaka/" + set.name;
+        sets.push_back(std::move(set));
+    }
+    for (auto& set : sets)
+        if (set.like == "copy") set.like = copy_by_ffmpeg(made, set);
+    test::TestServer site;
+    for (const auto& set : sets) serve_folder(site, set.folder, "/" + set.name + "/");
+
+    Runtime runtime(folder, false);
+    std::vector<std::string> jobs;
+    for (const auto& set : sets) jobs.push_back(runtime.save(site.url("/" + set.name + "/" + set.list)));
+    Player player(folder, "about:blank");
+    for (std::size_t i = 0; i < sets.size(); ++i) {
+        const auto& set = sets[i];
+        CAPTURE(set.name);
+        const auto job = runtime.wait(jobs[i], "completed|failed", 60s);
+        REQUIRE_MESSAGE(text(job, "status") == "completed", boost::json::serialize(job));
+        const auto file = folder / ("downloads/" + text(job, "outputPath"));
+        CHECK(file.ends_with(".mp4"));
+        if (!set.like.empty()) CHECK(video_md5(folder, file) == video_md5(folder, set.like));
+
+        const auto url =
+            "http://127.0.0.1:" + std::to_string(runtime.port()) + "/downloads/" + text(job, "outputPath");
+        player.show(url);
+        CHECK(eventually(20s, [&] {
+            const auto at = player.value_of("location.href");
+            return at.is_string() && at.as_string() == url &&
+                   player.number("document.querySelector('video').duration") > 0;
+        }));
+        CHECK(player.number("document.querySelector('video').duration") ==
+              doctest::Approx(set.seconds).epsilon(0.02));
+        player.value_of(
+            "document.querySelector('video').muted = true, document.querySelector('video').play()");
+        // Pictures come, and not only the clock runs.
+        CHECK_MESSAGE(eventually(20s,
+                                 [&] {
+                                     return player.number("document.querySelector('video').currentTime") >
+                                                0.4 &&
+                                            player.number(
+                                                "document.querySelector('video').getVideoPlaybackQuality()"
+                                                ".totalVideoFrames") > 5;
+                                 }),
+                      player.value_of("String((document.querySelector('video').error || {}).message)"));
+        CHECK(player.number("document.querySelector('video').videoWidth") > 0);
+    }
+    CHECK(partial_files(folder / "downloads").empty());
+}
+
+}  // namespace jobruntime::e2e
