@@ -100,12 +100,11 @@ public:
         const auto begin = std::chrono::steady_clock::now();
         for (int done = 0; done < jobs_; done += batch) {
             run_batch(done, std::min(done + batch, jobs_));
-            if (done == 0) windows_at_first_ = resting_windows(12);
-            const auto now = memory_of_tree(service_->program().pid());
-            if (done + batch >= warm_up) samples_.emplace_back(done + batch, now);
+            if (done == 0) windows_at_first_ = least_renderers();
+            if (done + batch >= warm_up) samples_.emplace_back(done + batch, memory_at_rest());
         }
         seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-        windows_at_last_ = resting_windows(windows_at_first_);
+        windows_at_last_ = renderers_at_rest();
         left_ = partial_files(folder_ / "downloads");
         ended_ = service_->program().stop().has_value();
     }
@@ -167,11 +166,32 @@ private:
         });
     }
     int renderers() const { return static_cast<int>(children_with(service_->program().pid(), "--type=renderer").size()); }
-    /// Once no more than `expected` are there, or as many as there are after a while.
-    int resting_windows(int expected) const {
+    /// The fewest of a second: windows of the first jobs are still closing.
+    int least_renderers() const {
+        int least = renderers();
+        const auto until = std::chrono::steady_clock::now() + 1s;
+        eventually(2s, [&] {
+            least = std::min(least, renderers());
+            return std::chrono::steady_clock::now() >= until;
+        });
+        return least;
+    }
+    /// Once no more are there than at first, or as many as there are after a while.
+    int renderers_at_rest() const {
         int now = 0;
-        eventually(expected == 12 ? 1s : 8s, [&] { return (now = renderers()) <= expected && expected != 12; });
+        eventually(8s, [&] { return (now = renderers()) <= windows_at_first_; });
         return now;
+    }
+    /// The least of a few readings, when the last jobs' windows are gone: what comes and goes is not growth.
+    double memory_at_rest() const {
+        if (renderers_at_rest() > windows_at_first_) return memory_of_tree(service_->program().pid());
+        double least = memory_of_tree(service_->program().pid());
+        int readings = 0;
+        eventually(1s, [&] {
+            least = std::min(least, memory_of_tree(service_->program().pid()));
+            return ++readings == 4;
+        });
+        return least;
     }
 
     const Folder& folder_;
