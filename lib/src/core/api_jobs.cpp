@@ -52,10 +52,11 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
     // Written by hand, so that a large page is in memory once, as text.
     std::string text = R"({"ok":true,"jobs":[)";
     int jobs = 0;
+    int left = limit;  // Of jobs and of those that cannot be read, which are part of the page.
     std::size_t looked_at = 0;
     boost::json::array unreadable;
     do {
-        const int slice = std::min(limit - jobs, slice_jobs);
+        const int slice = std::min(left, slice_jobs);
         auto page = queue.list(filter, cursor, slice, JobOrder::newest_first, part_payload | part_result | part_errors);
         if (!page) {
             // The only thing of a caller's that can still be wrong here.
@@ -74,8 +75,9 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
             append_job(text, page->jobs[i], (*reasons)[i]);
         }
         for (const auto& id : page->unreadable) unreadable.emplace_back(id.str());
+        left -= static_cast<int>(page->jobs.size() + page->unreadable.size());
         cursor = std::move(page->next_cursor);
-    } while (!cursor.empty() && jobs < limit && looked_at < most_looked_at && text.size() < most_page_bytes);
+    } while (!cursor.empty() && left > 0 && looked_at < most_looked_at && text.size() < most_page_bytes);
     text += "]";
     if (!unreadable.empty()) text += R"(,"unreadable":)" + core::to_text(boost::json::value(std::move(unreadable)));
     text += R"(,"nextCursor":)";
