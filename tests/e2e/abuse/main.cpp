@@ -218,7 +218,9 @@ int run(const std::string& program, const Size& size) {
     int failed = 0;
     {
         HealthWatch health(port);
-        std::this_thread::sleep_for(1s);  // Every thread that the first requests start is there.
+        // Every thread that the first requests start is there then.
+        post_jobs(port, 10, 1);
+        std::this_thread::sleep_for(500ms);
         health.take();
         Report report(service.program().pid());
         std::this_thread::sleep_for(1s);
