@@ -1,6 +1,6 @@
 // The dashboard in a real browser, against real jobrt processes. `node e2e/main.mjs [WORD]` runs the cases whose
 // names hold the word.
-import { browserPath, World } from "./world.mjs";
+import { browserPath, picture, World } from "./world.mjs";
 import { execFileSync } from "node:child_process";
 
 const skip = (why) => {
@@ -38,7 +38,7 @@ for (const { name, run } of cases) {
         console.log(`FAILED  ${name}: ${error.stack}`);
         for (const page of world.pages) {
             console.log(`        the page at ${page.url()} said: ${JSON.stringify(page.said)}`);
-            await page.screenshot({ path: `failed-${ran}.png` }).catch(() => undefined);
+            await picture(page, `failed-${ran}`).catch(() => undefined);
         }
         for (const program of world.programs) console.log(program.err.split("\n").slice(-8).join("\n"));
     }

@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import { ApiError, api, jobStates, type QueueInfo } from "../lib/api";
+import { ApiError, api, type QueueInfo } from "../lib/api";
 import { useCell } from "../lib/cell";
 import { features } from "../lib/features";
 import { count, duration } from "../lib/format";
@@ -8,6 +8,9 @@ import { useLoaded } from "../lib/live";
 import { screenHref } from "../lib/route";
 import { mayOperate, session, Trouble } from "../parts/bits";
 import { tell } from "../parts/dialogs";
+
+/** What an operator looks at first stands first. */
+const shownStates = ["queued", "running", "scheduled", "failed", "completed", "canceled"] as const;
 
 export function QueuesScreen(): JSX.Element {
     const here = useCell(features).has("get", "/api/queues");
@@ -34,7 +37,7 @@ function QueueTable({ queues, reload }: { queues: QueueInfo[]; reload: () => voi
                     <tr>
                         <th scope="col">Queue</th>
                         <th scope="col">State</th>
-                        {jobStates.map((state) => (
+                        {shownStates.map((state) => (
                             <th key={state} scope="col" class="number">
                                 {state}
                             </th>
@@ -45,10 +48,6 @@ function QueueTable({ queues, reload }: { queues: QueueInfo[]; reload: () => voi
                         <th scope="col" class="number">
                             Workers
                         </th>
-                        <th scope="col" class="number">
-                            At once
-                        </th>
-                        {operate ? <th scope="col">Change</th> : null}
                     </tr>
                 </thead>
                 <tbody>
@@ -82,23 +81,23 @@ function Row({ queue, operate, reload }: { queue: QueueInfo; operate: boolean; r
             <td>
                 <span class={`badge is-${queue.paused ? "scheduled" : "completed"}`}>
                     <span aria-hidden="true">{queue.paused ? "❚❚" : "✓"}</span> {queue.paused ? "paused" : "open"}
-                </span>
+                </span>{" "}
+                {operate ? (
+                    <button type="button" class="small" disabled={busy} onClick={() => void change()} aria-label={`${queue.paused ? "Resume" : "Pause"} queue ${queue.queue}`}>
+                        {queue.paused ? "Resume" : "Pause"}
+                    </button>
+                ) : null}
             </td>
-            {jobStates.map((state) => (
+            {shownStates.map((state) => (
                 <td key={state} class="number">
                     {queue.counts[state] ? <a href={screenHref(["jobs"], { queue: queue.queue, status: state })}>{count(queue.counts[state])}</a> : "0"}
                 </td>
             ))}
             <td class="number">{queue.oldestDueMs === null ? "–" : duration(queue.oldestDueMs)}</td>
-            <td class="number">{queue.workers}</td>
-            <td class="number">{queue.concurrency}</td>
-            {operate ? (
-                <td>
-                    <button type="button" disabled={busy} onClick={() => void change()} aria-label={`${queue.paused ? "Resume" : "Pause"} queue ${queue.queue}`}>
-                        {queue.paused ? "Resume" : "Pause"}
-                    </button>
-                </td>
-            ) : null}
+            <td class="number">
+                {queue.workers}
+                <div class="quiet">{queue.concurrency} at once</div>
+            </td>
         </tr>
     );
 }
