@@ -9,6 +9,8 @@
 #include <optional>
 #include <thread>
 
+#include <strings.h>
+
 #include <boost/json/array.hpp>
 #include <jobruntime/extract.hpp>
 
@@ -46,81 +48,183 @@ host::CommandConfig command_at(const std::string& given) {
     return {std::filesystem::path(given).filename().string(), {path ? std::filesystem::absolute(given).lexically_normal().string() : given}, {}};
 }
 
+/// Cookies are secrets of a profile; what is printed ends in bug reports.
+void drop_cookies(MediaInfo& info) {
+    const auto drop = [](auto& headers) {
+        std::erase_if(headers, [](const auto& header) { return ::strcasecmp(header.first.c_str(), "cookie") == 0; });
+    };
+    for (auto& source : info.sources) {
+        drop(source.http_headers);
+        if (source.sound) drop(source.sound->http_headers);
+    }
+}
+
+/// For who asks: beside each address what a client would send there.
+void show_cookies(MediaInfo& info) {
+    const net::CookieJar jar(info.cookies);
+    const auto show = [&jar](const std::string& url, auto& headers) {
+        const auto address = net::parse_url(url, net::max_fetch_url);
+        const auto own = address ? jar.header_for(*address) : std::string();
+        if (!own.empty()) headers["Cookie"] = own;
+    };
+    for (auto& source : info.sources) {
+        show(source.url, source.http_headers);
+        if (source.sound) show(source.sound->url, source.sound->http_headers);
+    }
+}
+
+/// Everything that one extraction needs, and that lives as long as it.
+struct Extraction {
+    host::MediaConfig sites;
+    std::vector<net::Network> nets;
+    std::optional<net::Fetcher> fetcher;
+    std::optional<extract::Recording> recording;
+    std::optional<host::ProfileSlot> slot;
+    std::optional<extract::Browser> browser;
+    std::shared_ptr<Extractor> whom;
+    ExtractRequest request;
+    std::string alone;  ///< The extractor that is asked alone, or empty.
+};
+
+/// The post: from its address, or as the recording has it.
+Result<void> find_question(const Invocation& in, Extraction& made) {
+    auto sites = host::MediaConfig::from(in.config);
+    if (!sites) return std::move(sites).error();
+    auto nets = host::allowed_networks(in.config);
+    if (!nets) return std::move(nets).error();
+    made.sites = *std::move(sites);
+    made.nets = *std::move(nets);
+    made.fetcher.emplace(net::FetcherOptions{.allow_nets = made.nets, .user_agent = {}});
+    auto& request = made.request;
+    request.timeout = in.config.extraction_timeout;
+    request.log = [](std::string_view line) { std::cerr << line << "\n"; };
+    if (const auto folder = in.text("replay"); !folder.empty()) {
+        auto recording = extract::Recording::open(folder);
+        if (!recording) return std::move(recording).error();
+        made.recording.emplace(*std::move(recording));
+        const auto& asked = made.recording->asked();
+        request.url = asked.url;
+        request.platform = asked.platform;
+        request.post_id = asked.post_id;
+        request.nth = asked.nth;
+        made.alone = asked.extractor;
+        return {};
+    }
+    if (const auto folder = in.text("record"); !folder.empty()) {
+        JR_TRY(extract::Recording::check_folder(folder));
+        made.recording.emplace();
+    }
+    auto url = net::parse_url(in.text("URL"));
+    if (!url) return std::move(url).error();
+    auto post = host::find_post(*url, made.sites.rules(), *made.fetcher, 15s);
+    if (!post) return std::move(post).error();
+    request.url = post->canonical;
+    request.platform = post->platform;
+    request.post_id = post->post_id;
+    request.nth = host::nth_of(*url, *post);
+    const auto cookies = host::cookies_path(in.config.profile_dir);
+    if (std::filesystem::exists(cookies)) request.cookies_file = cookies;
+    made.alone = in.text("extractor");
+    return {};
+}
+
+/// The browser on its profile; in a replay on a new one, and with no way out.
+Result<std::shared_ptr<Extractor>> make_browser(const Invocation& in, const Folder& folder, Extraction& made) {
+    extract::BrowserOptions options;
+    options.offline = made.recording && made.recording->replays();
+    if (options.offline) {
+        options.profile_dir = folder.path() + "/profile";
+    } else {
+        auto taken = host::ProfileSlot::take(in.config.profile_dir);
+        if (!taken) return std::move(taken).error();
+        made.slot.emplace(*std::move(taken));
+        options.profile_dir = made.slot->path();
+    }
+    options.program = in.config.browser;
+    options.headless = in.config.headless;
+    options.no_sandbox = in.config.browser_no_sandbox;
+    options.environment = host::child_environment();
+    options.allow_nets = made.nets;
+    made.browser.emplace(std::move(options));
+    extract::ExtractOptions extracting;
+    extracting.nav_timeout = in.config.nav_timeout;
+    extracting.settle = in.config.settle;
+    extracting.manual_solve_timeout = in.config.manual_solve;
+    if (auto rules = host::page_rules(in.config, made.sites)) extracting.rules = *std::move(rules);
+    extracting.recording = made.recording ? &*made.recording : nullptr;
+    return std::shared_ptr<Extractor>(std::make_shared<extract::BrowserExtractor>(*made.browser, std::move(extracting)));
+}
+
+Result<void> find_extractor(const Invocation& in, const Folder& folder, Extraction& made) {
+    auto* recording = made.recording ? &*made.recording : nullptr;
+    if (const auto command = in.text("command"); !command.empty()) {
+        auto program = command_at(command);
+        made.alone = program.name;
+        made.whom = host::make_command(program, made.nets, recording);
+        return {};
+    }
+    auto known = host::make_extractors(in.config, made.sites, *made.fetcher, recording);
+    if (!known) return std::move(known).error();
+    // A program that was named by --command is known to the recording alone.
+    if (recording != nullptr && recording->replays() && !made.alone.empty() && made.alone != "browser" && !known->contains(made.alone))
+        (*known)[made.alone] = host::make_command({made.alone, {made.alone}, {}}, made.nets, recording);
+    const auto* platform = made.sites.find(made.request.platform);
+    if (made.alone.empty() ? platform != nullptr : made.alone == "browser") {
+        auto browser = make_browser(in, folder, made);
+        if (!browser) return std::move(browser).error();
+        (*known)["browser"] = *std::move(browser);
+    }
+    if (made.alone.empty()) {
+        made.whom = std::make_shared<host::ExtractorChain>(std::vector<std::shared_ptr<Extractor>>{}, *known, made.sites);
+        return {};
+    }
+    const auto found = known->find(made.alone);
+    if (found == known->end())
+        return Error{Errc::invalid_argument, "INVALID_ARGUMENT",
+                     "there is no extractor \"" + made.alone + "\"; jobrt config show names them"};
+    made.whom = found->second;
+    return {};
+}
+
+Result<void> keep_recording(const Invocation& in, const Extraction& made, const Result<MediaInfo>& info) {
+    const auto folder = in.text("record");
+    if (folder.empty()) return {};
+    boost::json::object answer;
+    if (info) {
+        auto shown = *info;
+        drop_cookies(shown);
+        answer = to_json(shown);
+    } else {
+        answer["error"] = {{"code", info.error().name}, {"message", info.error().message}};
+    }
+    const auto& asked = made.request;
+    JR_TRY(made.recording->save(folder, {asked.url, asked.platform, asked.post_id, asked.nth, made.alone, std::move(answer)}));
+    std::cerr << "recorded in " << folder << "; read it before you give it away: what pages say is in it as it came\n";
+    return {};
+}
 
 int extract_url(const Invocation& in) {
     const auto nth = in.number("nth", 1, 999);
     if (!nth) return host::exit_usage;
-    auto sites = host::MediaConfig::from(in.config);
-    auto nets = host::allowed_networks(in.config);
-    auto url = net::parse_url(in.text("URL"));
-    for (const auto* error : {sites ? nullptr : &sites.error(), nets ? nullptr : &nets.error(), url ? nullptr : &url.error()})
-        if (error != nullptr) return fail(in, *error);
-    net::FetcherOptions fetching;
-    fetching.allow_nets = *nets;
-    const net::Fetcher fetcher(std::move(fetching));
-    auto post = host::find_post(*url, sites->rules(), fetcher, 15s);
-    if (!post) return fail(in, post.error());
-    auto known = host::make_extractors(in.config, *sites, fetcher);
-    if (!known) return fail(in, known.error());
-
-    std::optional<extract::Browser> browser;
-    std::optional<host::ProfileSlot> slot;
-    const auto wanted = in.text("extractor");
-    const auto* platform = sites->find(post->platform);
-    const bool may_browse = wanted.empty() ? in.text("command").empty() && platform != nullptr : wanted == "browser";
-    if (may_browse) {
-        auto taken = host::ProfileSlot::take(in.config.profile_dir);
-        if (!taken) return fail(in, taken.error());
-        slot.emplace(*std::move(taken));
-        extract::BrowserOptions options;
-        options.program = in.config.browser;
-        options.profile_dir = slot->path();
-        options.headless = in.config.headless;
-        options.no_sandbox = in.config.browser_no_sandbox;
-        options.environment = host::child_environment();
-        options.allow_nets = *nets;
-        browser.emplace(std::move(options));
-        extract::ExtractOptions extracting;
-        extracting.nav_timeout = in.config.nav_timeout;
-        extracting.settle = in.config.settle;
-        extracting.manual_solve_timeout = in.config.manual_solve;
-        if (auto rules = host::page_rules(in.config, *sites)) extracting.rules = *std::move(rules);
-        (*known)["browser"] = std::make_shared<extract::BrowserExtractor>(*browser, std::move(extracting));
-    }
-    std::shared_ptr<Extractor> whom;
-    if (const auto command = in.text("command"); !command.empty()) {
-        whom = host::make_command(command_at(command), *nets);
-    } else if (!wanted.empty()) {
-        const auto found = known->find(wanted);
-        if (found == known->end())
-            return fail(in, {Errc::invalid_argument, "INVALID_ARGUMENT",
-                             "there is no extractor \"" + wanted + "\"; jobrt config show names them"});
-        whom = found->second;
-    } else {
-        whom = std::make_shared<host::ExtractorChain>(std::vector<std::shared_ptr<Extractor>>{}, *known, *sites);
+    if (in.text("URL").empty() == in.text("replay").empty() || (in.has("record") && in.has("replay"))) {
+        std::cerr << "extract wants the address of a post, or --replay DIR; --record DIR goes with an address\n";
+        return host::exit_usage;
     }
     const Folder folder;
-    const auto cookies = host::cookies_path(in.config.profile_dir);
-    ExtractRequest request;
-    request.url = post->canonical;
-    request.platform = post->platform;
-    request.post_id = post->post_id;
-    request.timeout = in.config.extraction_timeout;
-    request.tmp_dir = folder.path();
-    request.nth = *nth > 1 ? static_cast<int>(*nth) : host::nth_of(*url, *post);
-    if (std::filesystem::exists(cookies)) request.cookies_file = cookies;
-    request.log = [](std::string_view line) { std::cerr << line << "\n"; };
-    auto info = whom->extract(request, {});
+    const Folder workplace;
+    Extraction made;
+    auto ready = find_question(in, made);
+    if (ready && *nth > 1) made.request.nth = static_cast<int>(*nth);
+    if (ready) ready = find_extractor(in, folder, made);
+    if (!ready) return fail(in, ready.error());
+    made.request.tmp_dir = workplace.path();
+    auto info = made.whom->extract(made.request, {});
+    if (auto kept = keep_recording(in, made, info); !kept) return fail(in, kept.error());
     if (!info) return fail(in, info.error());
-    // Cookies are secrets of a profile; what is printed ends in bug reports.
-    const net::CookieJar jar(info->cookies);
-    for (auto& source : info->sources) {
-        const auto address = net::parse_url(source.url, net::max_fetch_url);
-        const auto own = address ? jar.header_for(*address) : std::string();
-        if (in.has("cookies") && !own.empty()) source.http_headers["Cookie"] = own;
-        if (!in.has("cookies"))
-            std::erase_if(source.http_headers, [](const auto& header) { return header.first.size() == 6 && (header.first[0] | 32) == 'c' && header.first.substr(1) == "ookie"; });
-    }
+    if (in.has("cookies"))
+        show_cookies(*info);
+    else
+        drop_cookies(*info);
     print_json(to_json(*info));
     return host::exit_ok;
 }
@@ -204,13 +308,16 @@ int check_extractor(const Invocation& in) {
 
 std::vector<Command> extract_commands() {
     return {{"extract", "Finds the video of a post and prints what is known of it as JSON; downloads nothing.",
-             {{"URL", "The post's address."},
+             {{"[URL]", "The post's address."},
               {"--extractor NAME", "Ask this one only: page, browser, yt-dlp, or one of the configuration file."},
               {"--command PROGRAM", "Ask this program, without configuring it."},
               {"--nth N", "Which video of the post.", "1"},
               {"--cookies", "Show cookies, too; they are secrets."},
+              {"--record DIR", "Write all that was fetched into this new folder, as an offline test case without secrets."},
+              {"--replay DIR", "Answer from such a folder, without any network; takes the place of URL."},
               {"--json", "Print errors as JSON."}},
-             {"jobrt extract https://x.com/somebody/status/1234567890", "jobrt extract https://example.org/talk/1 --command ./my.py"},
+             {"jobrt extract https://x.com/somebody/status/1234567890", "jobrt extract https://example.org/talk/1 --command ./my.py",
+              "jobrt extract https://example.org/talk/1 --record talk-1", "jobrt extract --replay talk-1"},
              extract_url},
             {"extractor check", "Tries a program that is to serve as an extractor: answer, hang, garbage, two results, flood, cancel.",
              {{"PROGRAM", "The program."},

@@ -40,6 +40,40 @@ TEST_CASE("extract asks a program, prints what it found, and shows no cookie unl
     CHECK(object_in(ended.out).at("code") == "INVALID_ARGUMENT");
 }
 
+TEST_CASE("extract records what it was told, and replays it without the site, the program or a secret") {
+    const Folder folder;
+    auto variables = environment(folder);
+    const auto path = program(folder, "my.sh",
+                              "#!/bin/sh\necho looking >&2\necho "
+                              "'{\"title\":\"T\",\"formats\":[{\"url\":\"http://127.0.0.1/a.mp4\","
+                              "\"http_headers\":{\"Cookie\":\"secret=1\"}}]}'\n");
+    const auto live = jobrt({"extract", "http://127.0.0.1/talk", "--command", "./my.sh", "--record", "case"},
+                            variables, folder.path());
+    REQUIRE_MESSAGE(live.status.success(), live.err);
+    CHECK_MESSAGE(live.err.find("recorded in case") != std::string::npos, live.err);
+    // That a folder is taken is said before anybody is asked.
+    auto ended =
+        jobrt({"extract", "http://127.0.0.1/talk", "--command", "./my.sh", "--record", "case", "--json"},
+              variables, folder.path());
+    CHECK(object_in(ended.out).at("code") == "RECORDING_NOT_WRITTEN");
+    CHECK_MESSAGE(ended.err.find("looking") == std::string::npos, ended.err);
+    std::filesystem::remove(path);
+    variables["JOBRT_ALLOW_NETS"] = "";
+    const auto replayed = jobrt({"extract", "--replay", "case"}, variables, folder.path());
+    REQUIRE_MESSAGE(replayed.status.success(), replayed.err);
+    CHECK(replayed.out == live.out);
+    CHECK(replayed.out == contents(folder / "case/answer.json"));
+    CHECK(replayed.err.find("my.sh: looking") != std::string::npos);
+
+    // What else a person may get wrong.
+    ended = jobrt({"extract", "--replay", "nothing", "--json"}, variables, folder.path());
+    CHECK(object_in(ended.out).at("code") == "RECORDING_UNREADABLE");
+    for (const auto& words : {std::vector<std::string>{"extract"},
+                              {"extract", "http://127.0.0.1/", "--replay", "case"},
+                              {"extract", "--replay", "case", "--record", "other"}})
+        CHECK(jobrt(words, variables, folder.path()).status.code == 2);
+}
+
 TEST_CASE("the configuration file's platforms and extractors are used, shown, and refused when wrong") {
     const Folder folder;
     auto variables = environment(folder);

@@ -27,13 +27,16 @@ Result<std::vector<net::Network>> allowed_networks(const Config& config) {
 
 std::string cookies_path(const std::string& profile_dir) { return profile_dir + "/jobrt-cookies.txt"; }
 
-std::shared_ptr<extract::CommandExtractor> make_command(const CommandConfig& command, const std::vector<net::Network>& nets) {
+std::shared_ptr<extract::CommandExtractor> make_command(const CommandConfig& command,
+                                                        const std::vector<net::Network>& nets,
+                                                        extract::Recording* recording) {
     extract::CommandOptions options;
     options.name = command.name;
     options.argv = command.argv;
     options.environment = child_environment(command.environment);
     std::erase_if(options.environment, [](const auto& entry) { return entry.starts_with("TMPDIR="); });
     options.allow_nets = nets;
+    options.recording = recording;
     return std::make_shared<extract::CommandExtractor>(std::move(options));
 }
 
@@ -54,20 +57,22 @@ Result<extract::PageRules> page_rules(const Config& config, const MediaConfig& m
     return parsed;
 }
 
-Result<ExtractorChain::Known> make_extractors(const Config& config, const MediaConfig& media, const net::Fetcher& fetcher) {
+Result<ExtractorChain::Known> make_extractors(const Config& config, const MediaConfig& media,
+                                              const net::Fetcher& fetcher, extract::Recording* recording) {
     auto nets = allowed_networks(config);
     if (!nets) return std::move(nets).error();
     auto rules = page_rules(config, media);
     if (!rules) return std::move(rules).error();
     ExtractorChain::Known known;
     known["page"] = std::make_shared<extract::PageExtractor>(fetcher, *std::move(rules),
-                                                             extract::PageOptions{.allow_nets = *nets});
+                                                             extract::PageOptions{.allow_nets = *nets, .recording = recording});
     extract::YtDlpOptions yt_dlp;
     yt_dlp.program = config.yt_dlp;
     yt_dlp.environment = child_environment();
     yt_dlp.allow_nets = *nets;
+    yt_dlp.recording = recording;
     known["yt-dlp"] = std::make_shared<extract::YtDlpExtractor>(std::move(yt_dlp));
-    for (const auto& command : media.commands) known[command.name] = make_command(command, *nets);
+    for (const auto& command : media.commands) known[command.name] = make_command(command, *nets, recording);
     return known;
 }
 

@@ -26,9 +26,13 @@ std::string cookies_path(const std::string& profile_dir);
 Result<extract::PageRules> page_rules(const Config& config, const MediaConfig& media);
 
 /// All extractors that the configuration knows, by name, without the browser. INVALID_CONFIGURATION for page rules.
-Result<ExtractorChain::Known> make_extractors(const Config& config, const MediaConfig& media, const net::Fetcher& fetcher);
+Result<ExtractorChain::Known> make_extractors(const Config& config, const MediaConfig& media,
+                                              const net::Fetcher& fetcher,
+                                              extract::Recording* recording = nullptr);
 
 /// The program of the operator's that a path names, e.g. for `extract --command`.
-std::shared_ptr<extract::CommandExtractor> make_command(const CommandConfig& command, const std::vector<net::Network>& nets);
+std::shared_ptr<extract::CommandExtractor> make_command(const CommandConfig& command,
+                                                        const std::vector<net::Network>& nets,
+                                                        extract::Recording* recording = nullptr);
 
 }  // namespace jobruntime::host

@@ -23,6 +23,50 @@
 // credential which only that browser knows. Linux.
 namespace jobruntime::extract {
 
+// ---------------------------------------------------------------------- extractions on record
+
+/// What was asked, and what was answered.
+struct RecordedCase {
+    std::string url, platform, post_id;  ///< As in ExtractRequest.
+    int nth = 1;
+    std::string extractor;       ///< Who was asked alone; empty = those of the platform, in their order.
+    boost::json::object answer;  ///< to_json of the MediaInfo, or {"error":{"code","message"}}.
+};
+
+/// All that the world told extractors during one extraction, so that they can be told it again: an offline test of
+/// rules and extractors, as a folder of files that docs/extractors.md describes. Handed to extractors by their
+/// options, and outlives them. Of one extraction: one thread.
+///
+/// An extractor that is given a recording to replay opens no connection, asks no name server and starts no program
+/// (a browser but for its own: see BrowserOptions::offline). What the recording has no answer for is
+/// RECORDING_INCOMPLETE (unsupported).
+///
+/// Secrets are not written: of requests only method and address are; values of cookies, of Authorization and
+/// the like, and of members of a query whose names speak of tokens, keys or signatures become "redacted-N", the same
+/// value always the same N, wherever they stand. What a page says by itself is kept as it came.
+class JOBRUNTIME_API Recording {
+public:
+    Recording();  ///< Takes down what is told.
+    /// Tells what was taken down. RECORDING_UNREADABLE (invalid_argument) says what is wrong with which file.
+    static Result<Recording> open(const std::string& folder);
+    ~Recording();
+    Recording(Recording&& other) noexcept;
+    Recording& operator=(Recording&&) = delete;
+
+    bool replays() const noexcept;
+    const RecordedCase& asked() const noexcept;
+    /// Whether save() would take the folder, for who asks before the work.
+    static Result<void> check_folder(const std::string& folder);
+    /// Writes the folder, which must be missing or empty: RECORDING_NOT_WRITTEN (conflict, unavailable).
+    Result<void> save(const std::string& folder, RecordedCase asked) const;
+
+    class Impl;
+    Impl& impl() const noexcept { return *impl_; }  ///< For extractors.
+
+private:
+    std::unique_ptr<Impl> impl_;
+};
+
 /// How Chromium is started. Nothing here is read from the environment: programs fill it in.
 struct BrowserOptions {
     /// The program; empty = find_browser(). A wrapper script may be named if it hands on descriptors 3 and 4.
@@ -35,6 +79,7 @@ struct BrowserOptions {
         environment;  ///< "NAME=value", the browser's whole environment; PATH and HOME at least.
     std::vector<std::string> extra_args;  ///< Further flags.
     std::vector<net::Network> allow_nets;  ///< Private networks that pages may lie in and reach all the same.
+    bool offline = false;  ///< The address guard lets nothing through at all: for replays.
     int tabs = 2;                         ///< Extractions at once, 1 to 8. More than cores gains nothing.
     int recycle_after = 200;              ///< A new browser after so many extractions, against slow leaks.
     std::chrono::milliseconds idle_close{300'000};  ///< Closed when unused for so long.
@@ -127,6 +172,7 @@ struct ExtractOptions {
     /// What the data in the scripts of a site's pages means: ways that read a script (`script` and `read`) are applied
     /// to the rendered page; their other requests are not made.
     PageRules rules = {};
+    Recording* recording = nullptr;
 };
 
 /// The "browser" extractor: opens the page in a fresh window, looks into all its frames and shadow roots and
@@ -174,6 +220,7 @@ struct CommandOptions {
     std::vector<net::Network> allow_nets;   ///< Private networks that its answers may name all the same.
     std::chrono::milliseconds grace{5000};  ///< From SIGTERM to SIGKILL.
     LineLimits limits{};                    ///< Of its stdout: 1 MiB a line, 16 MiB in all.
+    Recording* recording = nullptr;
 };
 
 /// What was seen of one run of a program, for those who test it.
@@ -226,6 +273,7 @@ struct YtDlpOptions {
     std::vector<std::string> environment;
     std::vector<net::Network> allow_nets;
     LineLimits limits{.max_line = std::size_t{16} << 20, .max_total = std::size_t{16} << 20};
+    Recording* recording = nullptr;
 };
 
 /// The "yt-dlp" extractor: asks it for its info dict (-J), with no configuration, plugin or cache of its user's.
@@ -262,12 +310,14 @@ struct PageOptions {
     /// Private networks that answers may name; the fetcher has its own list.
     std::vector<net::Network> allow_nets;
     std::string user_agent = "Mozilla/5.0 (compatible; jobrt)";  ///< Unless a rule's header says another.
+    Recording* recording = nullptr;
 };
 
 /// The "page" extractor: a few guarded requests, no script, no process. Ways of a rule are tried in their order
 /// until one knows: a post without a video, or one that is gone, is an answer; a refusal, a failed request
 /// or a document of another shape is not, and the next way is tried. Sources are best first: files before
-/// playlists, then by picture and bit rate. A URL that is itself a media file is one source.
+/// playlists, then by picture and bit rate. A URL that is itself a media file is one source, whatever its name: what
+/// its server calls media, or begins as media does, is not read further.
 ///
 /// `request.cookies_file` goes along with requests for the page itself and what it embeds, each cookie to its own
 /// hosts. MediaInfo::cookies has those of the page's own site, and what was set on the way.

@@ -15,6 +15,10 @@ BrowserExtractor::~BrowserExtractor() = default;
 
 Result<MediaInfo> BrowserExtractor::extract(const ExtractRequest& request, std::stop_token stop) {
     const auto deadline = std::chrono::steady_clock::now() + request.timeout;
+    // What a page has that the recording does not, a browser would fetch.
+    if (options_.recording != nullptr && options_.recording->replays() && !browser_.impl_->options().offline)
+        return Error{Errc::invalid_argument, "INVALID_ARGUMENT",
+                     "a replay wants a browser with BrowserOptions::offline"};
     auto url = net::parse_url(request.url, net::max_fetch_url);
     if (!url) return std::move(url).error();
     ExtractRequest checked = request;
@@ -33,7 +37,7 @@ Result<MediaInfo> BrowserExtractor::extract(const ExtractRequest& request, std::
         auto lease = impl.acquire(deadline, stop);
         if (!lease) return std::move(lease).error();
         do {
-            PageRun run(lease->engine(), options_, checked, rule, visible, deadline, stop);
+            PageRun run(lease->engine(), options_, checked, rule, visible, impl.options().allow_nets, deadline, stop);
             auto info = run.run();
             if (info || info.error().code == Errc::canceled) return info;
             // A browser that had died while it was idle has not touched the site: that is nobody's failure.

@@ -7,6 +7,7 @@
 #include "extract/child_run.hpp"
 #include "extract/command_protocol.hpp"
 #include "extract/info_dict.hpp"
+#include "extract/recording.hpp"
 
 namespace jobruntime::extract {
 
@@ -41,7 +42,7 @@ Result<MediaInfo> CommandExtractor::extract(const ExtractRequest& request, std::
     run.on_stderr = log;
     run.answered = [&] { return answer.answered(); };
     ChildEnd end;
-    auto ran = run_child(run, deadline, stop, end);
+    auto ran = run_child(options_.recording, run, deadline, stop, end);
     facts = {answer.lines(), answer.answers(), answer.garbage(), end.flooded, end.killed, end.status};
     if (!ran) return std::move(ran).error();
 
@@ -55,7 +56,8 @@ Result<MediaInfo> CommandExtractor::extract(const ExtractRequest& request, std::
     else if (end.status && !end.status->success())
         return Error{Errc::unavailable, "EXTRACTOR_CRASHED",
                      options_.name + " ended with " + how + " after its result, which is not trusted then"};
-    HostVetter vetter(options_.allow_nets);
+    HostVetter vetter(options_.allow_nets, options_.recording);
+    if (options_.recording != nullptr) options_.recording->impl().note_secrets_of(**said);
     JR_TRY(vet_info(**said, request, vetter, deadline, stop));
     return *std::move(*said);
 }

@@ -150,7 +150,7 @@ Result<std::unique_ptr<Engine>> Engine::launch(const BrowserOptions& options, co
     if (!program) return std::move(program).error();
     auto lock = ProfileLock::take(options.profile_dir, stop);
     if (!lock) return std::move(lock).error();
-    auto proxy = net::Proxy::start({.allow_nets = options.allow_nets});
+    auto proxy = net::Proxy::start({.allow_nets = options.allow_nets, .closed = options.offline});
     if (!proxy) return std::move(proxy).error();
     auto requests = make_pipe();
     if (!requests) return std::move(requests).error();

@@ -14,12 +14,15 @@
 
 namespace jobruntime::extract {
 
+class Recording;
+
 /// Decides for one extraction whether an answer may name a host, by all the addresses its name has now: an
 /// early word only, for whoever fetches from it later vets what he dials. Refused when none of them is allowed;
 /// a name that does not resolve passes. One thread; remembers what it decided.
 class HostVetter {
 public:
-    explicit HostVetter(const std::vector<net::Network>& allowed) : allowed_(allowed) {}
+    explicit HostVetter(const std::vector<net::Network>& allowed, Recording* recording = nullptr)
+        : allowed_(allowed), recording_(recording) {}
     /// SSRF_BLOCKED; Errc::canceled; Errc::timed_out when the resolver does not answer.
     Result<void> check_url(std::string_view url, Deadline deadline, const std::stop_token& stop);
 
@@ -29,6 +32,7 @@ private:
     Result<void> check_addresses(const net::Addresses& addresses, std::string_view url) const;
 
     const std::vector<net::Network>& allowed_;
+    Recording* const recording_;
     std::map<std::string, bool> decided_;
 };
 

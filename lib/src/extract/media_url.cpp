@@ -129,15 +129,19 @@ MediaKind classify_media(std::string_view url, std::string_view mime) {
     return known ? MediaKind::direct : MediaKind::none;
 }
 
-MediaKind sniff_media(std::string_view bytes, std::string_view mime) {
-    const auto type = essence(mime);
-    if (!one_of(type, {"", "application/octet-stream", "binary/octet-stream", "application/binary", "application/x-binary",
-                       "application/force-download", "application/download", "application/mp4", "text/plain"}))
+MediaKind classify_answer(std::string_view url, std::string_view mime, std::string_view bytes) {
+    const auto named = classify_media(url, mime);
+    if (named != MediaKind::none && named != MediaKind::segment) return named;
+    if (!one_of(essence(mime),
+                {"", "application/octet-stream", "binary/octet-stream", "application/binary", "application/x-binary",
+                 "application/force-download", "application/download", "application/mp4", "text/plain"}))
         return MediaKind::none;
-    const auto at = [&](std::size_t from, std::string_view what) { return bytes.substr(std::min(from, bytes.size())).starts_with(what); };
+    const auto at = [&](std::size_t from, std::string_view what) {
+        return bytes.substr(std::min(from, bytes.size())).starts_with(what);
+    };
     if (at(0, "#EXTM3U")) return MediaKind::hls;
     if (at(4, "ftyp") || at(4, "moov") || at(0, "\x1a\x45\xdf\xa3") || at(0, "FLV\x01")) return MediaKind::direct;
-    const bool transport = bytes.size() > 188 * 2 && at(0, "G") && at(188, "G") && at(188 * 2, "G");
+    const bool transport = at(0, "G") && at(188, "G") && at(188 * 2, "G");
     return transport ? MediaKind::direct : MediaKind::none;
 }
 

@@ -28,10 +28,10 @@ bool is_http_url(std::string_view url);
 
 /// Judges by media type first, then by the name. An unknown type and an unknown name are `none`.
 MediaKind classify_media(std::string_view url, std::string_view mime);
-/// Judges by the first bytes what a server calls by no name of use: MP4 and QuickTime, Matroska and WebM, a transport
-/// stream, HLS. `none` for pages and whatever else has a type of its own.
-inline constexpr std::size_t sniffed_bytes = 512;
-MediaKind sniff_media(std::string_view bytes, std::string_view mime);
+/// Judges an answer by its type, else by how it begins, where the type says nothing of use: MP4 and QuickTime, Matroska
+/// and WebM, a transport stream, HLS.
+MediaKind classify_answer(std::string_view url, std::string_view mime, std::string_view bytes);
+inline constexpr std::size_t sniffed_bytes = 512;  ///< So many are enough.
 /// The container's name ("mp4", "webm", …) by media type, then by extension; empty when unknown.
 std::string container_of(std::string_view url, std::string_view mime);
 /// True when the path names a part of a stream ("seg-12.mp4", "chunk_3.m4s", "init.mp4").

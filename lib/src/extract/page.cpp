@@ -12,6 +12,7 @@
 #include "extract/json_access.hpp"
 #include "extract/media_finder.hpp"
 #include "extract/page_rules.hpp"
+#include "extract/recording.hpp"
 #include "net/site.hpp"
 
 namespace jobruntime::extract {
@@ -30,22 +31,6 @@ bool is_final(std::string_view code) {
 
 Error unexpected(std::string message) { return {Errc::unsupported, "UNSUPPORTED_SOURCE", std::move(message)}; }
 
-/// Fills templates inside every string of a value.
-json::value filled(const json::value& value, const std::map<std::string, std::string>& values) {
-    if (value.is_string()) return json::value(fill_in(std::string_view(value.get_string()), values, false));
-    if (const auto* array = value.if_array()) {
-        json::array out;
-        for (const auto& element : *array) out.push_back(filled(element, values));
-        return out;
-    }
-    if (const auto* object = value.if_object()) {
-        json::object out;
-        for (const auto& [key, member] : *object) out[key] = filled(member, values);
-        return out;
-    }
-    return value;
-}
-
 std::vector<Cookie> cookies_of(const std::string& path) {
     if (path.empty()) return {};
     const auto text = core::read_file(path);
@@ -54,13 +39,10 @@ std::vector<Cookie> cookies_of(const std::string& path) {
     return cookies ? *std::move(cookies) : std::vector<Cookie>();
 }
 
-/// What a page's answer is when it is none: by its type, or by how it begins where the type says nothing.
+/// What the answer for a page is when it is none.
 MediaKind media_of(const net::Response& answer) {
     if (answer.status != 200) return MediaKind::none;
-    const auto type = answer.header("content-type").value_or("");
-    const auto named = classify_media(answer.final_url, type);
-    if (named == MediaKind::direct || named == MediaKind::hls || named == MediaKind::dash) return named;
-    return sniff_media(answer.body, type);
+    return classify_answer(answer.final_url, answer.header("content-type").value_or(""), answer.body);
 }
 
 /// One extraction: the values that templates see, cookies, and the time that is left.
@@ -69,7 +51,8 @@ public:
     PageQuery(const net::Fetcher& fetcher, const PageOptions& options, const ExtractRequest& request, net::Url page,
               std::stop_token stop)
         : fetcher_(fetcher), options_(options), request_(request), page_(std::move(page)), stop_(std::move(stop)),
-          deadline_(steady_clock::now() + request.timeout), vetter_(options.allow_nets), imported_(cookies_of(request.cookies_file)), site_(imported_) {}
+          deadline_(steady_clock::now() + request.timeout), vetter_(options.allow_nets, options.recording),
+          imported_(cookies_of(request.cookies_file)), site_(imported_) {}
 
     Result<MediaInfo> by_rule(const PageRule& rule);
     Result<std::optional<MediaInfo>> direct_file();
@@ -90,6 +73,7 @@ private:
     Result<MediaInfo> read_html_page(const net::Response& response);
     Result<MediaInfo> one_source(const net::Response& answer, MediaKind kind);
     std::vector<Cookie> cookies_for_download(const PageWay& way) const;
+    Result<MediaInfo> finished(MediaInfo info, const PageWay& way);
     void follow_embeds(const HtmlPage& page, Observation& seen, MediaInfo& described);
     std::chrono::milliseconds left() const {
         return std::max(std::chrono::milliseconds(1),
@@ -113,9 +97,15 @@ private:
     std::map<std::string, std::string> values_;
 };
 
+/// Every request of an extraction, past the recording where there is one.
 Result<net::Response> PageQuery::fetch(const net::FetchRequest& request, std::optional<std::string_view> body, bool page) {
-    if (body) return fetcher_.post(request, *body, stop_);
-    return page ? fetch_page(request) : fetcher_.get(request, stop_);
+    const auto live = [&] {
+        if (body) return fetcher_.post(request, *body, stop_);
+        return page ? fetch_page(request) : fetcher_.get(request, stop_);
+    };
+    if (options_.recording == nullptr) return live();
+    const auto* method = body ? "POST" : request.head ? "HEAD" : "GET";
+    return options_.recording->impl().fetch("page", method, request, live);
 }
 
 /// A page; of what turns out to be media itself, its first bytes.
@@ -153,7 +143,7 @@ Result<net::Response> PageQuery::get(const std::string& url, const std::string& 
 Result<net::Response> PageQuery::ask(const PageStep& step, const PageWay& way) {
     net::FetchRequest request{.url = step.is_page() ? page_.str() : fill_in(step.url, values_, true), .timeout = left()};
     for (const auto& [name, value] : step.query) {
-        const auto whole = filled(value, values_);
+        const auto whole = fill_in(value, values_);
         const auto text = whole.is_string() ? std::string(whole.get_string()) : json::serialize(whole);
         request.url += (request.url.find('?') == std::string::npos ? "?" : "&") + percent_encode(name) + "=" + percent_encode(text);
     }
@@ -324,6 +314,13 @@ std::vector<Cookie> PageQuery::cookies_for_download(const PageWay& way) const {
     return cookies;
 }
 
+Result<MediaInfo> PageQuery::finished(MediaInfo info, const PageWay& way) {
+    info.cookies = cookies_for_download(way);
+    if (options_.recording != nullptr) options_.recording->impl().note_secrets_of(info);
+    JR_TRY(vet_info(info, request_, vetter_, deadline_, stop_));
+    return info;
+}
+
 Result<MediaInfo> PageQuery::by_way(const PageWay& way) {
     auto answer = run_steps(way);
     if (!answer) return std::move(answer).error();
@@ -350,9 +347,7 @@ Result<MediaInfo> PageQuery::by_rule(const PageRule& rule) {
         auto info = by_way(way);
         if (info) {
             if (info->id.empty()) info->id = request_.post_id;
-            info->cookies = cookies_for_download(way);
-            JR_TRY(vet_info(*info, request_, vetter_, deadline_, stop_));
-            return info;
+            return finished(*std::move(info), way);
         }
         auto error = std::move(info).error();
         if (error.code == Errc::canceled || error.name == "EXTRACTION_TIMEOUT") return error;
@@ -390,10 +385,8 @@ Result<MediaInfo> PageQuery::one_source(const net::Response& answer, MediaKind k
     source.http_headers["User-Agent"] = options_.user_agent;
     source.origin = "url";
     info.title = page_.path.substr(page_.path.rfind('/') + 1);
-    info.cookies = cookies_for_download({});
     info.sources.push_back(std::move(source));
-    JR_TRY(vet_info(info, request_, vetter_, deadline_, stop_));
-    return info;
+    return finished(std::move(info), {});
 }
 
 }  // namespace

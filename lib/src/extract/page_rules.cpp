@@ -275,6 +275,21 @@ std::string fill_in(std::string_view text, const std::map<std::string, std::stri
     return out;
 }
 
+json::value fill_in(const json::value& value, const std::map<std::string, std::string>& values) {
+    if (value.is_string()) return json::value(fill_in(std::string_view(value.get_string()), values, false));
+    if (const auto* array = value.if_array()) {
+        json::array out;
+        for (const auto& element : *array) out.push_back(fill_in(element, values));
+        return out;
+    }
+    if (const auto* object = value.if_object()) {
+        json::object out;
+        for (const auto& [key, member] : *object) out[key] = fill_in(member, values);
+        return out;
+    }
+    return value;
+}
+
 std::string syndication_token(std::string_view id) {
     // Ids are numbers of 64 bits.
     if (id.empty() || id.size() > 20 || id.find_first_not_of("0123456789") != std::string_view::npos) return {};

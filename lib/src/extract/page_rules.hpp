@@ -80,6 +80,8 @@ public:
 
 /// `text` with its {names} replaced; unknown ones stay. `encode`: percent-encoded for a URL.
 std::string fill_in(std::string_view text, const std::map<std::string, std::string>& values, bool encode);
+/// The same inside every string of a value.
+boost::json::value fill_in(const boost::json::value& value, const std::map<std::string, std::string>& values);
 std::string percent_encode(std::string_view text);
 /// The token of X's syndication for a post's id, as its own script computes it: (id / 10^15 * π) in base 36
 /// without zeros and the point.

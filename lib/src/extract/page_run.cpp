@@ -27,16 +27,23 @@ json::string as_json(std::string_view text) { return json::string(text.data(), t
 }  // namespace
 
 PageRun::PageRun(Engine& engine, const ExtractOptions& options, const ExtractRequest& request, const PageRule* rule,
-                 bool visible, Deadline deadline, std::stop_token stop)
+                 bool visible, const std::vector<net::Network>& allowed, Deadline deadline, std::stop_token stop)
     : engine_(engine),
       options_(options),
       request_(request),
       rule_(rule),
       visible_(visible),
+      allowed_(allowed),
       deadline_(deadline),
       stop_(std::move(stop)),
       began_(steady_clock::now()),
-      before_(engine.proxy().stats()) {}
+      before_(engine.proxy().stats()) {
+    if (options.recording != nullptr)
+        tape_.emplace(*options.recording,
+                      [this](std::string_view session, std::string_view method, json::object params) {
+                          return engine_.connection().send(mailbox_, session, method, std::move(params));
+                      });
+}
 
 PageRun::~PageRun() {
     if (mailbox_ == nullptr) return;
@@ -101,6 +108,8 @@ Result<bool> PageRun::pump(Deadline until) {
             if (message.id == navigation_)
                 navigate_error_ = std::string(text_at(message.params, "errorText"));
             answers_[message.id] = std::move(message);
+        } else if (tape_) {
+            tape_->take_answer(message);
         }
         return true;
     }
@@ -177,8 +186,10 @@ void PageRun::set_up(const std::string& session) {
     };
     tell("Page.enable", {});
     tell("Inspector.enable", {});
-    // The bodies are never asked for.
-    tell("Network.enable", {{"maxTotalBufferSize", 1 << 20}, {"maxResourceBufferSize", 1 << 18}});
+    // Only a recording ever asks for the bodies.
+    const int buffers = tape_ && !tape_->replays() ? 32 : 1;
+    tell("Network.enable", {{"maxTotalBufferSize", buffers << 20}, {"maxResourceBufferSize", buffers << 18}});
+    if (tape_) tape_->set_up(session);
     json::array kinds;
     for (const char* type : {"iframe", "worker"})
         kinds.emplace_back(json::object{{"type", type}, {"exclude", false}});
@@ -211,7 +222,26 @@ void PageRun::react(const cdp::Message& event) {
                text_at(event.params, "sessionId") == session_) {
         gone_ = true;
     }
+    if (tape_) tape_->on_event(event);
     state_.on_event(event.session, event.method, event.params);
+}
+
+/// What is still to come of a recording, for a moment.
+void PageRun::finish_tape() {
+    if (!tape_ || tape_->replays() || !engine_.connection().alive()) return;
+    const auto until = std::min(deadline_, steady_clock::now() + close_time);
+    if (auto cookies = await(send(session_, "Network.getCookies", {}), until, "Network.getCookies"))
+        tape_->note_cookies(*cookies);
+    while (tape_->waits()) {
+        const auto more = pump(until);
+        if (!more || !*more) break;
+    }
+    tape_->take_media(allowed_, stop_);
+}
+
+Error PageRun::not_recorded() const {
+    return {Errc::unsupported, "RECORDING_INCOMPLETE",
+            "the recording has no answer for " + shown_url(tape_->missing()) + "; record it anew"};
 }
 
 /// The cookies that the browser has for the hosts of the media: a stream's pieces may lie elsewhere than its
@@ -234,6 +264,7 @@ void PageRun::add_cookies(MediaInfo& info) {
                         steady_clock::now() + milliseconds(2000), "Network.getCookies");
     const auto* cookies = answer ? array_at(*answer, "cookies") : nullptr;
     if (cookies == nullptr) return;
+    if (tape_) tape_->note_cookies(*answer);  // Also those of hosts that this page had nothing from.
     const auto page_host = url_host(state_.main_url());
     for (const auto& entry : *cookies) {
         const auto* known = entry.if_object();

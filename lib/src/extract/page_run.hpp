@@ -17,6 +17,7 @@
 #include "extract/media_finder.hpp"
 #include "extract/page_rules.hpp"
 #include "extract/page_state.hpp"
+#include "extract/page_tape.hpp"
 #include "extract/probe.hpp"
 
 namespace jobruntime::extract {
@@ -26,8 +27,9 @@ namespace jobruntime::extract {
 class PageRun {
 public:
     /// `rule` may be null: then nobody knows what the data in the page's scripts means.
+    /// `allowed`: where media that a recording keeps the beginning of may lie.
     PageRun(Engine& engine, const ExtractOptions& options, const ExtractRequest& request, const PageRule* rule,
-            bool visible, Deadline deadline, std::stop_token stop);
+            bool visible, const std::vector<net::Network>& allowed, Deadline deadline, std::stop_token stop);
     /// Closes the target and waits until it is gone, at most a second; else the browser is condemned.
     ~PageRun();
     PageRun(const PageRun&) = delete;
@@ -55,6 +57,8 @@ private:
     void read_data();
     std::optional<Error> judge() const;
     void add_cookies(MediaInfo& info);
+    void finish_tape();
+    Error not_recorded() const;
 
     PageFacts facts() const;
     std::int64_t send(std::string_view session, std::string_view method, boost::json::object params);
@@ -70,6 +74,7 @@ private:
     const ExtractRequest& request_;
     const PageRule* const rule_;
     const bool visible_;
+    const std::vector<net::Network>& allowed_;
     const Deadline deadline_;
     const std::stop_token stop_;
     const Deadline began_;
@@ -80,6 +85,7 @@ private:
     std::string session_;
     std::set<std::int64_t> wanted_;
     std::map<std::int64_t, cdp::Message> answers_;
+    std::optional<PageTape> tape_;  // With a recording only.
     std::int64_t navigation_ = 0;
 
     PageState state_;

@@ -281,6 +281,8 @@ void PageRun::tell_denials() const {
 }
 
 Result<MediaInfo> PageRun::decide() {
+    finish_tape();
+    if (tape_ && !tape_->missing().empty() && findings_.info.sources.empty()) return not_recorded();
     tell_denials();
     if (auto refused = refusal()) return *std::move(refused);
     if (auto trouble = network_trouble()) return *std::move(trouble);

@@ -15,6 +15,7 @@
 #include "extract/child_run.hpp"
 #include "extract/info_dict.hpp"
 #include "extract/media_url.hpp"
+#include "extract/recording.hpp"
 #include "net/proxy.hpp"
 
 namespace jobruntime::extract {
@@ -114,11 +115,16 @@ Result<MediaInfo> YtDlpExtractor::extract(const ExtractRequest& request, std::st
     const auto deadline = std::chrono::steady_clock::now() + request.timeout;
     auto url = net::parse_url(request.url, net::max_fetch_url);
     if (!url) return std::move(url).error();
-    HostVetter vetter(options_.allow_nets);
+    HostVetter vetter(options_.allow_nets, options_.recording);
     JR_TRY(vetter.check_url(url->str(), deadline, stop));
     // It follows redirects, and what a site's pages say, to wherever they lead.
     auto proxy = net::Proxy::start({.allow_nets = options_.allow_nets});
     if (!proxy) return std::move(proxy).error();
+    const auto denial = [&] {
+        const auto stats = (*proxy)->stats();
+        const auto seen = stats.denied > 0 ? stats.last_denial : std::string();
+        return options_.recording != nullptr ? options_.recording->impl().denial("yt-dlp", seen) : seen;
+    };
     CookieCopy cookies;
     if (!request.cookies_file.empty()) JR_TRY(cookies.make(request.cookies_file, request.tmp_dir));
 
@@ -148,17 +154,18 @@ Result<MediaInfo> YtDlpExtractor::extract(const ExtractRequest& request, std::st
     };
     run.answered = [&] { return dict.has_value(); };
     ChildEnd end;
-    JR_TRY(run_child(run, deadline, stop, end));
+    JR_TRY(run_child(options_.recording, run, deadline, stop, end));
+    const auto denied = denial();
     if (!dict) {
         // What yt-dlp says of a refused connection is no more than that it failed.
-        if (const auto stats = (*proxy)->stats(); stats.denied > 0)
-            return Error{Errc::invalid_argument, "SSRF_BLOCKED", stats.last_denial};
+        if (!denied.empty()) return Error{Errc::invalid_argument, "SSRF_BLOCKED", denied};
         const std::lock_guard lock(mutex);
         return meaning_of(complaint, end.status ? to_string(*end.status) : "an unknown status");
     }
     auto info = info_from_dict(*dict, request.nth);
     if (!info) return info;
     if (info->sources.empty()) return Error{Errc::not_found, "NO_MEDIA", "yt-dlp found no format with a picture"};
+    if (options_.recording != nullptr) options_.recording->impl().note_secrets_of(*info);
     JR_TRY(vet_info(*info, request, vetter, deadline, stop));
     return info;
 }

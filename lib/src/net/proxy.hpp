@@ -18,6 +18,7 @@ namespace jobruntime::net {
 
 struct ProxyOptions {
     std::vector<Network> allow_nets;                   ///< Special networks that may be reached all the same.
+    bool closed = false;  ///< Nobody is dialled and no name looked up: NETWORK for all.
     std::chrono::milliseconds head_timeout{10'000};    ///< For a request's head, and to say good-bye.
     std::chrono::milliseconds connect_timeout{10'000}; ///< For the name and for each address.
     std::chrono::milliseconds idle_timeout{120'000};   ///< Of a connection on which nothing moves.

@@ -160,6 +160,8 @@ void Proxy::Loop::on_head(Link& link, std::size_t size) {
         ++(check ? stats_.checks : request.tunnel ? stats_.tunnels : stats_.requests);
     }
     if (check) return answer(link, 204, "No Content");
+    if (options_.closed)
+        return refuse(link, 502, "Bad Gateway", {Errc::unavailable, "NETWORK", "there is no network here"});
     ask_name(link);
 }
 
