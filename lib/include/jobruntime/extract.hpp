@@ -37,9 +37,9 @@ struct RecordedCase {
 /// rules and extractors, as a folder of files that docs/extractors.md describes. Handed to extractors by their
 /// options, and outlives them. Of one extraction: one thread.
 ///
-/// An extractor that is given a recording to replay opens no connection, asks no name server and starts no program
-/// (a browser but for its own: see BrowserOptions::offline). What the recording has no answer for is
-/// RECORDING_INCOMPLETE (unsupported).
+/// An extractor that is given a recording to replay opens no connection, asks no name server and starts no program,
+/// but for "browser", whose browser must be one with BrowserOptions::offline. What the recording has no answer for
+/// is RECORDING_INCOMPLETE (unsupported).
 ///
 /// Secrets are not written: of requests only method and address are; values of cookies, of Authorization and
 /// the like, and of members of a query whose names speak of tokens, keys or signatures become "redacted-N", the same

@@ -118,10 +118,14 @@ Result<MediaInfo> YtDlpExtractor::extract(const ExtractRequest& request, std::st
     HostVetter vetter(options_.allow_nets, options_.recording);
     JR_TRY(vetter.check_url(url->str(), deadline, stop));
     // It follows redirects, and what a site's pages say, to wherever they lead.
-    auto proxy = net::Proxy::start({.allow_nets = options_.allow_nets});
-    if (!proxy) return std::move(proxy).error();
+    std::unique_ptr<net::Proxy> proxy;
+    if (options_.recording == nullptr || !options_.recording->replays()) {
+        auto started = net::Proxy::start({.allow_nets = options_.allow_nets});
+        if (!started) return std::move(started).error();
+        proxy = *std::move(started);
+    }
     const auto denial = [&] {
-        const auto stats = (*proxy)->stats();
+        const auto stats = proxy ? proxy->stats() : net::ProxyStats{};
         const auto seen = stats.denied > 0 ? stats.last_denial : std::string();
         return options_.recording != nullptr ? options_.recording->impl().denial("yt-dlp", seen) : seen;
     };
@@ -136,7 +140,7 @@ Result<MediaInfo> YtDlpExtractor::extract(const ExtractRequest& request, std::st
     run.argv = {options_.program, "--ignore-config", "--no-plugin-dirs", "--no-cache-dir", "--no-playlist", "--no-warnings", "-q", "-J"};
     if (!cookies.path().empty()) run.argv.insert(run.argv.end(), {"--cookies", cookies.path()});
     run.argv.insert(run.argv.end(), {"--", url->str()});
-    run.environment = with_proxy(options_.environment, **proxy);
+    run.environment = proxy ? with_proxy(options_.environment, *proxy) : options_.environment;
     run.directory = request.tmp_dir;
     run.limits = options_.limits;
     run.on_line = [&](std::string_view line) -> Result<void> {
