@@ -8,7 +8,6 @@ extern "C" {
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 #include <libavutil/avutil.h>
-#include <libavutil/sha.h>
 #include <libswscale/swscale.h>
 }
 
@@ -23,7 +22,6 @@ struct AvCloser {
     }
 };
 
-inline void free_sha(AVSHA** sha) noexcept { av_freep(sha); }
 inline void free_scaler(SwsContext** scaler) noexcept { sws_freeContext(*scaler); }
 inline void close_output(AVFormatContext** output) noexcept {
     avio_closep(&(*output)->pb);
@@ -36,7 +34,6 @@ using Codec = std::unique_ptr<AVCodecContext, AvCloser<avcodec_free_context>>;
 using Frame = std::unique_ptr<AVFrame, AvCloser<av_frame_free>>;
 using Packet = std::unique_ptr<AVPacket, AvCloser<av_packet_free>>;
 using Scaler = std::unique_ptr<SwsContext, AvCloser<free_scaler>>;
-using Sha = std::unique_ptr<AVSHA, AvCloser<free_sha>>;
 
 /// libav's own words for one of its error numbers.
 inline std::string av_text(int code) {

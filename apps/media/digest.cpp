@@ -4,21 +4,29 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include <fcntl.h>
+#include <openssl/evp.h>
 #include <unistd.h>
 
-#include "av.hpp"
-
 namespace jobruntime::helper {
+namespace {
+
+struct Closer {
+    void operator()(EVP_MD_CTX* context) const noexcept { EVP_MD_CTX_free(context); }
+};
+
+}  // namespace
 
 Result<Digest> sync_and_digest(const std::string& path) {
     const auto failed = [&path] {
         return Error{Errc::unavailable, "MEDIA_IO", "cannot read back " + path + ": " + std::strerror(errno)};
     };
-    Sha sha(av_sha_alloc());
-    if (!sha || av_sha_init(sha.get(), 256) < 0)
+    // OpenSSL's, which libav brings along: it knows the processor's own instructions and takes a tenth of libav's time.
+    const std::unique_ptr<EVP_MD_CTX, Closer> sha(EVP_MD_CTX_new());
+    if (!sha || EVP_DigestInit_ex(sha.get(), EVP_sha256(), nullptr) != 1)
         return Error{Errc::full, "MEDIA_MEMORY", "no memory for a checksum"};
     const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) return failed();
@@ -30,7 +38,7 @@ Result<Digest> sync_and_digest(const std::string& path) {
         if (got < 0 && errno == EINTR) continue;
         good = got >= 0;
         if (got <= 0) break;
-        av_sha_update(sha.get(), block.data(), static_cast<std::size_t>(got));
+        good = EVP_DigestUpdate(sha.get(), block.data(), static_cast<std::size_t>(got)) == 1;
         digest.bytes += got;
     }
     if (!good) {
@@ -40,7 +48,7 @@ Result<Digest> sync_and_digest(const std::string& path) {
     }
     ::close(fd);
     std::array<std::uint8_t, 32> raw{};
-    av_sha_final(sha.get(), raw.data());
+    EVP_DigestFinal_ex(sha.get(), raw.data(), nullptr);
     for (const auto byte : raw) {
         constexpr const char* digits = "0123456789abcdef";
         digest.sha256 += digits[byte >> 4];
