@@ -17,7 +17,7 @@ constexpr int most_jobs = 500;
 /// Payloads and results can be large: a page is read in slices and ends early once this much is in it.
 constexpr int slice_jobs = 50;
 constexpr std::size_t most_page_bytes = 8u << 20;
-/// And once it has looked at so many for words that no index knows.
+/// And once it has looked at so many for words that no index knows, or for one that can be read.
 constexpr std::size_t most_looked_at = 2000;
 
 /// Whether a job has these words, in lower case, in what people know it by.
@@ -52,11 +52,10 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
     // Written by hand, so that a large page is in memory once, as text.
     std::string text = R"({"ok":true,"jobs":[)";
     int jobs = 0;
-    int left = limit;  // Of jobs and of those that cannot be read, which are part of the page.
     std::size_t looked_at = 0;
     boost::json::array unreadable;
     do {
-        const int slice = std::min(left, slice_jobs);
+        const int slice = std::min(limit - jobs, slice_jobs);
         auto page = queue.list(filter, cursor, slice, JobOrder::newest_first, part_payload | part_result | part_errors);
         if (!page) {
             // The only thing of a caller's that can still be wrong here.
@@ -66,7 +65,8 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
                     core::invalid("cursor must be the nextCursor of an earlier answer to the same question"));
             return self.error_response(page.error());
         }
-        looked_at += page->jobs.size();
+        // Of jobs that cannot be read, or of none, there may be many in a row.
+        looked_at += std::max<std::size_t>(page->jobs.size() + page->unreadable.size(), 1);
         if (!words.empty()) std::erase_if(page->jobs, [&](const Job& job) { return !has_words(job, words); });
         const auto reasons = queue.waiting_for(page->jobs, options.lease);
         if (!reasons) return self.error_response(reasons.error());
@@ -75,9 +75,8 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
             append_job(text, page->jobs[i], (*reasons)[i]);
         }
         for (const auto& id : page->unreadable) unreadable.emplace_back(id.str());
-        left -= static_cast<int>(page->jobs.size() + page->unreadable.size());
         cursor = std::move(page->next_cursor);
-    } while (!cursor.empty() && left > 0 && looked_at < most_looked_at && text.size() < most_page_bytes);
+    } while (!cursor.empty() && jobs < limit && looked_at < most_looked_at && text.size() < most_page_bytes);
     text += "]";
     if (!unreadable.empty()) text += R"(,"unreadable":)" + core::to_text(boost::json::value(std::move(unreadable)));
     text += R"(,"nextCursor":)";
