@@ -70,34 +70,47 @@ void StatsKeeper::start() {
 }
 
 Result<void> StatsKeeper::look() {
-    std::lock_guard lock(mutex_);
-    for (int page = 0;; ++page) {
-        const bool first = !seen_;
-        auto events = store_.events(seen_, {}, page_events);
-        if (!events) return events.error();
-        if (first) since_ = events->events.empty() ? clock_.wall() : events->events.front().at;
-        for (const auto& event : events->events) take(event);
-        if (events->truncated)
-            if (auto* minute = minute_of(clock_.wall())) minute->partial = true;
-        seen_ = events->next;
-        if (first || events->events.size() < static_cast<std::size_t>(page_events)) break;
-        if (page + 1 < most_pages) continue;
-        // More than can be looked at: on with the newest.
-        const auto newest = store_.events(std::nullopt, {}, 1);
-        if (!newest) return newest.error();
-        seen_ = newest->next;
-        if (auto* minute = minute_of(clock_.wall())) minute->partial = true;
-        break;
-    }
+    if (auto read = read_events(); !read) return read;
     sample_counts();
     return {};
 }
 
-/// Once a minute: a store may have to count.
+Result<void> StatsKeeper::read_events() {
+    std::lock_guard reading(reading_);
+    for (int page = 0;; ++page) {
+        const bool first = !seen_;
+        auto events = store_.events(seen_, {}, page_events);
+        if (!events) return events.error();
+        std::optional<EventId> newest;
+        const bool full = !first && events->events.size() >= static_cast<std::size_t>(page_events);
+        if (full && page + 1 >= most_pages) {  // More than can be looked at: on with the newest.
+            const auto last = store_.events(std::nullopt, {}, 1);
+            if (!last) return last.error();
+            newest = last->next;
+        }
+        std::lock_guard lock(mutex_);
+        if (first) since_ = events->events.empty() ? clock_.wall() : events->events.front().at;
+        for (const auto& event : events->events) take(event);
+        if (events->truncated || newest)
+            if (auto* minute = minute_of(clock_.wall())) minute->partial = true;
+        seen_ = newest ? newest : events->next;
+        if (!full || newest) return {};
+    }
+}
+
+/// Once a minute, whether it worked or not: a store may have to look at all its jobs for it.
 void StatsKeeper::sample_counts() {
-    auto* minute = minute_of(clock_.wall());
-    if (!minute || minute->counts) return;
-    if (const auto rows = store_.count({}, CountBy::state)) minute->counts = counts_json(*rows);
+    const auto now = clock_.wall();
+    {
+        std::lock_guard lock(mutex_);
+        auto* minute = minute_of(now);
+        if (!minute || minute->counted) return;
+        minute->counted = true;
+    }
+    const auto rows = store_.count({}, CountBy::state);
+    if (!rows) return;
+    std::lock_guard lock(mutex_);
+    if (auto* minute = minute_of(now)) minute->counts = counts_json(*rows);
 }
 
 /// The minute of that time, made when there is none; nullptr for one that is too old.
@@ -130,7 +143,8 @@ void StatsKeeper::take(const Event& event) {
     }
     const auto state = parse_job_state(field(event, "status"));
     if (!event.job || !state || event.name == "jobs.deleted") return;
-    auto* minute = minute_of(event.at);
+    // A clock that goes far ahead somewhere is not to make all that was counted here old.
+    auto* minute = minute_of(std::min(event.at, clock_.wall()));
     if (!minute) return;
     if (event.name == "jobs.create.queued") ++minute->enqueued;
     if (event.name == "worker.job.completed") ++minute->completed;

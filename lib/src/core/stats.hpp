@@ -53,6 +53,7 @@ private:
         std::uint64_t enqueued = 0, claimed = 0, completed = 0, failed = 0, retried = 0, canceled = 0, recovered = 0;
         Durations wait, run;
         std::optional<boost::json::object> counts;  ///< Jobs by state, when it was first looked at.
+        bool counted = false;                       ///< The counts were asked for.
         bool partial = false;
     };
     struct Times {
@@ -66,13 +67,15 @@ private:
     Minute* minute_of(Time at);
     Times& times_of(JobId job);
     void take(const Event& event);
+    Result<void> read_events();
     void sample_counts();
     static boost::json::object to_json(const Minute& minute);
 
     Store& store_;
     Clock& clock_;
-    std::mutex mutex_;
-    std::optional<EventId> seen_;         // Guarded by mutex_, as all below.
+    std::mutex reading_;                  // One reads at a time; taken before mutex_.
+    std::optional<EventId> seen_;         // Guarded by reading_.
+    std::mutex mutex_;                    // Never held while the store works; guards all below.
     std::optional<Time> since_;           // The event that it began with, or the moment when there was none.
     std::deque<Minute> minutes_;          // Ascending; without those in which nothing happened and nobody looked.
     std::map<JobId, Times> young_, old_;  // Two ages: when the young are many, the old are forgotten.

@@ -93,6 +93,43 @@ TEST_CASE("the numbers stay bounded: minutes, and events a look, whose minute sa
     CHECK(api.get("/api/stats").code() == "STORE_UNAVAILABLE");
 }
 
+TEST_CASE("a minute's jobs are counted once, also where that fails") {
+    Api api;
+    int asked = 0;
+    api.store.before = [&](std::string_view verb) -> std::optional<Error> {
+        if (verb != "count" || asked++ > 0) return std::nullopt;
+        return Error{Errc::unavailable, "STORE_UNAVAILABLE", "too many to count"};
+    };
+    api.create();
+    for (int i = 0; i < 3; ++i) {
+        const auto minute = api.get("/api/stats?minutes=1").body.at("minutes").at(0);
+        CHECK(minute.at("enqueued") == 1);
+        CHECK(minute.at("counts").is_null());
+    }
+    CHECK(asked == 1 + 3);  // The answer has the counts of now besides.
+    api.clock.advance(Duration{60'000});
+    CHECK(api.get("/api/stats?minutes=1").body.at("minutes").at(0).at("counts").at("queued") == 1);
+    CHECK(asked == 6);
+}
+
+TEST_CASE("an event of a clock that is far ahead counts now, and makes nothing old") {
+    Api api;
+    api.create();
+    CHECK(api.get("/api/stats").status == 200);
+    Note note;
+    Event event;
+    event.at = api.clock.wall() + Duration{48 * 3'600'000};
+    event.job = *JobId::parse(api.create());
+    event.name = "worker.job.failed";
+    event.fields["status"] = "failed";
+    note.events.push_back(event);
+    REQUIRE(api.store.note({&note, 1}, api.clock.wall()));
+    const auto minutes = api.get("/api/stats").body.at("minutes").as_array();
+    REQUIRE(minutes.size() == 1);
+    CHECK(minutes[0].at("enqueued") == 2);
+    CHECK(minutes[0].at("failed") == 1);
+}
+
 TEST_CASE("another API process begins with the newest events, and says since when it knows") {
     Api api;
     for (int i = 0; i < 2500; ++i) {
