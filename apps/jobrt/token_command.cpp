@@ -88,7 +88,7 @@ std::vector<Command> token_commands() {
              {{"NAME", "Whose token it is, for lists and the audit; a name has at most two, the old and the new one."},
               {"--role ROLE", "read (look), operate (put in, cancel, retry, delete jobs) or admin (settings too).", "read"},
               {"--json", "Print JSON."}},
-             {"jobrt token create dashboard --role read", "jobrt token create ada --role admin --token-file /etc/jobrt/tokens"},
+             {"jobrt token create dashboard --role read", "jobrt token create ada --role admin --token-file /var/lib/jobrt/tokens"},
              create},
             {"token list", "Shows who has which token; the tokens themselves are not kept.", {{"--json", "Print JSON."}},
              {"jobrt token list"}, list},

@@ -65,7 +65,7 @@ root=$work/root
 rm -rf "$root"
 for deb in "${libraries[0]}" "${development[0]}" "${programs[0]}"; do dpkg-deb -x "$deb" "$root"; done
 for file in usr/bin/jobrt usr/bin/jobrt-api usr/bin/jobrt-worker usr/bin/jobrt-combined usr/bin/jobrt-media \
-    usr/share/man/man1/jobrt.1.gz usr/share/doc/jobrt/runbook.md etc/default/jobrt usr/include/jobruntime/job_queue.hpp \
+    usr/share/man/man1/jobrt.1.gz usr/share/doc/jobrt/runbook.md usr/share/doc/jobrt/examples/nginx.conf etc/default/jobrt usr/include/jobruntime/job_queue.hpp \
     lib/systemd/system/jobrt.service lib/systemd/system/jobrt-api.service lib/systemd/system/jobrt-worker.service; do
     [ -f "$root/$file" ] || [ -f "$root/usr/$file" ] || fail "no package has $file"
 done

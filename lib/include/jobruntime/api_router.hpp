@@ -110,8 +110,8 @@ struct ApiOptions {
     /// Adds members to a job's JSON (url, outputPath, …) or replaces them; empty = none.
     std::function<void(const Job&, boost::json::object&)> decorate;
     std::vector<RouteField> decorated;            ///< What it adds, for the documents.
-    /// A job was deleted by DELETE /api/jobs/:id: the job as it was, with all parts but steps. Further query names
-    /// of that route go into `delete_query`.
+    /// A job was deleted by DELETE /api/jobs/:id or POST /api/jobs/bulk: the job as it was, with all parts but steps.
+    /// Further query names of both go into `delete_query`.
     std::function<void(const Job&, const RouteMatch&)> deleted;
     std::vector<RouteField> delete_query;
     boost::json::object status;                   ///< Further members of /api/status (downloadDir, …).
@@ -132,7 +132,7 @@ struct CreateRules {
 /// a 500 INTERNAL without its text.
 ///
 /// Checks, before any route: Host allow-list (421), Sec-Fetch-Site or Origin (403: a page of another origin may only link
-/// here), and for unsafe methods JSON content type (415; an empty body needs none; the log-in form comes as one).
+/// here, unless `allowed_origins` or `cors_origins` has it), and for unsafe methods JSON content type (415; an empty body needs none; the log-in form comes as one).
 /// /api/health and /api/worker/health need no listed Host and may be asked from anywhere. Then, with
 /// ApiOptions::authenticate, the route's role: the token is in `Authorization: Bearer`, else in the cookie that POST /login
 /// has set (HttpOnly, SameSite=Strict); never in a query. Then by the route's row: the path's names (404), names and values

@@ -192,8 +192,9 @@ boost::json::object StatsKeeper::report(int minutes) {
     for (const auto& minute : minutes_)
         if (minute.at >= oldest) list.push_back(to_json(minute));
     boost::json::array starts;
+    // Also those before: who changed the version is known by the one before.
     for (const auto& start : starts_)
-        if (start.at >= oldest) starts.push_back({{"at", to_iso(start.at)}, {"role", start.role}, {"version", start.version}});
+        starts.push_back({{"at", to_iso(start.at)}, {"role", start.role}, {"version", start.version}});
     boost::json::object object{{"now", to_iso(now)}, {"since", to_iso(since_.value_or(now))}};
     object["minutes"] = std::move(list);
     object["starts"] = std::move(starts);

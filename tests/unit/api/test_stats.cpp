@@ -150,6 +150,9 @@ TEST_CASE("another API process begins with the newest events, and says since whe
     CHECK(stats.at("since") == "2026-01-01T00:00:10.020Z");
     CHECK(stats.at("minutes").at(0).at("enqueued") == 1999);
     CHECK(stats.at("starts").at(0).at("version") == "1.2");
+    // Whether a later start brings another version is known by the one before, however long ago.
+    api.clock.advance(Duration{7'200'000});
+    CHECK(api.get("/api/stats?minutes=5").body.at("starts").at(0).at("version") == "1.2");
 }
 
 TEST_CASE("kept without anybody asking, once a program wants that") {
