@@ -122,7 +122,15 @@ Result<NewJob> JobQueue::Impl::prepare(std::string_view kind, const boost::json:
 
 Result<std::vector<InsertAnswer>> JobQueue::Impl::insert(std::span<const NewJob> jobs, Time now) {
     auto answers = inserter.insert(jobs, now);
-    if (!answers && answers.error().code == Errc::unavailable) answers = inserter.insert(jobs, now);
+    if (!answers && answers.error().code == Errc::unavailable) {
+        auto lost = std::move(answers).error();
+        answers = inserter.insert(jobs, now);
+        if (!answers && answers.error().code != Errc::unavailable) {
+            // Whatever refuses this round, the first one may have stored the jobs.
+            lost.message += "; tried once more: " + answers.error().message;
+            return lost;
+        }
+    }
     if (!answers) return answers;
     if (sink)
         for (std::size_t i = 0; i < jobs.size(); ++i) tell(jobs[i], (*answers)[i], now);

@@ -125,6 +125,21 @@ TEST_CASE("when a later trip fails, the jobs of earlier ones are answered, and o
     CHECK(none.error().code == Errc::unavailable);
 }
 
+TEST_CASE("a lost answer stays one, whatever the second try meets: the first may have stored the job") {
+    auto inner = memory::open();
+    testing::FaultyStore store(*inner);
+    JobQueue queue(store);
+    store.fail_next(testing::Verb::insert, Errc::unavailable);
+    store.fail_next(Errc::full);  // Comes second.
+    const auto made = queue.enqueue("k", {});
+    REQUIRE_FALSE(made);
+    CHECK(made.error().code == Errc::unavailable);
+    CHECK(made.error().message.find("a fault was put into insert") != std::string::npos);
+    CHECK(store.failures() == 2);
+    store.fail_next(Errc::full);
+    CHECK(queue.enqueue("k", {}).error().code == Errc::full);
+}
+
 TEST_CASE("a job has what it was given, and a trace id of its own when none was") {
     auto store = memory::open();
     JobQueue queue(*store);
