@@ -50,9 +50,16 @@ Doc holders_filter(std::span<Arrival* const> of) {
 }  // namespace
 
 Result<void> Jobs::insert(std::span<Arrival> arrivals, Told& told) {
+    bool lost = false;
+    auto done = insert_in_rounds(arrivals, told, lost);
+    if (done || !lost || done.error().code == Errc::unavailable) return done;
+    return Error{Errc::unavailable, "CONNECTION_LOST",
+                 "the answer of " + server_.place().text + " was lost, and then: " + done.error().message};
+}
+
+Result<void> Jobs::insert_in_rounds(std::span<Arrival> arrivals, Told& told, bool& lost) {
     std::vector<Arrival*> left;
     for (auto& arrival : arrivals) left.push_back(&arrival);
-    bool lost = false;
     int standstill = 0;
     const auto begun = std::chrono::steady_clock::now();
     for (int round = 0; round < most_rounds && !left.empty(); ++round) {
@@ -74,6 +81,7 @@ Result<void> Jobs::insert(std::span<Arrival> arrivals, Told& told) {
         }
         std::vector<Refused> refused;
         auto there = server_.insert(Where::jobs, docs, &refused);
+        if (JOBRT_FAILPOINT("mongo.insert_answer")) there = Error{Errc::unavailable, "CONNECTION_LOST", "a failpoint"};
         if (!there) {
             if (lost || !lost_connection(there.error())) return std::move(there).error();
             lost = true;  // What was stored before the answer was lost is met as known in the next round.

@@ -75,6 +75,8 @@ public:
 private:
     struct Group;
 
+    /// `lost`: an answer was lost, after which jobs may be stored whatever this returns.
+    Result<void> insert_in_rounds(std::span<Arrival> arrivals, Told& told, bool& lost);
     Result<void> refuse_held(std::vector<Arrival*>& left);
     Result<void> settle_duplicates(std::vector<Arrival*>& left, Told& told);
     Result<bool> meet(Arrival& arrival, const Row& held, Told& told);

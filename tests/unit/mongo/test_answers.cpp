@@ -66,6 +66,31 @@ TEST_CASE("what passes by itself is answered as unavailable, so that nobody take
     answer_well(*server);
 }
 
+TEST_CASE("new jobs whose answer was lost may be there, also when the server refuses the second try for good") {
+    auto* server = failing();
+    if (!server) return;
+    const auto store = open_store(server->uri(server->fresh_database()));
+    const auto job = new_job(noon);
+    Error why;
+    {
+        int times = 0;
+        const Failpoint lost("mongo.insert_answer", [&] {
+            if (++times > 1) return false;
+            answer_with(*server, {"insert"}, 13);  // Not authorized, from now on.
+            return true;
+        });
+        const auto answers = store->insert({&job, 1}, noon);
+        REQUIRE(!answers.has_value());
+        why = answers.error();
+        CHECK(times == 2);
+    }
+    answer_well(*server);
+    CHECK(why.code == Errc::unavailable);
+    CHECK(why.name == "CONNECTION_LOST");
+    CHECK(why.message.find("was lost, and then: ") != std::string::npos);
+    REQUIRE(must(store->get(job.id, 0)).has_value());
+}
+
 TEST_CASE("while rights or a password are changed, the end of a job waits: it does not become another end") {
     auto* server = failing();
     if (!server) return;
