@@ -40,6 +40,7 @@ TEST_CASE("a database that is away at start and then comes and goes: work resume
     CHECK(Steady::now() - asked < 3s);
     CHECK(refused.status == 503);
     CHECK(text(refused.json(), "code") == "STORE_UNAVAILABLE");
+    CHECK_FALSE(refused.json().contains("outcome"));
     CHECK(http(api.port(), "GET", "/api/health").status == 503);
     // Who watches already, watches nothing; and goes on with it.
     Follower first(api.port()), second(api.port()), forgetful(api.port(), false);
@@ -73,6 +74,7 @@ TEST_CASE("a database that is away at start and then comes and goes: work resume
         const auto away = http(api.port(), "POST", "/api/jobs", R"({"kind":"demo.echo"})");
         CHECK(away.status == 503);
         CHECK(text(away.json(), "code") == "STORE_UNAVAILABLE");
+        CHECK_FALSE(away.json().contains("outcome"));
         // The forgetful one is nowhere meanwhile, and will have missed something.
         if (i == 0) forgetful.connect(nobodys_port);
         std::this_thread::sleep_for(std::chrono::milliseconds(random() % 1500));

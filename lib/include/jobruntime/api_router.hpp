@@ -195,8 +195,8 @@ public:
     static std::vector<RouteField> job_fields();
     /// What a body says with these members; other members are none of its business. Errc::invalid_argument.
     Result<EnqueueOptions> job_options(const boost::json::object& body) const;
-    /// STORE_UNAVAILABLE (Errc::unavailable) when the store says nothing for a second and a half, not even an error: for
-    /// a route that asks it before create_job(), since a store may make its caller wait longer than clients do.
+    /// STORE_UNAVAILABLE (Errc::unavailable) when the store is away, or says nothing for a second and a half: for a route
+    /// that asks it before create_job(), since a store may make its caller wait longer than clients do.
     Result<void> store_speaks() const;
     /// Puts the job in with the request's trace id and Idempotency-Key and answers as POST /api/jobs does: 201, or
     /// 409 for a taken key, or the error.

@@ -135,8 +135,10 @@ Result<void> ApiRouter::Impl::remember_requeue(const std::string& key, const std
 }
 
 Result<void> ApiRouter::store_speaks() const {
-    if (!impl_->probe.hangs()) return {};
-    return Error{Errc::unavailable, "STORE_UNAVAILABLE", "the store does not answer in time"};
+    auto there = impl_->probe.answers();
+    // Another refusal of the probe's question says nothing of the verb that is meant, which gives its own answer.
+    if (!there && there.error().code == Errc::unavailable) return there;
+    return {};
 }
 
 Response ApiRouter::create_job(const Request& request, const RouteMatch& match, JobSpec spec, const CreateRules& rules) {
@@ -207,6 +209,7 @@ Response ApiRouter::Impl::create_now(const RouteMatch& match, const JobSpec& spe
                 const auto now_waiting = queue.get(other.id, all_parts & ~static_cast<unsigned>(part_steps));
                 return created(match, now_waiting && *now_waiting ? **now_waiting : other, true);
             }
+            if (!again && again.error().code == Errc::unavailable) return unsure(key);
             if (!again && again.error().code != Errc::not_found) return self.error_response(again.error());
             continue;
         }

@@ -62,12 +62,6 @@ bool StoreProbe::is_fresh() {
     return answered_ > 0 && newest_ && std::chrono::steady_clock::now() - answered_at_ < fresh;
 }
 
-bool StoreProbe::hangs() {
-    std::unique_lock lock(mutex_);
-    if (answered_ > 0 && std::chrono::steady_clock::now() - answered_at_ < fresh) return false;
-    return !heard(lock);
-}
-
 Result<void> StoreProbe::ask(std::unique_lock<std::mutex>& lock) {
     if (!heard(lock)) return no_answer();
     if (!newest_) return newest_.error();

@@ -34,8 +34,6 @@ public:
     Result<void> answers();
     /// Whether there is such a good answer. Never waits.
     bool is_fresh();
-    /// Whether it says nothing at all for a second and a half, not even an error. As cheap as answers().
-    bool hangs();
 
 private:
     using RealTime = std::chrono::steady_clock::time_point;

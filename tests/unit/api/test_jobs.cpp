@@ -217,8 +217,10 @@ TEST_CASE("an Idempotency-Key that had a finished job run again gets that answer
 
 TEST_CASE("an accepted job is answered with 201 even if the store falls silent right after") {
     Api api;
-    api.store.before = [](std::string_view verb) -> std::optional<Error> {
-        if (verb == "insert") return std::nullopt;
+    std::atomic<bool> accepts = false;
+    api.store.before = [&](std::string_view verb) -> std::optional<Error> {
+        if (verb == "insert") accepts = true;
+        if (verb == "insert" || !accepts) return std::nullopt;
         return Error{Errc::unavailable, "gone"};
     };
     const auto answer = api.post("/api/jobs", R"({"kind":"demo.echo","payload":{"n":1},"tags":["t"]})");
@@ -435,6 +437,53 @@ TEST_CASE("a write that failed may have been done, which its refusal says; one t
     answer = api.post("/api/jobs", body, {{"idempotency-key", "k1"}});
     CHECK(answer.status == 503);
     CHECK_FALSE(answer.body.contains("outcome"));
+}
+
+TEST_CASE("a store that is plainly away has taken no job, which the refusal does not leave open") {
+    Api api;
+    std::atomic<bool> tried = false;
+    api.store.before = [&](std::string_view verb) -> std::optional<Error> {
+        if (verb == "insert") tried = true;
+        return Error{Errc::unavailable, "CONNECTION_LOST", "secret host"};
+    };
+    for (const Headers& headers : {Headers{}, Headers{{"idempotency-key", "k1"}}}) {
+        const auto answer = api.post("/api/jobs", R"({"kind":"demo.echo"})", headers);
+        CHECK(answer.status == 503);
+        CHECK(answer.code() == "STORE_UNAVAILABLE");
+        CHECK_FALSE(answer.body.contains("outcome"));
+        CHECK(boost::json::serialize(answer.body).find("secret host") == std::string::npos);
+    }
+    CHECK_FALSE(tried);
+}
+
+TEST_CASE("whether a finished job runs again is not known when the store is lost while it is told so") {
+    Api api;
+    api.router.add({"POST", "/save", Role::operate, "Saves.", {}, [&](const Request& request, const RouteMatch& match) {
+                        JobSpec spec{"demo.echo", {{"url", "u"}}, {}};
+                        spec.options.unique = "the-key";
+                        spec.options.unique_states = StateSet{JobState::completed};
+                        CreateRules rules{"DUPLICATE_ACTIVE_JOB", "DUPLICATE_COMPLETED_JOB", [](const Job&) { return true; }};
+                        return api.router.create_job(request, match, spec, rules);
+                    }});
+    REQUIRE(api.post("/save", "{}").status == 201);
+    api.settle(api.claim(api.beat(1)), Verdict::completed);
+    api.store.before = [](std::string_view verb) -> std::optional<Error> {
+        if (verb != "change") return std::nullopt;
+        return Error{Errc::unavailable, "CONNECTION_LOST", "secret host"};
+    };
+    for (const Headers& headers : {Headers{}, Headers{{"idempotency-key", "k1"}}}) {
+        const auto lost = api.post("/save", "{}", headers);
+        CHECK(lost.status == 503);
+        CHECK(lost.code() == "STORE_UNAVAILABLE");
+        CHECK(lost.body.at("outcome") == "unknown");
+        const bool may_repeat = text(lost.body.at("error")).find("with the same Idempotency-Key") != std::string::npos;
+        CHECK(may_repeat == !headers.empty());
+        CHECK(boost::json::serialize(lost.body).find("secret host") == std::string::npos);
+    }
+    api.store.before = {};
+    const auto again = api.post("/save", "{}", {{"idempotency-key", "k1"}});
+    CHECK(again.status == 201);
+    CHECK(again.body.at("requeued") == true);
 }
 
 TEST_CASE("jobs are refused at once when too many of them hang in the store already") {
