@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <functional>
 #include <iostream>
 #include <memory>
@@ -116,6 +117,7 @@ void goes_and_comes_back(const Folder& folder, const Frail& store, bool split) {
         check_refusal(refused.answer, 503, "STORE_UNAVAILABLE");
         CHECK(text(refused.answer.json(), "error").find(store.says) != std::string::npos);
         CHECK(refused.answer.headers.contains("retry-after"));
+        CHECK_FALSE(refused.answer.json().contains("outcome"));
         CHECK(refused.took < 2'100ms);
     }
     auto variables = store.variables;
@@ -226,6 +228,26 @@ TEST_CASE("a job on its way when MongoDB freezes: its sender hears within three 
     }
     CHECK(on_its_way);
     CHECK(reached.jobs() == ids.size());
+}
+
+TEST_CASE("a second signal ends an API at once also when its store hangs") {
+    Reached reached;
+    if (!reached.start()) return;
+    CHECK(eventually(20s, [&] { return http(reached.api->port(), "GET", "/api/health").status == 200; }));
+    reached.proxy->freeze(true);
+    // Something waits for the store now.
+    CHECK(reached.post("frozen").answer.status == 503);
+    auto& program = reached.api->program();
+    program.signal(SIGTERM);
+    CHECK(eventually(5s, [&] { return program.err().find("stopping") != std::string::npos; }));
+    CHECK_FALSE(program.wait(300ms));
+    const auto asked = Clock::now();
+    program.signal(SIGTERM);
+    const auto ended = program.wait(40s);
+    const auto took = std::chrono::duration_cast<Millis>(Clock::now() - asked);
+    CHECK_MESSAGE(took < 5s, took.count() << " ms");
+    REQUIRE(ended);
+    CHECK(ended->code == 130);
 }
 
 TEST_CASE("jobs on their way when MongoDB is killed: each sender hears within three seconds, and asking again makes no second job") {

@@ -2,6 +2,7 @@
 #include "process.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <iostream>
 #include <thread>
@@ -94,6 +95,14 @@ void stop_side_by_side(const std::vector<std::unique_ptr<Part>>& parts) {
     for (const auto& part : parts) threads.emplace_back([&part] { part->stop(); });
 }
 
+/// After a second signal this process is gone within that time, also while threads of it wait for a store that hangs.
+void end_within(std::chrono::seconds limit) {
+    std::thread([limit] {
+        std::this_thread::sleep_for(limit);
+        std::_Exit(exit_second_signal);
+    }).detach();
+}
+
 }  // namespace
 
 std::string store_name(const Config& config) { return public_address(config.store); }
@@ -168,10 +177,16 @@ int serve(const Invocation& in, const Parts& parts) {
     wait_for_the_end(signals, notifier, running);
     notifier.send("STOPPING=1\nSTATUS=stopping; running jobs have " + std::to_string(config.grace.count()) + " ms\n");
     in.log.info("stopping; a second signal ends it at once");
+    constexpr std::chrono::seconds last_moments{2};
     const auto ended = signals.run(stop_all, [&] {
+        // A worker has jobs to give back first; an API alone owes nobody anything.
+        if (!wants_worker) end_within(last_moments);
         for (auto& part : running) part->stop_now();
     });
-    if (ended == Ended::second_signal) code = exit_second_signal;
+    if (ended == Ended::second_signal) {
+        code = exit_second_signal;
+        end_within(last_moments);
+    }
     sink->flush();
     if (code == exit_lost_threads) {
         // Threads that ignore their stop may still run handlers: nothing may be torn down under them.
