@@ -20,13 +20,16 @@ enum class Rank {
     own_trouble,   ///< About the extractor: it cannot start, say. Somebody must do something about it.
     about_post,    ///< It wants a log-in or a person; or a program's own code.
     may_pass,      ///< The same extractor may find the video at the next attempt, so there must be one.
+    held,          ///< A process of ours has the browser's profile and gives it back: the browser is asked then.
     settled,       ///< No extractor and no attempt can change it.
 };
 
-Rank rank_of(std::string_view code) {
+Rank rank_of(const Error& error) {
+    const std::string_view code = error.name;
     const auto is = [&](std::initializer_list<std::string_view> names) { return std::find(names.begin(), names.end(), code) != names.end(); };
     if (code == "UNSUPPORTED_SOURCE") return Rank::not_my_site;
     if (code == "NO_MEDIA") return Rank::nothing_seen;
+    if (code == "BROWSER_PROFILE_IN_USE" && error.code == Errc::unavailable) return Rank::held;
     if (is({"BROWSER_LAUNCH_FAILED", "BROWSER_PROFILE_IN_USE", "EXTRACTOR_PROTOCOL", "EXTRACTOR_NOT_FOUND", "TOO_LARGE",
             "RECORDING_INCOMPLETE"}))
         return Rank::own_trouble;
@@ -87,7 +90,7 @@ Result<MediaInfo> ExtractorChain::extract(const ExtractRequest& request, std::st
         const auto error = std::move(info).error();
         if (error.name != "UNSUPPORTED_SOURCE") said.push_back(std::string(extractor->name()) + ": " + error.name);
         // Of two that tell as much the later one counts: the list goes from the quick to the thorough.
-        if (rank_of(error.name) >= rank_of(telling.name)) telling = error;
+        if (rank_of(error) >= rank_of(telling)) telling = error;
         if (std::find(use.next_on.begin(), use.next_on.end(), error.name) == use.next_on.end()) break;
         if (i + 1 < list.size() && request.log)
             request.log(std::string(extractor->name()) + ": " + error.name + ": " + error.message + "; trying " + list[i + 1].second.name);

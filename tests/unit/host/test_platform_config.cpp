@@ -20,15 +20,18 @@ Result<MediaConfig> read(const std::string& file) {
     return MediaConfig::from(config);
 }
 
-/// Answers what it is told to, and counts.
+/// Answers what it is told to, and counts. "conflict CODE" is one that no waiting ends.
 class Fake final : public Extractor {
 public:
     Fake(std::string its_name, std::vector<std::string> codes) : name_(std::move(its_name)), codes_(std::move(codes)) {}
     std::string_view name() const override { return name_; }
     Result<MediaInfo> extract(const ExtractRequest& request, std::stop_token) override {
         timeout = request.timeout;
-        const auto code = codes_[std::min(static_cast<std::size_t>(asked++), codes_.size() - 1)];
-        if (!code.empty()) return Error{Errc::unavailable, code, name_ + " says " + code};
+        const std::string conflict = "conflict ";
+        auto code = codes_[std::min(static_cast<std::size_t>(asked++), codes_.size() - 1)];
+        const bool conflicts = code.starts_with(conflict);
+        if (conflicts) code.erase(0, conflict.size());
+        if (!code.empty()) return Error{conflicts ? Errc::conflict : Errc::unavailable, code, name_ + " says " + code};
         MediaInfo info;
         info.sources.push_back({.url = "https://example.org/a.mp4"});
         return info;
@@ -208,7 +211,12 @@ TEST_CASE("of several extractors' errors the job's is the one that tells most") 
         {"NETWORK", "BROWSER_LAUNCH_FAILED", "NETWORK"},
         {"RATE_LIMITED", "UNSUPPORTED_SOURCE", "RATE_LIMITED"},
         {"RATE_LIMITED", "AUTH_REQUIRED", "RATE_LIMITED"},
-        {"EXTRACTOR_CRASHED", "BROWSER_PROFILE_IN_USE", "EXTRACTOR_CRASHED"},
+        {"EXTRACTOR_CRASHED", "conflict BROWSER_PROFILE_IN_USE", "EXTRACTOR_CRASHED"},
+        // Held by another of our processes, which ends: the job comes back and asks the browser then.
+        {"AUTH_REQUIRED", "BROWSER_PROFILE_IN_USE", "BROWSER_PROFILE_IN_USE"},
+        {"NETWORK", "BROWSER_PROFILE_IN_USE", "BROWSER_PROFILE_IN_USE"},
+        {"RATE_LIMITED", "BROWSER_PROFILE_IN_USE", "BROWSER_PROFILE_IN_USE"},
+        {"AUTH_REQUIRED", "conflict BROWSER_PROFILE_IN_USE", "AUTH_REQUIRED"},
         {"AUTH_REQUIRED", "EXTRACTION_TIMEOUT", "EXTRACTION_TIMEOUT"},
         {"NETWORK", "EXTRACTION_TIMEOUT", "EXTRACTION_TIMEOUT"},
         {"NETWORK", "VIDEO_UNAVAILABLE", "VIDEO_UNAVAILABLE"},
