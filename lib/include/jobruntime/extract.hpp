@@ -42,8 +42,9 @@ struct RecordedCase {
 /// is RECORDING_INCOMPLETE (unsupported).
 ///
 /// Secrets are not written: of requests only method and address are; values of cookies, of Authorization and
-/// the like, and of members of a query whose names speak of tokens, keys or signatures become "redacted-N", the same
-/// value always the same N, wherever they stand. What a page says by itself is kept as it came.
+/// the like, and of members of a query whose names speak of tokens, keys or signatures become "redacted-N" (those
+/// of digits 900000000 + N), the same value always the same N, wherever they stand. What a page says by itself is
+/// kept as it came.
 class JOBRUNTIME_API Recording {
 public:
     Recording();  ///< Takes down what is told.

@@ -57,7 +57,6 @@ Result<MediaInfo> CommandExtractor::extract(const ExtractRequest& request, std::
         return Error{Errc::unavailable, "EXTRACTOR_CRASHED",
                      options_.name + " ended with " + how + " after its result, which is not trusted then"};
     HostVetter vetter(options_.allow_nets, options_.recording);
-    if (options_.recording != nullptr) options_.recording->impl().note_secrets_of(**said);
     JR_TRY(vet_info(**said, request, vetter, deadline, stop));
     return *std::move(*said);
 }

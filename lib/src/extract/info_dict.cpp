@@ -29,39 +29,8 @@ Error protocol_error(std::string message) {
     return {Errc::unsupported, "EXTRACTOR_PROTOCOL", std::move(message)};
 }
 
-/// yt-dlp writes a format's cookies as Set-Cookie lines in one: "a=1; Domain=.x.org; Path=/; b=2; …". One without a
-/// domain is for the format's own host.
 void add_cookies(std::string_view text, const std::string& host, std::vector<Cookie>& cookies) {
-    std::vector<Cookie> read;
-    while (!text.empty() && read.size() < 100) {
-        const auto end = std::min(text.find(';'), text.size());
-        auto part = text.substr(0, end);
-        text.remove_prefix(std::min(end + 1, text.size()));
-        while (part.starts_with(' ')) part.remove_prefix(1);
-        const auto equals = std::min(part.find('='), part.size());
-        const auto name = lower(part.substr(0, equals));
-        auto value = part.substr(std::min(equals + 1, part.size()));
-        if (name == "domain" || name == "path" || name == "expires" || name == "secure" || name == "httponly") {
-            if (read.empty()) continue;
-            auto& cookie = read.back();
-            if (name == "secure") cookie.secure = true;
-            if (name == "httponly") cookie.http_only = true;
-            if (name == "path" && value.starts_with('/')) cookie.path = value;
-            if (name == "expires") std::from_chars(value.data(), value.data() + value.size(), cookie.expires);
-            if (name == "domain" && !value.empty()) {
-                cookie.subdomains = value.starts_with('.');
-                cookie.domain = lower(value.substr(cookie.subdomains ? 1 : 0));
-            }
-            continue;
-        }
-        if (equals == part.size() || name == "max-age" || name == "samesite" || name == "version") continue;
-        Cookie cookie;
-        cookie.domain = host;
-        cookie.name = part.substr(0, equals);
-        cookie.value = value;
-        read.push_back(std::move(cookie));
-    }
-    for (auto& cookie : read)
+    for (auto& cookie : cookies_in(text, host))
         if (cookies.size() < max_cookies && std::find(cookies.begin(), cookies.end(), cookie) == cookies.end())
             cookies.push_back(std::move(cookie));
 }
@@ -211,6 +180,39 @@ Errc errc_of(std::string_view code) {
     if (is({"DRM_PROTECTED", "UNSUPPORTED_SOURCE", "EXTRACTOR_PROTOCOL", "BROWSER_LAUNCH_FAILED", "EXTRACTOR_NOT_FOUND"}))
         return Errc::unsupported;
     return Errc::unavailable;
+}
+
+std::vector<Cookie> cookies_in(std::string_view text, const std::string& host) {
+    std::vector<Cookie> read;
+    while (!text.empty() && read.size() < 100) {
+        const auto end = std::min(text.find(';'), text.size());
+        auto part = text.substr(0, end);
+        text.remove_prefix(std::min(end + 1, text.size()));
+        while (part.starts_with(' ')) part.remove_prefix(1);
+        const auto equals = std::min(part.find('='), part.size());
+        const auto name = lower(part.substr(0, equals));
+        auto value = part.substr(std::min(equals + 1, part.size()));
+        if (name == "domain" || name == "path" || name == "expires" || name == "secure" || name == "httponly") {
+            if (read.empty()) continue;
+            auto& cookie = read.back();
+            if (name == "secure") cookie.secure = true;
+            if (name == "httponly") cookie.http_only = true;
+            if (name == "path" && value.starts_with('/')) cookie.path = value;
+            if (name == "expires") std::from_chars(value.data(), value.data() + value.size(), cookie.expires);
+            if (name == "domain" && !value.empty()) {
+                cookie.subdomains = value.starts_with('.');
+                cookie.domain = lower(value.substr(cookie.subdomains ? 1 : 0));
+            }
+            continue;
+        }
+        if (equals == part.size() || name == "max-age" || name == "samesite" || name == "version") continue;
+        Cookie cookie;
+        cookie.domain = host;
+        cookie.name = part.substr(0, equals);
+        cookie.value = value;
+        read.push_back(std::move(cookie));
+    }
+    return read;
 }
 
 Result<MediaInfo> info_from_dict(const json::object& dict, int nth) {

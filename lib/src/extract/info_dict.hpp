@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <boost/json/object.hpp>
 #include <jobruntime/extractor.hpp>
@@ -17,6 +18,10 @@ namespace jobruntime::extract {
 /// timestamps, cookies; sources ranked by sound and picture
 /// together, height, bit rate, files before playlists. Errors: EXTRACTOR_PROTOCOL; NO_MEDIA; DRM_PROTECTED.
 Result<MediaInfo> info_from_dict(const boost::json::object& dict, int nth);
+
+/// yt-dlp writes a format's cookies as Set-Cookie lines in one: "a=1; Domain=.x.org; Path=/; b=2; …". One without a
+/// domain is for the format's own host.
+std::vector<Cookie> cookies_in(std::string_view text, const std::string& host);
 
 /// Rebuilds every URL of `info` under the grammar and vets its host; a file must lie below `tmp_dir`. Drops
 /// sources that fail; the first failure when none is left. Errc::canceled.

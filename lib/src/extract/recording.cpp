@@ -7,15 +7,20 @@
 #include <fstream>
 #include <mutex>
 
+#include <boost/json.hpp>
 #include <jobruntime/telemetry_sink.hpp>
 
+#include "core/json.hpp"
 #include "extract/classify.hpp"
+#include "extract/info_dict.hpp"
+#include "extract/json_access.hpp"
 #include "extract/media_url.hpp"
 #include "net/lookup.hpp"
 
 namespace jobruntime::extract {
 
 namespace fs = std::filesystem;
+namespace json = boost::json;
 
 namespace {
 
@@ -63,8 +68,31 @@ std::string decoded(std::string_view text) {
 std::string comparable(std::string_view url) { return redact(without_fragment(url)); }
 
 void Recording::Impl::note_secret(std::string_view value) {
-    for (const auto& form : {std::string(value), decoded(value)})
-        if (form.size() >= shortest_secret) secrets_.insert(form);
+    for (std::string form : {std::string(value), decoded(value)}) {
+        // A cookie's quotes are not part of what a page says of it, where others stand round it.
+        if (form.size() >= 2 && form.front() == '"' && form.back() == '"') form = form.substr(1, form.size() - 2);
+        // As it is, in JSON, and in a program's line of JSON that is itself written down in JSON.
+        for (int depth = 0; depth < 3; ++depth) {
+            if (form.size() >= shortest_secret) secrets_.insert(form);
+            form = json::serialize(json::string(form));
+            form = form.substr(1, form.size() - 2);
+        }
+    }
+}
+
+/// Of all that an info dict has, at whatever depth: also of what nobody will use.
+void Recording::Impl::note_secrets_of(const json::value& said) {
+    if (const auto* list = said.if_array())
+        for (const auto& one : *list) note_secrets_of(one);
+    const auto* object = said.if_object();
+    if (object == nullptr) return;
+    for (const auto& [key, value] : *object) {
+        if (key == "cookies" && value.is_string())
+            for (const auto& cookie : cookies_in(value.get_string(), {})) note_secret(cookie.value);
+        if (const auto* headers = key == "http_headers" ? value.if_object() : nullptr)
+            for (const auto& [name, text] : *headers) note_header(name, text_of(text));
+        note_secrets_of(value);
+    }
 }
 
 void Recording::Impl::note_cookies(const net::Headers& headers) {
@@ -165,6 +193,7 @@ Result<net::Response> Recording::Impl::fetch(std::string_view by, std::string_vi
     note_sent(request, nullptr, before);  // Also of what an answer then replaces.
     auto answer = live();
     note_sent(request, answer ? &*answer : nullptr, before);
+    if (answer) note_secrets_of(net::FetchRequest{.url = answer->final_url});
     add({std::string(by), std::string(method), request.url,
          answer ? std::nullopt : std::optional(answer.error()), answer ? *answer : net::Response{}});
     return answer;
@@ -201,6 +230,8 @@ Result<void> Recording::Impl::run(const ChildRun& run, Deadline deadline, const 
     ChildRun watched = run;
     watched.on_line = [&](std::string_view line) {
         taken.lines.emplace_back(line);
+        // Here, for whatever becomes of the answer, its lines are kept.
+        if (const auto said = core::parse_json(line)) note_secrets_of(*said);
         return run.on_line(line);
     };
     watched.on_stderr = [&](std::string_view line) {

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include <boost/json/value.hpp>
 #include <jobruntime/extract.hpp>
 #include <jobruntime/net.hpp>
 
@@ -62,6 +63,8 @@ public:
     void note_secrets_of(const net::FetchRequest& request);
     /// What goes along with the download: cookies may be of hosts that this extraction never asked.
     void note_secrets_of(const MediaInfo& info);
+    /// What a program says in JSON: `cookies` and `http_headers` wherever they stand.
+    void note_secrets_of(const boost::json::value& said);
     /// A value that no file may have.
     void note_secret(std::string_view value);
 

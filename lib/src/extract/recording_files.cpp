@@ -123,7 +123,12 @@ std::string lines_of(const json::object& object) {
 std::map<std::string, std::string> Recording::Impl::stand_ins() const {
     std::map<std::string, std::string> made;
     int number = 0;
-    for (const auto& secret : secrets_) made[secret] = "redacted-" + std::to_string(++number);
+    for (const auto& secret : secrets_) {
+        // One of digits may stand in JSON without quotes.
+        const bool digits = secret.find_first_not_of("0123456789") == std::string::npos;
+        ++number;
+        made[secret] = digits ? std::to_string(900'000'000 + number) : "redacted-" + std::to_string(number);
+    }
     return made;
 }
 

@@ -169,7 +169,6 @@ Result<MediaInfo> YtDlpExtractor::extract(const ExtractRequest& request, std::st
     auto info = info_from_dict(*dict, request.nth);
     if (!info) return info;
     if (info->sources.empty()) return Error{Errc::not_found, "NO_MEDIA", "yt-dlp found no format with a picture"};
-    if (options_.recording != nullptr) options_.recording->impl().note_secrets_of(*info);
     JR_TRY(vet_info(*info, request, vetter, deadline, stop));
     return info;
 }

@@ -226,6 +226,118 @@ TEST_CASE("cookies that a program gives for the download are in no file") {
     CHECK(replayed->cookies[0].value.starts_with("redacted-"));
 }
 
+TEST_CASE("a secret in quotes is found in every file, and one of digits leaves JSON what it is") {
+    Talks site;
+    site.server.add("/token", [](auto&, auto&) {
+        return Reply{.type = "application/json",
+                     .body = R"({"access":{"token":"tok-12345678"}})",
+                     .headers = {R"(Set-Cookie: personal="v1_quoted=="; Path=/)", "Set-Cookie: slash=back\\secret; Path=/",
+                                 "Set-Cookie: viewer=8321832183; Path=/"}};
+    });
+    site.server.add("/talk", [&](auto&, auto&) {
+        return Reply{.type = "application/json",
+                     .body = R"({"viewer":8321832183,"id":"v1_quoted==","said":"back\\secret","talk":{"name":"A talk",)"
+                             R"("files":[{"href":")" + site.server.url("/talk.mp4") + R"("}]}})"};
+    });
+    extract::Recording taken;
+    const auto live = site.ask(&taken, loopback);
+    REQUIRE_MESSAGE(live.has_value(), live.error().message);
+    CHECK(live->cookies.size() == 3);
+    REQUIRE(taken.save(site.folder / "case", site.as_case(live)).has_value());
+    const auto text = all_of(site.folder / "case");
+    for (const char* secret : {"v1_quoted", "8321832183", "back"}) {
+        CAPTURE(secret);
+        CHECK_MESSAGE(text.find(secret) == std::string::npos, text);
+    }
+    auto recording = extract::Recording::open(site.folder / "case");
+    REQUIRE_MESSAGE(recording.has_value(), recording.error().message);
+    CHECK(in_json(site.ask(&*recording)) == in_json(live));
+}
+
+TEST_CASE("what is secret in the address that a redirect leads to is in no file") {
+    PageServer server;
+    const TempFolder folder;
+    server.add("/go", [](auto&, auto&) {
+        return Reply{.status = 302, .headers = {"Location: /watch?access_token=moved-secret-1"}};
+    });
+    server.page("/watch", "<title>a film</title><p>moved-secret-1</p><video src=/clip.mp4></video>");
+    ExtractRequest asked;
+    asked.url = server.url("/go");
+    asked.platform = "web";
+    asked.timeout = 10s;
+    asked.tmp_dir = folder / "tmp";
+    extract::Recording taken;
+    const net::Fetcher fetcher({.allow_nets = loopback, .user_agent = {}});
+    extract::PageExtractor page(fetcher, extract::PageRules::parse(extract::default_page_rules()).value(),
+                                {.allow_nets = loopback, .recording = &taken});
+    const auto live = page.extract(asked, {});
+    REQUIRE_MESSAGE(live.has_value(), live.error().message);
+    REQUIRE(taken.save(folder / "case", {asked.url, "web", {}, 1, "page", to_json(*live)}).has_value());
+    const auto text = all_of(folder / "case");
+    CHECK_MESSAGE(text.find("moved-secret-1") == std::string::npos, text);
+    CHECK(text.find("access_token=redacted-") != std::string::npos);
+}
+
+TEST_CASE("what a program wrote about secrets is in no file, whatever became of its answer") {
+    const std::string format = R"("cookies":"sid=\"format-secret-1\"; Domain=.example.org; Path=/watch-all",)"
+                               R"("http_headers":{"Authorization":"Bearer header-secret-1","Cookie":"a=header-secret-2"})";
+    struct Row {
+        const char* by;
+        std::string line;
+        const char* more;
+        const char* outcome;
+    };
+    const Row rows[] = {
+        {"yt-dlp", R"({"formats":[{"url":"http://127.0.0.1/s","protocol":"mhtml",)" + format + "}]}", "", "NO_MEDIA"},
+        {"yt-dlp", R"({"formats":[{"url":"http://127.0.0.1/a.mp4","has_drm":true,)" + format + "}]}", "", "DRM_PROTECTED"},
+        {"yt-dlp", R"({"formats":[{"url":"http://127.0.0.1/a.mp4"},{"url":"http://127.0.0.1/s","protocol":"mhtml",)" + format + "}]}",
+         "", "ok"},
+        {"yt-dlp", R"({"formats":[{"url":"http://127.0.0.1/a.mp4",)" + format + "}]}", "echo '{}'", "EXTRACTOR_PROTOCOL"},
+        {"mine", R"({"type":"result","formats":[{"url":"http://127.0.0.1/a.mp4",)" + format + "}]}", "exit 3", "EXTRACTOR_CRASHED"},
+        {"mine", R"({"type":"result","formats":[{"url":"http://127.0.0.1/a.mp4",)" + format + "}]}", "echo '{\"type\":\"result\"}'",
+         "EXTRACTOR_PROTOCOL"},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.line);
+        const TempFolder folder;
+        std::ofstream(folder / "line") << row.line << "\n";
+        std::ofstream(folder / "program") << "#!/bin/sh\ncat '" << folder / "line" << "'\n" << row.more << "\n";
+        std::filesystem::permissions(folder / "program", std::filesystem::perms::owner_all);
+        extract::Recording taken;
+        ExtractRequest request;
+        request.url = "http://127.0.0.1/talk/1";
+        request.platform = "web";
+        request.timeout = 20s;
+        request.tmp_dir = folder / "tmp";
+        std::filesystem::create_directory(request.tmp_dir);
+        const auto ask = [&]() -> Result<MediaInfo> {
+            if (row.by == std::string("mine")) {
+                extract::CommandOptions options;
+                options.name = row.by;
+                options.argv = {folder / "program"};
+                options.environment = {"PATH=/usr/local/bin:/usr/bin:/bin"};
+                options.allow_nets = loopback;
+                options.recording = &taken;
+                return extract::CommandExtractor(options).extract(request, {});
+            }
+            extract::YtDlpOptions options;
+            options.program = folder / "program";
+            options.environment = {"PATH=/usr/local/bin:/usr/bin:/bin"};
+            options.allow_nets = loopback;
+            options.recording = &taken;
+            return extract::YtDlpExtractor(options).extract(request, {});
+        };
+        const auto live = ask();
+        CHECK((live ? "ok" : live.error().name) == row.outcome);
+        REQUIRE(taken.save(folder / "case", {request.url, "web", {}, 1, row.by, {}}).has_value());
+        const auto text = all_of(folder / "case");
+        for (const char* secret : {"format-secret-1", "header-secret-1", "header-secret-2"})
+            CHECK_MESSAGE(text.find(secret) == std::string::npos, text);
+        // Where a cookie belongs is no secret.
+        for (const char* word : {"example.org", "/watch-all"}) CHECK_MESSAGE(text.find(word) != std::string::npos, text);
+    }
+}
+
 TEST_CASE("a recording that cannot be read says which file is wrong") {
     const TempFolder folder;
     struct Row {
