@@ -119,9 +119,12 @@ private:
             if (!address) return dash_broken("its pattern for segments has an unknown name in it");
             JR_TRY(add(*address, std::nullopt, length_of(*spans, i)));
         }
-        // Reckoned from a duration that tracks share; this one may end a moment earlier.
-        if (!how_.timeline && !how_.end_number && media_.segments.size() > 1)
-            media_.segments.back().may_be_missing = true;
+        // Reckoned from a duration that tracks share; this one may end a moment earlier. Not so where much is left.
+        if (!how_.timeline && !how_.end_number && media_.segments.size() > 1) {
+            const double step = ticks(how_.duration);
+            const double last = seconds_ - step * static_cast<double>(media_.segments.size() - 1);
+            media_.segments.back().may_be_missing = last < std::min(0.5, 0.25 * step);
+        }
         return {};
     }
 
