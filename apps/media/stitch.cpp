@@ -12,6 +12,7 @@
 #include "muxer.hpp"
 #include "open.hpp"
 #include "remux.hpp"
+#include "structure.hpp"
 
 namespace jobruntime::helper {
 namespace {
@@ -48,11 +49,13 @@ public:
         const auto at = media_->file->start_time;
         return at == AV_NOPTS_VALUE ? 0 : static_cast<double>(at) / AV_TIME_BASE;
     }
-    /// Of a file that is one run; 0 = it does not say.
+    /// Of a file that is one run; 0 = it does not say. What was reckoned from its bit rate is no word of it.
     double declared() const {
-        const auto length = media_->file->duration;
-        return runs() > 1 || length == AV_NOPTS_VALUE ? 0 : static_cast<double>(length) / AV_TIME_BASE;
+        const bool says = media_->file->duration_estimation_method == AVFMT_DURATION_FROM_STREAM;
+        return runs() > 1 || !says ? 0 : media_->seconds();
     }
+    /// Of a file that is one run: whether it ends in the middle of what it announces.
+    bool cut_off() const { return runs() == 1 && read_structure(path_).cut_off; }
     /// Its clock says nothing: packed sound begins at zero wherever it belongs.
     bool without_clock() const {
         const auto container = media_->container();
@@ -298,6 +301,10 @@ Result<Stitched> stitch(const Request& request) {
     // Without a playlist the files' own words count: one that was cut short still says how long it was.
     const double video_promised = request.expected_seconds > 0 ? request.expected_seconds : video.declared();
     const double audio_promised = request.audio_seconds > 0 || !audio ? request.audio_seconds : audio->declared();
+    // No other word would tell of a file that was cut off and says nothing of its length.
+    if ((request.expected_seconds <= 0 && video.cut_off()) || (audio && request.audio_seconds <= 0 && audio->cut_off()))
+        return Error{Errc::corrupt, "TRUNCATED",
+                     "the picture's or the sound's file is shorter than it says; it was cut off, download it again"};
     Stitched done;
     done.container = video.media().container();
     const bool mp4 = fits_mp4(video.media()) && (!audio || fits_mp4(audio->media()));
