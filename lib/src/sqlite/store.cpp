@@ -8,6 +8,7 @@
 
 #include "core/bounds.hpp"
 #include "core/ids.hpp"
+#include "core/observer.hpp"
 #include "sqlite/reads.hpp"
 #include "sqlite/verbs.hpp"
 
@@ -292,7 +293,8 @@ Result<std::vector<CountRow>> SqliteStore::count(const JobFilter& filter, CountB
 Result<BeatAnswer> SqliteStore::beat(SessionId session, const SessionFacts& facts, Time now) {
     JR_TRY(usable());
     if (!session) return Error{Errc::invalid_argument, "the zero session names nobody; make an id for it"};
-    const bool locked = !facts.stopped && parts_->locks.hold(session);
+    // The life of this process says nothing of a worker that comes by HTTP, perhaps from elsewhere: its beats alone do.
+    const bool locked = !facts.stopped && facts.role != core::remote_role && parts_->locks.hold(session);
     const auto text = facts_to_text(facts);
     BeatAnswer answer;
     Operation operation{.run = [&] { beat_session(parts_->executor.writer(), session, facts, text, locked, now, answer); },

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "child.hpp"
+#include "core/observer.hpp"
 #include "sqlite/files_linux.hpp"
 #include "sqlite/session_locks.hpp"
 #include "support.hpp"
@@ -164,6 +165,25 @@ TEST_CASE("sessions of this process and of its other stores are alive until they
     CHECK(look(*one, theirs)->facts.stopped);
     two.reset();
     CHECK(look(*one, mine)->seen_alive);
+}
+
+TEST_CASE("sessions of workers that come by HTTP cost no descriptor and no file, and are not seen alive through this process") {
+    const Scratch scratch;
+    auto store = open_store(scratch / "jobs.db");
+    const auto entries = [](const std::string& folder) {
+        return std::distance(std::filesystem::directory_iterator(folder), std::filesystem::directory_iterator());
+    };
+    auto facts = facts_here();
+    facts.role = core::remote_role;
+    static_cast<void>(must(store->beat(new_session(), facts, noon)));
+    const auto open_before = entries("/proc/self/fd");
+    for (int i = 0; i < 50; ++i) static_cast<void>(must(store->beat(new_session(), facts, noon)));
+    CHECK(entries("/proc/self/fd") == open_before);
+    CHECK(entries(scratch / "jobs.db-jobrt/sessions") == 0);
+    for (const auto& info : must(store->sessions())) {
+        CHECK_FALSE(info.seen_alive);
+        CHECK_FALSE(info.seen_dead);
+    }
 }
 
 TEST_CASE("a session that another host or an unlocked process wrote is never called dead") {
