@@ -12,6 +12,7 @@
 #include "core/api_table.hpp"
 #include "core/json.hpp"
 #include "core/observer.hpp"
+#include "core/settlement.hpp"
 #include "core/utf8.hpp"
 
 namespace jobruntime {
@@ -180,6 +181,8 @@ Result<Response> ApiRouter::Impl::worker_note(const RouteMatch& match) {
     if (const auto* given = body.if_contains("step"); given && given->is_object()) {
         note.step_name = text_in(given->get_object(), "name");
         const auto* value = given->get_object().if_contains("value");
+        if (const auto wrong = value ? core::flaw(*value) : std::nullopt)
+            return core::invalid("the step cannot be kept as JSON: " + *wrong, "INVALID_STEP");
         note.step_value = core::to_text(value ? *value : boost::json::value());
     }
     for (const auto& line : list_in(body, "log")) {
@@ -208,22 +211,25 @@ Result<Response> ApiRouter::Impl::worker_settle(const RouteMatch& match) {
     Settlement end;
     end.job = holder->job;
     end.fence = holder->fence;
-    end.code = text_in(body, "code");
-    end.message = core::clean_text(text_in(body, "message"), limits::message);
+    const auto code = text_in(body, "code"), message = text_in(body, "message");
     const bool errs = outcome == "retry" || outcome == "failed";
-    if (errs && end.code.empty()) return core::invalid("code must say why, in UPPER_SNAKE, with the outcome " + outcome);
+    if (errs && code.empty()) return core::invalid("code must say why, in UPPER_SNAKE, with the outcome " + outcome);
     const Duration pause{number_in(body, "afterMs", 0)};
     if (outcome == "completed") {
-        if (const auto* result = body.if_contains("result"); result && !result->is_null()) end.result = core::to_text(*result);
+        if (const auto* result = body.if_contains("result")) core::set_result(end, *result);
     } else if ((*job)->cancel_requested_at && outcome != "released") {
         end.verdict = Verdict::canceled;
+        if (outcome == "failed") core::set_error(end, core::clean_code(code, "FAILED"), message);
     } else if (outcome == "retry" && (*job)->attempt < (*job)->max_attempts) {
         end.verdict = Verdict::retry;
+        core::set_error(end, core::clean_code(code, "RETRY"), message);
         end.run_at = clock.wall() + (body.contains("afterMs") ? pause : Backoff{}.after((*job)->attempt, ids.random01()));
     } else if (errs) {
         end.verdict = Verdict::failed;
+        core::set_error(end, core::clean_code(code, "FAILED"), message);
     } else if (outcome == "snooze") {
         end.verdict = Verdict::snooze;
+        end.message = core::clean_text(message, limits::message);
         end.run_at = clock.wall() + pause;
     } else {
         end.verdict = outcome == "released" ? Verdict::released : Verdict::canceled;

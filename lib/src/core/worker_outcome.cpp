@@ -2,24 +2,15 @@
 #include <algorithm>
 #include <exception>
 
-#include "core/json.hpp"
+#include "core/settlement.hpp"
 #include "core/state_event.hpp"
+#include "core/utf8.hpp"
 #include "core/worker_impl.hpp"
 
 namespace jobruntime {
 namespace {
 
 constexpr Duration longest_delay{10LL * 366 * 24 * 3600 * 1000};
-
-/// UPPER_SNAKE, at most limits::name; what a handler wrote otherwise is made so.
-std::string clean_code(std::string_view code, std::string_view fallback) {
-    std::string clean;
-    for (const char c : code.substr(0, limits::name)) {
-        if (c >= 'a' && c <= 'z') clean += static_cast<char>(c - 'a' + 'A');
-        else clean += (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ? c : '_';
-    }
-    return clean.empty() ? std::string(fallback) : clean;
-}
 
 Settlement settlement_of(const Attempt& attempt, Verdict verdict) {
     Settlement settlement;
@@ -29,29 +20,9 @@ Settlement settlement_of(const Attempt& attempt, Verdict verdict) {
     return settlement;
 }
 
-void set_error(Settlement& settlement, std::string_view code, std::string_view message) {
-    settlement.code = code;
-    settlement.message = core::clean_text(message, limits::message);
-}
-
 Outcome from_exception(const Attempt& attempt, std::string_view text) {
     if (attempt.kind->options.retry_exceptions) return retry("EXCEPTION", std::string(text));
     return failed("EXCEPTION", std::string(text));
-}
-
-void set_result(Settlement& settlement, const boost::json::value& result) {
-    if (result.is_null()) return;
-    if (const auto wrong = core::flaw(result)) {
-        settlement.verdict = Verdict::failed;
-        return set_error(settlement, "INVALID_RESULT", "the result cannot be kept as JSON: " + *wrong);
-    }
-    settlement.result = core::to_text(result);
-    if (settlement.result.size() <= limits::result) return;
-    settlement.verdict = Verdict::failed;
-    set_error(settlement, "RESULT_TOO_LARGE",
-              "the result has " + std::to_string(settlement.result.size()) + " bytes as text; at most " +
-                  std::to_string(limits::result) + " are kept, so keep it elsewhere and return its name");
-    settlement.result.clear();
 }
 
 }  // namespace
@@ -90,7 +61,7 @@ core::Ending WorkerImpl::interrupted(const std::shared_ptr<Attempt>& attempt, St
     if (why != StopReason::deadline) return released(attempt, true);
     auto settlement = settlement_of(*attempt, Verdict::retry);
     const auto allowed = attempt->kind->options.deadline.value_or(Duration{0});
-    set_error(settlement, "DEADLINE", "the attempt took longer than its " + std::to_string(allowed.count()) + " ms");
+    core::set_error(settlement, "DEADLINE", "the attempt took longer than its " + std::to_string(allowed.count()) + " ms");
     as_retry(*attempt, settlement, std::nullopt);
     return {std::move(settlement), attempt};
 }
@@ -111,14 +82,14 @@ core::Ending WorkerImpl::ending(const std::shared_ptr<Attempt>& attempt, Outcome
     if (why != StopReason::none && !keeps) {
         auto stopped = interrupted(attempt, why);
         if (why == StopReason::cancel && outcome.kind == Outcome::Kind::failed)
-            set_error(stopped.settlement, clean_code(outcome.code, "FAILED"), outcome.message);
+            core::set_error(stopped.settlement, core::clean_code(outcome.code, "FAILED"), outcome.message);
         return stopped;
     }
     auto settlement = settlement_of(*attempt, Verdict::completed);
     switch (outcome.kind) {
-        case Outcome::Kind::completed: set_result(settlement, outcome.result); break;
+        case Outcome::Kind::completed: core::set_result(settlement, outcome.result); break;
         case Outcome::Kind::retry:
-            set_error(settlement, clean_code(outcome.code, "RETRY"), outcome.message);
+            core::set_error(settlement, core::clean_code(outcome.code, "RETRY"), outcome.message);
             as_retry(*attempt, settlement, outcome.after);
             break;
         case Outcome::Kind::snooze:
@@ -128,12 +99,12 @@ core::Ending WorkerImpl::ending(const std::shared_ptr<Attempt>& attempt, Outcome
             break;
         case Outcome::Kind::failed:
             settlement.verdict = Verdict::failed;
-            set_error(settlement, clean_code(outcome.code, "FAILED"), outcome.message);
+            core::set_error(settlement, core::clean_code(outcome.code, "FAILED"), outcome.message);
             break;
         case Outcome::Kind::canceled: settlement.verdict = Verdict::canceled; break;
         default:
             settlement.verdict = Verdict::failed;
-            set_error(settlement, "INVALID_OUTCOME", "the handler returned an outcome of no known kind; use the functions of outcome.hpp");
+            core::set_error(settlement, "INVALID_OUTCOME", "the handler returned an outcome of no known kind; use the functions of outcome.hpp");
     }
     return {std::move(settlement), attempt};
 }

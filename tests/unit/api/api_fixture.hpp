@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -44,6 +45,9 @@ public:
     /// Asked before each verb; an error is answered instead.
     std::function<std::optional<Error>(std::string_view verb)> before;
 
+    /// Told of each end before it is stored.
+    std::function<void(const Settlement&)> settling;
+
     /// What is stored of these cannot be read.
     std::vector<JobId> damaged;
 
@@ -54,7 +58,10 @@ public:
         return pass<Claimed>("claim", [&] { return inner_->claim(wants, session, mode, now); });
     }
     Result<std::vector<SettleAnswer>> settle(std::span<const Settlement> items, Time now) override {
-        return pass<std::vector<SettleAnswer>>("settle", [&] { return inner_->settle(items, now); });
+        return pass<std::vector<SettleAnswer>>("settle", [&] {
+            if (settling) std::ranges::for_each(items, settling);
+            return inner_->settle(items, now);
+        });
     }
     Result<std::vector<NoteAnswer>> note(std::span<const Note> notes, Time now) override {
         return pass<std::vector<NoteAnswer>>("note", [&] { return inner_->note(notes, now); });

@@ -182,3 +182,70 @@ TEST_CASE("what makes no sense of a worker by HTTP is refused and changes nothin
     }
     CHECK(api.get("/api/jobs/" + id).body.at("job").at("status") == "running");
 }
+
+TEST_CASE("a result or a step that JSON cannot hold is refused by name, as in a process of ours") {
+    Api api;
+    const auto session = begin(api);
+    const auto id = api.create();
+    const auto job = take(api, session);
+    const auto step = api.post("/api/worker/note", holder(job) + R"(,"log":["l"],"step":{"name":"first","value":{"x":1e400}}})");
+    CHECK(step.status == 400);
+    CHECK(step.code() == "INVALID_STEP");
+    CHECK(text(step.body.at("error")).find("cannot be kept as JSON: x") != std::string::npos);
+    const auto ended = api.post("/api/worker/settle", holder(job) + R"(,"outcome":"completed","result":{"x":1e400}})");
+    CHECK(ended.status == 200);
+    CHECK(ended.body.at("status") == "failed");
+    const auto kept = api.get("/api/jobs/" + id).body.at("job");
+    CHECK(kept.at("result").is_null());
+    REQUIRE(kept.at("errors").as_array().size() == 1);
+    CHECK(kept.at("errors").at(0).at("code") == "INVALID_RESULT");
+    CHECK(text(kept.at("errors").at(0).at("message")).find("cannot be kept as JSON: x") != std::string::npos);
+}
+
+TEST_CASE("what a worker by HTTP says of an end is kept as a handler's own words are") {
+    struct Row {
+        std::string end, code, message;
+    };
+    const Row rows[] = {{R"("outcome":"failed","code":"not yet","message":"m")", "NOT_YET", "m"},
+                        {R"("outcome":"failed","code":"https://ada:hunter2@h/","message":"https://ada:hunter2@h/")", "-", "-"},
+                        {R"("outcome":"retry","code":"Later","message":"m")", "LATER", "m"},
+                        {R"("outcome":"completed","code":"C","message":"m")", "", ""},
+                        {R"("outcome":"canceled","code":"C","message":"m")", "", ""},
+                        {R"("outcome":"released","code":"C","message":"m")", "", ""},
+                        {R"("outcome":"snooze","code":"C","message":"m","afterMs":5)", "", "m"}};
+    for (const auto& row : rows) {
+        CAPTURE(row.end);
+        Api api;
+        const auto session = begin(api);
+        const auto id = api.create();
+        const auto job = take(api, session);
+        std::vector<Settlement> seen;
+        api.store.settling = [&](const Settlement& end) { seen.push_back(end); };
+        CHECK(api.post("/api/worker/settle", holder(job) + "," + row.end + "}").status == 200);
+        REQUIRE(seen.size() == 1);
+        if (row.code == "-") {
+            for (const auto& words : {seen[0].code, seen[0].message}) {
+                CHECK_FALSE(words.empty());
+                CHECK(words.find("hunter2") == std::string::npos);
+                CHECK(words.find("HUNTER2") == std::string::npos);
+            }
+            continue;
+        }
+        CHECK(seen[0].code == row.code);
+        CHECK(seen[0].message == row.message);
+    }
+    // After a cancel only what failed says why.
+    for (const auto* outcome : {"failed", "retry"}) {
+        CAPTURE(std::string(outcome));
+        Api api;
+        const auto session = begin(api);
+        const auto id = api.create();
+        const auto job = take(api, session);
+        CHECK(api.post("/api/jobs/" + id + "/cancel").status == 202);
+        std::string code;
+        api.store.settling = [&](const Settlement& end) { code = end.code; };
+        const auto ended = api.post("/api/worker/settle", holder(job) + R"(,"outcome":")" + outcome + R"(","code":"X"})");
+        CHECK(ended.body.at("status") == "canceled");
+        CHECK(code == (std::string(outcome) == "failed" ? "X" : ""));
+    }
+}
