@@ -72,6 +72,14 @@ Response session_lost() {
                            "This session is not there, or others have taken its jobs; stop them and begin a new one");
 }
 
+/// Whether a process of ours works under this session. Whoever asks by HTTP is none, and must neither beat for it nor
+/// take jobs that it would not know of.
+Result<bool> is_of_ours(Store& store, SessionId session) {
+    const auto all = store.sessions();
+    if (!all) return all.error();
+    return std::ranges::any_of(*all, [&](const SessionInfo& one) { return one.id == session && one.facts.role != core::remote_role; });
+}
+
 boost::json::object claimed_json(const ApiRouter& router, const Job& job) {
     auto object = router.job_json(job, "");
     object["payload"] = job.payload;
@@ -90,6 +98,9 @@ Result<Response> ApiRouter::Impl::worker_beat(const RouteMatch& match) {
     auto session = SessionId::parse(text_in(body, "session")).value_or(SessionId{});
     const bool begins = !session;
     if (begins) session = ids.session(clock.wall());
+    const auto ours = begins ? Result<bool>(false) : is_of_ours(queue.store(), session);
+    if (!ours) return ours.error();
+    if (*ours) return session_lost();
     SessionFacts facts;
     facts.host = text_in(body, "host") + " (http)";  // The life of a process on this host says nothing of it.
     facts.pid = number_in(body, "pid", 0);
@@ -119,6 +130,9 @@ Result<Response> ApiRouter::Impl::worker_claim(const RouteMatch& match) {
     const auto& body = match.body;
     const auto session = SessionId::parse(text_in(body, "session"));
     if (!session || !*session) return core::invalid("session must be the one that POST /api/worker/beat gave");
+    const auto ours = is_of_ours(queue.store(), *session);
+    if (!ours) return ours.error();
+    if (*ours) return session_lost();
     auto from = text_in(body, "queue");
     if (from.empty()) from = "default";
     const auto paused = queue.paused();

@@ -249,3 +249,19 @@ TEST_CASE("what a worker by HTTP says of an end is kept as a handler's own words
         CHECK(code == (std::string(outcome) == "failed" ? "X" : ""));
     }
 }
+
+TEST_CASE("the session of a worker process of ours is no worker's by HTTP") {
+    Api api;
+    const auto session = api.beat(1).str();
+    const auto id = api.create();
+    const auto beat = api.post("/api/worker/beat", R"({"session":")" + session + "\"," + kinds + R"(,"stopped":true})");
+    CHECK(beat.status == 409);
+    CHECK(beat.code() == "SESSION_LOST");
+    CHECK(claim(api, session).code() == "SESSION_LOST");
+    CHECK(api.get("/api/jobs/" + id).body.at("job").at("status") == "queued");
+    const auto workers = api.get("/api/workers").body.at("workers").as_array();
+    REQUIRE(workers.size() == 1);
+    CHECK(text(workers[0].at("role")) == "worker");
+    const auto own = begin(api);
+    CHECK(claim(api, own).body.at("jobs").as_array().size() == 1);
+}
