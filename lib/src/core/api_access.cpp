@@ -61,9 +61,11 @@ std::optional<Role> parse_role(std::string_view text) noexcept {
     return std::nullopt;
 }
 
-std::string_view core::token_of(const Request& request) {
+std::string_view core::token_of(const Request& request, const ApiOptions& options) {
     const auto token = bearer(request.header("authorization"));
-    return token.empty() ? cookie(request) : token;
+    // A browser sends the cookie with requests of other pages of the same site, too. Those that may read answers need a
+    // token of their own; they do not act in the name of whoever looks at them.
+    return token.empty() && !only_reads(request, options) ? cookie(request) : token;
 }
 
 std::string core::token_cookie(const Request& request, std::string_view token) {
@@ -76,7 +78,7 @@ std::string core::token_cookie(const Request& request, std::string_view token) {
 
 Caller ApiRouter::Impl::caller_of(const Request& request) const {
     if (!options.authenticate) return {};
-    const auto token = core::token_of(request);
+    const auto token = core::token_of(request, options);
     if (!token.empty())
         if (auto caller = options.authenticate(token)) return *std::move(caller);
     return {"", "", Role::anyone};
@@ -99,7 +101,7 @@ std::optional<Response> ApiRouter::Impl::refuse_caller(const Request& request, c
         core::set_header(response, "location", upwards(request.target) + "login");
         return response;
     }
-    const bool wrong = !core::token_of(request).empty();
+    const bool wrong = !core::token_of(request, options).empty();
     auto response = Response::error(401, "UNAUTHORIZED",
                                     wrong ? "This access token is wrong or was revoked; get a new one (jobrt token create)"
                                           : "This needs an access token: send the header Authorization: Bearer TOKEN, or log in at "

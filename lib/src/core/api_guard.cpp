@@ -95,6 +95,12 @@ bool takes_form(const Request& request) { return request.target == "/login" || r
 
 }  // namespace
 
+bool only_reads(const Request& request, const ApiOptions& options) {
+    const auto origin = request.header("origin");
+    return !origin.empty() && may_read(origin, options) && !origin_listed(origin, options.allowed_origins) &&
+           !origin_is_own(origin, request.header("host"));
+}
+
 bool is_form(const Request& request) {
     const auto type = request.header("content-type");
     return same_ignoring_case(type.substr(0, type.find(';')), "application/x-www-form-urlencoded");

@@ -154,8 +154,11 @@ void add_cors(const Request& request, Response& response, const ApiOptions& opti
 /// Whether requests of this method change something.
 bool is_change(std::string_view method);
 
-/// The token that a request carries; empty when it carries none.
-std::string_view token_of(const Request& request);
+/// Whether a page asks whose origin may read answers, and is neither our own nor one that may do what ours may.
+bool only_reads(const Request& request, const ApiOptions& options);
+
+/// The token that a request carries; empty when it carries none, or another page's cookie.
+std::string_view token_of(const Request& request, const ApiOptions& options);
 /// The header that has a browser keep the token for this server only, out of reach of scripts and of other sites; an
 /// empty token has it forget.
 std::string token_cookie(const Request& request, std::string_view token);

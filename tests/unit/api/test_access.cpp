@@ -94,6 +94,28 @@ TEST_CASE("the header goes before the cookie, another scheme is not ours, and a 
     CHECK(status({}, "/nowhere") == 404);
 }
 
+TEST_CASE("a page of another origin that may read does not act with the cookie of whoever looks at it") {
+    auto options = guarded();
+    options.cors_origins = {"http://localhost:3000", "http://localhost:3001"};
+    options.allowed_origins = {"http://localhost:3001"};
+    Api api(options);
+    const auto status = [&](const char* method, Headers headers) {
+        headers.emplace_back("sec-fetch-site", "same-site");
+        headers.emplace_back("host", "localhost:4000");
+        return api.call(method, "/api/jobs", method == std::string("POST") ? R"({"kind":"demo.echo"})" : "", headers).status;
+    };
+    const std::pair<std::string, std::string> cookie{"cookie", "jobrt_token=operate"}, token{"authorization", "Bearer operate"};
+    CHECK(status("POST", {cookie, {"origin", "http://localhost:3000"}}) == 401);
+    CHECK(status("GET", {cookie, {"origin", "http://LOCALHOST:3000"}}) == 401);
+    CHECK(status("POST", {cookie, token, {"origin", "http://localhost:3000"}}) == 201);
+    // One that may do as ours does, our own, and a program.
+    CHECK(status("POST", {cookie, {"origin", "http://localhost:3001"}}) == 201);
+    CHECK(api.post("/api/jobs", R"({"kind":"demo.echo"})", {cookie, {"origin", "http://127.0.0.1:4000"}}).status == 201);
+    CHECK(api.post("/api/jobs", R"({"kind":"demo.echo"})", {cookie}).status == 201);
+    const auto refused = api.post("/api/jobs", "{}", {cookie, {"origin", "http://localhost:3000"}});
+    CHECK(refused.header("www-authenticate").find("invalid_token") == std::string::npos);
+}
+
 TEST_CASE("the log-in page trades a token for a cookie that scripts and other sites do not get") {
     Api api(guarded());
     const auto page = [&](const char* target) {
