@@ -85,8 +85,11 @@ Response ApiRouter::Impl::taken(const RouteMatch& match, const Job& other, const
 }
 
 Response ApiRouter::Impl::reused_key(const Enqueued& earlier, const std::string& hash, const RouteMatch& match) const {
-    if (earlier.idempotency_hash == hash)
-        return job_response(201, earlier.id, {{"traceId", match.trace_id}});
+    if (earlier.idempotency_hash == hash) {
+        auto response = job_response(201, earlier.id, {{"traceId", match.trace_id}});
+        if (response.status == 201) core::set_header(response, "location", "/api/jobs/" + earlier.id.str());
+        return response;
+    }
     return Response::error(409, "IDEMPOTENCY_KEY_REUSED",
                            "This Idempotency-Key came with another body before; use a new one for a new request",
                            {{"existingJobId", earlier.id.str()}, {"existingJobStatus", to_string(earlier.state)}});

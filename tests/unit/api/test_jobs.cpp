@@ -125,6 +125,8 @@ TEST_CASE("an Idempotency-Key gets the same job again, and not for another body"
     const auto again = api.post("/api/jobs", body, key);
     CHECK(again.status == 201);
     CHECK(again.body.at("job").at("id") == first.body.at("job").at("id"));
+    CHECK(first.header("location") == "/api/jobs/" + text(first.body.at("job").at("id")));
+    CHECK(again.header("location") == first.header("location"));
     const auto other = api.post("/api/jobs", R"({"kind":"demo.echo","payload":{"n":2}})", key);
     CHECK(other.status == 409);
     CHECK(other.code() == "IDEMPOTENCY_KEY_REUSED");
