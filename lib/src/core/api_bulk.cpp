@@ -1,5 +1,6 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -15,7 +16,6 @@ constexpr unsigned shown_parts = all_parts & ~static_cast<unsigned>(part_steps);
 /// A filter may match everything: a call does so much, and says where the next goes on.
 constexpr int slice = 200;
 constexpr std::size_t most_a_call = 2000;
-constexpr StateSet all_but_running{JobState::scheduled, JobState::queued, JobState::completed, JobState::failed, JobState::canceled};
 
 std::string_view word(ChangeAnswer::How how) {
     switch (how) {
@@ -60,32 +60,48 @@ Error needs(const char* what) { return core::invalid(what); }
 
 }  // namespace
 
-/// Removes, and tells who wants to know what was there. Jobs are read before they go: of a filter, the oldest that can
-/// be removed, which are those that the change meets first.
+/// Removes, and tells who wants to know what was there. Only jobs that were read before go, and none that ran then: it
+/// may have ended since, with a result that nobody was told of. It counts as what it was, one that runs.
 Result<Changed> ApiRouter::Impl::remove_many(const Selection& which, std::string_view cursor, const RouteMatch& match) const {
+    Change change;
+    change.action = Action::remove;
+    if (!options.deleted) return queue.store().change(which, change, slice, cursor, clock.wall());
+    Changed removed;
     std::map<JobId, Job> before;
-    if (const auto* filter = std::get_if<JobFilter>(&which); filter && options.deleted) {
-        auto removable = *filter;
-        if (removable.states.empty()) removable.states = all_but_running;
-        auto page = queue.list(removable, {}, slice, JobOrder::oldest_first, shown_parts);
+    std::vector<JobId> listed;
+    if (const auto* filter = std::get_if<JobFilter>(&which)) {
+        auto page = queue.list(*filter, cursor, slice, JobOrder::oldest_first, shown_parts);
         if (!page) return page.error();
-        for (auto& job : page->jobs) before.emplace(job.id, std::move(job));
-    } else if (options.deleted) {
-        for (const auto id : std::get<std::vector<JobId>>(which)) {
+        for (auto& job : page->jobs) {
+            listed.push_back(job.id);
+            before.emplace(job.id, std::move(job));
+        }
+        listed.insert(listed.end(), page->unreadable.begin(), page->unreadable.end());
+        removed.next_cursor = std::move(page->next_cursor);
+    } else {
+        listed = std::get<std::vector<JobId>>(which);
+        for (const auto id : listed) {
             auto job = queue.get(id, shown_parts);
             if (!job) return job.error();
             if (*job) before.emplace(id, *std::move(*job));
         }
     }
-    Change change;
-    change.action = Action::remove;
-    auto changed = queue.store().change(which, change, slice, cursor, clock.wall());
+    const auto ran = [&](JobId id) {
+        const auto job = before.find(id);
+        return job != before.end() && job->second.state == JobState::running;
+    };
+    std::vector<JobId> idle;
+    std::ranges::remove_copy_if(listed, std::back_inserter(idle), ran);
+    auto changed = idle.empty() ? Result<Changed>(Changed{}) : queue.store().change(idle, change, slice, {}, clock.wall());
     if (!changed) return changed;
-    for (const auto& answer : changed->answers) {
-        const auto job = before.find(answer.job);
-        if (answer.how == ChangeAnswer::How::done && job != before.end()) options.deleted(job->second, match);
+    auto next = changed->answers.begin();
+    for (const auto id : listed) {
+        if (ran(id)) removed.answers.push_back({id, ChangeAnswer::How::invalid_state, JobState::running, {}});
+        else removed.answers.push_back(*next++);
+        const auto job = before.find(id);
+        if (removed.answers.back().how == ChangeAnswer::How::done && job != before.end()) options.deleted(job->second, match);
     }
-    return changed;
+    return removed;
 }
 
 Response ApiRouter::Impl::bulk(const RouteMatch& match) const {

@@ -1,4 +1,6 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <utility>
+
 #include "api_fixture.hpp"
 
 using namespace api_test;
@@ -129,6 +131,52 @@ TEST_CASE("whoever wants to know of deleted jobs learns of each, and of no other
     told.clear();
     CHECK(api.post("/api/jobs/bulk", R"({"action":"delete","ids":)" + ids({jobs.running, api.create()}) + "}").body.at("done") == 1);
     CHECK(told == std::vector<std::string>{"demo.echo"});
+}
+
+TEST_CASE("a job that ends while many are deleted is not deleted without its result being told") {
+    for (const bool by_filter : {true, false}) {
+        CAPTURE(by_filter);
+        std::vector<std::string> told;
+        ApiOptions options;
+        options.deleted = [&](const Job& job, const RouteMatch&) { told.push_back(job.id.str()); };
+        Api api(options);
+        const auto worker = api.beat(1);
+        const auto id = api.create(), waiting = api.create();
+        const auto job = api.claim(worker);
+        REQUIRE(job.id.str() == id);
+        bool ended = false;
+        api.store.before = [&](std::string_view verb) -> std::optional<Error> {
+            if (verb == "change" && !std::exchange(ended, true)) api.settle(job, Verdict::completed);
+            return std::nullopt;
+        };
+        const auto which = by_filter ? std::string(R"("filter":{},"expectedCount":2)") : "\"ids\":" + ids({id, waiting});
+        const auto answer = api.post("/api/jobs/bulk", R"({"action":"delete",)" + which + "}");
+        CHECK(ended);
+        CHECK(answer.body.at("done") == 1);
+        CHECK(answer.body.at("refused") == 1);
+        CHECK(told == std::vector<std::string>{waiting});
+        CHECK(api.get("/api/jobs/" + id).body.at("job").at("status") == "completed");
+        if (!by_filter) CHECK(result(answer, 0) == "invalid_state");
+        if (!by_filter) CHECK(result(answer, 1) == "done");
+    }
+}
+
+TEST_CASE("many are deleted in calls that a cursor joins, also where somebody wants to know of each") {
+    int told = 0;
+    ApiOptions options;
+    options.deleted = [&](const Job&, const RouteMatch&) { ++told; };
+    Api api(options);
+    const Three jobs(api);
+    for (int i = 0; i < 2100; ++i) api.create();
+    auto answer = api.post("/api/jobs/bulk", R"({"action":"delete","filter":{},"expectedCount":2103})");
+    CHECK(answer.body.at("done") == 1999);
+    CHECK(answer.body.at("refused") == 1);
+    REQUIRE(answer.body.at("nextCursor").is_string());
+    answer = api.post("/api/jobs/bulk", R"({"action":"delete","filter":{},"cursor":")" + text(answer.body.at("nextCursor")) + "\"}");
+    CHECK(answer.body.at("done") == 103);
+    CHECK(answer.body.at("nextCursor").is_null());
+    CHECK(told == 2102);
+    CHECK(api.post("/api/jobs/bulk", R"({"action":"delete","filter":{},"cursor":"nonsense"})").code() == "INVALID_ARGUMENT");
 }
 
 TEST_CASE("jobs are found by every filter that the store has, and by words, and counted") {
