@@ -19,13 +19,16 @@ constexpr int slice_jobs = 50;
 constexpr std::size_t most_page_bytes = 8u << 20;
 /// And once it has looked at so many for words that no index knows, or for one that can be read.
 constexpr std::size_t most_looked_at = 2000;
+/// Or at so much of payloads and results.
+constexpr std::size_t most_bytes_looked_at = 64u << 20;
 
-/// Whether a job has these words, in lower case, in what people know it by.
-bool has_words(const Job& job, const std::string& words) {
+/// Whether a job has these words, in lower case, in what people know it by. Adds to `bytes` what was looked at.
+bool has_words(const Job& job, const std::string& words, std::size_t& bytes) {
     std::string text = job.id.str() + '\n' + job.kind + '\n' + job.unique_key + '\n' + job.trace_id;
     for (const auto& tag : job.tags) text += '\n' + tag;
     for (const auto& error : job.errors) text += '\n' + error.code + '\n' + error.message;
     text += '\n' + core::to_text(job.payload) + '\n' + core::to_text(job.result);
+    bytes += text.size();
     return core::lower(text).find(words) != std::string::npos;
 }
 
@@ -52,7 +55,7 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
     // Written by hand, so that a large page is in memory once, as text.
     std::string text = R"({"ok":true,"jobs":[)";
     int jobs = 0;
-    std::size_t looked_at = 0;
+    std::size_t looked_at = 0, bytes = 0;
     boost::json::array unreadable;
     do {
         const int slice = std::min(limit - jobs, slice_jobs);
@@ -67,7 +70,7 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
         }
         // Of jobs that cannot be read, or of none, there may be many in a row.
         looked_at += std::max<std::size_t>(page->jobs.size() + page->unreadable.size(), 1);
-        if (!words.empty()) std::erase_if(page->jobs, [&](const Job& job) { return !has_words(job, words); });
+        if (!words.empty()) std::erase_if(page->jobs, [&](const Job& job) { return !has_words(job, words, bytes); });
         const auto reasons = queue.waiting_for(page->jobs, options.lease);
         if (!reasons) return self.error_response(reasons.error());
         for (std::size_t i = 0; i < page->jobs.size(); ++i) {
@@ -76,7 +79,8 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
         }
         for (const auto& id : page->unreadable) unreadable.emplace_back(id.str());
         cursor = std::move(page->next_cursor);
-    } while (!cursor.empty() && jobs < limit && looked_at < most_looked_at && text.size() < most_page_bytes);
+    } while (!cursor.empty() && jobs < limit && looked_at < most_looked_at && bytes < most_bytes_looked_at &&
+             text.size() < most_page_bytes);
     text += "]";
     if (!unreadable.empty()) text += R"(,"unreadable":)" + core::to_text(boost::json::value(std::move(unreadable)));
     text += R"(,"nextCursor":)";

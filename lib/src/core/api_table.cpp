@@ -55,7 +55,7 @@ Fields session_members() {
 Fields list_query() {
     auto query = core::job_filter_fields();
     query.push_back({.name = "text", .about = "jobs with these words, in any case, in id, kind, keys, tags, payload, result or errors; "
-                                              "a page looks at 2,000 jobs at most, and may be empty with a `nextCursor`",
+                                              "a page looks at 2,000 jobs and 64 MiB of them at most, and may be empty with a `nextCursor`",
                      .most = 256});
     query.push_back({.name = "limit", .type = Type::number, .about = "jobs a page; what is above 500 is cut to it", .least = 1,
                      .most = any_limit, .fallback = "50"});

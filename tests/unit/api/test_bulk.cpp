@@ -221,3 +221,19 @@ TEST_CASE("words that nothing has end a page after so many jobs, with a cursor t
     CHECK(text(next.body.at("jobs").at(0).at("id")) == first);
     CHECK(next.body.at("nextCursor").is_null());
 }
+
+TEST_CASE("words that nothing has end a page after so many bytes, too") {
+    Api api;
+    NewJob job;
+    job.kind = "demo.echo";
+    job.payload = R"({"x":")" + std::string(250'000, 'x') + "\"}";
+    for (int i = 1; i <= 310; ++i) {
+        job.id.bytes[0] = static_cast<std::uint8_t>(i >> 8);
+        job.id.bytes[1] = static_cast<std::uint8_t>(i);
+        REQUIRE(api.store.insert({&job, 1}, api.clock.wall()));
+    }
+    const auto page = api.get("/api/jobs?text=needle");
+    CHECK(page.body.at("jobs").as_array().empty());
+    REQUIRE(page.body.at("nextCursor").is_string());
+    CHECK(api.get("/api/jobs?text=needle&cursor=" + text(page.body.at("nextCursor"))).body.at("nextCursor").is_null());
+}
