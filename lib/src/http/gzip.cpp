@@ -2,6 +2,7 @@
 #include "http/gzip.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 
 #include <zlib.h>
@@ -52,6 +53,37 @@ std::string gzip(const std::string& text) {
     return packed;
 }
 
+/// Nothing when it is not whole, or would become larger than `most`.
+std::optional<std::string> gunzip(const std::string& packed) {
+    z_stream stream{};
+    if (inflateInit2(&stream, 15 + 16) != Z_OK) return std::nullopt;
+    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(packed.data()));
+    stream.avail_in = static_cast<uInt>(packed.size());
+    std::string text;
+    int said = Z_OK;
+    while (said == Z_OK && text.size() < most) {
+        const auto size = text.size();
+        text.resize(std::min(most, std::max<std::size_t>(size * 2, packed.size() * 4)));
+        stream.next_out = reinterpret_cast<Bytef*>(text.data() + size);
+        stream.avail_out = static_cast<uInt>(text.size() - size);
+        said = inflate(&stream, Z_NO_FLUSH);
+    }
+    text.resize(stream.total_out);
+    inflateEnd(&stream);
+    if (said != Z_STREAM_END) return std::nullopt;
+    return text;
+}
+
+/// What was packed beforehand, for who does not take it.
+void unpack(Response& response, std::string& body) {
+    if (!body.empty()) {  // A 304 has none.
+        auto plain = gunzip(body);
+        if (!plain) return;
+        body = *std::move(plain);
+    }
+    std::erase_if(response.headers, [](const auto& header) { return header.first == "content-encoding"; });
+}
+
 }  // namespace
 
 bool takes_gzip(std::string_view accept_encoding) {
@@ -71,6 +103,14 @@ bool takes_gzip(std::string_view accept_encoding) {
 
 void compress(const Request& request, Response& response) {
     auto* text = std::get_if<std::string>(&response.body);
+    const auto has = [&](std::string_view name, std::string_view value) {
+        return std::ranges::any_of(response.headers, [&](const auto& header) { return header.first == name && header.second == value; });
+    };
+    if (text && has("content-encoding", "gzip")) {
+        if (!has("vary", "accept-encoding")) response.headers.emplace_back("vary", "accept-encoding");
+        if (!takes_gzip(request.header("accept-encoding"))) unpack(response, *text);
+        return;
+    }
     if (!text || text->size() < least || text->size() > most || !is_text(response)) return;
     const auto encoded = std::ranges::any_of(response.headers, [](const auto& header) { return header.first == "content-encoding"; });
     if (encoded) return;

@@ -9,7 +9,8 @@ namespace jobruntime::http {
 bool takes_gzip(std::string_view accept_encoding);
 
 /// Compresses a text answer of more than a kilobyte (JSON, plain text, pages) for a client that takes it, and says to
-/// caches that its form depends on that. Other answers stay as they are, and so does one that came out no smaller.
+/// caches that its form depends on that. One that was packed before is unpacked for who does not take it. Other answers
+/// stay as they are, and so does one that came out no smaller.
 void compress(const Request& request, Response& response);
 
 }  // namespace jobruntime::http

@@ -69,3 +69,37 @@ TEST_CASE("a long text is packed for who takes it, and caches are told; what is 
     CHECK(header(noise, "content-encoding").empty());
     CHECK(std::get<std::string>(noise.body).size() == 5000);
 }
+
+TEST_CASE("what was packed beforehand is unpacked for who does not take it, and caches are told of both") {
+    auto packed = answer(300'000, "text/javascript");
+    http::compress(asking("gzip"), packed);
+    REQUIRE(header(packed, "content-encoding") == "gzip");
+    std::erase_if(packed.headers, [](const auto& one) { return one.first == "vary"; });
+    auto taken = packed;
+    http::compress(asking("br, gzip"), taken);
+    CHECK(std::get<std::string>(taken.body) == std::get<std::string>(packed.body));
+    CHECK(header(taken, "content-encoding") == "gzip");
+    CHECK(header(taken, "vary") == "accept-encoding");
+    for (const char* accepts : {"", "br", "gzip;q=0"}) {
+        CAPTURE(accepts);
+        auto plain = packed;
+        http::compress(asking(accepts), plain);
+        CHECK(std::get<std::string>(plain.body) == std::string(300'000, 'x'));
+        CHECK(header(plain, "content-encoding").empty());
+        CHECK(header(plain, "vary") == "accept-encoding");
+    }
+    // Nothing has changed: there is no body.
+    auto unchanged = packed;
+    unchanged.status = 304;
+    unchanged.body = std::string();
+    http::compress(asking(""), unchanged);
+    CHECK(std::get<std::string>(unchanged.body).empty());
+    CHECK(header(unchanged, "content-encoding").empty());
+    CHECK(header(unchanged, "vary") == "accept-encoding");
+    // What does not unpack stays as it is.
+    auto broken = packed;
+    std::get<std::string>(broken.body).resize(50);
+    http::compress(asking(""), broken);
+    CHECK(std::get<std::string>(broken.body).size() == 50);
+    CHECK(header(broken, "content-encoding") == "gzip");
+}
