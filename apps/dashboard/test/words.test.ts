@@ -16,6 +16,8 @@ test("events are told in words, unknown ones by their name", () => {
     assert.equal(wordsOf(made("some.new.thing", 0, { message: "hello" })), "some.new.thing: hello");
     assert.equal(stateAfter(made("worker.job.claimed", 0, { status: "running" })), "running");
     assert.equal(stateAfter(made("api.change.done", 0, { status: 201 })), undefined);
+    assert.equal(wordsOf(made("worker.job.log", 0, { message: { text: "hello", list: [1, null] } })), '{"text":"hello","list":[1,null]}');
+    assert.equal(wordsOf(eventOf('{"id":1,"event":"worker.job.log","message":12345678901234567890}')), "12345678901234567890");
     assert.equal(String(fieldsOf(eventOf('{"id":1,"n":12345678901234567890}'))["n"]), "12345678901234567890");
 });
 

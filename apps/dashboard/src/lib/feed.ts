@@ -102,7 +102,13 @@ export class Feed {
         // In one go now and then, since taking from the front moves all others.
         if (this.events.length > mostEvents * 1.05) this.events.splice(0, this.events.length - mostEvents);
         this.version.set(this.version.value + 1);
-        for (const listener of this.listeners) listener(added);
+        for (const listener of this.listeners)
+            try {
+                listener(added);
+            } catch (error) {
+                // What one part of the page cannot take, the others still hear of.
+                console.error(error);
+            }
     }
 
     /** Waits longer after each failure, up to ten seconds. */

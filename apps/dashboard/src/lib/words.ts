@@ -1,7 +1,7 @@
 // Events in plain words.
 import type { LogEvent } from "./api";
 import { bytes } from "./format";
-import { isObject, parseJson, type Json } from "./json";
+import { Digits, isObject, lineOfJson, parseJson, type Json } from "./json";
 
 type Fields = { [name: string]: Json };
 
@@ -28,7 +28,9 @@ export function fieldsOf(event: LogEvent): Fields {
 
 function said(value: Json | undefined): string {
     if (value === undefined || value === null) return "";
-    return typeof value === "object" && !("text" in value) ? JSON.stringify(value) : String(value);
+    if (value instanceof Digits) return value.text;
+    // An object of parseJson has no prototype: String() would throw.
+    return typeof value === "object" ? lineOfJson(value) : String(value);
 }
 
 function attempt(fields: Fields): string {

@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import { mock, test } from "node:test";
+import { Feed } from "../src/lib/feed";
+
+/** A stream whose server is this test. */
+class Stream {
+    static opened: Stream[] = [];
+    onopen: (() => void) | null = null;
+    onerror: (() => void) | null = null;
+    closed = false;
+    private readonly listeners = new Map<string, (event: object) => void>();
+    constructor(readonly address: string) {
+        Stream.opened.push(this);
+    }
+    static last(): Stream {
+        const last = Stream.opened[Stream.opened.length - 1];
+        assert.ok(last);
+        return last;
+    }
+    addEventListener(name: string, listener: (event: object) => void): void {
+        this.listeners.set(name, listener);
+    }
+    close(): void {
+        this.closed = true;
+    }
+    say(name: string, data: object = {}, lastEventId = ""): void {
+        this.listeners.get(name)?.({ data: JSON.stringify(data), lastEventId });
+    }
+    events(...ids: number[]): void {
+        for (const id of ids) this.say("telemetry", { id, ts: "2026-03-01T12:00:00.000Z", event: "a", level: "info" });
+    }
+}
+
+const page = globalThis as unknown as Record<string, unknown>;
+Object.assign(page, { window: globalThis, EventSource: Stream, document: { hidden: false, addEventListener: () => undefined }, addEventListener: () => undefined });
+page["fetch"] = () => Promise.reject(new TypeError("no server"));
+
+/** Runs with a feed that is connected, on a clock of its own. */
+function withFeed(run: (feed: Feed, tick: (ms: number) => void) => void): void {
+    mock.timers.enable({ apis: ["setTimeout", "Date"] });
+    try {
+        const feed = new Feed();
+        feed.start();
+        Stream.last().onopen?.();
+        run(feed, (ms) => mock.timers.tick(ms));
+    } finally {
+        mock.timers.reset();
+    }
+}
+
+test("a listener that throws does not keep events from the others", () =>
+    withFeed((feed, tick) => {
+        const heard: number[] = [];
+        const said = mock.method(console, "error", () => undefined);
+        feed.listen(() => {
+            throw new Error("a broken part");
+        });
+        feed.listen((added) => heard.push(...added.map((event) => event.id)));
+        Stream.last().events(1, 2);
+        tick(200);
+        Stream.last().events(3);
+        tick(200);
+        assert.deepEqual(heard, [1, 2, 3]);
+        assert.equal(said.mock.calls.length, 2);
+        said.mock.restore();
+    }));
