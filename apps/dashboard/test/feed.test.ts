@@ -48,6 +48,8 @@ function withFeed(run: (feed: Feed, tick: (ms: number) => void) => void): void {
     }
 }
 
+const ids = (feed: Feed): number[] => feed.events.map((event) => event.id);
+
 test("a listener that throws does not keep events from the others", () =>
     withFeed((feed, tick) => {
         const heard: number[] = [];
@@ -63,4 +65,34 @@ test("a listener that throws does not keep events from the others", () =>
         assert.deepEqual(heard, [1, 2, 3]);
         assert.equal(said.mock.calls.length, 2);
         said.mock.restore();
+    }));
+
+test("after events were pruned the stream goes on behind a gap, and nothing comes twice", () =>
+    withFeed((feed, tick) => {
+        Stream.last().events(1, 2, 3);
+        tick(200);
+        Stream.last().say("truncated", { oldestId: 7 });
+        Stream.last().events(7, 8, 8, 7);
+        tick(200);
+        assert.deepEqual([ids(feed), [...feed.gaps], feed.emptied.value], [[1, 2, 3, 7, 8], [7], 0]);
+    }));
+
+test("a store whose ids went back is followed, and what was of the other one goes", () =>
+    withFeed((feed, tick) => {
+        const heard: number[] = [];
+        feed.listen((added) => heard.push(...added.map((event) => event.id)));
+        Stream.last().events(900, 901);
+        tick(200);
+        Stream.last().say("truncated", { oldestId: 950 });
+        Stream.last().events(950);
+        // A heartbeat may come before the first event of the other store.
+        Stream.last().say("truncated", { oldestId: 5 });
+        Stream.last().say("heartbeat", {}, "4");
+        Stream.last().events(5, 6);
+        tick(200);
+        assert.deepEqual([ids(feed), [...feed.gaps], feed.emptied.value], [[5, 6], [], 1]);
+        assert.deepEqual(heard, [900, 901, 950, 5, 6]);
+        Stream.last().onerror?.();
+        tick(1000);
+        assert.equal(Stream.last().address, "api/telemetry/stream?after=6");
     }));

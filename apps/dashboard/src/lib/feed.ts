@@ -19,6 +19,8 @@ export class Feed {
     readonly heardAt = new Cell(Date.now());
     /** Counts changes of `events`. */
     readonly version = new Cell(0);
+    /** Counts how often all events went, since the store is another one. */
+    readonly emptied = new Cell(0);
     /** Oldest first, ids ascending. */
     readonly events: LogEvent[] = [];
     /** Ids of events before which some are not kept by the server any more. */
@@ -67,7 +69,11 @@ export class Feed {
             const id = Number(event.lastEventId);
             if (id > (this.lastId ?? 0)) this.lastId = id;
         });
-        on("truncated", () => (this.gapNext = true));
+        on("truncated", () => {
+            this.gapNext = true;
+            // The position is before what is kept, or after all there is: a store of an older day counts anew.
+            this.lastId = null;
+        });
         for (const name of ["dropped", "shutdown"]) on(name, () => this.reconnect(1));
         on("revoked", () => loggedOut.set(true));
     }
@@ -88,13 +94,24 @@ export class Feed {
         }
         if (!(event.id > (this.lastId ?? -1))) return;
         this.lastId = event.id;
+        const newest = this.pending[this.pending.length - 1] ?? this.events[this.events.length - 1];
+        if (newest && event.id <= newest.id) this.empty();
         if (this.gapNext && (this.events.length > 0 || this.pending.length > 0)) this.gaps.add(event.id);
         this.gapNext = false;
         this.pending.push(event);
         if (!this.batchTimer) this.batchTimer = window.setTimeout(() => this.flush(), batchMs);
     }
 
+    /** Ids went back: what is kept is of another store, or of one before it was restored. */
+    private empty(): void {
+        this.flush();
+        this.events.length = 0;
+        this.gaps.clear();
+        this.emptied.set(this.emptied.value + 1);
+    }
+
     private flush(): void {
+        clearTimeout(this.batchTimer);
         this.batchTimer = 0;
         const added = this.pending;
         this.pending = [];
