@@ -13,10 +13,9 @@ namespace jobruntime::e2e {
 namespace {
 
 #ifdef E2E_MONGO_SERVER
-bool server_to_be_had() {
-    for (const auto* name : {"JOBRT_TEST_MONGODB_URI", "JOBRT_STANDIN"})
-        if (const char* value = std::getenv(name); value && *value) return true;
-    return false;
+bool given(const char* name) {
+    const char* value = std::getenv(name);
+    return value && *value;
 }
 #endif
 
@@ -27,12 +26,14 @@ std::vector<StoreKind> store_kinds() {
                                       return Variables{{"JOBRT_STORE", "sqlite:" + folder / "jobs.db"}};
                                   }}};
 #ifdef E2E_MONGO_SERVER
-    if (server_to_be_had()) {
+    const bool real = given("JOBRT_TEST_MONGODB_URI");
+    if (real || given("JOBRT_STANDIN")) {
         kinds.push_back(
             {"mongodb", [](const Folder&) {
                  auto& server = tests::MongoServer::shared();
                  return Variables{{"JOBRT_STORE", ""}, {"MONGODB_URI", server.uri(server.fresh_database())}};
-             }});
+             },
+             !real});
         return kinds;
     }
 #endif

@@ -14,6 +14,8 @@ struct StoreKind {
     std::string name;
     /// The variables that name a store which no other test uses.
     std::function<Variables(const Folder&)> variables;
+    /// The stand-in for MongoDB, which does some tens of jobs a second: tests do less on it, and say so.
+    bool stand_in = false;
 };
 
 /// SQLite, and MongoDB where there is a server or a stand-in (tests/support/mongo_server.hpp); says aloud

@@ -110,7 +110,9 @@ TEST_CASE("control: when a stopped attempt is charged the checker complains") {
 TEST_CASE("a worker of a shared store that is stopped in good order fails no job and spends no attempt") {
     auto& server = tests::MongoServer::shared();
     const Folder folder;
-    CHECK(stop_under_load(folder, server.uri(server.fresh_database()), scaled(server.port() == 0 ? 20 : 6, 3),
+    const int stops = scaled(server.port() == 0 ? 20 : 6, 3);
+    tests::say_fewer(server, stops, "stops under load", 20);
+    CHECK(stop_under_load(folder, server.uri(server.fresh_database()), stops,
                           "stopped under load, on MongoDB or its stand-in", "")
               .sound());
 }

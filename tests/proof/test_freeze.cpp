@@ -157,6 +157,7 @@ TEST_CASE("a worker frozen past its lease has its late settle refused by a share
     auto& server = tests::MongoServer::shared();
     const Folder folder;
     const int times = scaled(server.port() == 0 ? 20 : 5, 2);
+    tests::say_fewer(server, times, "freezes", 20);
     const auto findings = freeze(folder, {server.uri(server.fresh_database()), "3000"}, times, "");
     CHECK(findings.sound());
     CHECK(findings.completed == times);

@@ -174,6 +174,7 @@ TEST_CASE("a poison job of a shared store ends by the crash rule, too") {
     auto& server = tests::MongoServer::shared();
     const Folder folder;
     const int good = scaled(server.port() == 0 ? 100 : 20, 10);
+    tests::say_fewer(server, good, "good jobs beside a poison one", 100);
     CHECK(take_poison(folder, server.uri(server.fresh_database()), good, "poison, on MongoDB or its stand-in", "").sound());
 }
 #endif

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <sys/types.h>
@@ -56,5 +57,8 @@ private:
     int made_ = 0;
     std::vector<std::string> databases_;
 };
+
+/// Where the server is the stand-in, prints that so many are done on it instead of as many as on a real one.
+void say_fewer(const MongoServer& server, int here, std::string_view of_what, int instead_of);
 
 }  // namespace jobruntime::tests
