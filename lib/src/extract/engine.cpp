@@ -199,8 +199,6 @@ Result<void> Engine::greet(const BrowserOptions& options, Deadline deadline, con
     }
     user_agent_ = std::string(text_at(*version, "userAgent"));
     connection_->send(nullptr, {}, "Browser.setDownloadBehavior", {{"behavior", "deny"}});
-    // It has no network yet, and its process starts beside that of the check.
-    prepare_spare();
     JR_TRY(introduce_guard(deadline, stop));
     return {};
 }

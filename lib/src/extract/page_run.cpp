@@ -236,7 +236,7 @@ void PageRun::finish_tape() {
         const auto more = pump(until);
         if (!more || !*more) break;
     }
-    tape_->take_media(allowed_, stop_);
+    tape_->take_media(allowed_, deadline_, stop_);
 }
 
 Error PageRun::not_recorded() const {
@@ -251,7 +251,10 @@ void PageRun::add_cookies(MediaInfo& info) {
     constexpr std::size_t most_urls = 64;
     constexpr std::size_t most_cookies = 200;
     std::set<std::string> urls;
-    for (const auto& source : info.sources) urls.insert(source.url);
+    for (const auto& source : info.sources) {
+        urls.insert(source.url);
+        if (source.sound) urls.insert(source.sound->url);
+    }
     if (is_http_url(info.thumbnail)) urls.insert(info.thumbnail);
     if (is_http_url(state_.main_url())) urls.insert(state_.main_url());
     for (const auto& seen : state_.sightings()) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <optional>
+#include <utility>
 
 #include <boost/json.hpp>
 
@@ -154,10 +155,13 @@ bool PageTape::take_answer(const cdp::Message& answer) {
     return true;
 }
 
-void PageTape::take_media(const std::vector<net::Network>& allowed, const std::stop_token& stop) {
+void PageTape::take_media(const std::vector<net::Network>& allowed, Deadline deadline, const std::stop_token& stop) {
     const net::Fetcher fetcher({.allow_nets = allowed, .user_agent = {}});
-    for (auto& seen : media_) {
-        net::FetchRequest request{.url = seen.url, .headers = {}, .timeout = media_time};
+    for (const auto& seen : std::exchange(media_, {})) {
+        const auto left =
+            std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+        if (left.count() <= 0) return;
+        net::FetchRequest request{.url = seen.url, .headers = {}, .timeout = std::min(media_time, left)};
         for (const auto& [name, value] : seen.asked)
             if (name == "referer" || name == "user-agent" || name == "cookie")
                 request.headers.emplace_back(name, value);

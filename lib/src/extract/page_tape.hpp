@@ -39,8 +39,8 @@ public:
     bool take_answer(const cdp::Message& answer);
     /// Bodies that are still to come.
     bool waits() const noexcept { return !bodies_.empty(); }
-    /// Fetches the beginnings of the media that was seen. At most a few, each in little time.
-    void take_media(const std::vector<net::Network>& allowed, const std::stop_token& stop);
+    /// Fetches the beginnings of the media that was seen since the last time. At most a few, each in little time.
+    void take_media(const std::vector<net::Network>& allowed, Deadline deadline, const std::stop_token& stop);
     /// What sites have set; noted as secrets.
     void note_cookies(const boost::json::object& answer);
     /// The first page or frame that the recording has no answer for; empty when there was none.

@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 #include <jobruntime/extract.hpp>
 
+#include "extract/page_tape.hpp"
 #include "page_server.hpp"
 
 // Extractions that are taken down, and told again without their sites.
@@ -336,6 +337,41 @@ TEST_CASE("what a program wrote about secrets is in no file, whatever became of 
         // Where a cookie belongs is no secret.
         for (const char* word : {"example.org", "/watch-all"}) CHECK_MESSAGE(text.find(word) != std::string::npos, text);
     }
+}
+
+TEST_CASE("the beginnings of a page's media are fetched once, and only while there is time") {
+    PageServer server;
+    server.add("/slow.mp4", [](auto&, auto&) { return Reply{.type = "video/mp4", .body = "film", .hang = true}; });
+    server.add("/quick.mp4", [](auto&, auto&) { return Reply{.type = "video/mp4", .body = "film"}; });
+    extract::Recording taken;
+    extract::PageTape tape(taken, [](auto, auto, auto) { return std::int64_t{1}; });
+    int number = 0;
+    const auto see = [&](const std::string& path) {
+        const auto id = std::to_string(++number);
+        extract::cdp::Message event;
+        event.method = "Network.requestWillBeSent";
+        event.params = {{"requestId", id}, {"type", "Media"}, {"request", {{"method", "GET"}, {"url", server.url(path)}}}};
+        tape.on_event(event);
+        event.method = "Network.responseReceived";
+        event.params = {{"requestId", id}, {"type", "Media"}, {"response", {{"status", 200}}}};
+        tape.on_event(event);
+    };
+    const auto take = [&](std::chrono::milliseconds time) {
+        tape.take_media(loopback, std::chrono::steady_clock::now() + time, {});
+    };
+    see("/quick.mp4");
+    take(60s);
+    CHECK(server.hits("/quick.mp4") == 1);
+    // A person has looked, and the page is judged anew.
+    take(60s);
+    CHECK(server.hits("/quick.mp4") == 1);
+    see("/slow.mp4");
+    see("/quick.mp4?again");
+    const auto began = std::chrono::steady_clock::now();
+    take(300ms);
+    CHECK(std::chrono::steady_clock::now() - began < 8s);
+    CHECK(server.hits("/slow.mp4") == 1);
+    CHECK(server.hits("/quick.mp4") == 1);
 }
 
 TEST_CASE("a recording that cannot be read says which file is wrong") {
