@@ -20,6 +20,7 @@ struct Row {
     std::string text;
     bool control = false;
     bool patient = false;  // Its host is not refused but only not there, so that a stream is tried again for long.
+    const char* code = nullptr;  // No canary can stand there: only the code tells that it was refused.
 };
 
 const std::vector<Row>& table() {
@@ -58,11 +59,13 @@ const std::vector<Row>& table() {
         {"http://a.localhost:PN", false, true},
         {"http://0:PN"},
         {"http://0.0.0.0:PN"},
-        {"http://169.254.169.254/latest/meta-dataN"},
-        {"http://10.0.0.1:PN"},
+        {"http://169.254.169.254/latest/meta-dataN", false, false, "SSRF_BLOCKED"},
+        {"http://10.0.0.1:PN", false, false, "SSRF_BLOCKED"},
         {"ftp://127.0.0.2:PN"},
         {"gopher://127.0.0.2:PN"},
         {"file:///etc/passwd?N"},
+        {"http://100.64.0.1:PN", false, false, "SSRF_BLOCKED"},
+        {"http://[fe80::1]:PN", false, false, "INVALID_URL"},
     };
     return rows;
 }
@@ -141,7 +144,17 @@ boost::json::object one_source(const std::string& url, const char* protocol, con
             {"formats", {{{"url", url}, {"protocol", protocol}, {"ext", "mp4"}, {"height", 100}}}}};
 }
 
-/// Four jobs of one row: its address as the file, the playlist, a segment and a key; and each time as the thumbnail.
+/// DASH: its manifest with this base address, from which the segments are reckoned.
+std::string manifest_at(const std::string& base) {
+    std::string escaped;
+    for (const char c : base) escaped += c == '&' ? "&amp;" : c == '<' ? "&lt;" : std::string(1, c);
+    return "<MPD mediaPresentationDuration=\"PT4S\"><Period><BaseURL>" + escaped +
+           "</BaseURL><AdaptationSet mimeType=\"video/mp4\"><SegmentTemplate duration=\"2\" media=\"$Number$\"/>"
+           "<Representation/></AdaptationSet></Period></MPD>";
+}
+
+/// The jobs of one row: its address as the file, the playlist or manifest, what stands in them, and the sound; and
+/// each time as the thumbnail.
 std::vector<std::string> media_jobs(Told& told, test::TestServer& site, const Canary& canary, std::size_t i) {
     const auto number = std::to_string(i);
     const auto at = [&](const std::string& place) { return written(table()[i], canary, "/" + place + "-" + number); };
@@ -154,12 +167,25 @@ std::vector<std::string> media_jobs(Told& told, test::TestServer& site, const Ca
     site.on("/key-" + number + ".m3u8",
             test::status(200, type, begin + "#EXT-X-KEY:METHOD=AES-128,URI=\"" + at("key") +
                                         "\"\n#EXTINF:4,\n/clip.ts\n#EXT-X-ENDLIST\n"));
+    site.on("/map-" + number + ".m3u8",
+            test::status(200, type, begin + "#EXT-X-MAP:URI=\"" + at("map") +
+                                        "\"\n#EXTINF:4,\n/clip.m4s\n#EXT-X-ENDLIST\n"));
+    site.on("/base-" + number + ".mpd",
+            test::status(200, "Content-Type: application/dash+xml\r\n", manifest_at(at("base") + "/")));
+    auto sound = one_source(site.url("/clip.mp4"), "https", thumbnail);
+    sound["formats"].as_array()[0].as_object()["sound"] = {{"url", at("sound")}, {"protocol", "https"}};
     return {told.save(site, "file-" + number, one_source(at("file"), "https", thumbnail)),
             told.save(site, "list-" + number, one_source(at("list"), "m3u8_native", thumbnail)),
             told.save(site, "segment-" + number,
                       one_source(site.url("/segment-" + number + ".m3u8"), "m3u8_native", thumbnail)),
             told.save(site, "key-" + number,
-                      one_source(site.url("/key-" + number + ".m3u8"), "m3u8_native", thumbnail))};
+                      one_source(site.url("/key-" + number + ".m3u8"), "m3u8_native", thumbnail)),
+            told.save(site, "map-" + number,
+                      one_source(site.url("/map-" + number + ".m3u8"), "m3u8_native", thumbnail)),
+            told.save(site, "manifest-" + number, one_source(at("manifest"), "http_dash_segments", thumbnail)),
+            told.save(site, "base-" + number,
+                      one_source(site.url("/base-" + number + ".mpd"), "http_dash_segments", thumbnail)),
+            told.save(site, "sound-" + number, sound)};
 }
 
 TEST_CASE("submitted addresses, redirects of pages, and what pages ask for reach nobody who is not allowed") {
@@ -193,20 +219,21 @@ TEST_CASE("submitted addresses, redirects of pages, and what pages ask for reach
     none_reached(canary);
 }
 
-TEST_CASE("files, playlists, segments, keys and thumbnails reach nobody who is not allowed") {
+TEST_CASE("files, playlists, manifests, what stands in them, sounds and thumbnails reach nobody who is not allowed") {
     const Canary canary;
     test::TestServer site;
     site.on("/clip.mp4", test::serve({.bytes = made_clip()}));
     const Folder folder;
     Told told(folder, only_site);
-    std::vector<std::string> jobs;
+    std::vector<std::pair<Row, std::string>> jobs;
     for (std::size_t i = 0; i < table().size(); ++i)
-        for (auto& id : media_jobs(told, site, canary, i)) jobs.push_back(std::move(id));
+        for (auto& id : media_jobs(told, site, canary, i)) jobs.emplace_back(table()[i], std::move(id));
     int blocked = 0;
-    for (const auto& id : jobs) {
+    for (const auto& [row, id] : jobs) {
         const auto job = tried(*told.runtime, id);
         INFO(text_of(job));
         CHECK_FALSE(text(job, "errorCode").empty());
+        if (row.code != nullptr) CHECK(text(job, "errorCode") == row.code);
         if (text(job, "errorCode") == "SSRF_BLOCKED") ++blocked;
     }
     CHECK(blocked > 10);
@@ -248,8 +275,11 @@ TEST_CASE("control: every door leads to the canary when its network is allowed")
     }
     const Folder folder;
     Told told(folder, with_canary);
+    site.on("/clip.mp4", test::serve({.bytes = made_clip()}));
     media_jobs(told, site, canary, 0);
-    for (const auto* place : {"/file-0", "/list-0", "/segment-0", "/key-0"}) sees(place);
+    for (const auto* place :
+         {"/file-0", "/list-0", "/segment-0", "/key-0", "/map-0", "/manifest-0", "/base-0/1", "/sound-0"})
+        sees(place);
     CHECK_FALSE(canary.seen().contains("/thumbnail-0"));
 }
 
