@@ -99,8 +99,15 @@ TEST_CASE("the jobs of a Python worker that is killed run at another, and a late
     const auto claimed = said("claim", R"({"session":")" + session + R"(","kinds":["demo.greet"]})").json();
     REQUIRE(claimed.at("jobs").as_array().size() == 1);
     const auto fence = text(claimed.at("jobs").at(0).get_object(), "fence");
+    // And one that stops its session, as after a claim whose answer was lost: that is no crash.
+    const auto other = text(said("beat", R"({"kinds":["demo.greet"]})").json(), "session");
+    const auto unheard = site.submit("{}");
+    CHECK(said("claim", R"({"session":")" + other + R"(","kinds":["demo.greet"]})").json().at("jobs").as_array().size() == 1);
+    CHECK(said("beat", R"({"session":")" + other + R"(","kinds":["demo.greet"],"stopped":true})").status == 200);
     const auto third = site.worker();
+    CHECK(site.wait(unheard, "completed").at("crashes") == 0);
     site.wait(lost, "completed");
+    CHECK(in_order(events_of(site.port(), lost), {"worker.job.recovered", "worker.job.completed"}));
     const auto late = said("settle", R"({"jobId":")" + lost + R"(","fence":")" + fence +
                                          R"(","outcome":"failed","code":"LATE"})");
     check_refusal(late, 409, "FENCE_LOST");
