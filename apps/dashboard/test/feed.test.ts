@@ -96,3 +96,21 @@ test("a store whose ids went back is followed, and what was of the other one goe
         tick(1000);
         assert.equal(Stream.last().address, "api/telemetry/stream?after=6");
     }));
+
+test("a stream that is silent for three heartbeats is opened anew, also when it never began", () =>
+    withFeed((feed, tick) => {
+        const before = Stream.opened.length;
+        for (let beats = 0; beats < 5; ++beats) {
+            tick(40_000);
+            Stream.last().say("heartbeat", {}, "12");
+        }
+        assert.equal(Stream.opened.length, before);
+        const silent = Stream.last();
+        tick(46_000);
+        tick(1_000);
+        assert.ok(silent.closed);
+        assert.deepEqual([Stream.opened.length, Stream.last().address, feed.state.value], [before + 1, "api/telemetry/stream?after=12", "reconnecting"]);
+        tick(46_000);
+        tick(1_000);
+        assert.equal(Stream.opened.length, before + 2);
+    }));

@@ -171,6 +171,10 @@ export class ApiError extends Error {
 /** Set once the API has said that it wants a (better) token. */
 export const loggedOut = new Cell(false);
 
+/** After so long without the whole answer there is none. A change of many jobs takes its time. */
+const readMs = 20_000;
+const changeMs = 120_000;
+
 interface Asked {
     method?: string;
     body?: unknown;
@@ -186,20 +190,32 @@ function address(path: string, query: object = {}): string {
 
 /** The text of a good answer; any other is an ApiError. Paths are relative, so that a prefix before the page is kept. */
 async function ask(path: string, asked: Asked = {}): Promise<string> {
+    const method = asked.method ?? "GET";
+    const abort = new AbortController();
+    const forward = (): void => abort.abort();
+    if (asked.signal?.aborted) abort.abort();
+    asked.signal?.addEventListener("abort", forward);
+    const ms = method === "GET" ? readMs : changeMs;
+    const timer = setTimeout(forward, ms);
     let response: Response;
+    let text: string;
     try {
         response = await fetch(address(path, asked.query), {
-            method: asked.method ?? "GET",
+            method,
             headers: asked.body === undefined ? {} : { "content-type": "application/json" },
             body: asked.body === undefined ? null : JSON.stringify(asked.body),
-            signal: asked.signal ?? null,
+            signal: abort.signal,
             redirect: "error",
         });
+        text = await response.text();
     } catch (error) {
-        if (error instanceof DOMException && error.name === "AbortError") throw error;
-        throw new ApiError(0, "NO_ANSWER", "jobrt does not answer; is it running?");
+        if (asked.signal?.aborted) throw error;
+        const late = abort.signal.aborted ? `jobrt did not answer within ${ms / 1000} s` : "jobrt does not answer; is it running?";
+        throw new ApiError(0, "NO_ANSWER", late);
+    } finally {
+        clearTimeout(timer);
+        asked.signal?.removeEventListener("abort", forward);
     }
-    const text = await response.text();
     if (response.ok) {
         if (path === "api/session") loggedOut.set(false);
         return text;

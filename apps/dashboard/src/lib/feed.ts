@@ -10,6 +10,8 @@ const firstEvents = 2_000;
 const batchMs = 100;
 /** A hidden page gives its connection back after so long: a browser has only six for one server. */
 const restAfterMs = 30_000;
+/** Three heartbeats: a connection that is silent for so long is none, whatever the browser thinks of it. */
+const silentMs = 45_000;
 
 type Listener = (added: readonly LogEvent[]) => void;
 
@@ -34,6 +36,7 @@ export class Feed {
     private retryTimer = 0;
     private batchTimer = 0;
     private restTimer = 0;
+    private silenceTimer = 0;
     private readonly listeners = new Set<Listener>();
 
     start(): void {
@@ -52,6 +55,7 @@ export class Feed {
         this.source?.close();
         const source = new EventSource(api.streamAddress(this.lastId, firstEvents));
         this.source = source;
+        this.watch();
         const on = (name: string, run: (event: MessageEvent<string>) => void): void =>
             source.addEventListener(name, (event) => {
                 if (source !== this.source) return;
@@ -78,7 +82,14 @@ export class Feed {
         on("revoked", () => loggedOut.set(true));
     }
 
+    /** Reconnects when nothing is heard from now on for too long. */
+    private watch(): void {
+        clearTimeout(this.silenceTimer);
+        this.silenceTimer = window.setTimeout(() => this.reconnect(this.failures + 1), silentMs);
+    }
+
     private alive(): void {
+        this.watch();
         this.failures = 0;
         this.heardAt.set(Date.now());
         this.state.set("live");
@@ -130,8 +141,7 @@ export class Feed {
 
     /** Waits longer after each failure, up to ten seconds. */
     private reconnect(failures: number): void {
-        this.source?.close();
-        this.source = null;
+        this.close();
         if (this.state.value === "resting") return;
         this.failures = failures;
         this.state.set("reconnecting");
@@ -144,14 +154,19 @@ export class Feed {
         }, wait);
     }
 
+    private close(): void {
+        clearTimeout(this.silenceTimer);
+        this.source?.close();
+        this.source = null;
+    }
+
     private onVisibility(): void {
         clearTimeout(this.restTimer);
         if (document.hidden) {
             this.restTimer = window.setTimeout(() => {
                 this.state.set("resting");
                 clearTimeout(this.retryTimer);
-                this.source?.close();
-                this.source = null;
+                this.close();
             }, restAfterMs);
         } else if (this.state.value === "resting") {
             this.state.set("reconnecting");

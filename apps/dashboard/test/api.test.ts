@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { mock, test } from "node:test";
+import { ApiError, api } from "../src/lib/api";
+
+type Fetch = (address: string, asked: RequestInit) => Promise<Response>;
+const page = globalThis as unknown as { fetch: Fetch };
+const answer = (body: object, status = 200): Promise<Response> => Promise.resolve(new Response(JSON.stringify(body), { status }));
+
+/** A server that takes the request and says nothing more; or says the head of the answer, and nothing more. */
+const silent: Fetch = (_, { signal }) => new Promise((_done, fail) => signal?.addEventListener("abort", () => fail(new DOMException("aborted", "AbortError"))));
+const halfway: Fetch = (_, { signal }) =>
+    Promise.resolve({
+        ok: true,
+        status: 200,
+        text: () => new Promise((_done, fail) => signal?.addEventListener("abort", () => fail(new DOMException("aborted", "AbortError")))),
+    } as unknown as Response);
+
+/** What a question came to; undefined while it is open. */
+async function after(ms: number, asked: Promise<unknown>): Promise<unknown> {
+    let end: unknown;
+    asked.then(
+        (value) => (end = value),
+        (error) => (end = error),
+    );
+    for (let turns = 0; turns < 10; ++turns) await Promise.resolve();
+    mock.timers.tick(ms);
+    for (let turns = 0; turns < 10; ++turns) await Promise.resolve();
+    return end;
+}
+
+test("a question that is not answered in time has no answer, whichever part of it does not come", async () => {
+    mock.timers.enable({ apis: ["setTimeout"] });
+    for (const server of [silent, halfway]) {
+        page.fetch = server;
+        assert.equal(await after(19_000, api.status()), undefined);
+        const late = await after(21_000, api.status());
+        assert.deepEqual([late instanceof ApiError && late.code, late instanceof ApiError && late.status], ["NO_ANSWER", 0]);
+        // A change of many jobs may take longer.
+        assert.equal(await after(60_000, api.bulkIds("delete", ["a"])), undefined);
+        assert.ok((await after(121_000, api.bulkIds("delete", ["a"]))) instanceof ApiError);
+    }
+    mock.timers.reset();
+});
+
+test("whoever takes a question back hears that, not that nothing answers", async () => {
+    page.fetch = silent;
+    const abort = new AbortController();
+    const asked = api.jobs({}, 1, "", abort.signal).catch((error: unknown) => error);
+    abort.abort();
+    assert.equal((await asked) instanceof ApiError, false);
+    page.fetch = () => answer({ jobs: [], nextCursor: null });
+    assert.equal((await api.jobs({}, 1, "")).jobs.length, 0);
+});
