@@ -35,6 +35,37 @@ test("active jobs come and go with their events", () => {
     assert.equal(activity.shown(now + 60_000).length, 0);
 });
 
+test("a long queue does not hide what runs, nor do jobs that have ended", () => {
+    const activity = new Activity();
+    const now = Date.parse(at(1));
+    const many = (name: string, status: string, prefix: string, n: number) => Array.from({ length: n }, (_, i) => made(name, 1, { status, jobId: `${prefix}${i}` }));
+    const running = (): number => activity.shown(now + 60_000).filter((job) => job.state === "running").length;
+    activity.take(many("worker.job.completed", "completed", "ended", 2_000), now);
+    activity.take(many("jobs.create.queued", "queued", "waits", 2_500), now + 30_000);
+    activity.take(many("worker.job.claimed", "running", "runs", 3), now + 30_000);
+    assert.equal(running(), 3);
+    assert.equal(activity.shown(now + 60_000).length, 2_000);
+    activity.take(many("worker.job.claimed", "running", "more", 2_500), now + 30_000);
+    assert.equal(running(), 2_000);
+});
+
+test("jobs that were active before are there; events know better", () => {
+    const activity = new Activity();
+    const now = Date.parse(at(5));
+    const job = (id: string, status: string) =>
+        ({ id, status, kind: "a", url: "http://x", traceId: null, createdAt: at(0), startedAt: at(1), progress: { percent: 40, stage: "reading", message: null } }) as unknown as Job;
+    activity.take([made("worker.job.completed", 4, { status: "completed", jobId: "one" })], now);
+    activity.seed([job("one", "running"), job("two", "running"), job("three", "queued")]);
+    assert.deepEqual(
+        activity.shown(now).map((one) => [one.id, one.state, one.kind, one.percent, one.words]),
+        [
+            ["two", "running", "a", 40, "reading"],
+            ["three", "queued", "a", null, "reading"],
+            ["one", "completed", "a", null, "Completed"],
+        ],
+    );
+});
+
 test("a timeline has a line for each claim, and what waits waits", () => {
     const events = [
         made("jobs.create.queued", 0),

@@ -24,6 +24,25 @@ export function togglePause(): void {
 const activity = new Activity();
 feed.listen((added) => activity.take(added, Date.now()));
 
+/** Asks once what runs and waits: the events that say so may be older than those the page begins with. */
+let seeded = false;
+async function seed(): Promise<void> {
+    if (seeded || feed.state.value !== "live") return;
+    seeded = true;
+    try {
+        // By themselves, as a long queue would leave no room for what runs.
+        for (const status of ["running", "queued"]) activity.seed((await api.jobs({ status }, 100, "")).jobs);
+    } catch {
+        seeded = false; // Again when the stream is back.
+    }
+}
+feed.state.watch(() => void seed());
+feed.emptied.watch(() => {
+    activity.clear();
+    seeded = false;
+    void seed();
+});
+
 interface Filter {
     job: string;
     trace: string;
