@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
-import { ApiError, api } from "../src/lib/api";
+import { ApiError, api, eventsOfJob } from "../src/lib/api";
 
 type Fetch = (address: string, asked: RequestInit) => Promise<Response>;
 const page = globalThis as unknown as { fetch: Fetch };
@@ -50,4 +50,27 @@ test("whoever takes a question back hears that, not that nothing answers", async
     assert.equal((await asked) instanceof ApiError, false);
     page.fetch = () => answer({ jobs: [], nextCursor: null });
     assert.equal((await api.jobs({}, 1, "")).jobs.length, 0);
+});
+
+test("of a job with many events the first ones are asked for, too, and none comes twice", async () => {
+    const asked: string[] = [];
+    let all = 5_000;
+    page.fetch = (address) => {
+        asked.push(address);
+        const query = new URLSearchParams(address.replace(/.*\?/, ""));
+        const limit = Number(query.get("limit"));
+        const ids = Array.from({ length: all }, (_, i) => i + 1);
+        const events = query.has("after") ? ids.slice(0, limit) : ids.slice(-limit);
+        return answer({ events: events.map((id) => ({ id, ts: "", event: "a", level: "info" })) });
+    };
+    const ids = async (): Promise<number[]> => (await eventsOfJob("j")).map((event) => event.id);
+    const many = await ids();
+    assert.deepEqual([many.length, many[0], many[199], many[200], many[2199]], [2_200, 1, 200, 3_001, 5_000]);
+    assert.ok(asked[1]?.includes("after=0"));
+    all = 2_100;
+    assert.deepEqual(await ids(), Array.from({ length: 2_100 }, (_, i) => i + 1));
+    all = 1_999;
+    asked.length = 0;
+    assert.equal((await ids()).length, 1_999);
+    assert.equal(asked.length, 1);
 });

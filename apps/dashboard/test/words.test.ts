@@ -84,6 +84,20 @@ test("a timeline has a line for each claim, and what waits waits", () => {
     ]);
 });
 
+test("a job whose first events are not kept has a line all the same", () => {
+    const told = (job: object, events: ReturnType<typeof made>[]) =>
+        timeline({ createdAt: at(0), startedAt: at(10), finishedAt: null, attempt: 2, ...job } as unknown as Job, events, Date.parse(at(60)), () => 1).map((line) => [
+            line.attempt,
+            line.ending,
+            ...line.phases.map((phase) => `${phase.name} ${(phase.to - phase.from) / 1000}${phase.open ? "…" : ""}`),
+        ]);
+    const later = [made("worker.job.download.started", 20), made("worker.job.download.progress", 30)];
+    assert.deepEqual(told({ status: "running" }, later), [[2, "", "ran 50…", "download 40…"]]);
+    assert.deepEqual(told({ status: "completed", finishedAt: at(40) }, []), [[2, "completed", "ran 30"]]);
+    assert.deepEqual(told({ status: "completed", finishedAt: at(40) }, [...later, made("worker.job.completed", 40)]), [[2, "completed", "ran 30", "download 20"]]);
+    assert.deepEqual(told({ status: "queued", startedAt: null }, []), [[3, "waits", "waited 60…"]]);
+});
+
 test("speed and time left are those of the last ten seconds", () => {
     const points = [
         { at: 0, bytes: 0, total: 10_000 },

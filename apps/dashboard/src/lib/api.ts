@@ -304,7 +304,7 @@ export const api = {
         return outcome;
     },
 
-    events: async (filter: { jobId?: string; traceId?: string; limit?: number }) => {
+    events: async (filter: { jobId?: string; traceId?: string; limit?: number; after?: number }) => {
         const body = parseJson(await ask("api/telemetry", { query: filter })) as { events: Json[] };
         return body.events.map((event) => eventOf(lineOfJson(event)));
     },
@@ -313,6 +313,17 @@ export const api = {
     fileAddress: (path: string) => `downloads/${path.split("/").map(encodeURIComponent).join("/")}`,
     logOut: () => ask("logout", { method: "POST" }),
 };
+
+const mostAsked = 2_000;
+
+/** The last events of a job, and of one that has more of them also how it began. */
+export async function eventsOfJob(jobId: string): Promise<LogEvent[]> {
+    const last = await api.events({ jobId, limit: mostAsked });
+    if (last.length < mostAsked) return last;
+    const first = await api.events({ jobId, limit: 200, after: 0 });
+    const from = last[0]?.id ?? 0;
+    return [...first.filter((event) => event.id < from), ...last];
+}
 
 /** Of the text of one event. */
 export function eventOf(text: string): LogEvent {

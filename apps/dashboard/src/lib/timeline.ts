@@ -39,6 +39,13 @@ export function timeline(job: Job, events: readonly LogEvent[], now: number, att
         phase.open = false;
     };
     const open = (name: Phase["name"], at: number): void => void line?.phases.push({ name, from: at, to: now, open: true });
+    const startedAt = beganAt(job, events);
+    if (startedAt !== null) {
+        line = { attempt: job.attempt, phases: [], ending: "" };
+        lines.push(line);
+        open("ran", startedAt);
+        waitsSince = null;
+    }
     // Events of one job are written by several hands: its log's order is nearly, not exactly, that of their times.
     for (const event of [...events].sort((a, b) => Date.parse(a.ts) - Date.parse(b.ts) || a.id - b.id)) {
         const at = Date.parse(event.ts);
@@ -64,9 +71,20 @@ export function timeline(job: Job, events: readonly LogEvent[], now: number, att
         }
         if (queuings.has(event.event)) waitsSince = waitsSince ?? at;
     }
+    const finishedAt = job.finishedAt ? Date.parse(job.finishedAt) : null;
+    if (startedAt !== null && finishedAt !== null && line && !line.ending) {
+        for (const phase of line.phases) if (phase.open) close(phase.name, finishedAt);
+        line.ending = job.status;
+    }
     const waits = job.status === "queued" || job.status === "scheduled";
     if (waits && waitsSince !== null) lines.push({ attempt: job.attempt + 1, phases: [{ name: "waited", from: waitsSince, to: now, open: true }], ending: "waits" });
     return lines;
+}
+
+/** When the job's last run began, by the job itself, if no event that is kept says so; null when one does or none goes on. */
+function beganAt(job: Job, events: readonly LogEvent[]): number | null {
+    if (!job.startedAt || (job.status !== "running" && !job.finishedAt)) return null;
+    return events.some((event) => event.event === "worker.job.claimed") ? null : Date.parse(job.startedAt);
 }
 
 /** How a download goes: bytes a second and milliseconds left, from its last progress events. */

@@ -1,7 +1,7 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
 import { actionWords, mayDo, perform } from "../lib/actions";
-import { ApiError, api, type Action, type Job, type LogEvent } from "../lib/api";
+import { ApiError, api, eventsOfJob, type Action, type Job, type LogEvent } from "../lib/api";
 import { useCell } from "../lib/cell";
 import { bytes, duration, plural, shortId } from "../lib/format";
 import { textOf } from "../lib/json";
@@ -18,7 +18,7 @@ import { Timeline } from "../parts/timeline";
 export function JobScreen({ id }: { id: string }): JSX.Element {
     const mine = (event: LogEvent): boolean => event.jobId === id;
     const loaded = useLoaded(`job ${id}`, () => api.job(id), { everyMs: 10_000, when: mine, atMostMs: 400 });
-    const told = useLoaded(`events ${id}`, () => api.events({ jobId: id, limit: 2000 }), { everyMs: 60_000, when: mine, atMostMs: 700 });
+    const told = useLoaded(`events ${id}`, () => eventsOfJob(id), { everyMs: 60_000, when: mine, atMostMs: 700 });
     const job = loaded.value;
     if (!job)
         return (
