@@ -2,7 +2,7 @@ import { render } from "preact";
 import { App } from "./app";
 import { api } from "./lib/api";
 import { learnFeatures } from "./lib/features";
-import { feed } from "./lib/feed";
+import { feed, whenBack } from "./lib/feed";
 import { startRouting } from "./lib/route";
 import { startTheme } from "./lib/theme";
 import { session } from "./parts/bits";
@@ -26,6 +26,8 @@ startTheme();
 startRouting();
 void learnSession();
 void learnFeatures();
+// Another version of the server may have come back.
+whenBack(feed.state, () => void learnFeatures());
 feed.start();
 const place = document.getElementById("app");
 if (place) render(<App />, place);

@@ -15,3 +15,4 @@ declare module "node:assert/strict" {
     };
     export default assert;
 }
+declare function setImmediate(run: () => void): void;

@@ -263,6 +263,7 @@ function add(outcome: Outcome, answer: BulkAnswer): void {
 
 export const api = {
     session: () => json<Session>("api/session"),
+    description: () => json<unknown>("openapi.json"),
     status: () => json<Status>("api/status"),
     workers: async () => (await json<{ workers: WorkerInfo[] }>("api/workers")).workers,
     workerHealth: () => json<WorkerHealth>("api/worker/health"),

@@ -1,4 +1,5 @@
 // What this server can do, by its own description; what it cannot is not shown.
+import { api } from "./api";
 import { Cell } from "./cell";
 
 interface Description {
@@ -19,11 +20,22 @@ export class Features {
 
 export const features = new Cell(new Features());
 
-export async function learnFeatures(): Promise<void> {
-    try {
-        const answer = await fetch("openapi.json");
-        if (answer.ok) features.set(new Features((await answer.json()) as Description));
-    } catch {
-        // The banner says that the server does not answer.
+let learning: Promise<void> | null = null;
+
+/** Asks until it is answered, with growing waits: what is not known of is not shown. */
+export function learnFeatures(): Promise<void> {
+    learning ??= learn().finally(() => (learning = null));
+    return learning;
+}
+
+async function learn(): Promise<void> {
+    for (let wait = 500; ; wait = Math.min(wait * 2, 10_000)) {
+        try {
+            features.set(new Features((await api.description()) as Description));
+            return;
+        } catch {
+            // The banner says that the server does not answer.
+            await new Promise((done) => setTimeout(done, wait));
+        }
     }
 }
