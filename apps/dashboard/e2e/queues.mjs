@@ -46,7 +46,7 @@ async function allMatching(world) {
     await page.getByRole("button", { name: "Retry all…" }).click();
     await page.getByRole("dialog").getByText("Retry all 1,000 matching jobs?").waitFor();
     await page.getByRole("dialog").getByRole("button", { name: "Retry 1,000" }).click();
-    await page.getByText("1000 queued again").waitFor({ timeout: 30_000 });
+    await page.getByText("1,000 queued again").waitFor({ timeout: 30_000 });
     await eventually("all complete but the one that did not match", async () => (await failed()) === 1, 60_000);
     // A count that has changed meanwhile is not acted on.
     assert.equal((await call(url, "POST", "/api/jobs/bulk", { action: "delete", filter: { tag: "many" }, expectedCount: 3 })).status, 409);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
+import { tellOutcome } from "../src/lib/actions";
 import { ApiError, api, eventsOfJob } from "../src/lib/api";
 import { features, learnFeatures } from "../src/lib/features";
 
@@ -95,4 +96,24 @@ test("what the server can do is asked for until it says so, and anew when it is 
     await learnFeatures();
     assert.equal(features.value.has("get", "/api/stats"), true);
     mock.timers.reset();
+});
+
+test("a change of many jobs that ends halfway says how far it came", async () => {
+    const bodies: Record<string, unknown>[] = [];
+    let good = 2;
+    page.fetch = (_, asked) => {
+        bodies.push(JSON.parse(String(asked.body)) as Record<string, unknown>);
+        if (good-- <= 0) return answer({ code: "STORE_UNAVAILABLE", error: "the store is locked" }, 503);
+        return answer({ done: 1_000, requested: 0, refused: 0, nextCursor: `c${good}` });
+    };
+    const outcome = await api.bulkMatching("delete", { status: "failed" }, 5_000);
+    assert.equal(tellOutcome("delete", outcome), "2,000 deleted, then STORE_UNAVAILABLE: the store is locked");
+    assert.deepEqual(bodies.map((body) => [body["expectedCount"], body["cursor"]]), [[5_000, undefined], [undefined, "c1"], [undefined, "c0"]]);
+    good = 0;
+    assert.ok((await api.bulkMatching("delete", {}, 1).catch((error: unknown) => error)) instanceof ApiError);
+    good = 1;
+    const ids = Array.from({ length: 700 }, (_, i) => String(i));
+    assert.equal(tellOutcome("cancel", await api.bulkIds("cancel", ids)), "1,000 canceled, then STORE_UNAVAILABLE: the store is locked");
+    assert.deepEqual(bodies.slice(-2).map((body) => (body["ids"] as string[]).length), [500, 200]);
+    assert.equal(tellOutcome("retry", { done: 3, refused: 1, firstRefusal: "INVALID_STATE" }), "3 queued again, 1 refused (INVALID_STATE)");
 });

@@ -1,5 +1,6 @@
 // What a person does to jobs, and what is told about it.
 import { ApiError, api, jobStates, type Action, type Job, type JobFilter, type JobState, type Outcome } from "./api";
+import { count } from "./format";
 
 export const actionWords: Record<Action, { name: string; done: string; ending: string }> = {
     retry: { name: "Retry", done: "queued again", ending: "They run again and keep their finished steps." },
@@ -52,7 +53,7 @@ export async function performAll(action: Action, ids: readonly string[], onStep:
 }
 
 export function tellOutcome(action: Action, outcome: Outcome): string {
-    const done = `${outcome.done} ${actionWords[action].done}`;
-    if (outcome.refused === 0) return done;
-    return `${done}, ${outcome.refused} refused${outcome.firstRefusal ? ` (${outcome.firstRefusal})` : ""}`;
+    const refused = `${count(outcome.refused)} refused${outcome.firstRefusal ? ` (${outcome.firstRefusal})` : ""}`;
+    const done = `${count(outcome.done)} ${actionWords[action].done}${outcome.refused > 0 ? `, ${refused}` : ""}`;
+    return outcome.stopped ? `${done}, then ${outcome.stopped}` : done;
 }

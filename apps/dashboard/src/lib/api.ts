@@ -138,6 +138,8 @@ export interface Outcome {
     done: number;
     refused: number;
     firstRefusal: string;
+    /** What ended it before all was done; of the request that failed some may be done, too. */
+    stopped?: string;
 }
 
 export interface JobPage {
@@ -261,6 +263,23 @@ function add(outcome: Outcome, answer: BulkAnswer): void {
     outcome.firstRefusal ||= answer.results?.find((one) => !["done", "requested"].includes(one.result))?.result ?? "";
 }
 
+/** Goes on until there is no cursor. Once something was done, a failure is part of the outcome. */
+async function inSteps(step: (cursor: string | null) => Promise<BulkAnswer>): Promise<Outcome> {
+    const outcome: Outcome = { done: 0, refused: 0, firstRefusal: "" };
+    let cursor: string | null = null;
+    do {
+        try {
+            const answer: BulkAnswer = await step(cursor);
+            add(outcome, answer);
+            cursor = answer.nextCursor;
+        } catch (error) {
+            if (!(error instanceof ApiError) || cursor === null) throw error;
+            return { ...outcome, stopped: `${error.code}: ${error.message}` };
+        }
+    } while (cursor);
+    return outcome;
+}
+
 export const api = {
     session: () => json<Session>("api/session"),
     description: () => json<unknown>("openapi.json"),
@@ -288,22 +307,15 @@ export const api = {
     stats: (minutes: number) => json<Stats>("api/stats", { query: { minutes } }),
     pauseQueue: (name: string, paused: boolean) =>
         json<object>(`api/queues/${encodeURIComponent(name)}/${paused ? "pause" : "resume"}`, { method: "POST" }),
-    bulkIds: async (action: Action, ids: readonly string[]): Promise<Outcome> => {
-        const outcome = { done: 0, refused: 0, firstRefusal: "" };
-        for (let at = 0; at < ids.length; at += 500) add(outcome, await bulk({ action, ids: ids.slice(at, at + 500) }));
-        return outcome;
-    },
+    bulkIds: (action: Action, ids: readonly string[]): Promise<Outcome> =>
+        inSteps(async (cursor) => {
+            const at = Number(cursor ?? 0);
+            const answer = await bulk({ action, ids: ids.slice(at, at + 500) });
+            return { ...answer, nextCursor: at + 500 < ids.length ? String(at + 500) : null };
+        }),
     /** COUNT_CHANGED, and nothing done, when other than `expectedCount` jobs match now. */
-    bulkMatching: async (action: Action, filter: JobFilter, expectedCount: number): Promise<Outcome> => {
-        const outcome = { done: 0, refused: 0, firstRefusal: "" };
-        let answer = await bulk({ action, filter: bulkFilter(filter), expectedCount });
-        add(outcome, answer);
-        while (answer.nextCursor) {
-            answer = await bulk({ action, filter: bulkFilter(filter), cursor: answer.nextCursor });
-            add(outcome, answer);
-        }
-        return outcome;
-    },
+    bulkMatching: (action: Action, filter: JobFilter, expectedCount: number): Promise<Outcome> =>
+        inSteps((cursor) => bulk({ action, filter: bulkFilter(filter), ...(cursor === null ? { expectedCount } : { cursor }) })),
 
     events: async (filter: { jobId?: string; traceId?: string; limit?: number; after?: number }) => {
         const body = parseJson(await ask("api/telemetry", { query: filter })) as { events: Json[] };

@@ -23,7 +23,7 @@ export async function changeMany(action: Action, jobs: readonly Job[]): Promise<
         const outcome = features.value.has("post", "/api/jobs/bulk")
             ? await api.bulkIds(action, ids)
             : await performAll(action, ids, () => undefined);
-        tell(tellOutcome(action, outcome), outcome.refused > 0);
+        tell(tellOutcome(action, outcome), outcome.refused > 0 || !!outcome.stopped);
     } catch (error) {
         tell(error instanceof ApiError ? `${error.code}: ${error.message}` : String(error), true);
     }
@@ -44,7 +44,7 @@ export async function changeMatching(action: Action, filter: JobFilter): Promise
         const yes = await confirm(`${words.name} all ${plural(n, "matching job")}?`, words.ending, `${words.name} ${count(n)}`, action !== "retry");
         if (!yes) return false;
         const outcome = await api.bulkMatching(action, which, n);
-        tell(tellOutcome(action, outcome), outcome.refused > 0);
+        tell(tellOutcome(action, outcome), outcome.refused > 0 || !!outcome.stopped);
         return true;
     } catch (error) {
         tell(error instanceof ApiError ? `${error.code}: ${error.message}` : String(error), true);
