@@ -11,6 +11,7 @@ function hour() {
         failed: i % 9 === 0 ? 3 : 0,
         waitMs: { p50: 5 + i, p95: 40 + i, p99: 90 + 2 * i },
         runMs: i === 20 ? null : { p50: 900, p95: 2500, p99: 5200 },
+        partial: i === 30,
         counts: { queued: Math.abs(30 - i) * 4, running: 4, scheduled: 7, completed: 0, failed: 0, canceled: 0 },
     }));
     const starts = [
@@ -63,6 +64,7 @@ async function charts(world) {
         await eventually("the table has the rows", async () => (await chart.locator("tbody tr").count()) === 60);
         await chart.locator("td", { hasText: "5.2 s" }).first().waitFor();
         assert.equal(await chart.locator("td", { hasText: "–" }).count(), 3);
+        assert.equal(await chart.locator("tbody th", { hasText: "partial" }).count(), 1);
         await chart.getByText("worker deployed, version 0.1.1").waitFor();
         await page.locator(".tile", { hasText: "ended a minute" }).waitFor();
         // A change of the theme is a change of the colours in the picture.

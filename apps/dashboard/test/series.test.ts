@@ -6,11 +6,11 @@ import { lately, seriesOf, startsOf } from "../src/lib/series";
 
 const at = (minute: number): string => `2026-03-01T12:${String(minute).padStart(2, "0")}:00.000Z`;
 const counts = { queued: 4, scheduled: 0, running: 1, completed: 0, failed: 0, canceled: 0 };
-const one = (minute: number, more: Partial<StatMinute>): StatMinute => ({ at: at(minute), completed: 0, failed: 0, waitMs: null, runMs: null, counts: null, ...more });
+const one = (minute: number, more: Partial<StatMinute>): StatMinute => ({ at: at(minute), completed: 0, failed: 0, waitMs: null, runMs: null, counts: null, partial: false, ...more });
 const stats: Stats = {
     now: "2026-03-01T12:07:30.000Z",
     since: "2026-03-01T12:03:10.000Z",
-    minutes: [one(3, { completed: 10, waitMs: { p50: 1, p95: 2, p99: 3 }, counts }), one(6, { completed: 3, failed: 1 })],
+    minutes: [one(3, { completed: 10, waitMs: { p50: 1, p95: 2, p99: 3 }, counts }), one(6, { completed: 3, failed: 1, partial: true })],
     starts: [
         { at: at(5), role: "api", version: "2" },
         { at: at(1), role: "worker", version: "1" },
@@ -25,7 +25,11 @@ test("minutes in which nothing happened are shown, those of which nothing is kno
     assert.deepEqual(series.wait.p95, [2, null, null, null, null]);
     assert.deepEqual(series.depth.queued, [4, null, null, null, null]);
     assert.equal(seriesOf(stats, 2).times.length, 2);
-    assert.deepEqual(lately(stats, 2), { perMinute: 2, failedShare: 0.25 });
+    assert.deepEqual(series.partial, [false, false, false, true, false]);
+    // A minute and a half of the last two have passed; of five, what is known of.
+    assert.deepEqual(lately(stats, 2), { perMinute: 4 / 1.5, failedShare: 0.25 });
+    assert.equal(lately(stats, 5).perMinute, 14 / (4 + 20 / 60));
+    assert.equal(lately({ ...stats, since: at(7) }, 5).perMinute, 0);
     assert.equal(lately({ ...stats, minutes: [] }, 5).failedShare, null);
 });
 

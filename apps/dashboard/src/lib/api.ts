@@ -122,6 +122,8 @@ export interface StatMinute {
     waitMs: Quantiles | null;
     runMs: Quantiles | null;
     counts: Counts | null;
+    /** More happened than was counted. */
+    partial: boolean;
 }
 
 /** Minutes in which nothing happened may be left out; nothing is known from before `since`. */

@@ -12,6 +12,8 @@ export interface Series {
     wait: Record<Quantile, Values>;
     run: Record<Quantile, Values>;
     depth: Record<"queued" | "scheduled" | "running", Values>;
+    /** In which of the minutes more happened than was counted. */
+    partial: boolean[];
 }
 
 const minute = 60_000;
@@ -36,15 +38,19 @@ export function seriesOf(stats: Stats, minutes: number): Series {
         wait: quantiles("waitMs"),
         run: quantiles("runMs"),
         depth: { queued: depth("queued"), scheduled: depth("scheduled"), running: depth("running") },
+        partial: all.map(({ one }) => one?.partial ?? false),
     };
 }
 
 /** How many jobs ended a minute lately, and which share of them failed; null when none ended. */
 export function lately(stats: Stats, minutes: number): { perMinute: number; failedShare: number | null } {
-    const { completed, failed } = seriesOf(stats, minutes);
+    const { times, completed, failed } = seriesOf(stats, minutes);
     const sum = (list: number[]): number => list.reduce((all, n) => all + n, 0);
     const ended = sum(completed) + sum(failed);
-    return { perMinute: completed.length > 0 ? ended / completed.length : 0, failedShare: ended > 0 ? sum(failed) / ended : null };
+    // The last minute has only begun, and the first may have been over half when the server began to look.
+    const from = Math.max((times[0] ?? 0) * 1000, Date.parse(stats.since));
+    const passed = Math.max(1, (Date.parse(stats.now) - from) / minute);
+    return { perMinute: times.length > 0 ? ended / passed : 0, failedShare: ended > 0 ? sum(failed) / ended : null };
 }
 
 export interface Start {

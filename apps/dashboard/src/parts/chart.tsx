@@ -25,6 +25,8 @@ interface Shown {
     /** Seconds since 1970, ascending. */
     times: number[];
     lines: Line[];
+    /** Times of which not all is counted. */
+    partial?: boolean[];
     marks?: Mark[];
     format: (value: number) => string;
 }
@@ -120,7 +122,7 @@ export function Chart(shown: Shown): JSX.Element {
 }
 
 function ChartTable({ shown }: { shown: Shown }): JSX.Element {
-    const rows = shown.times.map((at, index) => ({ at, values: shown.lines.map((line) => line.values[index] ?? null) })).slice(-60);
+    const rows = shown.times.map((at, index) => ({ at, partial: shown.partial?.[index] ?? false, values: shown.lines.map((line) => line.values[index] ?? null) })).slice(-60);
     return (
         <details>
             <summary>as a table</summary>
@@ -139,7 +141,10 @@ function ChartTable({ shown }: { shown: Shown }): JSX.Element {
                     <tbody>
                         {rows.reverse().map((row) => (
                             <tr key={row.at}>
-                                <th scope="row">{clockOf(row.at)}</th>
+                                <th scope="row">
+                                    {clockOf(row.at)}
+                                    {row.partial ? <span class="quiet"> partial</span> : null}
+                                </th>
                                 {row.values.map((value, index) => (
                                     <td key={index} class="number">
                                         {value === null ? "–" : shown.format(value)}
@@ -150,6 +155,7 @@ function ChartTable({ shown }: { shown: Shown }): JSX.Element {
                     </tbody>
                 </table>
             </div>
+            {rows.some((row) => row.partial) ? <p>Partial: more happened in that minute than is counted here.</p> : null}
             {shown.marks?.length ? <p>Starts: {shown.marks.map((mark) => `${clockOf(mark.at)} ${mark.text}`).join(", ")}</p> : null}
         </details>
     );

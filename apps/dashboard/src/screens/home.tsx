@@ -80,7 +80,7 @@ const rate = (value: number): string => (value < 10 ? String(Math.round(value * 
 function Charts({ stats }: { stats: Stats }): JSX.Element {
     const series = useMemo(() => seriesOf(stats, shownMinutes), [stats]);
     const marks = startsOf(stats, series.times[0] ?? 0);
-    const shared = { times: series.times, marks };
+    const shared = { times: series.times, partial: series.partial, marks };
     const lines = useMemo(
         () => ({
             rate: [
