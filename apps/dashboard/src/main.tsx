@@ -1,6 +1,6 @@
 import { render } from "preact";
 import { App } from "./app";
-import { api } from "./lib/api";
+import { api, renewSession } from "./lib/api";
 import { learnFeatures } from "./lib/features";
 import { feed, whenBack } from "./lib/feed";
 import { startRouting } from "./lib/route";
@@ -28,6 +28,10 @@ void learnSession();
 void learnFeatures();
 // Another version of the server may have come back.
 whenBack(feed.state, () => void learnFeatures());
+// Somebody may have logged in, on another page.
+feed.state.watch(() => {
+    if (feed.state.value === "live") void renewSession(session);
+});
 feed.start();
 const place = document.getElementById("app");
 if (place) render(<App />, place);

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import { tellOutcome } from "../src/lib/actions";
-import { ApiError, api, eventsOfJob } from "../src/lib/api";
+import { ApiError, api, eventsOfJob, loggedOut, renewSession, type Session } from "../src/lib/api";
+import { Cell } from "../src/lib/cell";
 import { features, learnFeatures } from "../src/lib/features";
 
 type Fetch = (address: string, asked: RequestInit) => Promise<Response>;
@@ -116,4 +117,21 @@ test("a change of many jobs that ends halfway says how far it came", async () =>
     assert.equal(tellOutcome("cancel", await api.bulkIds("cancel", ids)), "1,000 canceled, then STORE_UNAVAILABLE: the store is locked");
     assert.deepEqual(bodies.slice(-2).map((body) => (body["ids"] as string[]).length), [500, 200]);
     assert.equal(tellOutcome("retry", { done: 3, refused: 1, firstRefusal: "INVALID_STATE" }), "3 queued again, 1 refused (INVALID_STATE)");
+});
+
+test("a page that was logged out learns that it is not any more", async () => {
+    const session = new Cell<Session | null>({ name: "before", role: "operate", guarded: true });
+    let asked = 0;
+    const serve = (status: number): void => {
+        page.fetch = () => (++asked, answer({ name: "now", role: "read", guarded: true }, status));
+    };
+    serve(401);
+    await api.status().catch(() => undefined);
+    await renewSession(session);
+    assert.deepEqual([loggedOut.value, session.value?.name], [true, "before"]);
+    serve(200);
+    await renewSession(session);
+    assert.deepEqual([loggedOut.value, session.value?.name, asked], [false, "now", 3]);
+    await renewSession(session);
+    assert.equal(asked, 3);
 });

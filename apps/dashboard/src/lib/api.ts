@@ -340,6 +340,16 @@ export async function eventsOfJob(jobId: string): Promise<LogEvent[]> {
     return [...first.filter((event) => event.id < from), ...last];
 }
 
+/** Once something is answered although the page says that it is logged out: whether it still is, and as whom it asks now. */
+export async function renewSession(session: Cell<Session | null>): Promise<void> {
+    if (!loggedOut.value) return;
+    try {
+        session.set(await api.session());
+    } catch {
+        // It is; or there is no answer now, and the banner says so.
+    }
+}
+
 /** Of the text of one event. */
 export function eventOf(text: string): LogEvent {
     const event = JSON.parse(text) as Record<string, unknown>;
