@@ -28,6 +28,10 @@ async function pausing(world) {
     await page.goBack();
     await row.getByRole("button", { name: "Resume queue default" }).click();
     await eventually("it completes", async () => (await call(url, "GET", `/api/jobs/${id}`)).json.job.status === "completed");
+    // Workers of other languages need not say how many they run at once.
+    const { queues } = (await call(url, "GET", "/api/queues")).json;
+    await page.route(/\/api\/queues$/, (route) => route.fulfill({ json: { ok: true, queues: queues.map((one) => ({ ...one, workers: 1, concurrency: 0 })) } }));
+    await row.locator("td").last().getByText("–").waitFor();
 }
 
 async function allMatching(world) {

@@ -30,17 +30,24 @@ async function scripts(world) {
     await unharmed(page);
 
     // The same from a server whose every answer is hostile.
-    await page.route(/\/api\/(jobs|workers|status|capabilities|worker|session|telemetry\?)/, async (route) => {
+    await page.route(/\/api\/(jobs|queues|stats|workers|status|capabilities|worker|session|telemetry\?)/, async (route) => {
         const answer = await route.fetch();
         const body = await answer.json().catch(() => null);
         if (!body) return route.fulfill({ response: answer });
         const keep = /api\/session/.test(route.request().url()) ? { role: "admin" } : {};
+        // Without its times a chart shows nothing at all.
+        if (/api\/stats/.test(route.request().url())) {
+            const { now, since, minutes } = body;
+            Object.assign(keep, { now, since, minutes, starts: body.starts.map((start) => ({ ...poisoned(start), at: start.at })) });
+        }
         return route.fulfill({ response: answer, json: { ...poisoned(body), ...keep } });
     });
-    for (const where of [`jobs/${id}`, "jobs", "", "workers", "settings"]) {
+    for (const where of [`jobs/${id}`, "jobs", "", "workers", "queues", "settings"]) {
         await page.goto(`${url}/#/${where}`);
         await page.reload();
         await page.getByText("onerror").first().waitFor();
+        if (where === "queues") await page.locator("table th a", { hasText: "onerror" }).first().waitFor();
+        if (where === "") await page.locator("details p", { hasText: "onerror" }).first().waitFor({ state: "attached" });
         await page.waitForTimeout(150);
         await unharmed(page);
     }
@@ -81,6 +88,11 @@ async function roles(world) {
     };
     const page = await logIn(reader);
     await page.getByText("Your role may look").waitFor();
+    // How to begin names the token where one is asked for.
+    await page.route(/\/api\/jobs\?/, (route) => route.fulfill({ json: { ok: true, jobs: [], nextCursor: null } }));
+    await page.reload();
+    await page.locator("#first-curl", { hasText: "authorization: Bearer YOUR_TOKEN" }).waitFor();
+    await page.unroute(/\/api\/jobs\?/);
     for (const where of ["", "jobs", `jobs/${id}`, "queues", "settings"]) {
         await page.goto(`${url}/#/${where}`);
         await page.waitForTimeout(300);

@@ -324,7 +324,8 @@ function NoJobs({ filter }: { filter: JobFilter }): JSX.Element {
 /** How to begin, with the address of this very server. */
 export function EmptyStart(): JSX.Element {
     const base = location.href.replace(/[?#].*$/, "").replace(/[^/]*$/, "");
-    const command = `curl -s ${base}api/jobs -H 'content-type: application/json' -d '{"kind":"demo.echo","payload":{"text":"hello"}}'`;
+    const token = useCell(session)?.guarded ? " -H 'authorization: Bearer YOUR_TOKEN'" : "";
+    const command = `curl -s ${base}api/jobs${token} -H 'content-type: application/json' -d '{"kind":"demo.echo","payload":{"text":"hello"}}'`;
     return (
         <section class="card empty" aria-label="No jobs yet">
             <h2>No jobs yet</h2>

@@ -96,7 +96,8 @@ function Row({ queue, operate, reload }: { queue: QueueInfo; operate: boolean; r
             <td class="number">{queue.oldestDueMs === null ? "–" : duration(queue.oldestDueMs)}</td>
             <td class="number">
                 {queue.workers}
-                <div class="quiet">{queue.concurrency} at once</div>
+                {/* Workers need not say how many they run at once. */}
+                <div class="quiet">{queue.workers > 0 && queue.concurrency === 0 ? "–" : `${queue.concurrency} at once`}</div>
             </td>
         </tr>
     );
