@@ -45,7 +45,7 @@ async function scripts(world) {
     for (const where of [`jobs/${id}`, "jobs", "", "workers", "queues", "settings"]) {
         await page.goto(`${url}/#/${where}`);
         await page.reload();
-        await page.getByText("onerror").first().waitFor();
+        await page.getByText("onerror").locator("visible=true").first().waitFor();
         if (where === "queues") await page.locator("table th a", { hasText: "onerror" }).first().waitFor();
         if (where === "") await page.locator("details p", { hasText: "onerror" }).first().waitFor({ state: "attached" });
         await page.waitForTimeout(150);
