@@ -39,8 +39,11 @@ async function restarted(world) {
     await waitFor(url, through, ["completed"]);
     await submit(url, { kind: "demo.echo", payload: {} }).then((id) => waitFor(url, id, ["completed"]));
 
-    const all = await (await fetch(`${url}/api/telemetry?limit=2000`)).json();
-    await page.getByText(new RegExp(`^${all.count} events`)).waitFor();
+    // A job is completed a moment before the last events about it are in the log.
+    const all = await eventually("the page has as many events as the log", async () => {
+        const log = await (await fetch(`${url}/api/telemetry?limit=2000`)).json();
+        return (await page.getByText(new RegExp(`^${log.count} events`)).count()) > 0 && log;
+    });
     const seen = await historyIds(page);
     assert.deepEqual([...seen.keys()].sort((a, b) => a - b), all.events.map((event) => event.id));
 
