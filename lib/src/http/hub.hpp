@@ -84,6 +84,7 @@ private:
     void append(Subscriber& subscriber, Piece piece);
     void append(Subscriber& subscriber, std::string text);
     void make_hungry(Subscriber& subscriber);
+    void release_those_ahead();
     bool is_held_up(const Subscriber& subscriber) const;
     /// May close and destroy it.
     void flush(Subscriber& subscriber);
@@ -111,6 +112,7 @@ private:
     std::uint64_t next_key_ = EventLoop::bell_key + 1;
     std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;
     std::vector<std::uint64_t> hungry_;                           ///< Those who want a page.
+    std::vector<std::uint64_t> ahead_;                            ///< Those who wait for a look at the tail; they are hungry.
     std::map<std::string, std::vector<std::uint64_t>> waiting_;   ///< Those who wait for one that was asked for.
     std::size_t at_tail_ = 0;          ///< How many are.
     EventId tail_ = 0;                 ///< Where the shared look stands; means nothing when nobody is at the tail.

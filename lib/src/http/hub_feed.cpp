@@ -32,6 +32,7 @@ RealTime Hub::tail_due() const {
 }
 
 void Hub::ask_store() {
+    if (at_tail_ == 0) release_those_ahead();
     if (subscribers_.empty() || RealClock::now() < store_back_at_) return;
     if (at_tail_ > 0 && !tail_asked_ && RealClock::now() >= tail_due()) {
         // Cleared before the look, so that what happens during it rings again.
@@ -65,6 +66,7 @@ void Hub::take_answers() {
             if (failed) more_ = true;
             // It may be about a tail that everybody has left meanwhile.
             else if (at_tail_ > 0 && answer.after == tail_) take_tail(answer);
+            release_those_ahead();
             continue;
         }
         const auto sharers = waiting_.extract(answer.key);
@@ -141,15 +143,27 @@ void Hub::take_page(Subscriber& subscriber, const EventReader::Answer& answer) {
     bool joins = !answer.full;
     if (joins && at_tail_ == 0) tail_ = page.next;
     if (page.next < tail_) joins = false;
+    // It has been told elsewhere of more than was looked at here: at the tail it would be told again.
+    const bool ahead = joins && subscriber.position && *subscriber.position > tail_;
+    if (ahead) joins = false;
     // What is after the tail comes to everybody there, also to this one.
     std::size_t count = page.events.size();
     while (joins && count > 0 && page.events[count - 1].id > tail_) --count;
-    subscriber.hungry = false;
+    subscriber.hungry = ahead;
+    if (ahead) {
+        ahead_.push_back(subscriber.key);
+        hinted_ = true;
+    }
     if (page.truncated && !begins) append(subscriber, sse_truncated(page.oldest));
     if (count > 0) append(subscriber, {answer.text, 0, answer.ends[count - 1]});
     subscriber.position = joins ? tail_ : page.next;
     if (joins) join_tail(subscriber);
     flush(subscriber);
+}
+
+void Hub::release_those_ahead() {
+    hungry_.insert(hungry_.end(), ahead_.begin(), ahead_.end());
+    ahead_.clear();
 }
 
 Channel& Hub::channel_for(EventFilter filter) {

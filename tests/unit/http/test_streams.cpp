@@ -81,6 +81,7 @@ public:
     std::atomic<int> refused{0};
     std::atomic<bool> hangs{false};   ///< Says nothing, not even an error, while this is so.
     std::atomic<int> looks{0};        ///< Calls of events().
+    bool mute = false;                ///< Tells nobody that something has changed.
 
     Result<EventPage> events(std::optional<EventId> after, const EventFilter& filter, int limit) override {
         ++looks;
@@ -105,7 +106,9 @@ public:
     Result<Tended> tend(const Retention& r, int b, Time now) override { return inner_.tend(r, b, now); }
     Result<std::vector<Record>> records(std::string_view p) override { return inner_.records(p); }
     Result<std::uint64_t> put(std::string_view k, std::optional<std::string_view> v, std::uint64_t e) override { return inner_.put(k, v, e); }
-    Subscription on_change(std::function<void(unsigned)> callback) override { return inner_.on_change(std::move(callback)); }
+    Subscription on_change(std::function<void(unsigned)> callback) override {
+        return mute ? Subscription() : inner_.on_change(std::move(callback));
+    }
     std::string describe() const override { return inner_.describe(); }
 
 private:
@@ -166,6 +169,26 @@ TEST_CASE("a stream resumes after the last id without gap or repeat, also at ano
         }
     }
     for (std::size_t i = 0; i < seen.size(); ++i) REQUIRE(seen[i] == std::to_string(i));
+}
+
+TEST_CASE("who was told more by another server than this one has looked at is told nothing twice") {
+    auto memory = memory::open({"test", "api"});
+    OutageStore store(*memory);
+    store.mute = true;
+    http::Options options;
+    options.stream_poll = 1s;
+    Host host(options, &store);
+    const int port = host.start();
+    Stream waits(port);
+    write_events(store, 0, 1);
+    CHECK(number_of(waits.telemetry()) == "0");  // A look was just taken; the next comes in a second.
+    write_events(store, 1, 4);
+    const auto newest = store.events(std::nullopt, {}, 1)->events.back().id;
+    Stream ahead(port, "", "Last-Event-ID: " + std::to_string(newest) + "\r\n");
+    REQUIRE(ahead.reply);
+    write_events(store, 4, 6);
+    for (const char* n : {"4", "5"}) CHECK(number_of(ahead.telemetry()) == n);
+    for (const char* n : {"1", "2", "3", "4", "5"}) CHECK(number_of(waits.telemetry()) == n);
 }
 
 TEST_CASE("a position that is not kept any more is said first, with the oldest that is") {
