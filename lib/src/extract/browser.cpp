@@ -7,6 +7,8 @@
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 
+#include "core/failpoint.hpp"
+
 namespace jobruntime::extract {
 
 using std::chrono::steady_clock;
@@ -75,17 +77,23 @@ void Browser::Impl::end_engine(Lock& lock, std::chrono::milliseconds grace) {
     changed_.notify_all();
 }
 
+bool Browser::Impl::worn() const {
+    if (!engine_) return false;
+    if (!engine_->usable()) return true;
+    return jobs_ >= options_.recycle_after && !JOBRT_FAILPOINT("browser.grow_old");
+}
+
 Result<Browser::Impl::Lease> Browser::Impl::acquire(Deadline deadline, const std::stop_token& stop) {
     Lock lock(mutex_);
     while (true) {
         if (stop.stop_requested()) return Error{Errc::canceled, "stopped while waiting for the browser"};
         if (!busy_) {
-            const bool worn = engine_ && (!engine_->usable() || jobs_ >= options_.recycle_after);
-            if (worn && active_ == 0) {
+            const bool replaced = worn();
+            if (replaced && active_ == 0) {
                 end_engine(lock, close_grace);
                 continue;
             }
-            if (!worn && active_ < options_.tabs) {
+            if (!replaced && active_ < options_.tabs) {
                 if (!engine_) {
                     JR_TRY(ensure_engine(lock, stop));
                     continue;
@@ -100,8 +108,7 @@ Result<Browser::Impl::Lease> Browser::Impl::acquire(Deadline deadline, const std
                          "no tab of the browser came free in time: lower the concurrency of media jobs"};
         }
         changed_.wait_until(lock, stop, deadline, [&] {
-            const bool worn_out = engine_ && (!engine_->usable() || jobs_ >= options_.recycle_after);
-            return !busy_ && (worn_out ? active_ == 0 : active_ < options_.tabs);
+            return !busy_ && (worn() ? active_ == 0 : active_ < options_.tabs);
         });
     }
 }

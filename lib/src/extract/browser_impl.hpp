@@ -45,6 +45,8 @@ public:
 
 private:
     using Lock = std::unique_lock<std::mutex>;
+    /// The browser is to be replaced before it works again.
+    bool worn() const;
     Result<void> ensure_engine(Lock& lock, const std::stop_token& stop);
     void end_engine(Lock& lock, std::chrono::milliseconds grace);
     void release(std::shared_ptr<Engine> engine);
