@@ -2,6 +2,7 @@
 #include "protocol.hpp"
 
 #include <cerrno>
+#include <cmath>
 
 #include <unistd.h>
 #include <boost/json/parse.hpp>
@@ -33,8 +34,9 @@ Result<void> take_number(const boost::json::value& value, std::string_view key, 
 }
 
 Result<void> take_seconds(const boost::json::value& value, std::string_view key, double& into) {
-    if (!value.is_number()) return bad_request(std::string(key) + " is not a number");
-    into = value.to_number<double>();
+    const double number = value.is_number() ? value.to_number<double>() : std::nan("");
+    if (!std::isfinite(number)) return bad_request(std::string(key) + " is not a number");
+    into = number;
     return {};
 }
 

@@ -1,7 +1,9 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #pragma once
 
-#include <cstdint>
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -29,12 +31,19 @@ inline const boost::json::array* array_at(const boost::json::object& object, std
     const auto* value = object.if_contains({key.data(), key.size()});
     return value == nullptr ? nullptr : value->if_array();
 }
+/// Always finite: Boost.JSON reads 1e999 as infinity and 0e999 as not-a-number, which are nothing here.
+inline double number_of(const boost::json::value& value) {
+    const double number = value.is_number() ? value.to_number<double>() : 0;
+    return std::isfinite(number) ? number : 0;
+}
 inline double number_at(const boost::json::object& object, std::string_view key) {
     const auto* value = object.if_contains({key.data(), key.size()});
-    if (value == nullptr) return 0;
-    if (value->is_int64()) return static_cast<double>(value->get_int64());
-    if (value->is_uint64()) return static_cast<double>(value->get_uint64());
-    return value->is_double() ? value->get_double() : 0;
+    return value == nullptr ? 0 : number_of(*value);
+}
+/// The number without its fraction, or the nearest int.
+inline int whole_at(const boost::json::object& object, std::string_view key) {
+    constexpr double lowest = std::numeric_limits<int>::min(), highest = std::numeric_limits<int>::max();
+    return static_cast<int>(std::clamp(number_at(object, key), lowest, highest));
 }
 inline bool flag_at(const boost::json::object& object, std::string_view key) {
     const auto* value = object.if_contains({key.data(), key.size()});

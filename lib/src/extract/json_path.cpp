@@ -8,6 +8,8 @@
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "extract/json_access.hpp"
+
 namespace jobruntime::extract {
 
 namespace {
@@ -68,7 +70,7 @@ std::string scalar_text(const boost::json::value& value) {
 }
 
 double scalar_number(const boost::json::value& value) {
-    if (value.is_number()) return value.to_number<double>();
+    if (value.is_number()) return number_of(value);
     if (!value.is_string()) return 0;
     const auto& text = value.get_string();
     double number = 0;

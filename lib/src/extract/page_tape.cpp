@@ -108,7 +108,7 @@ void PageTape::on_request(const std::string& key, const json::object& params) {
     if (request == nullptr) return;
     if (const auto* redirect = object_at(params, "redirectResponse")) {
         if (const auto before = seen_.find(key); before != seen_.end()) {
-            net::Response response{.status = static_cast<int>(number_at(*redirect, "status")),
+            net::Response response{.status = whole_at(*redirect, "status"),
                                    .headers = headers_of(object_at(*redirect, "headers")),
                                    .body = {},
                                    .final_url = before->second.url};
@@ -131,7 +131,7 @@ void PageTape::on_response(const std::string& key, const json::object& params) {
     const auto found = seen_.find(key);
     if (response == nullptr || found == seen_.end()) return;
     auto& seen = found->second;
-    seen.response = {.status = static_cast<int>(number_at(*response, "status")),
+    seen.response = {.status = whole_at(*response, "status"),
                      .headers = headers_of(object_at(*response, "headers")),
                      .body = {},
                      .final_url = seen.url};

@@ -209,7 +209,7 @@ Result<void> Recording::Impl::load(const std::string& folder) {
     if (number_at(*whole, "v") != 1) return unreadable(path, "is of another version: \"v\" must be 1");
     asked_ = {
         std::string(text_at(*whole, "url")),       std::string(text_at(*whole, "platform")),
-        std::string(text_at(*whole, "postId")),    std::max(1, static_cast<int>(number_at(*whole, "nth"))),
+        std::string(text_at(*whole, "postId")),    std::max(1, whole_at(*whole, "nth")),
         std::string(text_at(*whole, "extractor")), {}};
     if (const auto answer = core::read_file(folder + "/" + answer_file))
         if (auto object = core::parse_json_object(*answer)) asked_.answer = *std::move(object);
@@ -225,7 +225,7 @@ Result<void> Recording::Impl::load(const std::string& folder) {
                                       std::string(text_at(*one, "url")),
                                       error_at(*one),
                                       {}};
-            exchange.response.status = static_cast<int>(number_at(*one, "status"));
+            exchange.response.status = whole_at(*one, "status");
             const auto reached = text_at(*one, "finalUrl");
             exchange.response.final_url = reached.empty() ? exchange.url : std::string(reached);
             if (const auto* headers = array_at(*one, "headers"))
@@ -253,8 +253,8 @@ Result<void> Recording::Impl::load(const std::string& folder) {
             run.complaints = texts_at(*one, "stderr");
             run.files = texts_at(*one, "files");
             run.denial = text_at(*one, "denied");
-            run.status = {static_cast<int>(number_at(*one, "exit")),
-                          static_cast<int>(number_at(*one, "signal"))};
+            run.status = {whole_at(*one, "exit"),
+                          whole_at(*one, "signal")};
             run.error = error_at(*one);
             runs_.push_back(std::move(run));
         }

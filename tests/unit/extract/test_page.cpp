@@ -283,6 +283,14 @@ TEST_CASE("a storage state is read like a cookie file, and what is wrong in it i
     CHECK(cookies->back() == Cookie{"127.0.0.1", false, "/p", false, false, 0, "b", ""});
     CHECK(extract::parse_cookie_file(extract::to_cookie_file(*cookies)).value() == *cookies);
     CHECK(extract::parse_cookie_file(R"({"cookies":[]})").value().empty());
+    // What Boost.JSON reads as not-a-number and as infinity.
+    const auto strange = extract::parse_cookie_file(
+        R"({"cookies":[{"name":"a","value":"","domain":"x.com","expires":0e310},)"
+        R"({"name":"b","value":"","domain":"x.com","expires":1e310}]})");
+    REQUIRE(strange.has_value());
+    REQUIRE(strange->size() == 2);
+    CHECK(strange->front().expires == 0);
+    CHECK(strange->back().expires == 0);
     for (const char* wrong : {R"({"cookies":[{"name":"a","value":"hidden"}]})", R"({"cookies":["hidden"]})",
                               R"({"cookies":[{"name":"a","value":"hidden\tb","domain":"x.com"}]})",
                               R"({"cookies":[{"name":"a;b","value":"hidden","domain":"x.com"}]})",
