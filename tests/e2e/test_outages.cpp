@@ -8,6 +8,7 @@
 #include <iostream>
 #include <memory>
 #include <set>
+#include <thread>
 
 #include <doctest/doctest.h>
 
@@ -228,6 +229,47 @@ TEST_CASE("a job on its way when MongoDB freezes: its sender hears within three 
     }
     CHECK(on_its_way);
     CHECK(reached.jobs() == ids.size());
+}
+
+TEST_CASE("whatever is asked while MongoDB is stopped dead is refused within three seconds, and all is well when it goes on") {
+    Reached reached;
+    if (!reached.start()) return;
+    const auto id = reached.insist("first");
+    const int port = reached.api->port();
+    struct Row {
+        std::string method, path, body;
+        Timed told{};
+    };
+    std::vector<Row> rows{{"GET", "/api/jobs", ""},
+                          {"GET", "/api/jobs/" + id, ""},
+                          {"GET", "/api/stats", ""},
+                          {"GET", "/api/telemetry", ""},
+                          {"GET", "/api/health", ""},
+                          {"POST", "/api/jobs/" + id + "/cancel", "{}"},
+                          {"POST", "/api/jobs/" + id + "/retry", "{}"},
+                          {"DELETE", "/api/jobs/" + id, ""},
+                          {"POST", "/api/queues/default/pause", "{}"},
+                          {"POST", "/api/jobs/bulk", R"({"action":"cancel","ids":[")" + id + R"("]})"}};
+    // Twice: those that wait when it freezes, and those that come when that is known.
+    for (const auto longest : {3'000ms, 2'100ms}) {
+        if (longest == 3'000ms) reached.server->freeze(true);
+        std::vector<std::thread> askers;
+        for (auto& row : rows)
+            askers.emplace_back([&row, port] { row.told = timed(port, row.method, row.path, row.body); });
+        for (auto& asker : askers) asker.join();
+        for (const auto& [method, path, body, told] : rows) {
+            INFO(method << " " << path << ": " << told.answer.body);
+            CHECK_MESSAGE(told.took < longest, told.took.count() << " ms");
+            CHECK(told.answer.headers.contains("retry-after"));
+            if (path == "/api/health") CHECK(told.answer.status == 503);
+            else check_unsure(told);
+        }
+    }
+    reached.server->freeze(false);
+    CHECK(eventually(30s, [&] { return http(port, "GET", "/api/jobs").status == 200; }));
+    const auto job = http(port, "GET", "/api/jobs/" + id);
+    // The change that was on its way may have been done; nothing was done by halves.
+    CHECK((job.status == 404 || (job.status == 200 && text(job.json().at("job").get_object(), "id") == id)));
 }
 
 TEST_CASE("a second signal ends an API at once also when its store hangs") {

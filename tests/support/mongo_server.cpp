@@ -162,6 +162,10 @@ void MongoServer::kill() {
     pid_ = 0;
 }
 
+void MongoServer::freeze(bool frozen) {
+    if (pid_ > 0) ::kill(pid_, frozen ? SIGSTOP : SIGCONT);
+}
+
 std::string MongoServer::uri(const std::string& database) const { return base_ + "/" + database + options_; }
 
 std::string MongoServer::fresh_database() {

@@ -42,6 +42,8 @@ public:
     int port() const { return port_; }
     /// SIGKILL, and waits for its end.
     void kill();
+    /// SIGSTOP, or SIGCONT: its connections stay open, and nothing answers on them.
+    void freeze(bool frozen);
     /// On the same port and with the same data as before; waits until it answers.
     void start(const std::vector<std::string>& arguments = {});
 

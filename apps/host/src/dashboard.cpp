@@ -46,6 +46,7 @@ Route route(std::string path, Role role, std::string summary) {
     route.path = std::move(path);
     route.role = role;
     route.summary = std::move(summary);
+    route.storeless = true;
     return route;
 }
 

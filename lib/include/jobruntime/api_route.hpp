@@ -94,6 +94,7 @@ struct Route {
     bool form = false;                  ///< An HTML form may come instead; the handler reads it by itself.
     std::vector<RouteAnswer> answers{};
     std::vector<std::string> errors{};  ///< Codes besides those that its role, parameters and the store bring.
+    bool storeless = false;             ///< Answered without waiting for the store, so also while that hangs.
 };
 
 }  // namespace jobruntime

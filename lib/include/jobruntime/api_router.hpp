@@ -140,7 +140,9 @@ struct CreateRules {
 ///
 /// handle() blocks as long as the store does, except for those two: they answer within two seconds whatever the
 /// store does, because one thread of the router asks it (begun by the first such request, joined by the destructor).
-/// Creating a job asks that thread first, so that it is refused as soon when the store hangs.
+/// Changes ask that thread first, so that they are refused as soon when the store is away, and have then surely done nothing.
+/// A change that loses the store in its midst says "outcome":"unknown" beside its 503. A host that does not want to wait
+/// as long as the store may answers with refuse_late() instead, as http::Server does.
 class JOBRUNTIME_API ApiRouter {
 public:
     ApiRouter(JobQueue& queue, ApiOptions options = {});
@@ -175,8 +177,12 @@ public:
     /// those that wait.
     bool is_prompt(const Request& request) const;
     /// As handle(), when the answer can be given without waiting for anything: of /api/health, while the store has answered
-    /// within the last 50 ms. Nothing otherwise.
+    /// within the last 50 ms; of whatever needs the store, while that has been silent for a second. Nothing otherwise.
     std::optional<Response> answer_at_once(const Request& request);
+    /// The answer in place of handle()'s, which has not come back in time: 503 STORE_UNAVAILABLE. `begun`: handle() was
+    /// called, so that what became of a change is not known ("outcome":"unknown"). Nothing for a route that does not wait for
+    /// the store (Route::storeless). Never waits; has the store asked whether it answers, of which later requests hear.
+    std::optional<Response> refuse_late(const Request& request, bool begun);
 
     /// The answer of a host that refuses a request by itself (bad framing, too large, too many); `request` is as much
     /// of it as was read. With the same headers as handle()'s answers.
@@ -195,9 +201,6 @@ public:
     static std::vector<RouteField> job_fields();
     /// What a body says with these members; other members are none of its business. Errc::invalid_argument.
     Result<EnqueueOptions> job_options(const boost::json::object& body) const;
-    /// STORE_UNAVAILABLE (Errc::unavailable) when the store is away, or says nothing for a second and a half: for a route
-    /// that asks it before create_job(), since a store may make its caller wait longer than clients do.
-    Result<void> store_speaks() const;
     /// Puts the job in with the request's trace id and Idempotency-Key and answers as POST /api/jobs does: 201, or
     /// 409 for a taken key, or the error.
     Response create_job(const Request& request, const RouteMatch& match, JobSpec spec, const CreateRules& rules = {});

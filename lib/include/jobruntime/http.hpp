@@ -42,6 +42,7 @@ struct Options {
     std::size_t max_head = 8 << 10;   ///< Bytes of request line and headers; more is 431 (414 for the line).
     Duration head_timeout{10'000};    ///< For a whole head, and again for a whole body.
     Duration idle_timeout{60'000};    ///< Between two requests of a connection.
+    Duration answer_patience{2'500};  ///< For the router's answer; then ApiRouter::refuse_late() says that the store hangs.
     Duration grace{30'000};           ///< How long stop() lets requests finish.
     Duration stream_heartbeat{15'000};///< event: heartbeat.
     Duration stream_poll{250};        ///< How often to look for events when no hint came.
@@ -56,6 +57,8 @@ struct Options {
 /// One thread owns every socket, reads each request whole under the limits above, refuses what RFC 9112 forbids or
 /// lets two readers understand differently, and writes the answers; `threads` threads only run the router; one
 /// more thread sends the event streams, and another reads events for it, so that a store which hangs holds up no stream.
+/// Whoever has to wait for the store longer than `answer_patience` is told so; the thread that hangs in it is replaced, up to
+/// 64 times, and what it still brings goes nowhere.
 /// A slow or silent peer costs a file descriptor and its buffer, never a thread. What a head alone forbids is refused before its body is read. Requests that ApiRouter::is_prompt() names have threads of their
 /// own, so that health is answered while all others wait for the store.
 class JOBRUNTIME_API Server {

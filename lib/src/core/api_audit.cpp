@@ -9,16 +9,6 @@ namespace {
 constexpr std::size_t most_path = 256;
 constexpr std::size_t most_forwarded = 128;
 
-/// The code of an answer that Response::error made; empty for others.
-std::string code_of(const Response& response) {
-    constexpr std::string_view begin = R"("code":")";
-    const auto* text = std::get_if<std::string>(&response.body);
-    const auto at = text && response.status >= 400 ? text->find(begin) : std::string::npos;
-    if (at == std::string::npos) return {};
-    const auto code = at + begin.size();
-    return text->substr(code, text->find('"', code) - code);
-}
-
 /// The number behind `name` in a JSON answer.
 std::optional<std::uint64_t> number_in(const Response& response, std::string_view name) {
     const auto* text = std::get_if<std::string>(&response.body);
@@ -38,6 +28,15 @@ JobId job_of(const RouteMatch& match, const Response& response) {
 }
 
 }  // namespace
+
+std::string core::code_of(const Response& response) {
+    constexpr std::string_view begin = R"("code":")";
+    const auto* text = std::get_if<std::string>(&response.body);
+    const auto at = text && response.status >= 400 ? text->find(begin) : std::string::npos;
+    if (at == std::string::npos) return {};
+    const auto code = at + begin.size();
+    return text->substr(code, text->find('"', code) - code);
+}
 
 bool core::is_change(std::string_view method) { return method != "GET" && method != "HEAD" && method != "OPTIONS"; }
 
@@ -65,7 +64,7 @@ void ApiRouter::Impl::audit(const Request& request, const RouteMatch& match, con
         event.fields["action"] = *action;
         if (const auto jobs = number_in(response, R"("done":)")) event.fields["done"] = *jobs;
     }
-    if (auto code = code_of(response); !code.empty()) event.fields["code"] = std::move(code);
+    if (auto code = core::code_of(response); !code.empty()) event.fields["code"] = std::move(code);
     options.sink->emit(event, false);
 }
 

@@ -142,6 +142,7 @@ Response ApiRouter::Impl::change_many(const Selection& which, std::string cursor
     const auto* named = std::get_if<std::vector<JobId>>(&which);
     Tally tally;
     boost::json::array results;
+    const auto begun = std::chrono::steady_clock::now();
     do {
         auto changed = named && named->empty() ? Result<Changed>(Changed{})
                        : change.action == Action::remove
@@ -156,7 +157,8 @@ Response ApiRouter::Impl::change_many(const Selection& which, std::string cursor
         if (named)
             for (const auto& answer : changed->answers) results.push_back(result_json(answer));
         cursor = std::move(changed->next_cursor);
-    } while (!cursor.empty() && tally.all() < most_a_call);
+    } while (!cursor.empty() && tally.all() < most_a_call &&
+             std::chrono::steady_clock::now() - begun < core::long_enough);
     boost::json::object object{{"ok", true}, {"action", match.body.at("action")}, {"done", tally.done},
                                {"requested", tally.requested}, {"refused", tally.refused}};
     if (named) object["results"] = std::move(results);

@@ -1,8 +1,5 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <algorithm>
-#include <chrono>
-#include <exception>
-#include <memory>
 #include <utility>
 
 #include <boost/json/parse.hpp>
@@ -12,12 +9,6 @@
 
 namespace jobruntime {
 namespace {
-
-constexpr std::string_view key_header = "idempotency-key";
-
-/// Whoever creates a job hears of it by then, also when the store dies or freezes in the middle: its own limits are made
-/// for workers, which can wait.
-constexpr std::chrono::milliseconds patience{2'500};
 
 bool is_printable(std::string_view text) {
     return std::ranges::all_of(text, [](char c) { return c >= ' ' && c < 0x7f; });
@@ -137,52 +128,15 @@ Result<void> ApiRouter::Impl::remember_requeue(const std::string& key, const std
     return {};
 }
 
-Result<void> ApiRouter::store_speaks() const {
-    auto there = impl_->probe.answers();
-    // Another refusal of the probe's question says nothing of the verb that is meant, which gives its own answer.
-    if (!there && there.error().code == Errc::unavailable) return there;
-    return {};
-}
-
 Response ApiRouter::create_job(const Request& request, const RouteMatch& match, JobSpec spec, const CreateRules& rules) {
-    const std::string key(request.header(key_header));
+    const std::string key(request.header(core::key_header));
     if (key.size() > limits::idempotency_key || !is_printable(key))
         return error_response(core::invalid("Idempotency-Key must have at most " +
                                             std::to_string(limits::idempotency_key) + " printable ASCII characters"));
-    const auto begun = std::chrono::steady_clock::now();
-    if (auto speaks = store_speaks(); !speaks) return error_response(speaks.error());
     spec.options.trace_id = match.trace_id;
     spec.options.idempotency_key = key;
     if (!key.empty()) spec.options.idempotency_hash = core::fingerprint(request.body);
-    struct Made {
-        std::optional<Response> response;
-        std::exception_ptr thrown;
-    };
-    const auto made = std::make_shared<Made>();
-    const auto spent = std::chrono::steady_clock::now() - begun;
-    const auto end = impl_->side.run(
-        [impl = impl_.get(), made, match, spec = std::move(spec), rules] {
-            try {
-                made->response = impl->create_now(match, spec, rules);
-            } catch (...) {
-                made->thrown = std::current_exception();
-            }
-        },
-        std::chrono::duration_cast<std::chrono::milliseconds>(patience - spent));
-    if (end == core::SideThreads::End::full) return error_response({Errc::unavailable, "STORE_UNAVAILABLE", "it hangs"});
-    if (end == core::SideThreads::End::late) return impl_->unsure(key);
-    if (made->thrown) std::rethrow_exception(made->thrown);
-    return *std::move(made->response);
-}
-
-/// Whether the job is there is not known: the store failed or hung in the middle of the write.
-Response ApiRouter::Impl::unsure(const std::string& key) const {
-    return store_unavailable(
-        key.empty() ? "The store does not answer, and whether it has taken the job is not known; look for it before you "
-                      "send it again, or send such requests with an Idempotency-Key, which may be repeated"
-                    : "The store does not answer, and whether it has taken the job is not known; send it again with the "
-                      "same Idempotency-Key, which makes no second job",
-        {{"outcome", "unknown"}});
+    return impl_->create_now(match, spec, rules);
 }
 
 Response ApiRouter::Impl::create_now(const RouteMatch& match, const JobSpec& spec, const CreateRules& rules) const {
@@ -192,7 +146,7 @@ Response ApiRouter::Impl::create_now(const RouteMatch& match, const JobSpec& spe
         const Time now = clock.wall();
         if (auto again = repeated_requeue(key, spec.options.idempotency_hash, match, rules)) return *std::move(again);
         const auto put = queue.enqueue(spec.kind, spec.payload, spec.options);
-        if (!put) return put.error().code == Errc::unavailable ? unsure(key) : self.error_response(put.error());
+        if (!put) return put.error().code == Errc::unavailable ? unsure(true, key) : self.error_response(put.error());
         if (put->how == InsertAnswer::How::repeated)
             return reused_key(*put, spec.options.idempotency_hash, match);
         auto job = queue.get(put->id, all_parts & ~static_cast<unsigned>(part_steps));
@@ -212,7 +166,7 @@ Response ApiRouter::Impl::create_now(const RouteMatch& match, const JobSpec& spe
                 const auto now_waiting = queue.get(other.id, all_parts & ~static_cast<unsigned>(part_steps));
                 return created(match, now_waiting && *now_waiting ? **now_waiting : other, true);
             }
-            if (!again && again.error().code == Errc::unavailable) return unsure(key);
+            if (!again && again.error().code == Errc::unavailable) return unsure(true, key);
             if (!again && again.error().code != Errc::not_found) return self.error_response(again.error());
             continue;
         }

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,7 +13,6 @@
 #include <jobruntime/api_router.hpp>
 
 #include "core/ids.hpp"
-#include "core/side_threads.hpp"
 #include "core/stats.hpp"
 #include "core/store_probe.hpp"
 
@@ -67,7 +67,7 @@ struct ApiRouter::Impl {
     std::optional<Response> find_way(const Request& request, RouteMatch& match, Way& way) const;
     void finish(const Request& request, Response& response, const std::string& trace_id) const;
     Response serve(const Request& request, const Route& route, RouteMatch& match,
-                   std::vector<std::pair<std::string, std::string>>& query) const;
+                   std::vector<std::pair<std::string, std::string>>& query);
     Response failure(const Request& request, const std::string& trace_id, const std::string& what) const;
     std::string trace_id_of(const Request& request);
 
@@ -107,7 +107,6 @@ struct ApiRouter::Impl {
 
     // api_create.cpp
     Response create_now(const RouteMatch& match, const JobSpec& spec, const CreateRules& rules) const;
-    Response unsure(const std::string& key) const;
     Response created(const RouteMatch& match, const Job& job, bool requeued) const;
     Response taken(const RouteMatch& match, const Job& other, const CreateRules& rules) const;
     Response reused_key(const Enqueued& earlier, const std::string& hash, const RouteMatch& match) const;
@@ -133,11 +132,18 @@ struct ApiRouter::Impl {
     Result<Response> worker_note(const RouteMatch& match);
     Result<Response> worker_settle(const RouteMatch& match);
 
+    // api_late.cpp
+    /// The refusal of what would only wait for the store now; a change asks it first, so that one which finds it away has
+    /// surely done nothing.
+    std::optional<Response> refuse_waiting(const Route& route);
+    /// What became of a change is not known: the store failed or hung in the middle of it.
+    Response unsure(bool creates, std::string_view key) const;
+    /// A change whose handler could not reach the store any more may have been done.
+    void say_if_unsure(const Route& route, Response& response) const;
+
     // api_router.cpp
     /// 503: the store is away, or keeps whoever asks it waiting.
     Response store_unavailable(std::string text, boost::json::object more = {}) const;
-
-    mutable core::SideThreads side{64};  ///< Last: what has begun there uses all the rest.
 };
 
 namespace core {
@@ -153,6 +159,14 @@ void add_cors(const Request& request, Response& response, const ApiOptions& opti
 
 /// Whether requests of this method change something.
 bool is_change(std::string_view method);
+/// The code of an answer that Response::error made; empty for others.
+std::string code_of(const Response& response);
+
+/// The header that makes a repeated creation harmless.
+inline constexpr std::string_view key_header = "idempotency-key";
+/// Routes that look at many jobs, or change them, end early and say where to go on once they have been at it for so long:
+/// well before a host gives up on them.
+inline constexpr std::chrono::milliseconds long_enough{1'000};
 
 /// Whether a page asks whose origin may read answers, and is neither our own nor one that may do what ours may.
 bool only_reads(const Request& request, const ApiOptions& options);

@@ -112,9 +112,8 @@ std::vector<ErrorCode> core_error_codes() {
         {501, "NOT_IMPLEMENTED", "a Transfer-Encoding other than `chunked`"},
         {501, "UNSUPPORTED", "this store cannot do that"},
         {503, "STORE_UNAVAILABLE",
-         "the store does not answer. No job is half changed, but a change whose answer was lost may have been done, one of many "
-         "jobs to some of them: look before you repeat it. The creation of a job says so with `\"outcome\":\"unknown\"`, and has "
-         "made none where that is missing"},
+         "the store does not answer. No job is half changed. A change with `\"outcome\":\"unknown\"` may have been done, one of "
+         "many jobs to some of them: look before you repeat it; where that is missing, nothing was done"},
         {503, "TOO_MANY_CONNECTIONS", "all places are taken"},
         {503, "TOO_MANY_STREAMS", "all places of streams are taken"},
         {503, "STOPPING", "a stream was asked for while the server stops"},

@@ -188,8 +188,8 @@ Response ApiRouter::handle(const Request& request) { return impl_->whole_answer(
 
 std::optional<Response> ApiRouter::answer_at_once(const Request& request) {
     const auto path = std::string_view(request.target).substr(0, request.target.find('?'));
-    if (path != health_paths[0] || !impl_->probe.is_fresh()) return std::nullopt;
-    return impl_->whole_answer(request, true);
+    if (path == health_paths[0] && impl_->probe.is_fresh()) return impl_->whole_answer(request, true);
+    return impl_->probe.is_hung() ? refuse_late(request, false) : std::nullopt;
 }
 
 Response ApiRouter::Impl::whole_answer(const Request& request, bool at_once) {
@@ -312,7 +312,7 @@ std::optional<Response> ApiRouter::Impl::find_way(const Request& request, RouteM
 
 /// The answer of this route, whose caller may use it, when its row lets the request through.
 Response ApiRouter::Impl::serve(const Request& request, const Route& route, RouteMatch& match,
-                              std::vector<std::pair<std::string, std::string>>& query) const {
+                              std::vector<std::pair<std::string, std::string>>& query) {
     for (auto& [name, value] : query) {
         if (std::ranges::find(route.query, name, &RouteField::name) == route.query.end())
             return self.error_response(core::invalid("the query name \"" + name.substr(0, 64) + "\" is not known here"));
@@ -327,8 +327,11 @@ Response ApiRouter::Impl::serve(const Request& request, const Route& route, Rout
         if (auto fits = core::check_members(*route.body, *body); !fits) return self.error_response(fits.error());
         match.body = std::move(*body);
     }
+    if (auto refused = refuse_waiting(route)) return std::move(*refused);
     try {
-        return route.handle(request, match);
+        auto response = route.handle(request, match);
+        say_if_unsure(route, response);
+        return response;
     } catch (const std::exception& error) {
         return failure(request, match.trace_id, error.what());
     } catch (...) {

@@ -157,11 +157,13 @@ std::vector<Route> health_routes() {
     };
     return {
         {.method = "GET", .path = "/api/health", .role = Role::anyone, .summary = "HTTP is up and the store answers.",
-         .answers = {ok({has("status", Type::text), has("service", Type::text), has("timestamp", Type::time)}, "All is well."), down}},
+         .answers = {ok({has("status", Type::text), has("service", Type::text), has("timestamp", Type::time)}, "All is well."), down},
+         .storeless = true},
         {.method = "GET", .path = "/api/worker/health", .role = Role::anyone, .summary = "Whether a worker lives, by its heartbeat.",
          .answers = {ok({null_or("lastHeartbeatAt", Type::time), null_or("ageMs", Type::number), has("staleAfterMs", Type::number),
                          has("workers", Type::number, "that live"), {.name = "startedAt", .type = Type::time},
-                         {.name = "error", .about = "why ok is false"}}, "What its beats say."), down}},
+                         {.name = "error", .about = "why ok is false"}}, "What its beats say."), down},
+         .storeless = true},
         {.method = "GET", .path = "/api/workers", .role = Role::read, .summary = "The workers that have neither stopped nor died.",
          .answers = {ok({has_shape("workers", "Session", true)}, "The workers.")}},
         {.method = "GET", .path = "/api/status", .role = Role::read, .summary = "What this process is and whom it shares the store with.",
@@ -170,7 +172,7 @@ std::vector<Route> health_routes() {
         {.method = "GET", .path = "/metrics", .role = Role::read, .summary = "Counters and gauges for Prometheus.",
          .answers = {{200, "Exposition format 0.0.4.", {}, "text/plain"}}},
         {.method = "GET", .path = "/openapi.json", .role = Role::read, .summary = "This list of routes, as OpenAPI 3.1.",
-         .answers = {{200, "The document.", {has("openapi", Type::text)}}}},
+         .answers = {{200, "The document.", {has("openapi", Type::text)}}}, .storeless = true},
     };
 }
 
@@ -184,7 +186,8 @@ std::vector<Route> event_routes() {
         {.method = "GET", .path = "/api/telemetry/stream", .role = Role::read,
          .summary = "Events as they happen (server-sent events), resumable.", .query = event_query(true),
          .headers = {{.name = "Last-Event-ID", .type = Type::number, .about = "resume after this event"}},
-         .answers = {{200, "The stream.", {}, "text/event-stream"}}, .errors = {"TOO_MANY_STREAMS"}},
+         .answers = {{200, "The stream.", {}, "text/event-stream"}}, .errors = {"TOO_MANY_STREAMS"},
+         .storeless = true},
     };
 }
 
@@ -193,14 +196,15 @@ std::vector<Route> access_routes() {
     return {
         {.method = "GET", .path = "/login", .role = Role::anyone, .summary = "The page that asks people for a token.",
          .query = {{.name = "failed", .about = "the page says that the last token was wrong"}},
-         .answers = {{200, "The page.", {}, "text/html"}, moved}},
+         .answers = {{200, "The page.", {}, "text/html"}, moved}, .storeless = true},
         {.method = "POST", .path = "/login", .role = Role::anyone, .summary = "Trades a token for a cookie that only this server gets.",
          .body = Fields{{.name = "token", .about = "as `jobrt token create` printed it", .required = true}}, .form = true,
-         .answers = {ok(session_members(), "Who that is; the cookie is set."), moved}, .errors = {"UNAUTHORIZED"}},
+         .answers = {ok(session_members(), "Who that is; the cookie is set."), moved}, .errors = {"UNAUTHORIZED"},
+         .storeless = true},
         {.method = "POST", .path = "/logout", .role = Role::anyone, .summary = "Has the browser forget the cookie.",
-         .body = Fields{}, .form = true, .answers = {ok({}, "The cookie is gone."), moved}},
+         .body = Fields{}, .form = true, .answers = {ok({}, "The cookie is gone."), moved}, .storeless = true},
         {.method = "GET", .path = "/api/session", .role = Role::read, .summary = "Who asks, and what he may do.",
-         .answers = {ok(session_members(), "The caller.")}},
+         .answers = {ok(session_members(), "The caller.")}, .storeless = true},
     };
 }
 

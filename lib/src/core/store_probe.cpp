@@ -62,6 +62,24 @@ bool StoreProbe::is_fresh() {
     return answered_ > 0 && newest_ && std::chrono::steady_clock::now() - answered_at_ < fresh;
 }
 
+void StoreProbe::look() {
+    std::lock_guard lock(mutex_);
+    if (!asked_at_) begin_asking();
+}
+
+bool StoreProbe::is_hung() {
+    std::lock_guard lock(mutex_);
+    return hangs();
+}
+
+bool StoreProbe::hangs() const { return asked_at_ && std::chrono::steady_clock::now() - *asked_at_ > hung; }
+
+void StoreProbe::begin_asking() {
+    ++wanted_;
+    if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+    changed_.notify_all();
+}
+
 Result<void> StoreProbe::ask(std::unique_lock<std::mutex>& lock) {
     if (!heard(lock)) return no_answer();
     if (!newest_) return newest_.error();
@@ -69,12 +87,10 @@ Result<void> StoreProbe::ask(std::unique_lock<std::mutex>& lock) {
 }
 
 bool StoreProbe::heard(std::unique_lock<std::mutex>& lock) {
-    const auto now = std::chrono::steady_clock::now();
-    if (asked_at_ && now - *asked_at_ > hung) return false;
-    const std::uint64_t mine = ++wanted_;
-    if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
-    changed_.notify_all();
-    return changed_.wait_until(lock, now + patience, [&] { return answered_ >= mine; });
+    if (hangs()) return false;
+    begin_asking();
+    const std::uint64_t mine = wanted_;
+    return changed_.wait_for(lock, patience, [&] { return answered_ >= mine; });
 }
 
 void StoreProbe::run() {

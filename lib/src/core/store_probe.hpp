@@ -34,6 +34,10 @@ public:
     Result<void> answers();
     /// Whether there is such a good answer. Never waits.
     bool is_fresh();
+    /// Has the store asked, by somebody who does not wait for the answer.
+    void look();
+    /// Whether the store has been silent for a second now, asked by look() or by others. Never waits.
+    bool is_hung();
 
 private:
     using RealTime = std::chrono::steady_clock::time_point;
@@ -42,6 +46,8 @@ private:
         SteadyTime seen_at{};
     };
 
+    bool hangs() const;  // With mutex_ held, as are the next two.
+    void begin_asking();
     Result<void> ask(std::unique_lock<std::mutex>& lock);
     bool heard(std::unique_lock<std::mutex>& lock);
     void run();

@@ -94,6 +94,7 @@ void Front::run() {
         if (stopping && (connections_.empty() || RealClock::now() >= stop_by)) break;
         std::optional<RealTime> until;
         if (!connections_.empty() || paused_) until = next_tick_;
+        if (!asked_.empty()) until = std::min(*until, connections_.find(asked_.front())->second->deadline);
         if (stopping) until = until ? std::min(*until, stop_by) : stop_by;
         const int count = loop_.wait(events.data(), static_cast<int>(events.size()), until);
         for (int i = 0; i < count; ++i) {
@@ -104,6 +105,7 @@ void Front::run() {
         }
         take_limits();
         take_answers();
+        give_up_late();
         const auto now = RealClock::now();
         if (now < next_tick_) continue;
         next_tick_ = now + tick;
@@ -313,6 +315,7 @@ void Front::close(std::uint64_t key) {
     Connection& connection = *found->second;
     hold(connection, 0);
     set_idle(key, connection, false);
+    set_asked(key, connection, nullptr);
     if (connection.refused) --refused_;
     if (!connection.client.empty())
         if (const auto its = by_client_.find(connection.client); --its->second == 0) by_client_.erase(its);

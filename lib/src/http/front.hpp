@@ -44,6 +44,14 @@ public:
 
 private:
     enum class Phase : unsigned char { reading, routing, writing, lingering };
+    /// A request that was given to a pool, for as long as somebody wants its answer.
+    struct Asked {
+        enum class Turn : unsigned char { waiting, begun, answered, given_up };
+        Asked(Request what, Pool& by) : request(std::move(what)), pool(by) {}
+        const Request request;
+        Pool& pool;
+        std::atomic<Turn> turn{Turn::waiting};
+    };
     struct Connection {
         Fd socket;
         std::string remote;               ///< Address of the peer.
@@ -51,6 +59,8 @@ private:
         std::string sender;               ///< Of the request: the peer, or who it says it speaks for.
         std::list<std::uint64_t>::iterator idle_at{};  ///< In idle_, while it is idle.
         bool idle = false;
+        std::shared_ptr<Asked> asked;     ///< Set while its answer has a deadline; shared with the pool's thread.
+        std::list<std::uint64_t>::iterator asked_at{};  ///< In asked_, then.
         Phase phase = Phase::reading;
         RequestReader reader;
         std::string input;
@@ -86,6 +96,9 @@ private:
     bool keep_reading(std::uint64_t key, Connection& connection, bool body_begins);
     void hold(Connection& connection, std::size_t bytes);
     void route(std::uint64_t key, Connection& connection);
+    void set_asked(std::uint64_t key, Connection& connection, std::shared_ptr<Asked> asked);
+    void give_up_late();
+    void give_up(std::uint64_t key, Connection& connection);
     Reply make_reply(const Request& request, bool keep_alive, bool http10);
     Places::Place stream_place(Response& response, const Request& request);
     void refuse(std::uint64_t key, Connection& connection, Response response);
@@ -118,6 +131,7 @@ private:
     std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
     std::unordered_map<std::string, int> by_client_;  ///< Connections of each.
     std::list<std::uint64_t> idle_;                   ///< Connections without a request, the longest so first.
+    std::list<std::uint64_t> asked_;                  ///< Connections whose answer has a deadline, by that.
     Limits limits_;
     PeerNets proxies_;
     RateLimit rate_;

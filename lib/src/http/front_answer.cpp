@@ -27,26 +27,73 @@ constexpr std::chrono::seconds linger_time{2};
 void Front::route(std::uint64_t key, Connection& connection) {
     connection.phase = Phase::routing;
     watch(key, connection, 0);
-    auto request = std::make_shared<Request>(std::move(connection.reader.request()));
-    request->remote = connection.sender;
+    Request& request = connection.reader.request();
+    request.remote = connection.sender;
     const bool keep_alive = connection.reader.keep_alive() && !stop_;
     const bool http10 = connection.reader.is_http10();
-    hold(connection, request->body.size());
+    hold(connection, request.body.size());
     // Without a thread's wake-up when nothing has to be waited for. What came behind it would make this a recursion.
     if (connection.input.empty())
-        if (auto response = router_.answer_at_once(*request)) {
-            if (auto reply = to_reply(std::move(*response), {request->method == "HEAD", keep_alive, http10}))
+        if (auto response = router_.answer_at_once(request)) {
+            if (auto reply = to_reply(std::move(*response), {request.method == "HEAD", keep_alive, http10}))
                 return begin_writing(key, connection, std::move(*reply));
         }
-    Pool& pool = router_.is_prompt(*request) ? prompt_ : pool_;
-    const bool taken = pool.submit([this, key, request, keep_alive, http10] {
-        Answer answer{key, make_reply(*request, keep_alive, http10)};
+    Pool& pool = router_.is_prompt(request) ? prompt_ : pool_;
+    auto asked = std::make_shared<Asked>(std::move(request), pool);
+    const bool taken = pool.submit([this, key, asked, keep_alive, http10] {
+        using Turn = Asked::Turn;
+        auto turn = Turn::waiting;
+        if (!asked->turn.compare_exchange_strong(turn, Turn::begun)) return;
+        Answer answer{key, make_reply(asked->request, keep_alive, http10)};
+        if (asked->turn.exchange(Turn::answered) == Turn::given_up) return asked->pool.one_came_back();
         std::lock_guard lock(mutex_);
         if (gone_) return;
         answers_.push_back(std::move(answer));
         loop_.ring();
     });
-    if (!taken) refuse(key, connection, 503, "OVERLOADED", "Too many requests wait for an answer; try again");
+    if (!taken) return refuse(key, connection, 503, "OVERLOADED", "Too many requests wait for an answer; try again");
+    connection.deadline = RealClock::now() + options_.answer_patience;
+    set_asked(key, connection, std::move(asked));
+}
+
+/// Null: the answer has no deadline, or has come.
+void Front::set_asked(std::uint64_t key, Connection& connection, std::shared_ptr<Asked> asked) {
+    if (connection.asked) asked_.erase(connection.asked_at);
+    connection.asked = std::move(asked);
+    if (connection.asked) connection.asked_at = asked_.insert(asked_.end(), key);
+}
+
+void Front::give_up_late() {
+    if (asked_.empty()) return;
+    const auto now = RealClock::now();
+    while (!asked_.empty()) {
+        const auto key = asked_.front();
+        Connection& connection = *connections_.find(key)->second;
+        if (connection.deadline > now) return;
+        give_up(key, connection);
+    }
+}
+
+/// The store keeps this one waiting: it is told so, and whatever comes of it goes nowhere.
+void Front::give_up(std::uint64_t key, Connection& connection) {
+    using Turn = Asked::Turn;
+    const auto asked = connection.asked;
+    set_asked(key, connection, nullptr);
+    auto turn = Turn::waiting;
+    const bool begun = !asked->turn.compare_exchange_strong(turn, Turn::given_up);
+    if (turn == Turn::answered) return;
+    auto response = router_.refuse_late(asked->request, begun);
+    if (begun) {
+        if (!response) return;  // It has other things to do than to wait for the store.
+        if (asked->turn.exchange(Turn::given_up) == Turn::answered) return;
+        asked->pool.one_hangs();
+    } else if (!response) {
+        response = router_.refuse(asked->request, 503, "OVERLOADED", "Too many requests wait for an answer; try again");
+    }
+    if (connection.peer_gone) return close(key);
+    const bool keep_alive = connection.reader.keep_alive() && !stop_;
+    begin_writing(key, connection,
+                  *to_reply(std::move(*response), {asked->request.method == "HEAD", keep_alive, connection.reader.is_http10()}));
 }
 
 /// In a thread of the pool.
@@ -119,6 +166,7 @@ void Front::take_answers() {
 
 void Front::begin_writing(std::uint64_t key, Connection& connection, Reply reply) {
     connection.phase = Phase::writing;
+    set_asked(key, connection, nullptr);
     connection.reply = std::move(reply);
     connection.sent = 0;
     connection.taken = 0;

@@ -1,14 +1,22 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "http/pool.hpp"
 
+#include <system_error>
 #include <utility>
 
 #include "http/event_loop.hpp"
 
 namespace jobruntime::http {
+namespace {
+
+/// Threads beyond the usual ones; what comes when all of them hang, too, waits in line and is refused there.
+constexpr std::size_t most_more = 64;
+
+}  // namespace
 
 void Pool::start(int threads, std::size_t max_waiting) {
     max_waiting_ = max_waiting;
+    usual_ = static_cast<std::size_t>(threads);
     for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
 }
 
@@ -20,6 +28,24 @@ bool Pool::submit(std::function<void()> work) {
     }
     changed_.notify_one();
     return true;
+}
+
+void Pool::one_hangs() {
+    std::lock_guard lock(mutex_);
+    ++hanging_;
+    // Those that come back stay, so that it takes no new ones the next time.
+    const auto at_work = static_cast<std::ptrdiff_t>(threads_.size()) - hanging_;
+    if (stop_ || at_work >= static_cast<std::ptrdiff_t>(usual_) || threads_.size() >= usual_ + most_more) return;
+    try {
+        threads_.emplace_back([this] { run(); });
+    } catch (const std::system_error&) {
+        // The system has no more; what waits for a thread is refused in time all the same.
+    }
+}
+
+void Pool::one_came_back() {
+    std::lock_guard lock(mutex_);
+    --hanging_;
 }
 
 void Pool::stop() {

@@ -270,6 +270,7 @@ TEST_CASE("health is answered while every thread waits for the store, and too ma
     http::Options options;
     options.threads = 2;
     options.max_waiting = 3;
+    options.answer_patience = 60s;  // Nobody is given up here.
     Host host(options);
     std::mutex mutex;
     std::condition_variable changed;
