@@ -23,7 +23,7 @@ struct Options {
     Duration busy_timeout{5'000};              ///< How long a verb waits for another process's turn.
     std::uint64_t ballast_bytes = 8ull << 20;  ///< A file given up when the disk is full; 0 = none.
     std::uint64_t free_floor_bytes = 0;        ///< insert answers Errc::full while less is free; 0 = only when the disk says so.
-    Duration poll{50};                         ///< How often to look for other processes' changes when no doorbell came.
+    Duration poll{250};                        ///< How often to look for other processes' changes when no doorbell came.
     Origin origin;
 };
 
