@@ -29,7 +29,7 @@ public:
 JOBRUNTIME_API std::unique_ptr<TelemetrySink> fan_out(std::vector<TelemetrySink*> sinks);
 
 /// Forwards what is not logged yet to the store's event log: progress is already coalesced by the worker.
-/// Writes from one thread of its own, at most 1,000 events waiting; beyond that, and while the store is
+/// Writes from one thread of its own, at once and then at most every 20 ms; at most 1,000 events wait. Beyond that, and while the store is
 /// unavailable, it drops the oldest and reports how many ("telemetry.dropped") once it can.
 JOBRUNTIME_API std::unique_ptr<TelemetrySink> store_sink(Store& store, Clock& clock);
 

@@ -1,4 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <chrono>
+#include <thread>
+
 #include <doctest/doctest.h>
 
 #include <jobruntime/memory.hpp>
@@ -84,6 +87,29 @@ TEST_CASE("a store sink writes what is not logged yet, in order") {
     REQUIRE(names.size() == 495);
     CHECK(names.front() == "e1");
     CHECK(names.back() == "e499");
+}
+
+TEST_CASE("a store sink writes at once, and what follows closely with one write for many") {
+    const auto memory = memory::open();
+    const auto sink = store_sink(*memory, system_clock());
+    const auto written = [&] { return stored_names(*memory).size(); };
+    const auto begun = std::chrono::steady_clock::now();
+    sink->emit(event("first"), false);
+    while (written() == 0) std::this_thread::yield();
+    std::size_t last = 1, writes = 1, sent = 1;
+    while (std::chrono::steady_clock::now() - begun < 300ms) {
+        sink->emit(event("e"), false);
+        ++sent;
+        std::this_thread::sleep_for(std::chrono::microseconds(500));
+        if (const auto now = written(); now != last) {
+            last = now;
+            ++writes;
+        }
+    }
+    const auto took = std::chrono::steady_clock::now() - begun;
+    CHECK(static_cast<long>(writes) <= took / std::chrono::milliseconds(20) + 2);
+    sink->flush();  // Waits for no pause.
+    CHECK(written() == sent);
 }
 
 TEST_CASE("a store sink keeps what it has while the store is unavailable") {
