@@ -33,6 +33,13 @@ struct Request {
     std::vector<std::pair<std::string, std::string>> headers;  ///< Names lower-case.
     std::string body;
     std::string remote;                               ///< Address of the peer, for logs.
+    /// Whether it may be kept waiting for its answer (Later).
+    enum class Patience : std::uint8_t {
+        none,  ///< It is answered at once, by what is so now.
+        some,  ///< The answer may be a Later.
+        over,  ///< It has waited, and is answered now.
+    };
+    Patience patience = Patience::none;
 
     /// The first header of that (lower-case) name; empty when there is none.
     JOBRUNTIME_API std::string_view header(std::string_view name) const;
@@ -54,10 +61,22 @@ struct EventStream {
     std::function<bool()> still_allowed;
 };
 
+/// No answer yet; only a request with Patience::some gets it. The host keeps the request without a thread and asks for it
+/// again when something has happened that may have brought the answer, and with Patience::over at the end of `patience` or
+/// when it stops.
+struct Later {
+    Duration patience{};             ///< From the first asking on.
+    std::optional<Duration> again;   ///< Ask again after this in any case.
+    JobId job;                       ///< Ask again after an event of this job,
+    bool ended = false;              ///< or only after one that says that it has ended or was deleted.
+    std::string queue;               ///< Without a job: after an event that a job of this queue
+    std::vector<std::string> kinds;  ///< and of one of these kinds waits; one such event is for one request.
+};
+
 struct Response {
     int status = 200;
     std::vector<std::pair<std::string, std::string>> headers;
-    std::variant<std::string, std::shared_ptr<const std::string>, FileSlice, EventStream> body;
+    std::variant<std::string, std::shared_ptr<const std::string>, FileSlice, EventStream, Later> body;
 
     JOBRUNTIME_API static Response json(int status, boost::json::object object);
     /// {"ok":false,"code":…,"error":…} and whatever `more` adds.

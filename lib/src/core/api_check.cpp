@@ -34,6 +34,7 @@ std::string one_value(const RouteField& field) {
         case Type::real: return "a number";
         case Type::boolean: return "true or false";
         case Type::time: return "an ISO time like 2026-03-01T12:00:00.000Z";
+        case Type::duration: return "a time like 30s or 500ms, at most " + std::to_string(field.most / 1000) + "s";
         case Type::id: return "an id, 36 characters long";
         case Type::object: return "a JSON object";
         case Type::any: return "a JSON value";
@@ -52,6 +53,10 @@ bool fits_text(const RouteField& field, std::string_view text) {
         case Type::name: return is_name(text);
         case Type::choice: return std::ranges::find(field.choices, text) != field.choices.end();
         case Type::time: return parse_iso(text).has_value();
+        case Type::duration: {
+            const auto duration = core::parse_duration(text);
+            return duration && duration->count() >= field.least && duration->count() <= field.most;
+        }
         case Type::id: return JobId::parse(text).has_value();
         default: return false;
     }

@@ -12,6 +12,7 @@
 #include <jobruntime/api_router.hpp>
 
 #include "core/ids.hpp"
+#include "core/remote_sessions.hpp"
 #include "core/side_threads.hpp"
 #include "core/stats.hpp"
 #include "core/store_probe.hpp"
@@ -45,6 +46,7 @@ struct ApiRouter::Impl {
     core::IdSource ids;
     core::StoreProbe probe;
     core::StatsKeeper keeper;
+    core::RemoteSessions remote_sessions;
     std::vector<Route> routes;
     std::vector<RoutePattern> patterns;  ///< One per route.
     std::vector<ErrorCode> codes;
@@ -121,6 +123,7 @@ struct ApiRouter::Impl {
     Result<Changed> remove_many(const Selection& which, std::string_view cursor, const RouteMatch& match) const;
 
     // api_actions.cpp
+    Response show_job(const Request& request, const RouteMatch& match) const;
     Result<Response> cancel(const RouteMatch& match) const;
     Result<Response> retry(const RouteMatch& match) const;
     Result<Response> remove(const RouteMatch& match) const;
@@ -129,7 +132,8 @@ struct ApiRouter::Impl {
 
     // api_worker.cpp
     Result<Response> worker_beat(const RouteMatch& match);
-    Result<Response> worker_claim(const RouteMatch& match);
+    Result<Response> worker_claim(const Request& request, const RouteMatch& match);
+    Result<bool> is_of_ours(SessionId session);
     Result<Response> worker_note(const RouteMatch& match);
     Result<Response> worker_settle(const RouteMatch& match);
 
@@ -180,6 +184,9 @@ Error invalid(std::string message, std::string name = "INVALID_ARGUMENT");
 
 /// A whole number in a query or header: digits only, at most `most`.
 std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t most);
+
+/// "30s" or "500ms".
+std::optional<Duration> parse_duration(std::string_view text);
 
 /// `limit` of a checked query; what is above `most` is cut to it.
 int limit_of(const RouteMatch& match, int usual, int most);

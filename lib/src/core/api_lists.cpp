@@ -116,7 +116,7 @@ std::vector<ErrorCode> core_error_codes() {
          "jobs to some of them: look before you repeat it. The creation of a job says so with `\"outcome\":\"unknown\"`, and has "
          "made none where that is missing"},
         {503, "TOO_MANY_CONNECTIONS", "all places are taken"},
-        {503, "TOO_MANY_STREAMS", "all places of streams are taken"},
+        {503, "TOO_MANY_STREAMS", "all places of streams and of requests that wait are taken"},
         {503, "STOPPING", "a stream was asked for while the server stops"},
         {503, "OVERLOADED", "too many requests wait, or their bodies take too much memory"},
         {504, "TIMED_OUT", "the time for it ran out"},

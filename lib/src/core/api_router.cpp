@@ -202,6 +202,10 @@ Response ApiRouter::Impl::whole_answer(const Request& request, bool at_once) {
     } catch (...) {
         response = failure(request, trace_id, "an exception of an unknown type");
     }
+    if (std::holds_alternative<Later>(response.body)) {
+        if (request.patience == Request::Patience::some) return response;  // No answer yet, so nothing to count or to dress.
+        response = failure(request, trace_id, "a route has a request wait that may not");
+    }
     core::add_tag(request, response);
     finish(request, response, trace_id);
     return response;
@@ -256,6 +260,7 @@ Response ApiRouter::Impl::answer(const Request& request, const std::string& trac
     Way way;
     if (auto refused = refuse_head(request, match, &way)) return std::move(*refused);
     auto response = serve(request, *way.route, match, way.query);
+    if (std::holds_alternative<Later>(response.body)) return response;
     // The log-in tells by itself who came.
     if (way.route->path != "/login") audit_change(request, match, response);
     return response;

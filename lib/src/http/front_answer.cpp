@@ -29,6 +29,7 @@ void Front::route(std::uint64_t key, Connection& connection) {
     watch(key, connection, 0);
     auto request = std::make_shared<Request>(std::move(connection.reader.request()));
     request->remote = connection.sender;
+    request->patience = stop_ ? Request::Patience::none : Request::Patience::some;
     const bool keep_alive = connection.reader.keep_alive() && !stop_;
     const bool http10 = connection.reader.is_http10();
     hold(connection, request->body.size());
@@ -38,34 +39,43 @@ void Front::route(std::uint64_t key, Connection& connection) {
             if (auto reply = to_reply(std::move(*response), {request->method == "HEAD", keep_alive, http10}))
                 return begin_writing(key, connection, std::move(*reply));
         }
-    Pool& pool = router_.is_prompt(*request) ? prompt_ : pool_;
-    const bool taken = pool.submit([this, key, request, keep_alive, http10] {
-        Answer answer{key, make_reply(*request, keep_alive, http10)};
+    if (!submit(key, {std::move(request), keep_alive, http10}))
+        refuse(key, connection, 503, "OVERLOADED", "Too many requests wait for an answer; try again");
+}
+
+/// False when no thread takes it.
+bool Front::submit(std::uint64_t key, Routed routed) {
+    Pool& pool = router_.is_prompt(*routed.request) ? prompt_ : pool_;
+    return pool.submit([this, key, routed = std::move(routed)] {
+        auto answer = make_answer(key, routed);
         std::lock_guard lock(mutex_);
         if (gone_) return;
         answers_.push_back(std::move(answer));
         loop_.ring();
     });
-    if (!taken) refuse(key, connection, 503, "OVERLOADED", "Too many requests wait for an answer; try again");
 }
 
 /// In a thread of the pool.
-Reply Front::make_reply(const Request& request, bool keep_alive, bool http10) try {
-    const Wire wire{request.method == "HEAD", keep_alive, http10};
+Front::Answer Front::make_answer(std::uint64_t key, const Routed& routed) try {
+    const Request& request = *routed.request;
+    const Wire wire{request.method == "HEAD", routed.keep_alive && !stop_, routed.http10};
     auto response = router_.handle(request);
+    if (auto* later = std::get_if<Later>(&response.body)) return {key, routed, {}, std::move(*later)};
     compress(request, response);
+    Answer answer{key, routed, {}, {}, response.status == 200};
     Places::Place place;
     if (std::holds_alternative<EventStream>(response.body) && !wire.head_only) place = stream_place(response, request);
-    if (auto reply = to_reply(std::move(response), wire)) {
-        reply->place = std::move(place);
-        return std::move(*reply);
-    }
-    return *to_reply(router_.refuse(request, 404, "NOT_FOUND", "The file is not there any more"), wire);
+    auto reply = to_reply(std::move(response), wire);
+    if (!reply) reply = to_reply(router_.refuse(request, 404, "NOT_FOUND", "The file is not there any more"), wire);
+    answer.reply = std::move(*reply);
+    answer.reply.place = std::move(place);
+    return answer;
 } catch (const std::bad_alloc&) {
-    return *to_reply(router_.refuse(request, 503, "OVERLOADED", "The server is out of memory; try again"), {.keep_alive = false});
+    auto refused = router_.refuse(*routed.request, 503, "OVERLOADED", "The server is out of memory; try again");
+    return {key, routed, *to_reply(std::move(refused), {.keep_alive = false}), {}};
 }
 
-/// A place for that stream; else `response` becomes the refusal.
+/// A place for that stream, or for a request that waits; else `response` becomes the refusal.
 Places::Place Front::stream_place(Response& response, const Request& request) {
     bool each = false;
     Places::Place place;
@@ -73,8 +83,8 @@ Places::Place Front::stream_place(Response& response, const Request& request) {
     if (place) return place;
     if (stop_) response = router_.refuse(request, 503, "STOPPING", "The server stops; try again");
     else if (each)
-        response = router_.refuse(request, 429, "CLIENT_LIMIT", "Too many event streams are open from your address");
-    else response = router_.refuse(request, 503, "TOO_MANY_STREAMS", "All event streams are taken; try again");
+        response = router_.refuse(request, 429, "CLIENT_LIMIT", "Too many event streams are open from your address, or requests wait");
+    else response = router_.refuse(request, 503, "TOO_MANY_STREAMS", "All places of event streams and of requests that wait are taken; try again");
     for (auto& [name, value] : response.headers)
         if (name == "retry-after") value = "5";
     return place;
@@ -103,10 +113,18 @@ void Front::take_answers() {
     }
     for (auto& answer : answers) {
         const auto found = connections_.find(answer.key);
+        if (answer.routed.again) --asking_;
         if (found == connections_.end()) continue;
         if (found->second->peer_gone) {
             close(answer.key);
-        } else if (answer.reply.stream) {
+            continue;
+        }
+        if (answer.later) {
+            park(answer.key, *found->second, std::move(answer));
+            continue;
+        }
+        if (found->second->parked) unpark(answer.key, *found->second, answer.good);
+        if (answer.reply.stream) {
             loop_.remove(found->second->socket.get());
             hub_.add(std::move(found->second->socket), std::move(answer.reply.head), std::move(*answer.reply.stream),
                      std::move(answer.reply.place));

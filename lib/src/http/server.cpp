@@ -42,7 +42,7 @@ Error check(const Limits& limits) {
 struct Server::Impl {
     Impl(ApiRouter& api, Store& its_store, Options given)
         : options(std::move(given)), router(api), store(its_store),
-          hub(its_store, options, options.clock ? *options.clock : system_clock()), front(api, hub, pool, prompt, options) {}
+          hub(its_store, options, options.clock ? *options.clock : system_clock()), front(api, its_store, hub, pool, prompt, options) {}
 
     const Options options;
     ApiRouter& router;
