@@ -18,9 +18,9 @@ namespace jobruntime::http {
 /// What clients may take at most. A client is an address (of IPv6, a network of 64 bits). Those of this machine, on loopback
 /// or a Unix socket, count in the sums only.
 struct Limits {
-    int connections = 1'024;          ///< Besides streams. A further one takes the place of the one that has been idle for
+    int connections = 1'024;          ///< Besides streams and requests that wait. A further one takes the place of the one that has been idle for
                                       ///< longest; when none is idle, it is refused with 503.
-    int streams = 1'000;              ///< Further ones are answered 503 with Retry-After.
+    int streams = 1'000;              ///< And requests that wait (Later). Further ones are answered 503 with Retry-After.
     int client_connections = 256;     ///< Of one client, and not of a trusted proxy; further ones are refused with 429.
     int client_streams = 100;         ///< Of one client; further ones are answered 429.
     int client_rate = 200;            ///< Requests per second of one client, but for those that ApiRouter::is_prompt() names;
@@ -44,7 +44,7 @@ struct Options {
     Duration idle_timeout{60'000};    ///< Between two requests of a connection.
     Duration grace{30'000};           ///< How long stop() lets requests finish.
     Duration stream_heartbeat{15'000};///< event: heartbeat.
-    Duration stream_poll{250};        ///< How often to look for events when no hint came.
+    Duration stream_poll{250};        ///< How often to look for events when no hint came; for requests that wait, too.
     std::size_t stream_backlog = 256 << 10;  ///< Bytes waiting for one stream's reader; then it is fed no more until it reads.
     Duration stream_stall{10'000};    ///< A reader with a full backlog that takes nothing for so long is dropped.
     Clock* clock = nullptr;           ///< For times that are shown; nullptr = system_clock(). Time-outs are the kernel's.
@@ -56,6 +56,8 @@ struct Options {
 /// One thread owns every socket, reads each request whole under the limits above, refuses what RFC 9112 forbids or
 /// lets two readers understand differently, and writes the answers; `threads` threads only run the router; one
 /// more thread sends the event streams, and another reads events for it, so that a store which hangs holds up no stream.
+/// A request that waits for its answer (Later) keeps its connection and no thread: one thread hears new events for all of them,
+/// so that the router is asked again for those that they concern. A client that closes its side has left.
 /// A slow or silent peer costs a file descriptor and its buffer, never a thread. What a head alone forbids is refused before its body is read. Requests that ApiRouter::is_prompt() names have threads of their
 /// own, so that health is answered while all others wait for the store.
 class JOBRUNTIME_API Server {
@@ -67,7 +69,7 @@ public:
     /// sense. An IPv6 loopback that this machine does not have is left out with a line in the log.
     /// Errc::unavailable: the system refuses a thread, a descriptor or the event queue.
     Result<void> start();
-    /// Takes no more connections, ends streams with `event: shutdown` at once, and lets requests that are being routed or
+    /// Takes no more connections, ends streams with `event: shutdown` and waits with what is so now at once, and lets requests that are being routed or
     /// answered finish within the grace time. Returns as soon as they have, or when the store verb in progress returns.
     /// Idempotent; the destructor calls it.
     void stop();

@@ -310,11 +310,11 @@ void Front::enforce_deadlines() {
     const auto now = RealClock::now();
     std::vector<std::uint64_t> late;
     for (const auto& [key, connection] : connections_)
-        if (connection->phase != Phase::routing && connection->phase != Phase::waiting && now >= connection->deadline)
-            late.push_back(key);
+        if (connection->phase != Phase::routing && now >= connection->deadline) late.push_back(key);
     for (const auto key : late) {
         Connection& connection = *connections_.find(key)->second;
-        if (connection.phase == Phase::reading && connection.begun)
+        if (connection.parked) ask_again(key, *connection.parked, true);
+        else if (connection.phase == Phase::reading && connection.begun)
             refuse(key, connection, 408, "REQUEST_TIMEOUT", "The request did not arrive in time");
         else
             close(key);

@@ -57,6 +57,7 @@ private:
     struct Parked {
         Routed routed;
         Places::Place place;
+        std::uint64_t turn = 0;           ///< Of its wait: a call may come too late.
         bool asked = false;               ///< Now; or it is about to be.
         bool last = false;                ///< Its patience is over.
     };
@@ -126,7 +127,7 @@ private:
     void park(std::uint64_t key, Connection& connection, Answer answer);
     void unpark(std::uint64_t key, Connection& connection, bool served);
     void take_calls();
-    void ask_again(std::uint64_t key, bool last);
+    void ask_again(std::uint64_t key, Parked& parked, bool last);
     void ask_all_parked();
     void submit_parked();
 

@@ -6,12 +6,18 @@
 #include "http/front.hpp"
 
 namespace jobruntime::http {
+namespace {
+
+/// So late the front itself asks for those whose patience is over: who calls them may be held up by the store.
+constexpr std::chrono::milliseconds overdue{500};
+
+}  // namespace
 
 void Front::park(std::uint64_t key, Connection& connection, Answer answer) {
     if (connection.parked) {
         connection.parked->asked = false;
         // Nobody may have told so while it was asked.
-        if (stop_ || connection.parked->last) return ask_again(key, true);
+        if (stop_ || connection.parked->last) return ask_again(key, *connection.parked, true);
         return waiters_.go_on(key, std::move(*answer.later));
     }
     auto refused = Response{};
@@ -31,8 +37,9 @@ void Front::park(std::uint64_t key, Connection& connection, Answer answer) {
     connection.parked->routed.again = true;
     ++parked_;
     count_client(connection, -1);
+    connection.deadline = RealClock::now() + answer.later->patience + overdue;
     watch(key, connection, EPOLLRDHUP);
-    waiters_.add(key, std::move(*answer.later));
+    connection.parked->turn = waiters_.add(key, std::move(*answer.later));
 }
 
 void Front::unpark(std::uint64_t key, Connection& connection, bool served) {
@@ -48,13 +55,14 @@ void Front::take_calls() {
         std::lock_guard lock(mutex_);
         calls.swap(calls_);
     }
-    for (const auto& call : calls) ask_again(call.key, call.last);
+    for (const auto& call : calls) {
+        const auto found = connections_.find(call.key);
+        if (found == connections_.end() || !found->second->parked) continue;  // It has left meanwhile.
+        if (found->second->parked->turn == call.turn) ask_again(call.key, *found->second->parked, call.last);
+    }
 }
 
-void Front::ask_again(std::uint64_t key, bool last) {
-    const auto found = connections_.find(key);
-    if (found == connections_.end() || !found->second->parked) return;  // It has left meanwhile.
-    Parked& parked = *found->second->parked;
+void Front::ask_again(std::uint64_t key, Parked& parked, bool last) {
     parked.last = parked.last || last;
     if (!std::exchange(parked.asked, true)) to_ask_.push_back(key);
 }
@@ -62,7 +70,7 @@ void Front::ask_again(std::uint64_t key, bool last) {
 /// We stop: everybody is told how things stand.
 void Front::ask_all_parked() {
     for (const auto& [key, connection] : connections_)
-        if (connection->parked) ask_again(key, true);
+        if (connection->parked) ask_again(key, *connection->parked, true);
 }
 
 /// Not more at a time than there are threads, so that a crowd that is called at once leaves room for others.

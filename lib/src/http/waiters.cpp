@@ -52,13 +52,14 @@ void Waiters::stop() {
     if (thread_.joinable()) thread_.join();
 }
 
-void Waiters::add(std::uint64_t key, Later later) {
+std::uint64_t Waiters::add(std::uint64_t key, Later later) {
+    std::uint64_t turn = 0;
     {
         const std::lock_guard lock(mutex_);
         Waiter& waiter = waiters_[key];
         waiter.later = std::move(later);
         waiter.until = RealClock::now() + waiter.later.patience;
-        waiter.turn = next_turn_++;
+        waiter.turn = turn = next_turn_++;
         if (waiter.later.job) by_job_[waiter.later.job].insert(key);
         else by_queue_[waiter.later.queue].emplace(waiter.turn, key);
         set_timer(key, waiter);
@@ -66,6 +67,7 @@ void Waiters::add(std::uint64_t key, Later later) {
         any_ = true;
     }
     changed_.notify_one();
+    return turn;
 }
 
 void Waiters::go_on(std::uint64_t key, Later later) {
@@ -186,7 +188,7 @@ void Waiters::call(std::uint64_t key, Waiter& waiter) {
     }
     waiter.called = true;
     drop_timer(key, waiter);
-    calls_.push_back({key, RealClock::now() >= waiter.until});
+    calls_.push_back({key, waiter.turn, RealClock::now() >= waiter.until});
 }
 
 /// One of those that want such a job, the one that waits the longest; when all have been called, one of them once more.

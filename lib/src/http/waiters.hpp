@@ -31,6 +31,7 @@ class Waiters {
 public:
     struct Call {
         std::uint64_t key = 0;
+        std::uint64_t turn = 0;  ///< As add() said: a key may wait again.
         bool last = false;  ///< Its patience is over.
     };
 
@@ -45,7 +46,7 @@ public:
     // From any thread, for one key at a time: add, then after each call go_on, or remove, which may come at any time.
 
     /// It is called once in any case: what it waits for may have happened since it was asked first.
-    void add(std::uint64_t key, Later later);
+    std::uint64_t add(std::uint64_t key, Later later);
     void go_on(std::uint64_t key, Later later);
     /// `served`: what it was called for is used up. Else another that waits for the like is called instead.
     void remove(std::uint64_t key, bool served);
