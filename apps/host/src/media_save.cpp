@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <utility>
 
 #include <strings.h>
 
@@ -14,6 +15,9 @@
 
 namespace jobruntime::host {
 namespace {
+
+/// A download that goes on for longer is not held up by the helper's start, and its memory is worth more.
+constexpr std::chrono::seconds helper_waits{60};
 
 std::string text_of(const boost::json::object& object, std::string_view name) {
     const auto* value = object.if_contains(name);
@@ -82,6 +86,8 @@ struct MediaSave::Attempt {
 
     bool link_failed = false;        ///< It ended while it asked for the media, not before and not after.
     std::optional<std::chrono::seconds> asked_to_wait;  ///< By a server, with Retry-After.
+
+    media::HelperAhead helper;  ///< Loads its libraries while the file is downloaded.
 
     int nth = 1;  ///< Which video of the post.
 
@@ -205,7 +211,10 @@ Result<MediaSave::Fetched> MediaSave::download(Attempt& attempt, const MediaInfo
     options.first_source = first_source;
     auto fetch = [&]() -> Result<boost::json::value> {
         job.event("worker.job.download.started", {{"sources", info.sources.size()}});
-        const auto report = [&attempt, tell = report_to(job)](const media::Progress& progress) {
+        attempt.helper = publisher_.start_helper();
+        const auto let_go = std::chrono::steady_clock::now() + helper_waits;
+        const auto report = [&attempt, let_go, tell = report_to(job)](const media::Progress& progress) {
+            if (std::chrono::steady_clock::now() >= let_go) attempt.helper = {};
             attempt.bytes_came = attempt.bytes_came || progress.bytes > 0;
             tell(progress);
         };
@@ -251,7 +260,8 @@ Result<boost::json::value> MediaSave::publish(Attempt& attempt, const MediaInfo&
     request.source_url = attempt.post.canonical;
     request.info = info;
     if (states_duration(info, attempt.post.platform)) request.expected_seconds = *info.duration;
-    auto published = publisher_.publish(request, attempt.work, report_to(job), job.stop());
+    auto published =
+        publisher_.publish(request, attempt.work, report_to(job), job.stop(), std::exchange(attempt.helper, {}));
     if (!published) return std::move(published).error();
     if (!published->thumbnail_path.empty())
         job.event("worker.job.thumbnail.completed", {{"thumbnailPath", published->thumbnail_path}});

@@ -20,7 +20,7 @@ public:
     struct Options {
         std::vector<std::shared_ptr<Extractor>> extractors;  ///< Asked in this order.
         std::chrono::milliseconds extraction_timeout{180'000};
-        int per_host = 8;                 ///< Requests for media to one host at once, over all jobs.
+        int per_host = 16;                ///< Requests for media to one host at once, over all jobs.
         media::DownloadOptions download;  ///< Limits; what belongs to one download is filled in.
         /// The post that an address stands for, short links followed; unset = net::identify.
         std::function<Result<net::Post>(const net::Url& url, std::stop_token stop)> identify;

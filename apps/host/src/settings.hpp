@@ -98,7 +98,7 @@ struct Config {
     std::uint64_t max_file_bytes = 8'192'000'000, min_free_bytes = 256'000'000;
     std::size_t max_segments = 100'000;
     int max_height = 0;             ///< 0 = the best.
-    int per_host = 8, parallel_segments = 8;
+    int per_host = 16, parallel_segments = 16;
     std::string browser;
     bool browser_no_sandbox = false;
     int concurrency = 0;            ///< 0 = 2 for media, 2 × cores for others.

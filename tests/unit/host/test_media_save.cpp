@@ -229,6 +229,31 @@ TEST_CASE("a further video of a post is asked for by its number, and published u
     }
 }
 
+TEST_CASE("the helper starts while the file is downloaded, once for the job") {
+    if (helper_or_skip().empty()) return;
+    Bench* here = nullptr;
+    Bench bench([&](const ExtractRequest&, const std::stop_token&) { return here->info({"/film.mp4"}); });
+    here = &bench;
+    const auto starts = bench.root.path("starts");
+    bench.helper.program = bench.root.path("helper");
+    std::ofstream(bench.helper.program) << "#!/bin/sh\necho started >> " << starts << "\nexec " << helper_path() << "\n";
+    fs::permissions(bench.helper.program, fs::perms::owner_all);
+    const auto film = test::serve({.bytes = read_file(Clips::get()["faststart.mp4"])});
+    std::atomic<bool> ahead = false;
+    bench.server.on("/film.mp4", [&](const test::ServedConnection& to, const test::ServedRequest& request) {
+        const auto end = Steady::now() + 20s;
+        while (!fs::exists(starts) && Steady::now() < end) std::this_thread::sleep_for(1ms);
+        ahead = fs::exists(starts);
+        film(to, request);
+    });
+    testing::Harness jobs;
+    jobs.on(host::media_kind, bench.handler());
+    const auto id = jobs.enqueue(host::media_kind, bench.payload(), {});
+    CHECK(run(jobs, id, 1).state == JobState::completed);
+    CHECK(ahead);
+    CHECK(read_file(starts) == "started\n");
+}
+
 TEST_CASE("a file that is not as long as the site itself says is no success") {
     if (helper_or_skip().empty()) return;
     struct Row {
