@@ -4,6 +4,7 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,12 +36,15 @@ public:
 
 private:
     struct Attempt;
+    Result<boost::json::value> look(Attempt& attempt, std::optional<MediaInfo>& fresh) const;
     Result<MediaInfo> extract(Attempt& attempt) const;
     /// A file in the work folder, and which source it came from.
     struct Fetched {
         std::string path;
         std::size_t source = 0;
     };
+    static std::optional<Fetched> fetched_earlier(Attempt& attempt);
+    static std::optional<Fetched> file_of(const Attempt& attempt, const boost::json::value& checkpoint);
     Result<Fetched> download(Attempt& attempt, const MediaInfo& info, std::size_t first_source) const;
     Result<boost::json::value> publish(Attempt& attempt, const MediaInfo& info, const std::string& file) const;
     Result<boost::json::value> save(Attempt& attempt) const;
