@@ -1,5 +1,6 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <algorithm>
+#include <cmath>
 
 #include <boost/json/array.hpp>
 
@@ -75,7 +76,8 @@ bool fits_json(const RouteField& field, const boost::json::value& value) {
     if (value.is_string()) return field.type == Type::any || fits_text(field, std::string_view(value.get_string()));
     switch (field.type) {
         case Type::number: return value.is_int64() && value.get_int64() >= field.least && value.get_int64() <= field.most;
-        case Type::real: return value.is_number();
+        // Boost.JSON reads 1e999 as infinity and 0e310 as not-a-number, and writes neither in a way that JSON knows.
+        case Type::real: return value.is_number() && std::isfinite(value.to_number<double>());
         case Type::boolean: return value.is_bool();
         case Type::object: return value.is_object();
         case Type::any: return true;
