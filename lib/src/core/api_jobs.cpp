@@ -21,6 +21,8 @@ constexpr std::size_t most_page_bytes = 8u << 20;
 constexpr std::size_t most_looked_at = 2000;
 /// Or at so much of payloads and results.
 constexpr std::size_t most_bytes_looked_at = 64u << 20;
+/// Or for so long, because somebody waits for the page.
+constexpr Duration longest_look{60};
 
 /// Whether a job has these words, in lower case, in what people know it by. Adds to `bytes` what was looked at.
 bool has_words(const Job& job, const std::string& words, std::size_t& bytes) {
@@ -56,6 +58,8 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
     std::string text = R"({"ok":true,"jobs":[)";
     int jobs = 0;
     std::size_t looked_at = 0, bytes = 0;
+    const auto until = clock.steady() + longest_look;
+    bool more = true;
     boost::json::array unreadable;
     do {
         const int slice = std::min(limit - jobs, slice_jobs);
@@ -68,8 +72,10 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
                     core::invalid("cursor must be the nextCursor of an earlier answer to the same question"));
             return self.error_response(page.error());
         }
-        // Of jobs that cannot be read, or of none, there may be many in a row.
-        looked_at += std::max<std::size_t>(page->jobs.size() + page->unreadable.size(), 1);
+        const auto read = page->jobs.size() + page->unreadable.size();
+        looked_at += read;
+        // A store that answers with less than was asked for has looked as far as it does for one caller.
+        more = read == static_cast<std::size_t>(slice) && (words.empty() || clock.steady() < until);
         if (!words.empty()) std::erase_if(page->jobs, [&](const Job& job) { return !has_words(job, words, bytes); });
         const auto reasons = queue.waiting_for(page->jobs, options.lease);
         if (!reasons) return self.error_response(reasons.error());
@@ -79,7 +85,7 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
         }
         for (const auto& id : page->unreadable) unreadable.emplace_back(id.str());
         cursor = std::move(page->next_cursor);
-    } while (!cursor.empty() && jobs < limit && looked_at < most_looked_at && bytes < most_bytes_looked_at &&
+    } while (more && !cursor.empty() && jobs < limit && looked_at < most_looked_at && bytes < most_bytes_looked_at &&
              text.size() < most_page_bytes);
     text += "]";
     if (!unreadable.empty()) text += R"(,"unreadable":)" + core::to_text(boost::json::value(std::move(unreadable)));
@@ -91,11 +97,21 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
 }
 
 Response ApiRouter::Impl::count_jobs(const RouteMatch& match) const {
-    const auto rows = queue.count(core::job_filter(match), CountBy::state);
-    if (!rows) return self.error_response(rows.error());
+    const auto filter = core::job_filter(match);
+    Counts counts;
+    if (match.query_value("exact").value_or("") == "true") {
+        auto rows = queue.count(filter, CountBy::state);
+        if (!rows) return self.error_response(rows.error());
+        counts.rows = std::move(*rows);
+    } else {
+        auto rough = queue.store().rough_count(filter, CountBy::state);
+        if (!rough) return self.error_response(rough.error());
+        counts = std::move(*rough);
+    }
     std::uint64_t total = 0;
-    for (const auto& row : *rows) total += row.count;
-    return Response::json(200, {{"ok", true}, {"total", total}, {"counts", core::counts_json(*rows)}});
+    for (const auto& row : counts.rows) total += row.count;
+    return Response::json(200, {{"ok", true}, {"total", total}, {"counts", core::counts_json(counts.rows)},
+                                {"complete", counts.complete}});
 }
 
 void ApiRouter::Impl::add_job_routes() {

@@ -55,11 +55,17 @@ Fields session_members() {
 Fields list_query() {
     auto query = core::job_filter_fields();
     query.push_back({.name = "text", .about = "jobs with these words, in any case, in id, kind, keys, tags, payload, result or errors; "
-                                              "a page looks at 2,000 jobs and 64 MiB of them at most, and may be empty with a `nextCursor`",
+                                              "a page looks at 2,000 jobs and 64 MiB of them at most, for some 60 ms, newest first",
                      .most = 256});
     query.push_back({.name = "limit", .type = Type::number, .about = "jobs a page; what is above 500 is cut to it", .least = 1,
                      .most = any_limit, .fallback = "50"});
     query.push_back({.name = "cursor", .about = "`nextCursor` of the page before, with the same filters"});
+    return query;
+}
+
+Fields count_query() {
+    auto query = core::job_filter_fields();
+    query.push_back({.name = "exact", .type = Type::boolean, .about = "count to the end, however long it takes", .fallback = "false"});
     return query;
 }
 
@@ -120,10 +126,13 @@ std::vector<Route> job_routes(const ApiOptions& options) {
          .query = list_query(),
          .answers = {ok({has_shape("jobs", "Job", true),
                          {.name = "unreadable", .type = Type::id, .about = "left out: damaged in the store", .several = true},
-                         {.name = "nextCursor", .about = "null on the last page", .required = true, .nullable = true}},
+                         {.name = "nextCursor", .about = "null on the last page, and only there", .required = true, .nullable = true}},
                         "A page.")}},
         {.method = "GET", .path = "/api/jobs/counts", .role = Role::read, .summary = "How many jobs there are, by state.",
-         .query = core::job_filter_fields(), .answers = {ok({has("total", Type::number), has_shape("counts", "Counts")}, "The numbers.")}},
+         .query = count_query(),
+         .answers = {ok({has("total", Type::number), has_shape("counts", "Counts"),
+                         has("complete", Type::boolean, "false: only the newest were looked at, and there are at least so many")},
+                        "The numbers.")}},
         {.method = "POST", .path = "/api/jobs/bulk", .role = Role::operate, .summary = "Retries, cancels or deletes many jobs.",
          .query = options.delete_query, .body = bulk_body(),
          .answers = {ok({has("action", Type::text), has("done", Type::number),
