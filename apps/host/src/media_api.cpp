@@ -118,9 +118,11 @@ void MediaApi::add_routes(ApiRouter& router) {
     router.add({.method = "GET", .path = "/downloads/*rest", .role = Role::read,
                 .summary = "A finished file, as a job's result names it.",
                 .handle = [this](const Request& request, const RouteMatch& match) { return serve_file(request, match); },
-                .headers = {{.name = "Range", .about = "one range of bytes"}},
-                .answers = {{200, "The file.", {}, "application/octet-stream"},
-                            {206, "The range of it.", {}, "application/octet-stream"}},
+                .headers = {{.name = "Range", .about = "one range of bytes"},
+                            {.name = "If-None-Match", .about = "the ETag of an earlier answer"}},
+                .answers = {{200, "The file.", {}, "*/*"},
+                            {206, "The range of it.", {}, "*/*"},
+                            {304, "The file is as If-None-Match knows it.", {}, ""}},
                 .errors = {"NOT_FOUND", "RANGE_NOT_SATISFIABLE"}});
 }
 

@@ -289,16 +289,20 @@ std::optional<Response> ApiRouter::Impl::find_way(const Request& request, RouteM
     auto target = core::parse_target(request.target);
     if (!target) return self.error_response(target.error());
     const std::string_view method = request.method == "HEAD" ? "GET" : std::string_view(request.method);
+    // First the path, then the method, as OpenAPI has it: /api/jobs/counts is no job, whatever the method.
     std::size_t best = routes.size();
     int best_score = 0;
     std::vector<std::string> methods;
     for (std::size_t i = 0; i < routes.size(); ++i) {
         const int score = patterns[i].score(target->path);
-        if (score == 0) continue;
+        if (score == 0 || score < best_score) continue;
+        if (score > best_score) {
+            methods.clear();
+            best = routes.size();
+            best_score = score;
+        }
         methods.push_back(routes[i].method);
-        if (routes[i].method != method || score <= best_score) continue;
-        best = i;
-        best_score = score;
+        if (routes[i].method == method) best = i;
     }
     if (methods.empty())
         return Response::error(404, "NOT_FOUND", "Nothing lives at this path; docs/api.md lists what there is");
@@ -330,6 +334,7 @@ Response ApiRouter::Impl::serve(const Request& request, const Route& route, Rout
         auto body = core::parse_body(request.body);
         if (!body) return self.error_response(body.error());
         if (auto fits = core::check_members(*route.body, *body); !fits) return self.error_response(fits.error());
+        core::make_whole(*route.body, *body);
         match.body = std::move(*body);
     }
     try {

@@ -97,10 +97,10 @@ std::vector<Route> queue_routes() {
          .answers = {ok({has_shape("queues", "Queue", true)}, "The queues.")}},
         {.method = "POST", .path = "/api/queues/:name/pause", .role = Role::operate,
          .summary = "Lets no worker claim from a queue any more; it goes on taking jobs.", .names = name, .body = Fields{},
-         .answers = {done}, .errors = {"CONFLICT"}},
+         .answers = {done}, .errors = {"NOT_FOUND", "CONFLICT"}},
         {.method = "POST", .path = "/api/queues/:name/resume", .role = Role::operate,
          .summary = "Lets workers claim from a queue again.",
-         .names = name, .body = Fields{}, .answers = {done}, .errors = {"CONFLICT"}},
+         .names = name, .body = Fields{}, .answers = {done}, .errors = {"NOT_FOUND", "CONFLICT"}},
     };
 }
 
@@ -113,6 +113,8 @@ Fields creation_body() {
 
 std::vector<Route> job_routes(const ApiOptions& options) {
     const RouteAnswer job = ok({has_shape("job", "Job")}, "The job.");
+    const RouteAnswer unchanged{304, "What was asked for is as If-None-Match knows it.", {}, ""};
+    const Fields condition{{.name = "If-None-Match", .about = "the ETag of an earlier answer"}};
     const auto traced = [](int status, std::string about) {
         return ok({has_shape("job", "Job"), has("traceId", Type::text),
                    {.name = "requeued", .type = Type::boolean, .about = "an ended job runs again"}}, std::move(about), status);
@@ -123,16 +125,18 @@ std::vector<Route> job_routes(const ApiOptions& options) {
          .body = creation_body(), .answers = {traced(201, "It is stored, and not lost any more.")},
          .errors = {"INVALID_PAYLOAD", "CONFLICT", "IDEMPOTENCY_KEY_REUSED"}},
         {.method = "GET", .path = "/api/jobs", .role = Role::read, .summary = "Jobs, newest first, in pages.",
-         .query = list_query(),
+         .query = list_query(), .headers = condition,
          .answers = {ok({has_shape("jobs", "Job", true),
                          {.name = "unreadable", .type = Type::id, .about = "left out: damaged in the store", .several = true},
                          {.name = "nextCursor", .about = "null on the last page, and only there", .required = true, .nullable = true}},
-                        "A page.")}},
+                        "A page."),
+                     unchanged}},
         {.method = "GET", .path = "/api/jobs/counts", .role = Role::read, .summary = "How many jobs there are, by state.",
-         .query = count_query(),
+         .query = count_query(), .headers = condition,
          .answers = {ok({has("total", Type::number), has_shape("counts", "Counts"),
                          has("complete", Type::boolean, "false: only the newest were looked at, and there are at least so many")},
-                        "The numbers.")}},
+                        "The numbers."),
+                     unchanged}},
         {.method = "POST", .path = "/api/jobs/bulk", .role = Role::operate, .summary = "Retries, cancels or deletes many jobs.",
          .query = options.delete_query, .body = bulk_body(),
          .answers = {ok({has("action", Type::text), has("done", Type::number),
@@ -146,8 +150,8 @@ std::vector<Route> job_routes(const ApiOptions& options) {
          .query = {{.name = "wait", .type = Type::duration, .about = "answer when it has ended, or after this time as it is then",
                     .most = 60'000, .fallback = "0s"}},
          .names = job_id(),
-         .headers = {{.name = "If-None-Match", .about = "with `wait`: answer when it is something else than with this tag"}},
-         .answers = {job}, .errors = {"JOB_NOT_FOUND", "TOO_MANY_STREAMS"}},
+         .headers = {{.name = "If-None-Match", .about = "304 while it is what has this tag; with `wait`: answer when it is something else"}},
+         .answers = {job, unchanged}, .errors = {"JOB_NOT_FOUND", "TOO_MANY_STREAMS"}},
         {.method = "POST", .path = "/api/jobs/:id/cancel", .role = Role::operate,
          .summary = "Cancels a waiting job, asks a running one to stop.", .names = job_id(), .body = Fields{},
          .answers = {job, ok({has_shape("job", "Job"), has("cancelRequested", Type::boolean)}, "It runs, and is asked to stop.", 202)},
