@@ -119,8 +119,15 @@ struct ApiRouter::Impl {
 
     // api_bulk.cpp
     Response bulk(const RouteMatch& match) const;
-    Response change_many(const Selection& which, std::string cursor, const RouteMatch& match) const;
+    Response change_many(const Selection& which, const std::string& words, std::string cursor, const RouteMatch& match) const;
     Result<Changed> remove_many(const Selection& which, std::string_view cursor, const RouteMatch& match) const;
+
+    // api_words.cpp
+    /// By state. FILTER_TOO_WIDE when more had to be looked at than one answer may.
+    Result<std::vector<CountRow>> count_words(const JobFilter& filter, const std::string& words) const;
+    /// One slice of what the rest of the filter leaves. Adds to `bytes` what was looked at.
+    Result<Changed> change_words(const JobFilter& filter, const std::string& words, const Change& change,
+                                 std::string_view cursor, std::size_t& bytes, const RouteMatch& match) const;
 
     // api_actions.cpp
     Response show_job(const Request& request, const RouteMatch& match) const;
@@ -190,6 +197,11 @@ std::optional<Duration> parse_duration(std::string_view text);
 
 /// `limit` of a checked query; what is above `most` is cut to it.
 int limit_of(const RouteMatch& match, int usual, int most);
+
+/// What `text` of a filter looks for: nothing when it is empty.
+std::string words_of(std::optional<std::string_view> text);
+/// Whether a job has these words, in lower case, in what people know it by. Adds to `bytes` what was looked at.
+bool has_words(const Job& job, const std::string& words, std::size_t& bytes);
 
 /// {"scheduled":0,…}: the sum of the rows of each state.
 boost::json::object counts_json(const std::vector<CountRow>& rows);

@@ -24,16 +24,6 @@ constexpr std::size_t most_bytes_looked_at = 64u << 20;
 /// Or for so long, because somebody waits for the page.
 constexpr Duration longest_look{60};
 
-/// Whether a job has these words, in lower case, in what people know it by. Adds to `bytes` what was looked at.
-bool has_words(const Job& job, const std::string& words, std::size_t& bytes) {
-    std::string text = job.id.str() + '\n' + job.kind + '\n' + job.unique_key + '\n' + job.trace_id;
-    for (const auto& tag : job.tags) text += '\n' + tag;
-    for (const auto& error : job.errors) text += '\n' + error.code + '\n' + error.message;
-    text += '\n' + core::to_text(job.payload) + '\n' + core::to_text(job.result);
-    bytes += text.size();
-    return core::lower(text).find(words) != std::string::npos;
-}
-
 Result<Response> create(ApiRouter& router, const Request& request, const RouteMatch& match) {
     auto options = router.job_options(match.body);
     if (!options) return options.error();
@@ -51,7 +41,7 @@ Result<Response> create(ApiRouter& router, const Request& request, const RouteMa
 
 Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
     const auto filter = core::job_filter(match);
-    const auto words = core::lower(match.query_value("text").value_or(""));
+    const auto words = core::words_of(match.query_value("text"));
     const int limit = core::limit_of(match, usual_jobs, most_jobs);
     std::string cursor(match.query_value("cursor").value_or(""));
     // Written by hand, so that a large page is in memory once, as text.
@@ -76,7 +66,7 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
         looked_at += read;
         // A store that answers with less than was asked for has looked as far as it does for one caller.
         more = read == static_cast<std::size_t>(slice) && (words.empty() || clock.steady() < until);
-        if (!words.empty()) std::erase_if(page->jobs, [&](const Job& job) { return !has_words(job, words, bytes); });
+        if (!words.empty()) std::erase_if(page->jobs, [&](const Job& job) { return !core::has_words(job, words, bytes); });
         const auto reasons = queue.waiting_for(page->jobs, options.lease);
         if (!reasons) return self.error_response(reasons.error());
         for (std::size_t i = 0; i < page->jobs.size(); ++i) {
@@ -97,10 +87,11 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
 }
 
 Response ApiRouter::Impl::count_jobs(const RouteMatch& match) const {
+    const auto words = core::words_of(match.query_value("text"));
     const auto filter = core::job_filter(match);
     Counts counts;
-    if (match.query_value("exact").value_or("") == "true") {
-        auto rows = queue.count(filter, CountBy::state);
+    if (!words.empty() || match.query_value("exact").value_or("") == "true") {
+        auto rows = words.empty() ? queue.count(filter, CountBy::state) : count_words(filter, words);
         if (!rows) return self.error_response(rows.error());
         counts.rows = std::move(*rows);
     } else {

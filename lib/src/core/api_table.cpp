@@ -52,11 +52,18 @@ Fields session_members() {
             {.name = "tokenId", .about = "of the token, no secret", .required = true, .nullable = true}};
 }
 
+/// With words that no index knows.
+Fields text_filter(std::string_view bound) {
+    auto fields = core::job_filter_fields();
+    fields.push_back({.name = "text", .about = "jobs with these words, in any case, in id, kind, keys, tags, payload, result or errors; " + std::string(bound),
+                      .most = 256});
+    return fields;
+}
+
+constexpr std::string_view all_at_once = "the rest of the filter may leave 10,000 at most";
+
 Fields list_query() {
-    auto query = core::job_filter_fields();
-    query.push_back({.name = "text", .about = "jobs with these words, in any case, in id, kind, keys, tags, payload, result or errors; "
-                                              "a page looks at 2,000 jobs and 64 MiB of them at most, for some 60 ms, newest first",
-                     .most = 256});
+    auto query = text_filter("a page looks at 2,000 jobs and 64 MiB of them at most, for some 60 ms, newest first");
     query.push_back({.name = "limit", .type = Type::number, .about = "jobs a page; what is above 500 is cut to it", .least = 1,
                      .most = any_limit, .fallback = "50"});
     query.push_back({.name = "cursor", .about = "`nextCursor` of the page before, with the same filters"});
@@ -64,7 +71,7 @@ Fields list_query() {
 }
 
 Fields count_query() {
-    auto query = core::job_filter_fields();
+    auto query = text_filter(all_at_once);
     query.push_back({.name = "exact", .type = Type::boolean, .about = "count to the end, however long it takes", .fallback = "false"});
     return query;
 }
@@ -74,7 +81,7 @@ Fields bulk_body() {
         {.name = "action", .type = Type::choice, .about = "what to do to each", .required = true, .choices = {"retry", "cancel", "delete"}},
         {.name = "ids", .type = Type::id, .about = "to these jobs", .several = true, .most_items = 500},
         {.name = "filter", .type = Type::object, .about = "or to all that match, at most 2,000 a call",
-         .members = core::job_filter_fields()},
+         .members = text_filter(all_at_once)},
         {.name = "expectedCount", .type = Type::number,
          .about = "so many must match, else nothing is done; needed with a filter, but not with a cursor"},
         {.name = "cursor", .about = "`nextCursor` of the call before, with the same filter"},
@@ -136,7 +143,8 @@ std::vector<Route> job_routes(const ApiOptions& options) {
          .answers = {ok({has("total", Type::number), has_shape("counts", "Counts"),
                          has("complete", Type::boolean, "false: only the newest were looked at, and there are at least so many")},
                         "The numbers."),
-                     unchanged}},
+                     unchanged},
+         .errors = {"FILTER_TOO_WIDE"}},
         {.method = "POST", .path = "/api/jobs/bulk", .role = Role::operate, .summary = "Retries, cancels or deletes many jobs.",
          .query = options.delete_query, .body = bulk_body(),
          .answers = {ok({has("action", Type::text), has("done", Type::number),
@@ -145,7 +153,7 @@ std::vector<Route> job_routes(const ApiOptions& options) {
                          {.name = "results", .type = Type::object, .about = "with ids: one for each, in order", .several = true},
                          {.name = "nextCursor", .about = "call again with it; null when that was all", .required = true, .nullable = true}},
                         "What was done.")},
-         .errors = {"COUNT_CHANGED"}},
+         .errors = {"COUNT_CHANGED", "FILTER_TOO_WIDE"}},
         {.method = "GET", .path = "/api/jobs/:id", .role = Role::read, .summary = "One job, at once or when it has ended.",
          .query = {{.name = "wait", .type = Type::duration, .about = "answer when it has ended, or after this time as it is then",
                     .most = 60'000, .fallback = "0s"}},
