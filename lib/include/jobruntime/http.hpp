@@ -75,6 +75,8 @@ public:
     void stop();
     /// Beside a stop() that takes too long: the grace time is over. From any thread.
     void stop_now();
+    /// What set_limits() would say to these.
+    static Result<void> check_limits(const Limits& limits);
     /// New limits for whoever comes from now on; what is open stays. From any thread. Errors as start().
     Result<void> set_limits(Limits limits);
     /// "http://127.0.0.1:4000", "unix:/run/jobrt.sock", … once started.

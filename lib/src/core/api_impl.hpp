@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,6 +13,7 @@
 #include <jobruntime/api_router.hpp>
 
 #include "core/ids.hpp"
+#include "core/refused_tokens.hpp"
 #include "core/remote_sessions.hpp"
 #include "core/side_threads.hpp"
 #include "core/stats.hpp"
@@ -40,7 +42,9 @@ struct ApiRouter::Impl {
 
     ApiRouter& self;
     JobQueue& queue;
-    const ApiOptions options;
+    const ApiOptions options;       ///< Whom to answer is in who_may instead.
+    mutable std::mutex mutex;
+    std::shared_ptr<const ApiAllowed> who_may;  ///< Guarded by mutex; whoever read it keeps it.
     Clock& clock;
     const Time started_at;
     core::IdSource ids;
@@ -53,7 +57,9 @@ struct ApiRouter::Impl {
     const std::vector<RouteShape> shapes;
     mutable std::array<std::atomic<std::uint64_t>, 6> answered{};  ///< By the status's first digit.
     mutable std::atomic<std::uint64_t> unauthorized{0};
+    mutable core::RefusedTokens refused_tokens;
 
+    std::shared_ptr<const ApiAllowed> allowed() const;
     /// Where a request goes, and its query as sent.
     struct Way {
         const Route* route = nullptr;
@@ -96,7 +102,7 @@ struct ApiRouter::Impl {
     /// Who asks, by the request's token; anyone when it has none or a wrong one.
     Caller caller_of(const Request& request) const;
     /// 401 or 403 when this caller may not use the route.
-    std::optional<Response> refuse_caller(const Request& request, const Route& route, const Caller& caller) const;
+    std::optional<Response> refuse_caller(const Request& request, const Route& route, const RouteMatch& match) const;
 
     // api_metrics.cpp
     void add_metrics_route();
@@ -155,21 +161,21 @@ namespace core {
 
 /// The checks before any route (Host, origin, content type): the refusal, or nothing when all is well. `any_host`:
 /// without the first.
-std::optional<Response> refuse_request(const Request& request, const ApiOptions& options, bool any_host);
+std::optional<Response> refuse_request(const Request& request, const ApiAllowed& allowed, bool any_host);
 
 /// Whether pages of this origin may read answers.
-bool may_read(std::string_view origin, const ApiOptions& options);
+bool may_read(std::string_view origin, const ApiAllowed& allowed);
 /// Says to a browser that the page which asked may read the answer, and after which requests it may ask.
-void add_cors(const Request& request, Response& response, const ApiOptions& options);
+void add_cors(const Request& request, Response& response, const ApiAllowed& allowed);
 
 /// Whether requests of this method change something.
 bool is_change(std::string_view method);
 
 /// Whether a page asks whose origin may read answers, and is neither our own nor one that may do what ours may.
-bool only_reads(const Request& request, const ApiOptions& options);
+bool only_reads(const Request& request, const ApiAllowed& allowed);
 
 /// The token that a request carries; empty when it carries none, or another page's cookie.
-std::string_view token_of(const Request& request, const ApiOptions& options);
+std::string_view token_of(const Request& request, const ApiAllowed& allowed);
 /// The header that has a browser keep the token for this server only, out of reach of scripts and of other sites; an
 /// empty token has it forget.
 std::string token_cookie(const Request& request, std::string_view token);

@@ -125,8 +125,10 @@ void RoutePattern::fill(const std::vector<std::string>& path, RouteMatch& into) 
 
 ApiRouter::Impl::Impl(ApiRouter& router, JobQueue& job_queue, ApiOptions given)
     : self(router), queue(job_queue), options(std::move(given)),
+      who_may(std::make_shared<const ApiAllowed>(ApiAllowed{options.allowed_hosts, options.allowed_origins, options.cors_origins})),
       clock(options.clock ? *options.clock : system_clock()), started_at(clock.wall()), ids(options.seed),
-      probe(job_queue.store(), clock), keeper(job_queue.store(), clock), codes(core::core_error_codes()), shapes(core::core_shapes(options)) {}
+      probe(job_queue.store(), clock), keeper(job_queue.store(), clock), codes(core::core_error_codes()), shapes(core::core_shapes(options)),
+      refused_tokens(options.sink, clock) {}
 
 ApiRouter::ApiRouter(JobQueue& queue, ApiOptions options)
     : impl_(std::make_unique<Impl>(*this, queue, std::move(options))) {
@@ -178,6 +180,17 @@ const Route* ApiRouter::find(std::string_view method, std::string_view path) con
     return nullptr;
 }
 
+void ApiRouter::set_allowed(ApiAllowed allowed) {
+    auto fresh = std::make_shared<const ApiAllowed>(std::move(allowed));
+    const std::lock_guard lock(impl_->mutex);
+    impl_->who_may = std::move(fresh);
+}
+
+std::shared_ptr<const ApiAllowed> ApiRouter::Impl::allowed() const {
+    const std::lock_guard lock(mutex);
+    return who_may;
+}
+
 void ApiRouter::keep_stats() { impl_->keeper.start(); }
 
 bool ApiRouter::is_guarded() const { return static_cast<bool>(impl_->options.authenticate); }
@@ -214,7 +227,7 @@ Response ApiRouter::Impl::whole_answer(const Request& request, bool at_once) {
 std::optional<Response> ApiRouter::refuse_early(const Request& head) {
     RouteMatch match;
     match.trace_id = impl_->trace_id_of(head);
-    auto refused = is_about_all(head) ? core::refuse_request(head, impl_->options, false) : impl_->refuse_head(head, match);
+    auto refused = is_about_all(head) ? core::refuse_request(head, *impl_->allowed(), false) : impl_->refuse_head(head, match);
     if (refused) impl_->finish(head, *refused, match.trace_id);
     return refused;
 }
@@ -237,7 +250,8 @@ void ApiRouter::Impl::finish(const Request& request, Response& response, const s
     if (response.status == 429 || response.status == 503 || response.status == 507)
         core::set_header(response, "retry-after", "2");
     count(response);
-    core::add_cors(request, response, options);
+    refused_tokens.tell_when_due();
+    core::add_cors(request, response, *allowed());
     add_common_headers(response, trace_id);
 }
 
@@ -252,7 +266,7 @@ Response ApiRouter::Impl::answer(const Request& request, const std::string& trac
     match.trace_id = trace_id;
     match.at_once = at_once;
     if (is_about_all(request)) {
-        if (auto refused = core::refuse_request(request, options, false)) return std::move(*refused);
+        if (auto refused = core::refuse_request(request, *allowed(), false)) return std::move(*refused);
         Response response;
         response.status = 204;
         return response;
@@ -269,14 +283,14 @@ Response ApiRouter::Impl::answer(const Request& request, const std::string& trac
 /// All that can be refused before the body is known; else `way` is where the request goes and `match` who asks.
 std::optional<Response> ApiRouter::Impl::refuse_head(const Request& head, RouteMatch& match, Way* way) {
     match.caller = caller_of(head);
-    if (auto refused = core::refuse_request(head, options, is_health(head.target))) {
+    if (auto refused = core::refuse_request(head, *allowed(), is_health(head.target))) {
         // A foreign page has no token with it, and is not to fill the log.
         if (!match.caller.id.empty()) audit_change(head, match, *refused);
         return refused;
     }
     Way found;
     if (auto refused = find_way(head, match, found)) return refused;
-    if (auto refused = refuse_caller(head, *found.route, match.caller)) {
+    if (auto refused = refuse_caller(head, *found.route, match)) {
         audit_change(head, match, *refused);
         return refused;
     }

@@ -95,6 +95,13 @@ void Server::stop() {
 
 void Server::stop_now() { impl_->front.begin_stop(Duration{0}); }
 
+Result<void> Server::check_limits(const Limits& limits) {
+    if (auto wrong = check(limits); !wrong.message.empty()) return wrong;
+    auto proxies = PeerNets::parse(limits.trusted_proxies);
+    if (!proxies) return std::move(proxies).error();
+    return {};
+}
+
 Result<void> Server::set_limits(Limits limits) {
     if (auto wrong = check(limits); !wrong.message.empty()) return wrong;
     auto proxies = PeerNets::parse(limits.trusted_proxies);
