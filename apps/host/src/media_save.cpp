@@ -117,6 +117,12 @@ struct MediaSave::Attempt {
 MediaSave::MediaSave(net::Fetcher& fetcher, media::Publisher& publisher, Options options)
     : downloader_(fetcher, options.per_host), publisher_(publisher), options_(std::move(options)) {}
 
+MediaSave MediaSave::with(Options options) const {
+    auto other = *this;
+    other.options_ = std::move(options);
+    return other;
+}
+
 Outcome MediaSave::operator()(JobContext& job) const {
     auto url = net::parse_url(text_of(job.job().payload, "url"));
     if (!url) return failed("INVALID_URL", "the payload's url is refused: " + url.error().message);

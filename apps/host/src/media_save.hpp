@@ -31,6 +31,8 @@ public:
         std::function<bool(std::string_view platform)> enabled;
     };
     MediaSave(net::Fetcher& fetcher, media::Publisher& publisher, Options options);
+    /// Another one with these options, which shares the count of requests to each host; `per_host` stays.
+    MediaSave with(Options options) const;
 
     Outcome operator()(JobContext& job) const;
 

@@ -25,6 +25,7 @@ struct Setting {
     std::string_view who;       ///< "all", "api" or "worker".
     enum class Type { text, number, boolean, duration_ms } type;
     std::string_view meaning;   ///< One sentence.
+    bool live = false;          ///< A process that serves takes a new value over with SIGHUP; else it takes a restart.
 };
 std::span<const Setting> settings_table();
 
@@ -103,7 +104,7 @@ struct Config {
     bool browser_no_sandbox = false;
     int concurrency = 0;            ///< 0 = 2 for media, 2 × cores for others.
     Duration heartbeat{10'000}, lease{30'000}, stale{120'000}, grace{30'000};
-    std::string log_format = "text";
+    std::string log_format = "text", log_level = "info";
     std::string yt_dlp = "yt-dlp";  ///< A path, or a name in PATH.
     std::string ffmpeg;             ///< A path, or a name in the usual places; empty = the built-in libav.
     std::string config_file;        ///< Absolute, or empty.
