@@ -11,7 +11,7 @@ def call(verb, body, until_answered=False):
     request = urllib.request.Request(f"{API}/api/worker/{verb}", json.dumps(body).encode(), headers)
     while True:
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer: return json.load(answer)
+            with urllib.request.urlopen(request, timeout=30 if "wait" in body else 5) as answer: return json.load(answer)
         except LOST as error:
             if not until_answered or getattr(error, "code", 500) in (400, 409, 413): raise
         time.sleep(1)
@@ -53,7 +53,7 @@ begun, first, alone = time.monotonic(), call("beat", me), False
 me["session"] = first["session"]
 threading.Thread(target=beat_for_ever, args=(first["leaseMs"] / 1000, first["beatMs"] / 1000, begun), daemon=True).start()
 while True:
-    try: found = call("claim", {"session": me["session"], "kinds": me["kinds"], "alone": alone})
+    try: found = call("claim", {"session": me["session"], "kinds": me["kinds"], "alone": alone, "wait": "20s"})
     except LOST as error: print("no claim:", error, file=sys.stderr), time.sleep(1), begin_anew()
     for job in found["jobs"]: run(job)
     alone = found["aloneWaiting"] and not alone

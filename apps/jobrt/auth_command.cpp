@@ -16,7 +16,7 @@
 #include <jobruntime/subprocess.hpp>
 
 #include "extractors.hpp"
-#include "profile_cookies.hpp"
+#include "logins.hpp"
 #include "profile_slot.hpp"
 
 namespace jobruntime::jobrt {
@@ -45,31 +45,6 @@ std::vector<host::PlatformConfig> wanted_platforms(const Invocation& in) {
     return platforms;
 }
 
-/// Whether one of the cookies that a log-in leaves is among these, and until when.
-std::optional<std::int64_t> logged_in(const host::PlatformConfig& platform, const std::vector<KnownCookie>& cookies) {
-    const auto now = static_cast<std::int64_t>(std::time(nullptr));
-    for (const auto& wanted : platform.login_cookies) {
-        const auto at = wanted.find('@');
-        const auto name = wanted.substr(0, at);
-        const auto domain = at == std::string::npos ? std::string() : wanted.substr(at + 1);
-        for (const auto& cookie : cookies)
-            if (cookie.name == name && (domain.empty() || net::host_matches(cookie.domain, domain)) &&
-                (cookie.expires == 0 || cookie.expires > now))
-                return cookie.expires;
-    }
-    return std::nullopt;
-}
-
-/// All that is known without a browser: what the profile has written, and the imported file.
-std::vector<KnownCookie> known_cookies(const std::string& profile) {
-    auto cookies = profile_cookies(profile);
-    std::ostringstream text;
-    text << std::ifstream(host::cookies_path(profile), std::ios::binary).rdbuf();
-    if (const auto imported = extract::parse_cookie_file(text.view()))
-        for (const auto& cookie : *imported) cookies.push_back({cookie.domain, cookie.name, cookie.expires});
-    return cookies;
-}
-
 std::string first_profile(const Invocation& in) {
     auto path = in.config.profile_dir;
     if (const auto slot = path.find("%i"); slot != std::string::npos) path.replace(slot, 2, "0");
@@ -80,18 +55,17 @@ int status(const Invocation& in) {
     const auto platforms = wanted_platforms(in);
     if (platforms.empty()) return host::exit_usage;
     const auto profile = first_profile(in);
-    const auto cookies = known_cookies(profile);
+    const auto cookies = host::known_cookies(profile);
     bool all = true;
-    boost::json::object rows;
     for (const auto& platform : platforms) {
-        const auto until = logged_in(platform, cookies);
+        const auto until = host::logged_in(platform, cookies);
         all = all && until;
-        if (in.has("json")) {
-            rows[platform.id] = {{"loggedIn", until.has_value()}, {"expires", until && *until > 0 ? boost::json::value(*until) : boost::json::value(nullptr)}};
-            continue;
-        }
-        std::cout << platform.id << ": " << (until ? "logged in" : "not logged in; run jobrt auth bootstrap " + platform.id) << "\n";
+        if (!in.has("json"))
+            std::cout << platform.id << ": " << (until ? "logged in" : "not logged in; run jobrt auth bootstrap " + platform.id) << "\n";
     }
+    host::MediaConfig shown;
+    shown.platforms = platforms;
+    auto rows = host::login_facts(shown, profile);
     if (in.has("json")) print_json({{"profile", profile}, {"platforms", std::move(rows)}});
     return all ? host::exit_ok : host::exit_failed;
 }
@@ -176,9 +150,9 @@ int import_cookies(const Invocation& in) {
     const auto kept_at = host::cookies_path(slot->path());
     if (auto kept = keep_cookie_file(kept_at, with_kept(kept_at, *cookies)); !kept) return fail(in, kept.error());
 
-    std::vector<KnownCookie> known;
+    std::vector<host::KnownCookie> known;
     for (const auto& cookie : *cookies) known.push_back({cookie.domain, cookie.name, cookie.expires});
-    const auto until = logged_in(*platform, known);
+    const auto until = host::logged_in(*platform, known);
     if (in.has("json")) {
         print_json({{"ok", true}, {"platform", platform->id}, {"cookies", cookies->size()}, {"leftOut", left_out},
                     {"loggedIn", until.has_value()}, {"profile", slot->path()}});
@@ -224,10 +198,10 @@ int bootstrap(const Invocation& in) {
     std::cerr << "Log in in the window that opens, then close it. The profile is " << profile << "\n";
     if (auto shown = browser.show(pages); !shown) return fail(in, shown.error());
     browser.close();  // Its cookies are written then.
-    const auto cookies = known_cookies(profile);
+    const auto cookies = host::known_cookies(profile);
     std::string missing;
     for (const auto& platform : platforms)
-        if (!logged_in(platform, cookies)) missing += (missing.empty() ? "" : ", ") + platform.id;
+        if (!host::logged_in(platform, cookies)) missing += (missing.empty() ? "" : ", ") + platform.id;
     if (!missing.empty())
         return fail(in, {Errc::unavailable, "AUTH_REQUIRED", "the window was closed without a log-in to " + missing + "; run this again"});
     std::cerr << "Logged in; retry the failed jobs with jobrt jobs retry ID\n";

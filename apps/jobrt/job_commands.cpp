@@ -69,7 +69,8 @@ int list_jobs(const Invocation& in) {
     }
     for (const auto& id : page->unreadable)
         std::cout << id.str() << "  is damaged in the store; jobs show says how, jobs delete removes it\n";
-    if (page->jobs.empty() && page->unreadable.empty()) std::cout << "no jobs\n";
+    if (page->jobs.empty() && page->unreadable.empty())
+        std::cout << (page->next_cursor.empty() ? "no jobs\n" : "no jobs among those looked at\n");
     if (!page->next_cursor.empty()) std::cout << "more: --cursor " << page->next_cursor << "\n";
     return host::exit_ok;
 }

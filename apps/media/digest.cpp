@@ -20,6 +20,11 @@ struct Closer {
 
 }  // namespace
 
+void load_digest() {
+    const std::unique_ptr<EVP_MD_CTX, Closer> sha(EVP_MD_CTX_new());
+    if (sha) (void)EVP_DigestInit_ex(sha.get(), EVP_sha256(), nullptr);
+}
+
 Result<Digest> sync_and_digest(const std::string& path) {
     const auto failed = [&path] {
         return Error{Errc::unavailable, "MEDIA_IO", "cannot read back " + path + ": " + std::strerror(errno)};
@@ -32,7 +37,9 @@ Result<Digest> sync_and_digest(const std::string& path) {
     if (fd < 0) return failed();
     Digest digest;
     std::vector<std::uint8_t> block(std::size_t{256} << 10);
-    bool good = ::fsync(fd) == 0;
+    // On its way to the disk while it is read for its checksum; where that is not known, fsync does it all.
+    (void)::sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    bool good = true;
     while (good) {
         const auto got = ::read(fd, block.data(), block.size());
         if (got < 0 && errno == EINTR) continue;
@@ -41,6 +48,7 @@ Result<Digest> sync_and_digest(const std::string& path) {
         good = EVP_DigestUpdate(sha.get(), block.data(), static_cast<std::size_t>(got)) == 1;
         digest.bytes += got;
     }
+    good = good && ::fsync(fd) == 0;
     if (!good) {
         Error error = failed();
         ::close(fd);

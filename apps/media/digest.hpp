@@ -13,6 +13,9 @@ struct Digest {
     std::int64_t bytes = 0;
 };
 
+/// Has OpenSSL read its configuration and find its SHA-256.
+void load_digest();
+
 /// Syncs a file to disk and reads it once for its SHA-256. MEDIA_IO when that fails.
 Result<Digest> sync_and_digest(const std::string& path);
 

@@ -1,7 +1,10 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "operations.hpp"
 
+#include <future>
 #include <string_view>
+#include <system_error>
+#include <utility>
 
 #include <unistd.h>
 
@@ -70,19 +73,32 @@ Result<object> thumbnail(const Request& request) {
     return object{{"thumbnail", true}};
 }
 
+/// The file's way to the disk and its checksum, beside other work on it: no thread left, then afterwards.
+std::future<Result<Digest>> digest_beside(const std::string& path) {
+    try {
+        return std::async(std::launch::async, [path] { return sync_and_digest(path); });
+    } catch (const std::system_error&) {
+        return std::async(std::launch::deferred, [path] { return sync_and_digest(path); });
+    }
+}
+
 /// Everything that is asked of the file that will be published.
-Result<object> inspect(const Request& request, const std::string& path) {
+Result<object> inspect(const Request& request, const std::string& path, std::future<Result<Digest>> digesting) {
     auto media = open_playable(path);
     if (!media) return media.error();
     JR_TRY(decode_first(*media));
-    auto digest = sync_and_digest(path);
-    if (!digest) return digest.error();
     object answer = describe(*media);
+    // A video without a thumbnail is still a video.
+    const bool pictured = !request.thumbnail.empty() &&
+                          thumbnail_of(*media, request.thumbnail_width, request.thumbnail).has_value();
+    auto digest = digesting.get();
+    if (!digest) {
+        if (pictured) ::unlink(request.thumbnail.c_str());
+        return digest.error();
+    }
+    answer["thumbnail"] = pictured;
     answer["bytes"] = digest->bytes;
     answer["sha256"] = digest->sha256;
-    // A video without a thumbnail is still a video.
-    answer["thumbnail"] = !request.thumbnail.empty() &&
-                          thumbnail_of(*media, request.thumbnail_width, request.thumbnail).has_value();
     return answer;
 }
 
@@ -90,7 +106,7 @@ Result<object> inspect(const Request& request, const std::string& path) {
 Result<object> finish_stream(const Request& request) {
     auto stitched = stitch(request);
     if (!stitched) return stitched.error();
-    auto answer = inspect(request, request.output);
+    auto answer = inspect(request, request.output, digest_beside(request.output));
     if (!answer) {
         ::unlink(request.output.c_str());
         return answer;
@@ -110,12 +126,16 @@ Result<object> finish(const Request& request) {
     const Structure structure = read_structure(request.input);
     if (structure.cut_off) return damaged("is shorter than it says");
     const Plan plan = plan_for(*media, structure);
+    const std::string& result = plan.remux ? request.output : request.input;
+    std::future<Result<Digest>> digesting;
+    if (!plan.remux) digesting = digest_beside(result);  // Nothing of it changes any more.
     auto seconds = copy_streams(*media, plan.remux ? request.output : "", request.expected_seconds);
     if (!seconds) return seconds.error();
     const std::string source = media->container();
     media->file.reset();
 
-    auto answer = inspect(request, plan.remux ? request.output : request.input);
+    if (plan.remux) digesting = digest_beside(result);
+    auto answer = inspect(request, result, std::move(digesting));
     if (!answer) {
         if (plan.remux) ::unlink(request.output.c_str());
         return answer;

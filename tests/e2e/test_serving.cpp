@@ -38,11 +38,12 @@ TEST_CASE("SIGHUP takes over limits, names what waits for a restart, and leaves 
         return stream.text().starts_with("HTTP/1.1 200");
     };
     CHECK_FALSE(opens());
-    std::ofstream(file) << R"({"max-streams": 5, "max-height": 720, "platforms": {"x": {"enabled": false}}})";
+    std::ofstream(file) << R"({"max-streams": 5, "concurrency": 3, "platforms": {"x": {"enabled": false}}})";
     service.program().signal(SIGHUP);
     CHECK(says(service, "the configuration was reloaded"));
     CHECK(says(service, "1 access tokens are valid"));
-    CHECK(says(service, "in force only after a restart: JOBRT_MAX_HEIGHT, platforms"));
+    CHECK(says(service, "in force only after a restart: JOBRT_CONCURRENCY"));
+    CHECK(says(service, "in force from now on: JOBRT_MAX_STREAMS, platforms"));
     CHECK(opens());
     std::ofstream(file) << "{";
     service.program().signal(SIGHUP);
@@ -52,6 +53,58 @@ TEST_CASE("SIGHUP takes over limits, names what waits for a restart, and leaves 
     CHECK(says(service, "\"nobody\" is no trusted proxy"));
     CHECK(opens());
     CHECK(service.program().stop()->code == 0);
+}
+
+TEST_CASE("SIGHUP takes over platforms, Host names, origins and the log's level for what comes next, or nothing of what is wrong") {
+    const Folder folder;
+    const auto file = folder / "settings.json";
+    auto variables = environment(folder);
+    variables["JOBRT_CONFIG"] = file;
+    std::ofstream(file) << R"({"platforms": {"talks": {"hosts": ["talks.example"], "posts": ["/t/{id}"], "extractors": ["page"]}}})";
+    std::ofstream(folder / ".env") << "JOBRT_ALLOWED_HOSTS=old.example\n";
+    Service service(folder, variables);
+    const auto post = [&](const std::string& url) {
+        return http(service.port(), "POST", "/api/jobs", R"({"url":")" + url + R"("})").status;
+    };
+    const auto from = [&](const char* host) { return http(service.port(), "GET", "/api/jobs", "", {{"host", host}}).status; };
+    const auto reload = [&](std::string_view line) {
+        const auto before = service.program().err().size();
+        service.program().signal(SIGHUP);
+        return eventually(10s, [&] { return service.program().err().find(line, before) != std::string::npos; });
+    };
+    // No job is to be run here.
+    REQUIRE(http(service.port(), "POST", "/api/queues/media/pause").status == 200);
+    CHECK(post("https://x.com/ada/status/1") == 201);
+    CHECK(post("https://talks.example/t/1") == 201);
+    CHECK(from("old.example") == 200);
+    // The other is a platform that it did not know before.
+    std::ofstream(file) << R"({"platforms": {"talks": {"hosts": ["talks.example"], "posts": ["/t/{id}"], "enabled": false},
+                                            "shows": {"hosts": ["shows.example"], "posts": ["/s/{id}"], "enabled": false}}})";
+    std::ofstream(folder / ".env") << "JOBRT_ALLOWED_HOSTS=new.example\nENABLE_X=false\nJOBRT_CORS_ORIGINS=https://read.example\n";
+    CHECK(reload("in force from now on: JOBRT_ALLOWED_HOSTS, JOBRT_CORS_ORIGINS, ENABLE_X, platforms"));
+    check_refusal(http(service.port(), "POST", "/api/jobs", R"({"url":"https://x.com/ada/status/2"})"), 403, "PLATFORM_DISABLED");
+    CHECK(post("https://talks.example/t/2") == 403);
+    CHECK(post("https://shows.example/s/2") == 403);
+    CHECK(from("old.example") == 421);
+    CHECK(from("new.example") == 200);
+    CHECK(http(service.port(), "GET", "/api/jobs", "", {{"origin", "https://read.example"}}).status == 200);
+    CHECK(http(service.port(), "PATCH", "/api/capabilities", R"({"platforms":{"shows":true}})").status == 200);
+    CHECK(post("https://shows.example/s/2") == 201);
+    // One mistake, of the worker's, and nothing of the rest counts.
+    std::ofstream(folder / ".env") << "JOBRT_ALLOWED_HOSTS=other.example\nENABLE_X=true\n";
+    std::ofstream(file) << R"({"pages": {"web": {"never": "known"}}})";
+    CHECK(reload("the configuration is not reloaded: "));
+    CHECK(service.program().err().find("the old one stays") != std::string::npos);
+    CHECK(post("https://x.com/ada/status/2") == 403);
+    CHECK(from("new.example") == 200);
+    CHECK(from("other.example") == 421);
+    std::ofstream(file) << R"({"log-level": "error"})";
+    service.program().signal(SIGHUP);
+    CHECK(eventually(10s, [&] { return post("https://x.com/ada/status/2") == 201; }));
+    service.program().signal(SIGHUP);  // Done, and said to nobody.
+    CHECK(service.program().stop()->code == 0);
+    const auto log = service.program().err();
+    CHECK(log.find("stopping; a second signal") == std::string::npos);
 }
 
 TEST_CASE("SIGTERM ends streams with a last word, at once, however long the grace time is") {

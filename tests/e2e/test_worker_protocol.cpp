@@ -1,8 +1,11 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <algorithm>
 #include <csignal>
 #include <iostream>
 
 #include <doctest/doctest.h>
+
+#include <jobruntime/clock.hpp>
 
 #include "e2e/support.hpp"
 
@@ -75,6 +78,22 @@ TEST_CASE("a worker of sixty lines of Python succeeds, fails and tries again, an
     CHECK(http(site.port(), "POST", "/api/jobs/" + id + "/cancel").status == 202);
     site.wait(id, "canceled");
     CHECK_FALSE(worker->wait(0ms));
+}
+
+TEST_CASE("a worker by HTTP that waits gets a job soon after it was put in") {
+    Site site;
+    const auto worker = site.worker();
+    std::vector<Millis> took;
+    for (int i = 0; i < 9; ++i) {
+        const auto job = site.wait(site.submit(R"({"name":"Ada"})"), "completed");
+        const auto made = parse_iso(text(job, "createdAt")), begun = parse_iso(text(job, "startedAt"));
+        REQUIRE((made && begun));
+        took.push_back(*begun - *made);
+    }
+    std::ranges::sort(took);
+    MESSAGE("claimed after " << took[4].count() << " ms in the middle, " << took.back().count() << " ms at most");
+    // Who asks once a second hears of half of them only after half a second.
+    CHECK(took[4] < 400ms);
 }
 
 TEST_CASE("the jobs of a Python worker that is killed run at another, and a late word of a lost attempt is refused") {

@@ -23,6 +23,7 @@ void html_page(std::string_view input);
 void http_request(std::string_view input);
 void page_rules(std::string_view input);
 void playlist(std::string_view input);
+void recording(std::string_view input);
 void redact(std::string_view input);
 void router(std::string_view input);
 void url(std::string_view input);
@@ -42,6 +43,7 @@ inline constexpr Target targets[] = {
     {"http_request", http_request},
     {"page_rules", page_rules},
     {"playlist", playlist},
+    {"recording", recording},
     {"redact", redact},
     {"router", router},
     {"url", url},

@@ -5,6 +5,7 @@
 #include "extract/classify.hpp"
 #include "extract/media_finder.hpp"
 #include "extract/media_url.hpp"
+#include "extract/nth_video.hpp"
 #include "fuzz.hpp"
 
 namespace jobruntime::fuzz {
@@ -50,6 +51,9 @@ void html_page(std::string_view input) {
     const auto findings = extract::find_media(seen);
     for (const auto& source : findings.info.sources)
         expect(!source.url.empty() && source.width >= 0 && source.height >= 0, "a source smaller than nothing");
+    for (const int nth : {2, 3})
+        for (const auto& source : extract::find_nth(seen, nth).info.sources)
+            expect(extract::is_http_url(source.url) && source.width >= 0 && source.height >= 0, "a source smaller than nothing");
     extract::PageFacts facts{seen.requested_url, "web", std::nullopt, &page.probe,
                              page.probe.challenge_widget, page.probe.password_field};
     if (const auto error = extract::verdict(facts, findings)) expect(!error->name.empty(), "an error without a name");

@@ -1,15 +1,6 @@
 import assert from "node:assert/strict";
 import { createServer, request as httpRequest } from "node:http";
-import { axeSource, eventually, join, picture, submit, waitFor } from "./world.mjs";
-
-async function axe(page, what) {
-    await page.evaluate(axeSource());
-    const found = await page.evaluate(() =>
-        window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }),
-    );
-    const told = found.violations.map((one) => `${one.id}: ${one.nodes.map((node) => `${node.target.join(" ")} ${node.failureSummary}`).slice(0, 3).join(" | ")}`);
-    assert.deepEqual(told, [], what);
-}
+import { axe, eventually, join, picture, submit, waitFor } from "./world.mjs";
 
 async function accessible(world) {
     const site = await world.site();

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { call, eventually, picture, submit } from "./world.mjs";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { axe, call, eventually, join, picture, submit } from "./world.mjs";
 
 /** Whether this server has the route; says so when it has not. */
 async function has(url, path) {
@@ -57,9 +58,47 @@ async function allMatching(world) {
     // Words are looked for in all that a job says.
     if (page.url().includes("#")) await page.goto(page.url().replace(/#.*/, "#/jobs?q=DEMO_FAILED&status=failed"));
     await eventually("found by its error", async () => (await page.locator("table.jobs tbody tr").count()) === 1);
+    // And so are those that "all matching" means, with their number in the question.
+    for (let done = 0; done < 60; done++) await submit(url, { kind: "demo.sleep", payload: { ms: 0, failTimes: 1, note: done < 55 ? "Needle" : "hay" }, maxAttempts: 1 });
+    await eventually("these have failed, too", async () => (await failed()) === 61, 60_000);
+    await page.goto(page.url().replace(/#.*/, "#/jobs?q=needle&status=failed"));
+    await page.getByRole("button", { name: "Delete all…" }).click();
+    await page.getByRole("dialog").getByText("Delete all 55 matching jobs?").waitFor();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete 55" }).click();
+    await page.getByText("55 deleted").waitFor();
+    assert.equal(await failed(), 6);
+}
+
+async function care(world) {
+    // The worker may be on another machine: what the API shows of it comes through the store.
+    mkdirSync(join(world.folder, "profile"), { recursive: true });
+    writeFileSync(join(world.folder, "profile", "jobrt-cookies.txt"), "#HttpOnly_.x.com\tTRUE\t/\tTRUE\t4102444800\tauth_token\tcanary-value\n", { mode: 0o600 });
+    const { url } = await world.start({ ROLE: "api" });
+    const calm = await world.start({ ROLE: "worker" });
+    const page = await world.browse();
+    await page.goto(`${await world.front(url)}/#/settings`);
+    const row = (name) => page.locator("tr", { has: page.getByRole("rowheader", { name, exact: true }) });
+    await row("X").getByText("✓ logged in").waitFor();
+    assert.equal(await row("X").getByText("jobrt auth bootstrap").count(), 0);
+    await row("TikTok").getByText("⊘ not logged in").waitFor();
+    await row("TikTok").getByText("jobrt auth bootstrap tiktok").waitFor();
+    const shown = JSON.stringify((await call(url, "GET", "/api/capabilities")).json) + JSON.stringify((await call(url, "GET", "/api/workers")).json);
+    assert.ok(!shown.includes("canary-value") && !shown.includes("profile"));
+    assert.equal(await page.getByText("free;").count(), 0);
+    await world.stop(calm);
+    // More has to be free than any disk has.
+    await world.start({ ROLE: "worker", JOBRT_MIN_FREE_MB: "100000000" });
+    await page.goto(page.url().replace(/#.*/, "#/"));
+    const banner = page.locator(".banner", { hasText: "The disk for downloads on" });
+    await banner.getByText("downloads fail until 100 TB are").waitFor();
+    await axe(page, "a banner");
+    await picture(page, "disk-low");
+    await banner.getByRole("link", { name: "jobs with their videos" }).click();
+    await page.locator("main h1", { hasText: "Jobs" }).waitFor();
 }
 
 export const cases = [
+    { name: "log-ins of platforms, and a disk that runs full", run: care },
     { name: "a queue is paused and goes on", run: pausing },
     { name: "all that match are retried at once, with their number in the question", run: allMatching },
 ];

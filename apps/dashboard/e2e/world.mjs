@@ -1,5 +1,6 @@
 // What the tests of the dashboard run against: real jobrt processes in a folder of their own, a site with a video on
 // loopback, and the system's Chromium. Everything ends and goes with close().
+import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { createReadStream, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -177,5 +178,14 @@ export async function picture(page, name) {
     await page.screenshot({ path: join(folder, `${name}.png`) });
 }
 
-export const axeSource = () => readFileSync("node_modules/axe-core/axe.min.js", "utf8");
+/** No rule of WCAG 2.2 AA is broken. */
+export async function axe(page, what) {
+    await page.evaluate(readFileSync("node_modules/axe-core/axe.min.js", "utf8"));
+    const found = await page.evaluate(() =>
+        window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }),
+    );
+    const told = found.violations.map((one) => `${one.id}: ${one.nodes.map((node) => `${node.target.join(" ")} ${node.failureSummary}`).slice(0, 3).join(" | ")}`);
+    assert.deepEqual(told, [], what);
+}
+
 export { join, writeFileSync };

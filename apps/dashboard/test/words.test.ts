@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Activity } from "../src/lib/activity";
-import { eventOf, type Job } from "../src/lib/api";
+import { eventOf, type Job, type Status } from "../src/lib/api";
 import { pace, timeline } from "../src/lib/timeline";
-import { fieldsOf, stateAfter, wordsOf } from "../src/lib/words";
+import { fieldsOf, lowDisks, stateAfter, wordsOf } from "../src/lib/words";
 
 let next = 1;
 const at = (seconds: number): string => new Date(Date.UTC(2026, 2, 1, 12, 0, seconds)).toISOString();
@@ -19,6 +19,27 @@ test("events are told in words, unknown ones by their name", () => {
     assert.equal(wordsOf(made("worker.job.log", 0, { message: { text: "hello", list: [1, null] } })), '{"text":"hello","list":[1,null]}');
     assert.equal(wordsOf(eventOf('{"id":1,"event":"worker.job.log","message":12345678901234567890}')), "12345678901234567890");
     assert.equal(String(fieldsOf(eventOf('{"id":1,"n":12345678901234567890}'))["n"]), "12345678901234567890");
+});
+
+test("log-ins and wrong tokens are told in words", () => {
+    assert.equal(wordsOf(made("api.change.done", 0, { caller: "ada", method: "POST", path: "/login" })), "ada logged in");
+    assert.equal(wordsOf(made("api.change.done", 0, { caller: "ada", method: "POST", path: "/api/jobs" })), "ada did POST /api/jobs");
+    assert.equal(wordsOf(made("api.login.refused", 0, { from: "192.0.2.1", tries: 1 })), "A wrong token from 192.0.2.1");
+    assert.equal(wordsOf(made("api.login.refused", 0, { from: "192.0.2.1", tries: 94 })), "A wrong token from 192.0.2.1 and others, 94 tries");
+});
+
+test("disks that run full are told once each, those of workers that live", () => {
+    const disk = (of: string, freeBytes: number, low: boolean) => ({ of, freeBytes, floorBytes: 256_000_000, low });
+    const worker = (host: string, live: boolean, freeBytes: number) => ({ host, live, details: { disks: [disk("downloads", freeBytes, freeBytes < 512_000_000)] } });
+    const status = (sessions: object[], disks?: object[]) => ({ sessions, ...(disks ? { disks } : {}) }) as unknown as Status;
+    assert.deepEqual(lowDisks(status([worker("a", true, 900_000_000), worker("b", false, 1)], [disk("store", 900_000_000, false)])), []);
+    const said = lowDisks(status([worker("a", true, 100_000_000), worker("a", true, 100_000_000), worker("b", true, 400_000_000)], [disk("store", 5_000_000, true)]));
+    assert.deepEqual(said, [
+        "The store's disk has 5.0 MB free; once it is full, no new job is taken.",
+        "The disk for downloads on a has 100 MB free; downloads fail until 256 MB are.",
+        "The disk for downloads on b has 400 MB free; below 256 MB downloads fail.",
+    ]);
+    assert.deepEqual(lowDisks(status([])), []);
 });
 
 test("active jobs come and go with their events", () => {

@@ -6,21 +6,17 @@
 #include <jobruntime/net.hpp>
 
 #include "dashboard.hpp"
+#include "disks.hpp"
 #include "media_api.hpp"
 #include "parts.hpp"
 #include "platform_config.hpp"
 #include "platforms.hpp"
+#include "reload.hpp"
 #include "stores.hpp"
 #include "tokens.hpp"
 
 namespace jobruntime::host {
 namespace {
-
-std::string joined(const std::vector<std::string>& parts) {
-    std::string text;
-    for (const auto& part : parts) text += (text.empty() ? "" : ",") + part;
-    return text;
-}
 
 http::Limits limits_of(const Config& config) {
     http::Limits limits;
@@ -33,6 +29,13 @@ http::Limits limits_of(const Config& config) {
     return limits;
 }
 
+Result<std::vector<net::Network>> networks(const Config& config) {
+    auto nets = net::Network::parse_list(joined(config.allow_nets));
+    if (!nets)
+        return Error{Errc::invalid_argument, "INVALID_CONFIGURATION", "JOBRT_ALLOW_NETS is refused: " + nets.error().message};
+    return nets;
+}
+
 class ApiPart final : public Part {
 public:
     explicit ApiPart(Process& process)
@@ -40,13 +43,12 @@ public:
           flags_(process.store, config_) {}
 
     Result<void> start() override {
-        auto nets = net::Network::parse_list(joined(config_.allow_nets));
-        if (!nets)
-            return Error{Errc::invalid_argument, "INVALID_CONFIGURATION",
-                         "JOBRT_ALLOW_NETS is refused: " + nets.error().message};
+        auto nets = networks(config_);
+        if (!nets) return std::move(nets).error();
         if (!config_.token_file.empty()) {
             tokens_ = std::make_unique<TokenCheck>(config_.token_file,
-                                                   [&log = process_.in.log](std::string_view line) { log.error(line); });
+                                                   [&log = process_.in.log](std::string_view line) { log.error(line); },
+                                                   [this](const Token& token, bool made) { tell_of(token, made); });
             JR_TRY(tokens_->start());
         }
         net::FetcherOptions fetcher;
@@ -75,14 +77,26 @@ public:
         if (server_) server_->stop_now();
     }
 
-    Result<void> reload(const Config& fresh) override {
-        if (!config_.token_file.empty()) {
+    Result<std::function<void()>> prepare(const Config& fresh) override {
+        auto limits = limits_of(fresh);
+        JR_TRY(http::Server::check_limits(limits));
+        auto sites = MediaConfig::from(fresh);
+        if (!sites) return std::move(sites).error();
+        if (auto nets = networks(fresh); !nets) return std::move(nets).error();
+        std::size_t valid = 0;
+        if (tokens_) {
             // They count as they are in the file at any moment; a reload only says whether it is in order.
             auto tokens = read_tokens(config_.token_file);
             if (!tokens) return std::move(tokens).error();
-            process_.in.log.info(std::to_string(tokens->size()) + " access tokens are valid");
+            valid = tokens->size();
         }
-        return server_->set_limits(limits_of(fresh));
+        return std::function<void()>([this, fresh, valid, limits = std::move(limits), rules = sites->rules()] {
+            if (tokens_) process_.in.log.info(std::to_string(valid) + " access tokens are valid");
+            (void)server_->set_limits(limits).has_value();  // They were checked.
+            router_->set_allowed({host_names(fresh), fresh.allowed_origins, fresh.cors_origins});
+            flags_.take(fresh);
+            media_->set_platforms(rules);
+        });
     }
 
     /// Of the API itself; in a combined process the worker's heartbeat is watched, and this only counts along.
@@ -91,6 +105,15 @@ public:
     std::vector<std::string> urls() const override { return server_->urls(); }
 
 private:
+    /// Who made or revoked it is not known here: it was done to the file.
+    void tell_of(const Token& token, bool made) const {
+        Event event;
+        event.at = process_.clock.wall();
+        event.name = made ? "api.token.created" : "api.token.revoked";
+        event.fields = {{"tokenId", token.id}, {"name", redact(token.name)}, {"tokenRole", to_string(token.role)}};
+        process_.sink.emit(event, false);
+    }
+
     ApiOptions router_options() const {
         ApiOptions options;
         options.service = process_.in.setup.name;
@@ -98,11 +121,7 @@ private:
         options.role = std::string(to_string(config_.role));
         options.lease = config_.lease;
         options.stale_after = config_.stale;
-        options.allowed_hosts = config_.allowed_hosts;
-        // Only a name can be turned on another address by its owner; the address that is bound is its own proof.
-        for (const auto& address : config_.bind_addresses)
-            if (!address.starts_with("unix:"))
-                options.allowed_hosts.push_back(address.find(':') == std::string::npos ? address : "[" + address + "]");
+        options.allowed_hosts = host_names(config_);
         options.sink = &process_.sink;
         if (tokens_) options.authenticate = [this](std::string_view token) { return tokens_->caller(token); };
         options.allowed_origins = config_.allowed_origins;
@@ -111,9 +130,19 @@ private:
         options.store_hint = store_hint();
         options.status["store"] = store_name(config_);
         options.status["startedAt"] = process_.started_at;
+        options.status_now = [this](boost::json::object& status) { status["disks"] = store_disk(config_); };
         options.log = [&log = process_.in.log](std::string_view line) { log.error(line); };
         media_->prepare(options);
         return options;
+    }
+
+    std::vector<std::string> host_names(const Config& config) const {
+        auto names = config.allowed_hosts;
+        // Only a name can be turned on another address by its owner; the address that is bound is its own proof.
+        for (const auto& address : config_.bind_addresses)
+            if (!address.starts_with("unix:"))
+                names.push_back(address.find(':') == std::string::npos ? address : "[" + address + "]");
+        return names;
     }
 
     /// For callers of the API: the hosts of a server help them, files of this machine are not theirs to know, be it

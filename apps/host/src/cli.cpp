@@ -200,6 +200,7 @@ int run_cli(int argc, char** argv, const Setup& setup, const std::vector<Command
         return exit_usage;
     }
     Log log(loaded->config.log_format);
+    log.set_level(loaded->config.log_level);
     Invocation invocation{loaded->settings, loaded->config, log, setup, std::move(parsed.arguments), load};
     if (!parsed.command) return fallback(invocation);
     if (!parsed.command->handles_signals) unblock_signals();
@@ -236,6 +237,7 @@ std::string man_page(const Setup& setup, const std::vector<Command>& commands) {
         page += ".TP\n.B \\-\\-" + escaped(setting.key) + ", " + std::string(setting.variable) + "\n" +
                 escaped(setting.meaning);
         if (!setting.fallback.empty()) page += " Default: " + escaped(setting.fallback) + ".";
+        if (setting.live) page += " SIGHUP takes over a new value.";
         page += "\n";
     }
     page += ".SH EXIT STATUS\n0 done or stopped cleanly, 1 failed, 2 usage or configuration, 69 port taken or store "

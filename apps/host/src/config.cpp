@@ -195,6 +195,7 @@ Result<Config> Config::from(const Settings& settings, const std::string& directo
     config.stale = reader.duration("stale");
     config.grace = reader.duration("grace", 0);
     config.log_format = reader.word("log-format", {"text", "json"});
+    config.log_level = reader.word("log-level", {"info", "warn", "error"});
     config.yt_dlp = reader.text("yt-dlp");
     config.ffmpeg = reader.text("ffmpeg");
     if (config.ffmpeg.find('/') != std::string::npos) config.ffmpeg = reader.absolute(config.ffmpeg);

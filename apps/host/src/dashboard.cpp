@@ -54,11 +54,16 @@ Route route(std::string path, Role role, std::string summary) {
 
 void add_dashboard(ApiRouter& router) {
     auto page = route("/", Role::read, "The dashboard.");
-    page.answers = {{200, "The page.", {}, "text/html"}};
+    const std::vector<RouteField> condition{{.name = "If-None-Match", .about = "the ETag of an earlier answer"}};
+    const RouteAnswer unchanged{304, "It is as If-None-Match knows it.", {}, ""};
+    page.headers = condition;
+    page.answers = {{200, "The page.", {}, "text/html"}, unchanged};
     page.handle = [](const Request& request, const RouteMatch&) { return answer(request, "index.html"); };
     router.add(std::move(page));
     auto parts = route("/assets/*rest", Role::anyone, "What the dashboard is made of.");
-    parts.answers = {{200, "The part.", {}, "application/octet-stream"}};
+    parts.headers = condition;
+    parts.answers = {{200, "The part.", {}, "*/*"}, unchanged};
+    parts.errors = {"NOT_FOUND"};
     parts.handle = [](const Request& request, const RouteMatch& match) {
         const auto rest = match.path.find("rest");
         return answer(request, std::string(assets) + (rest == match.path.end() ? "" : rest->second));

@@ -57,6 +57,12 @@ Log::Log(std::string_view format) : impl_(std::make_unique<Impl>(format == "json
 }
 Log::~Log() = default;
 
+void Log::set_level(std::string_view level) const {
+    impl_->logger.set_level(level == "error" ? spdlog::level::err
+                            : level == "warn" ? spdlog::level::warn
+                                              : spdlog::level::info);
+}
+
 void Log::info(std::string_view line) const { impl_->write(spdlog::level::info, "info", line); }
 void Log::warn(std::string_view line) const { impl_->write(spdlog::level::warn, "warn", line); }
 void Log::error(std::string_view line) const { impl_->write(spdlog::level::err, "error", line); }

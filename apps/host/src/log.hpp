@@ -13,6 +13,8 @@ class Log {
 public:
     explicit Log(std::string_view format);
     ~Log();
+    /// From now on only lines of at least this weight: "info", "warn" or "error".
+    void set_level(std::string_view level) const;
     void info(std::string_view line) const;
     void warn(std::string_view line) const;
     void error(std::string_view line) const;

@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "media_api.hpp"
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <utility>
@@ -56,7 +57,18 @@ void media_members(const Job& job, boost::json::object& json) {
 MediaApi::MediaApi(JobQueue& queue, const PlatformFlags& flags, net::FetcherOptions fetcher, std::string download_dir,
                    std::vector<net::Platform> platforms)
     : queue_(queue), flags_(flags), fetcher_(std::move(fetcher)), download_dir_(std::move(download_dir)),
-      platforms_(std::move(platforms)) {}
+      platforms_(std::make_shared<const std::vector<net::Platform>>(std::move(platforms))) {}
+
+void MediaApi::set_platforms(std::vector<net::Platform> platforms) {
+    auto fresh = std::make_shared<const std::vector<net::Platform>>(std::move(platforms));
+    const std::lock_guard lock(mutex_);
+    platforms_ = std::move(fresh);
+}
+
+MediaApi::Platforms MediaApi::platforms() const {
+    const std::lock_guard lock(mutex_);
+    return platforms_;
+}
 
 void MediaApi::prepare(ApiOptions& options) const {
     options.status["downloadDir"] = download_dir_;
@@ -99,9 +111,7 @@ void MediaApi::add_routes(ApiRouter& router) {
         return any_kind(request, match);
     };
     router.add(std::move(create_route));
-    std::vector<RouteField> switches;
-    for (const auto& platform : platforms_) switches.push_back({.name = platform.id, .type = Type::boolean});
-    const RouteAnswer platforms{200, "The platforms by name, each with enabled, source and locked.",
+    const RouteAnswer platforms{200, "The platforms by name, each with enabled, source, locked and logins: whether each living worker is logged in there.",
                                 {{.name = "ok", .type = Type::boolean, .required = true},
                                  {.name = "platforms", .type = Type::object, .required = true}}};
     router.add({.method = "GET", .path = "/api/capabilities", .role = Role::read,
@@ -112,15 +122,17 @@ void MediaApi::add_routes(ApiRouter& router) {
                 .summary = "Switch platforms on and off for all processes.",
                 .handle = [this, &router](const Request&, const RouteMatch& match) { return change_capabilities(router, match); },
                 .body = std::vector<RouteField>{{.name = "platforms", .type = Type::object,
-                                                 .about = "platforms by name", .required = true,
-                                                 .members = std::move(switches)}},
+                                                 .about = "true or false for each platform that GET names and that is to change",
+                                                 .required = true}},
                 .answers = {platforms}});
     router.add({.method = "GET", .path = "/downloads/*rest", .role = Role::read,
                 .summary = "A finished file, as a job's result names it.",
                 .handle = [this](const Request& request, const RouteMatch& match) { return serve_file(request, match); },
-                .headers = {{.name = "Range", .about = "one range of bytes"}},
-                .answers = {{200, "The file.", {}, "application/octet-stream"},
-                            {206, "The range of it.", {}, "application/octet-stream"}},
+                .headers = {{.name = "Range", .about = "one range of bytes"},
+                            {.name = "If-None-Match", .about = "the ETag of an earlier answer"}},
+                .answers = {{200, "The file.", {}, "*/*"},
+                            {206, "The range of it.", {}, "*/*"},
+                            {304, "The file is as If-None-Match knows it.", {}, ""}},
                 .errors = {"NOT_FOUND", "RANGE_NOT_SATISFIABLE"}});
 }
 
@@ -130,7 +142,7 @@ constexpr std::chrono::milliseconds short_link_patience{1'000};
 Result<JobSpec> MediaApi::job_for(std::string_view text, EnqueueOptions options) const {
     auto url = net::parse_url(text);
     if (!url) return std::move(url).error();
-    auto post = find_post(*url, platforms_, fetcher_, short_link_patience);
+    auto post = find_post(*url, *platforms(), fetcher_, short_link_patience);
     if (!post) return std::move(post).error();
     auto flag = flags_.get(post->platform);
     if (!flag) return std::move(flag).error();
@@ -197,19 +209,51 @@ Response MediaApi::create(ApiRouter& router, const Request& request, const Route
     return router.create_job(request, match, *std::move(spec), rules);
 }
 
+Result<std::map<std::string, boost::json::array, std::less<>>> MediaApi::logins() const {
+    auto sessions = queue_.store().sessions();
+    if (!sessions) return std::move(sessions).error();
+    std::map<std::string, boost::json::array, std::less<>> said;
+    for (const auto& session : *sessions) {
+        const auto& facts = session.facts;
+        if (!facts.works || facts.stopped || session.declared_dead || session.seen_dead) continue;
+        const auto* logins = facts.details.if_contains("logins");
+        if (!logins || !logins->is_object()) continue;
+        for (const auto& [platform, state] : logins->get_object()) {
+            const auto* there = state.is_object() ? state.get_object().if_contains("loggedIn") : nullptr;
+            if (!there || !there->is_bool()) continue;
+            const auto* expires = state.get_object().if_contains("expires");
+            const auto until = expires && expires->is_int64() ? boost::json::value(to_iso(Time{std::chrono::seconds(expires->get_int64())}))
+                                                              : boost::json::value(nullptr);
+            said[platform].push_back(boost::json::object{
+                {"workerId", session.id.str()}, {"host", facts.host}, {"loggedIn", *there}, {"expiresAt", until}});
+        }
+    }
+    return said;
+}
+
 Response MediaApi::capabilities(const ApiRouter& router) const {
-    boost::json::object platforms;
-    for (const auto& platform : platforms_) {
+    boost::json::object shown;
+    auto said = logins();
+    if (!said) return router.error_response(said.error());
+    const auto all = platforms();
+    for (const auto& platform : *all) {
         const auto& name = platform.id;
         auto flag = flags_.get(name);
         if (!flag) return router.error_response(flag.error());
-        platforms[name] = {{"enabled", flag->enabled}, {"source", flag->source}, {"locked", flag->locked}};
+        shown[name] = {{"enabled", flag->enabled}, {"source", flag->source}, {"locked", flag->locked}, {"logins", std::move((*said)[name])}};
     }
-    return Response::json(200, {{"ok", true}, {"platforms", std::move(platforms)}});
+    return Response::json(200, {{"ok", true}, {"platforms", std::move(shown)}});
 }
 
 Response MediaApi::change_capabilities(const ApiRouter& router, const RouteMatch& match) const {
     const auto& wanted = match.body.at("platforms").as_object();
+    const auto known = platforms();
+    for (const auto& item : wanted) {
+        const auto name = "platforms." + std::string(std::string_view(item.key()).substr(0, 64));
+        if (std::ranges::find(*known, item.key(), &net::Platform::id) == known->end())
+            return Response::error(400, "INVALID_ARGUMENT", name + " is not known here; GET /api/capabilities names the platforms");
+        if (!item.value().is_bool()) return Response::error(400, "INVALID_ARGUMENT", name + " must be true or false");
+    }
     for (const auto& item : wanted)
         if (auto set = flags_.set(item.key(), item.value().as_bool()); !set) return router.error_response(set.error());
     return capabilities(router);

@@ -1,9 +1,13 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #pragma once
 
+#include <map>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
+#include <boost/json/array.hpp>
 #include <jobruntime/api_router.hpp>
 #include <jobruntime/net.hpp>
 
@@ -24,6 +28,8 @@ public:
     void prepare(ApiOptions& options) const;
     /// Adds and wraps routes. The router outlives no part of this.
     void add_routes(ApiRouter& router);
+    /// The platforms from now on. From any thread.
+    void set_platforms(std::vector<net::Platform> platforms);
 
     /// The job for a post's URL; INVALID_URL, PLATFORM_DISABLED, or the store's error.
     Result<JobSpec> job_for(std::string_view url, EnqueueOptions options) const;
@@ -34,8 +40,12 @@ public:
     bool clear_if_gone(const Job& job) const;
 
 private:
+    using Platforms = std::shared_ptr<const std::vector<net::Platform>>;  // Of whoever asked before they were replaced, too.
+    Platforms platforms() const;
     Response create(ApiRouter& router, const Request& request, const RouteMatch& match) const;
     Response capabilities(const ApiRouter& router) const;
+    /// By platform, what each worker that lives says of its log-in.
+    Result<std::map<std::string, boost::json::array, std::less<>>> logins() const;
     Response change_capabilities(const ApiRouter& router, const RouteMatch& match) const;
     Response serve_file(const Request& request, const RouteMatch& match) const;
 
@@ -43,7 +53,8 @@ private:
     const PlatformFlags& flags_;
     net::Fetcher fetcher_;
     std::string download_dir_;
-    std::vector<net::Platform> platforms_;
+    mutable std::mutex mutex_;
+    Platforms platforms_;  // Guarded by mutex_.
 };
 
 }  // namespace jobruntime::host

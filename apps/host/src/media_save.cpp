@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <utility>
 
 #include <strings.h>
 
@@ -15,25 +16,47 @@
 namespace jobruntime::host {
 namespace {
 
+/// A download that goes on for longer is not held up by the helper's start, and its memory is worth more.
+constexpr std::chrono::seconds helper_waits{60};
+
 std::string text_of(const boost::json::object& object, std::string_view name) {
     const auto* value = object.if_contains(name);
     return value && value->is_string() ? std::string(value->get_string()) : std::string();
 }
 
 /// Cookies are secrets of the browser's profile, and what authorises is one by its name: they serve the attempt that got
-/// them and are never stored.
-void drop_secrets(MediaInfo& info) {
-    const auto drop = [](auto& headers) {
-        std::erase_if(headers, [](const auto& header) {
+/// them and are never stored. True when the media were asked for with one of them.
+bool drop_secrets(MediaInfo& info) {
+    const net::CookieJar jar(info.cookies);
+    const auto drop = [&jar](const std::string& address, auto& headers) {
+        const auto dropped = std::erase_if(headers, [](const auto& header) {
             for (const auto* secret : {"cookie", "authorization", "proxy-authorization"})
                 if (strcasecmp(header.first.c_str(), secret) == 0) return true;
             return false;
         });
+        const auto url = net::parse_url(address, net::max_fetch_url);
+        return dropped > 0 || (url && !jar.header_for(*url).empty());
     };
+    bool needed = false;
     for (auto& source : info.sources) {
-        drop(source.http_headers);
-        if (source.sound) drop(source.sound->http_headers);
+        needed = drop(source.url, source.http_headers) || needed;
+        if (source.sound) needed = drop(source.sound->url, source.sound->http_headers) || needed;
     }
+    return needed;
+}
+
+/// Beside what to_json writes in the step "extract": its sources were found together with secrets that serve them.
+constexpr std::string_view had_secrets = "hadSecrets";
+
+/// What an earlier step of this name has stored; nothing when there is none.
+std::optional<boost::json::value> stored_step(JobContext& job, std::string_view name) {
+    bool known = true;
+    auto stored = job.step(name, [&known]() -> Result<boost::json::value> {
+        known = false;
+        return Error{Errc::not_found, "nothing is stored under this name yet"};
+    });
+    if (!known || !stored) return std::nullopt;
+    return *std::move(stored);
 }
 
 /// The source gave bytes that are no video worth keeping: another source may be better, the same one will not.
@@ -78,10 +101,13 @@ struct MediaSave::Attempt {
     net::Post post;
     media::WorkFolder work;
     bool extracted_earlier = false;  ///< The sources come from an attempt before this one and may have expired.
+    bool secrets_are_gone = false;   ///< And what they were found with, such as a log-in, went with that attempt.
     bool bytes_came = false;         ///< They were good when the download began.
 
     bool link_failed = false;        ///< It ended while it asked for the media, not before and not after.
     std::optional<std::chrono::seconds> asked_to_wait;  ///< By a server, with Retry-After.
+
+    media::HelperAhead helper;  ///< Loads its libraries while the file is downloaded.
 
     int nth = 1;  ///< Which video of the post.
 
@@ -90,6 +116,12 @@ struct MediaSave::Attempt {
 
 MediaSave::MediaSave(net::Fetcher& fetcher, media::Publisher& publisher, Options options)
     : downloader_(fetcher, options.per_host), publisher_(publisher), options_(std::move(options)) {}
+
+MediaSave MediaSave::with(Options options) const {
+    auto other = *this;
+    other.options_ = std::move(options);
+    return other;
+}
 
 Outcome MediaSave::operator()(JobContext& job) const {
     auto url = net::parse_url(text_of(job.job().payload, "url"));
@@ -148,53 +180,90 @@ Result<boost::json::value> MediaSave::save(Attempt& attempt) const {
         auto kept = attempt.job.step("first-source", [first] { return Result<boost::json::value>(first); });
         if (!kept) return std::move(kept).error();
         JR_TRY(attempt.job.forget("download"));
+        if (attempt.secrets_are_gone) info = extract(attempt);
+        if (!info) return std::move(info).error();
     }
+}
+
+/// Asks the extractors one after the other. What was found goes to `fresh`, and what may be stored of it is the answer.
+Result<boost::json::value> MediaSave::look(Attempt& attempt, std::optional<MediaInfo>& fresh) const {
+    auto& job = attempt.job;
+    job.event("worker.job.extraction.started", {{"url", attempt.post.canonical}, {"platform", attempt.post.platform}});
+    job.progress(std::nullopt, "extract", "looking for the video");
+    std::error_code code;
+    std::filesystem::remove_all(attempt.folder(), code);
+    std::filesystem::create_directory(attempt.folder(), code);
+    if (code) return Error{Errc::unavailable, "DISK_FULL", "cannot make " + attempt.folder() + ": " + code.message()};
+    ExtractRequest request;
+    request.url = attempt.post.canonical;
+    request.platform = attempt.post.platform;
+    request.post_id = attempt.post.post_id;
+    request.job_id = job.job().id.str();
+    request.timeout = options_.extraction_timeout;
+    request.tmp_dir = attempt.folder();
+    request.nth = attempt.nth;
+    if (std::filesystem::exists(options_.cookies_file, code)) request.cookies_file = options_.cookies_file;
+    request.asked_to_wait = [&attempt](std::chrono::seconds wait) { attempt.asked_to_wait = wait; };
+    request.log = [&job](std::string_view line) { job.log(line); };
+    request.progress = [&job](std::optional<double> percent, std::string_view message) {
+        job.progress(percent, "extract", message);
+    };
+    Error last{Errc::unsupported, "UNSUPPORTED_SOURCE", "no extractor of this worker knows " + attempt.post.canonical};
+    for (const auto& extractor : options_.extractors) {
+        auto found = extractor->extract(request, job.stop());
+        if (found) {
+            job.event("worker.job.extraction.completed",
+                      {{"extractor", found->extractor.empty() ? std::string(extractor->name()) : found->extractor}, {"sources", found->sources.size()}, {"title", found->title}});
+            fresh = *found;
+            const bool needed = drop_secrets(*found);
+            auto kept = to_json(*found);
+            if (needed) kept[had_secrets] = true;
+            return boost::json::value(std::move(kept));
+        }
+        last = std::move(found).error();
+        if (last.name != "UNSUPPORTED_SOURCE") break;
+    }
+    return last;
 }
 
 Result<MediaInfo> MediaSave::extract(Attempt& attempt) const {
     auto& job = attempt.job;
     std::optional<MediaInfo> fresh;
-    auto stored = job.step("extract", [&]() -> Result<boost::json::value> {
-        job.event("worker.job.extraction.started", {{"url", attempt.post.canonical}, {"platform", attempt.post.platform}});
-        job.progress(std::nullopt, "extract", "looking for the video");
-        std::error_code code;
-        std::filesystem::remove_all(attempt.folder(), code);
-        std::filesystem::create_directory(attempt.folder(), code);
-        if (code) return Error{Errc::unavailable, "DISK_FULL", "cannot make " + attempt.folder() + ": " + code.message()};
-        ExtractRequest request;
-        request.url = attempt.post.canonical;
-        request.platform = attempt.post.platform;
-        request.post_id = attempt.post.post_id;
-        request.job_id = job.job().id.str();
-        request.timeout = options_.extraction_timeout;
-        request.tmp_dir = attempt.folder();
-        request.nth = attempt.nth;
-        if (std::filesystem::exists(options_.cookies_file, code)) request.cookies_file = options_.cookies_file;
-        request.asked_to_wait = [&attempt](std::chrono::seconds wait) { attempt.asked_to_wait = wait; };
-        request.log = [&job](std::string_view line) { job.log(line); };
-        request.progress = [&job](std::optional<double> percent, std::string_view message) {
-            job.progress(percent, "extract", message);
-        };
-        Error last{Errc::unsupported, "UNSUPPORTED_SOURCE", "no extractor of this worker knows " + attempt.post.canonical};
-        for (const auto& extractor : options_.extractors) {
-            auto found = extractor->extract(request, job.stop());
-            if (found) {
-                job.event("worker.job.extraction.completed",
-                          {{"extractor", found->extractor.empty() ? std::string(extractor->name()) : found->extractor}, {"sources", found->sources.size()}, {"title", found->title}});
-                fresh = *found;
-                drop_secrets(*found);
-                return boost::json::value(to_json(*found));
-            }
-            last = std::move(found).error();
-            if (last.name != "UNSUPPORTED_SOURCE") break;
-        }
-        return last;
-    });
+    auto stored = job.step("extract", [&] { return look(attempt, fresh); });
+    attempt.secrets_are_gone = stored && !fresh && stored->is_object() && stored->get_object().contains(had_secrets);
+    if (attempt.secrets_are_gone && !fetched_earlier(attempt)) {
+        // Without them the site would refuse the download, or give another one.
+        JR_TRY(job.forget("extract"));
+        attempt.secrets_are_gone = false;
+        stored = job.step("extract", [&] { return look(attempt, fresh); });
+    }
     if (!stored) return std::move(stored).error();
+    attempt.extracted_earlier = !fresh;
     if (fresh) return *std::move(fresh);
-    attempt.extracted_earlier = true;
     if (!stored->is_object()) return Error{Errc::internal, "INVALID_MEDIA_INFO", "the stored extraction is no object"};
     return media_info_from(stored->get_object());
+}
+
+/// The file of an earlier attempt, or of this one; a step whose file has vanished is forgotten.
+std::optional<MediaSave::Fetched> MediaSave::fetched_earlier(Attempt& attempt) {
+    const auto stored = stored_step(attempt.job, "download");
+    if (!stored) return std::nullopt;
+    if (auto fetched = file_of(attempt, *stored)) return fetched;
+    attempt.job.log("the downloaded file of an earlier attempt is gone; fetching it again", Level::warn);
+    forget(attempt.job, {"download"});
+    return std::nullopt;
+}
+
+/// What the step "download" stands for, while its file is in the work folder.
+std::optional<MediaSave::Fetched> MediaSave::file_of(const Attempt& attempt, const boost::json::value& checkpoint) {
+    if (!checkpoint.is_object()) return std::nullopt;
+    const auto name = text_of(checkpoint.get_object(), "file");
+    const auto* source = checkpoint.get_object().if_contains("source");
+    Fetched fetched{attempt.work.path() + "/" + name, source && source->is_number() ? source->to_number<std::size_t>() : 0};
+    std::error_code code;
+    if (name.empty() || name.find('/') != std::string::npos || !std::filesystem::is_regular_file(fetched.path, code))
+        return std::nullopt;
+    return fetched;
 }
 
 Result<MediaSave::Fetched> MediaSave::download(Attempt& attempt, const MediaInfo& info,
@@ -205,7 +274,10 @@ Result<MediaSave::Fetched> MediaSave::download(Attempt& attempt, const MediaInfo
     options.first_source = first_source;
     auto fetch = [&]() -> Result<boost::json::value> {
         job.event("worker.job.download.started", {{"sources", info.sources.size()}});
-        const auto report = [&attempt, tell = report_to(job)](const media::Progress& progress) {
+        attempt.helper = publisher_.start_helper();
+        const auto let_go = std::chrono::steady_clock::now() + helper_waits;
+        const auto report = [&attempt, let_go, tell = report_to(job)](const media::Progress& progress) {
+            if (std::chrono::steady_clock::now() >= let_go) attempt.helper = {};
             attempt.bytes_came = attempt.bytes_came || progress.bytes > 0;
             tell(progress);
         };
@@ -221,22 +293,10 @@ Result<MediaSave::Fetched> MediaSave::download(Attempt& attempt, const MediaInfo
         // The work folder has another name in the next attempt; the file in it keeps its own.
         return boost::json::value{{"file", std::filesystem::path(got->path).filename().string()}, {"source", got->source}};
     };
-    for (bool again : {false, true}) {
-        auto stored = job.step("download", fetch);
-        if (!stored) return std::move(stored).error();
-        if (!stored->is_object()) return Error{Errc::internal, "CHECKPOINT_INVALID", "the stored download is no object"};
-        const auto& checkpoint = stored->get_object();
-        const auto name = text_of(checkpoint, "file");
-        const auto* source = checkpoint.if_contains("source");
-        Fetched fetched{attempt.work.path() + "/" + name,
-                        source && source->is_number() ? source->to_number<std::size_t>() : 0};
-        std::error_code code;
-        if (!name.empty() && name.find('/') == std::string::npos && std::filesystem::is_regular_file(fetched.path, code))
-            return fetched;
-        if (again) break;
-        job.log("the downloaded file of an earlier attempt is gone; fetching it again", Level::warn);
-        JR_TRY(job.forget("download"));
-    }
+    if (auto fetched = fetched_earlier(attempt)) return *std::move(fetched);
+    auto stored = job.step("download", fetch);
+    if (!stored) return std::move(stored).error();
+    if (auto fetched = file_of(attempt, *stored)) return *std::move(fetched);
     return Error{Errc::unavailable, "DOWNLOAD_INCOMPLETE", "the downloaded file has vanished from the work folder"};
 }
 
@@ -251,7 +311,8 @@ Result<boost::json::value> MediaSave::publish(Attempt& attempt, const MediaInfo&
     request.source_url = attempt.post.canonical;
     request.info = info;
     if (states_duration(info, attempt.post.platform)) request.expected_seconds = *info.duration;
-    auto published = publisher_.publish(request, attempt.work, report_to(job), job.stop());
+    auto published =
+        publisher_.publish(request, attempt.work, report_to(job), job.stop(), std::exchange(attempt.helper, {}));
     if (!published) return std::move(published).error();
     if (!published->thumbnail_path.empty())
         job.event("worker.job.thumbnail.completed", {{"thumbnailPath", published->thumbnail_path}});
@@ -269,12 +330,8 @@ Result<boost::json::value> MediaSave::publish(Attempt& attempt, const MediaInfo&
 
 /// The source to begin with: those before it were no good, an attempt ago.
 std::size_t MediaSave::first_source(JobContext& job) {
-    bool known = true;
-    auto stored = job.step("first-source", [&known]() -> Result<boost::json::value> {
-        known = false;
-        return Error{Errc::not_found, "no source was left out yet"};
-    });
-    return stored && known && stored->is_number() ? stored->to_number<std::size_t>() : 0;
+    const auto stored = stored_step(job, "first-source");
+    return stored && stored->is_number() ? stored->to_number<std::size_t>() : 0;
 }
 
 /// Addresses of media expire: what an earlier attempt has found, or what was good a moment ago, is looked for

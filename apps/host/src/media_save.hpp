@@ -4,6 +4,7 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,7 @@ public:
     struct Options {
         std::vector<std::shared_ptr<Extractor>> extractors;  ///< Asked in this order.
         std::chrono::milliseconds extraction_timeout{180'000};
-        int per_host = 8;                 ///< Requests for media to one host at once, over all jobs.
+        int per_host = 16;                ///< Requests for media to one host at once, over all jobs.
         media::DownloadOptions download;  ///< Limits; what belongs to one download is filled in.
         /// The post that an address stands for, short links followed; unset = net::identify.
         std::function<Result<net::Post>(const net::Url& url, std::stop_token stop)> identify;
@@ -30,17 +31,22 @@ public:
         std::function<bool(std::string_view platform)> enabled;
     };
     MediaSave(net::Fetcher& fetcher, media::Publisher& publisher, Options options);
+    /// Another one with these options, which shares the count of requests to each host; `per_host` stays.
+    MediaSave with(Options options) const;
 
     Outcome operator()(JobContext& job) const;
 
 private:
     struct Attempt;
+    Result<boost::json::value> look(Attempt& attempt, std::optional<MediaInfo>& fresh) const;
     Result<MediaInfo> extract(Attempt& attempt) const;
     /// A file in the work folder, and which source it came from.
     struct Fetched {
         std::string path;
         std::size_t source = 0;
     };
+    static std::optional<Fetched> fetched_earlier(Attempt& attempt);
+    static std::optional<Fetched> file_of(const Attempt& attempt, const boost::json::value& checkpoint);
     Result<Fetched> download(Attempt& attempt, const MediaInfo& info, std::size_t first_source) const;
     Result<boost::json::value> publish(Attempt& attempt, const MediaInfo& info, const std::string& file) const;
     Result<boost::json::value> save(Attempt& attempt) const;

@@ -21,21 +21,32 @@ Result<std::optional<Record>> read(Store& store, const std::string& key) {
 
 }  // namespace
 
-std::optional<bool> PlatformFlags::of_environment(std::string_view platform) const {
-    if (platform == "x") return config_.enable_x;
-    if (platform == "tiktok") return config_.enable_tiktok;
-    return platform == "web" ? config_.enable_web : std::nullopt;
+void PlatformFlags::take(const Config& config) {
+    std::map<std::string, Given, std::less<>> given;
+    given["x"].by_environment = config.enable_x;
+    given["tiktok"].by_environment = config.enable_tiktok;
+    given["web"].by_environment = config.enable_web;
+    if (const auto* platforms = config.structure.if_contains("platforms"); platforms && platforms->is_object())
+        for (const auto& item : platforms->get_object())
+            given[std::string(item.key())].by_file = enabled_by_file(config, item.key());
+    const std::lock_guard lock(mutex_);
+    given_ = std::move(given);
+}
+
+PlatformFlags::Given PlatformFlags::given(std::string_view platform) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = given_.find(platform);
+    return found == given_.end() ? Given{} : found->second;
 }
 
 Result<PlatformFlags::Flag> PlatformFlags::get(std::string_view platform) const {
-    const auto given = of_environment(platform);
-    if (given == false) return Flag{false, "environment", true};
+    const auto known = given(platform);
+    if (known.by_environment == false) return Flag{false, "environment", true};
     auto record = read(store_, key_of(platform));
     if (!record) return std::move(record).error();
     if (*record) return Flag{(*record)->value != "false", "store", false};
-    if (given) return Flag{true, "environment", false};
-    const auto in_file = enabled_by_file(config_, platform);
-    return in_file ? Flag{*in_file, "file", false} : Flag{};
+    if (known.by_environment) return Flag{true, "environment", false};
+    return known.by_file ? Flag{*known.by_file, "file", false} : Flag{};
 }
 
 Result<void> PlatformFlags::set(std::string_view platform, bool enabled) const {

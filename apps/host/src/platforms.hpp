@@ -2,7 +2,10 @@
 #pragma once
 
 #include <array>
+#include <map>
+#include <mutex>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include <jobruntime/result.hpp>
@@ -19,7 +22,9 @@ inline constexpr std::array<std::string_view, 3> platform_names{"x", "tiktok", "
 /// kept in the store wins; else the environment's; else the configuration file's; else on. Thread-safe.
 class PlatformFlags {
 public:
-    PlatformFlags(Store& store, const Config& config) : store_(store), config_(config) {}
+    PlatformFlags(Store& store, const Config& config) : store_(store) { take(config); }
+    /// What the environment and the file say from now on.
+    void take(const Config& config);
 
     struct Flag {
         bool enabled = true;
@@ -31,9 +36,13 @@ public:
     Result<void> set(std::string_view platform, bool enabled) const;
 
 private:
-    std::optional<bool> of_environment(std::string_view platform) const;
+    struct Given {
+        std::optional<bool> by_environment, by_file;
+    };
+    Given given(std::string_view platform) const;
     Store& store_;
-    const Config& config_;
+    mutable std::mutex mutex_;
+    std::map<std::string, Given, std::less<>> given_;  // Guarded by mutex_.
 };
 
 }  // namespace jobruntime::host

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <iostream>
+#include <optional>
 #include <thread>
 
 #include <unistd.h>
@@ -66,18 +67,39 @@ void warn_of_settings(const Invocation& in) {
     in.log.warn("JOBRT_ALLOW_NETS lets every submitted page reach these private networks: " + nets);
 }
 
-/// SIGHUP: what is in force goes on when the new configuration is wrong.
-void reload(const Invocation& in, const std::vector<std::unique_ptr<Part>>& parts) {
-    const auto fresh = in.reload();
-    if (!fresh) return in.log.error("the configuration is not reloaded: " + fresh.error().message);
-    for (const auto& part : parts)
-        if (auto taken = part->reload(fresh->config); !taken)
-            return in.log.error("the configuration is not reloaded: " + taken.error().message);
-    std::string names;
-    for (const auto& name : wait_for_restart(in, *fresh)) names += (names.empty() ? "" : ", ") + name;
-    if (!names.empty()) in.log.warn("changed, and in force only after a restart: " + names);
-    in.log.info("the configuration was reloaded");
-}
+/// SIGHUP: all of a new configuration, or nothing of one that is wrong anywhere.
+class Reloads {
+public:
+    Reloads(const Invocation& in, const std::vector<std::unique_ptr<Part>>& parts) : in_(in), parts_(parts) {}
+
+    void reload() {
+        const auto refuse = [&](const Error& why) {
+            in_.log.error("the configuration is not reloaded: " + why.message + "; the old one stays");
+        };
+        auto fresh = in_.reload();
+        if (!fresh) return refuse(fresh.error());
+        std::vector<std::function<void()>> steps;
+        for (const auto& part : parts_) {
+            auto step = part->prepare(fresh->config);
+            if (!step) return refuse(step.error());
+            steps.push_back(*std::move(step));
+        }
+        for (const auto& step : steps) step();
+        in_.log.set_level(fresh->config.log_level);
+        for (const auto& line : new_warnings(in_.settings, fresh->settings)) in_.log.warn(line);
+        if (const auto names = joined(wait_for_restart(in_.settings, *fresh)); !names.empty())
+            in_.log.warn("changed, and in force only after a restart: " + names);
+        const auto names = joined(last_ ? changed_at_once(last_->settings, last_->config, *fresh)
+                                        : changed_at_once(in_.settings, in_.config, *fresh));
+        in_.log.info("the configuration was reloaded" + (names.empty() ? "" : "; in force from now on: " + names));
+        last_ = *std::move(fresh);
+    }
+
+private:
+    const Invocation& in_;
+    const std::vector<std::unique_ptr<Part>>& parts_;
+    std::optional<Loaded> last_;  // What is in force; unset = what it began with.
+};
 
 /// A warning now is better than refused connections in the middle of the night.
 void make_room_for_connections(const Invocation& in) {
@@ -150,7 +172,8 @@ int serve(const Invocation& in, const Parts& parts) {
     const auto sink = fan_out(sinks);
 
     std::vector<std::unique_ptr<Part>> running;
-    SignalWaiter signals([&] { reload(in, running); });
+    Reloads reloads(in, running);
+    SignalWaiter signals([&] { reloads.reload(); });
     std::atomic<int> code{exit_ok};
     Process process{in, **store, clock, *sink, to_iso(clock.wall()), [&](int why) {
                         code = why;

@@ -35,8 +35,9 @@ public:
     virtual void stop() = 0;
     /// Beside a stop() that takes too long.
     virtual void stop_now() {}
-    /// Takes over what may change while it runs (changes_at_once() names it); the rest of `fresh` is not looked at.
-    virtual Result<void> reload([[maybe_unused]] const Config& fresh) { return {}; }
+    /// Reads of `fresh` what may change while it runs (Setting::live, and the file's structure) and changes nothing yet;
+    /// the rest is not looked at. The answer takes it over, and cannot fail; it is called once or not at all, at once.
+    virtual Result<std::function<void()>> prepare(const Config& fresh) = 0;
     /// Rises while the part is alive, as Heartbeat::rounds(); one that stands still for minutes means that it hangs.
     virtual std::uint64_t pulse() = 0;
     /// Addresses it serves.

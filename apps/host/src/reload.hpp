@@ -2,17 +2,22 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "cli.hpp"
 
 namespace jobruntime::host {
 
-/// Whether a changed setting of this key counts from the reload on; every other one waits for a restart.
-bool changes_at_once(std::string_view key);
+/// The variables whose values differ, and the configuration file's structure by its members: those that a process takes over
+/// while it runs …
+std::vector<std::string> changed_at_once(const Settings& settings, const Config& config, const Loaded& fresh);
+/// … and those that need a restart.
+std::vector<std::string> wait_for_restart(const Settings& settings, const Loaded& fresh);
 
-/// The variables whose values differ and that need a restart, and the configuration file's structure by its members.
-std::vector<std::string> wait_for_restart(const Invocation& in, const Loaded& fresh);
+/// What is to be warned of now and was not before.
+std::vector<std::string> new_warnings(const Settings& before, const Settings& now);
+
+/// With commas, for a line of the log.
+std::string joined(const std::vector<std::string>& names);
 
 }  // namespace jobruntime::host

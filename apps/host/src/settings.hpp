@@ -25,6 +25,7 @@ struct Setting {
     std::string_view who;       ///< "all", "api" or "worker".
     enum class Type { text, number, boolean, duration_ms } type;
     std::string_view meaning;   ///< One sentence.
+    bool live = false;          ///< A process that serves takes a new value over with SIGHUP; else it takes a restart.
 };
 std::span<const Setting> settings_table();
 
@@ -98,12 +99,12 @@ struct Config {
     std::uint64_t max_file_bytes = 8'192'000'000, min_free_bytes = 256'000'000;
     std::size_t max_segments = 100'000;
     int max_height = 0;             ///< 0 = the best.
-    int per_host = 8, parallel_segments = 8;
+    int per_host = 16, parallel_segments = 16;
     std::string browser;
     bool browser_no_sandbox = false;
     int concurrency = 0;            ///< 0 = 2 for media, 2 × cores for others.
     Duration heartbeat{10'000}, lease{30'000}, stale{120'000}, grace{30'000};
-    std::string log_format = "text";
+    std::string log_format = "text", log_level = "info";
     std::string yt_dlp = "yt-dlp";  ///< A path, or a name in PATH.
     std::string ffmpeg;             ///< A path, or a name in the usual places; empty = the built-in libav.
     std::string config_file;        ///< Absolute, or empty.

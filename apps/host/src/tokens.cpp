@@ -144,10 +144,23 @@ Result<Token> revoke_token(const std::string& path, const std::string& id_or_nam
 struct TokenCheck::Impl {
     const std::string path;
     const std::function<void(std::string_view line)> log;
+    const std::function<void(const Token& token, bool made)> changed;
     std::mutex mutex;
     token_file::Stamp stamp;             // Guarded by mutex, as is what follows.
     std::vector<Token> tokens;
+    std::optional<std::vector<Token>> read_last;  ///< As the file had them when it was last in order.
     std::string complaint;               ///< Said once, until it changes.
+
+    /// With the mutex held.
+    void tell_changes(const std::vector<Token>& before) const {
+        const auto has = [](const std::vector<Token>& all, const Token& one) {
+            return std::ranges::find(all, one.id, &Token::id) != all.end();
+        };
+        for (const auto& token : before)
+            if (!has(tokens, token)) changed(token, false);
+        for (const auto& token : tokens)
+            if (!has(before, token)) changed(token, true);
+    }
 
     /// With the mutex held.
     void look() {
@@ -158,6 +171,8 @@ struct TokenCheck::Impl {
         std::string wrong;
         if (read) {
             tokens = *std::move(read);
+            if (changed && read_last) tell_changes(*read_last);
+            read_last = tokens;
             stamp = text->stamp;
         } else {
             tokens.clear();
@@ -168,8 +183,9 @@ struct TokenCheck::Impl {
     }
 };
 
-TokenCheck::TokenCheck(std::string path, std::function<void(std::string_view line)> log)
-    : impl_(new Impl{std::move(path), std::move(log), {}, {}, {}, {}}) {}
+TokenCheck::TokenCheck(std::string path, std::function<void(std::string_view line)> log,
+                       std::function<void(const Token& token, bool made)> changed)
+    : impl_(new Impl{std::move(path), std::move(log), std::move(changed), {}, {}, {}, {}, {}}) {}
 
 TokenCheck::~TokenCheck() = default;
 
@@ -180,6 +196,8 @@ Result<void> TokenCheck::start() {
     if (!tokens) return tokens.error();
     if (tokens->empty())
         return refused(impl_->path + " (JOBRT_TOKEN_FILE) has no token in it; make one with: jobrt token create NAME --role admin");
+    const std::lock_guard lock(impl_->mutex);
+    impl_->look();
     return {};
 }
 

@@ -44,7 +44,9 @@ Result<Token> revoke_token(const std::string& path, const std::string& id_or_nam
 /// file that is missing or broken lets nobody in. Thread-safe.
 class TokenCheck {
 public:
-    TokenCheck(std::string path, std::function<void(std::string_view line)> log);
+    /// `changed` is told of each token that has come or gone since the file was read last; it must be quick.
+    TokenCheck(std::string path, std::function<void(std::string_view line)> log,
+               std::function<void(const Token& token, bool made)> changed = {});
     ~TokenCheck();
     /// Refuses a file that is missing, broken, or empty: nobody could ever come in.
     Result<void> start();

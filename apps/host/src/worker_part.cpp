@@ -17,7 +17,9 @@
 
 #include "codes.hpp"
 #include "demo_kinds.hpp"
+#include "disks.hpp"
 #include "extractors.hpp"
+#include "logins.hpp"
 #include "media_kind.hpp"
 #include "media_save.hpp"
 #include "parts.hpp"
@@ -60,28 +62,30 @@ public:
         if (!sites) return std::move(sites).error();
         auto known = make_extractors(config_, *sites, *fetcher_);
         if (!known) return std::move(known).error();
-        sites_ = *std::move(sites);
-        known_ = *std::move(known);
         auto profile = ProfileSlot::take(config_.profile_dir);
         if (!profile) return std::move(profile).error();
         profile_.emplace(*std::move(profile));
         browser_.emplace(browser_options(*nets));
         missing_ = missing_programs(config_);
         for (const auto& line : missing_) process_.in.log.warn(line);
+        auto options = save_options(config_, *sites, *std::move(known));
+        live_ = std::make_shared<const Live>(Live{{*fetcher_, publisher_, std::move(options)}, *std::move(sites), config_.min_free_bytes});
         worker_.emplace(process_.store, worker_options());
-        worker_->on(media_kind, MediaSave(*fetcher_, publisher_, save_options()),
+        worker_->on(media_kind, [this](JobContext& job) { return live()->save(job); },
                     {.deadline = std::nullopt, .backoff = {}, .max_prefetch = 0});
         if (only_) return worker_->start();
         register_demo_kinds(*worker_);
         if (process_.in.setup.handlers) process_.in.setup.handlers(*worker_);
         JR_TRY(worker_->start());
         sweeper_ = std::jthread([this](std::stop_token stop) { sweep_hourly(stop); });
+        reporter_ = std::jthread([this](std::stop_token stop) { keep_facts(stop); });
         return {};
     }
 
     void stop() override {
         if (!worker_) return;
         sweeper_ = {};
+        reporter_ = {};
         worker_->stop();
         browser_->close();
     }
@@ -90,7 +94,57 @@ public:
     }
     std::uint64_t pulse() override { return worker_->heartbeat().rounds(); }
 
+    Result<std::function<void()>> prepare(const Config& fresh) override {
+        auto sites = MediaConfig::from(fresh);
+        if (!sites) return std::move(sites).error();
+        if (auto nets = allowed_networks(fresh); !nets) return std::move(nets).error();
+        // The networks that the guard lets through and the browser stay those of the start.
+        auto changed = fresh;
+        changed.allow_nets = config_.allow_nets;
+        changed.ffmpeg = config_.ffmpeg;
+        auto known = make_extractors(changed, *sites, *fetcher_);
+        if (!known) return std::move(known).error();
+        auto options = save_options(changed, *sites, *std::move(known));
+        auto next = std::make_shared<const Live>(Live{live()->save.with(std::move(options)), *std::move(sites), fresh.min_free_bytes});
+        return std::function<void()>([this, fresh, next = std::move(next)] {
+            flags_.take(fresh);
+            const std::lock_guard lock(mutex_);
+            live_ = next;
+        });
+    }
+
 private:
+    /// What a reload replaces, as a whole.
+    struct Live {
+        MediaSave save;
+        MediaConfig sites;
+        std::uint64_t min_free_bytes;
+    };
+    /// As it is now; a job keeps what it began with.
+    std::shared_ptr<const Live> live() {
+        const std::lock_guard lock(mutex_);
+        return live_;
+    }
+
+    /// What the session says besides and changes by itself: who is logged in, and the room for downloads.
+    void add_facts(boost::json::object& details) {
+        const auto now = live();
+        details["logins"] = login_facts(now->sites, profile_->path());
+        details["disks"] = disk_facts("downloads", config_.download_dir, now->min_free_bytes);
+    }
+
+    /// Looks as often as the session says it.
+    void keep_facts(const std::stop_token& stop) {
+        Wakeup nobody_rings;
+        while (process_.clock.wait_until(process_.clock.steady() + config_.heartbeat, nobody_rings, stop) != Woken::stopped) {
+            boost::json::object fresh;
+            add_facts(fresh);
+            worker_->heartbeat().update([&](SessionFacts& facts) {
+                for (auto& item : fresh) facts.details[item.key()] = std::move(item.value());
+            });
+        }
+    }
+
     /// Removes what dead attempts have left below the download folder.
     void sweep_hourly(const std::stop_token& stop) {
         Wakeup nobody_rings;
@@ -125,12 +179,12 @@ private:
         return options;
     }
 
-    MediaSave::Options save_options() {
+    MediaSave::Options save_options(const Config& config, const MediaConfig& sites, ExtractorChain::Known known) {
         extract::ExtractOptions extracting;
-        extracting.nav_timeout = config_.nav_timeout;
-        extracting.settle = config_.settle;
-        extracting.manual_solve_timeout = config_.manual_solve;
-        extracting.rules = page_rules(config_, sites_).value_or(extract::PageRules());  // They were read before.
+        extracting.nav_timeout = config.nav_timeout;
+        extracting.settle = config.settle;
+        extracting.manual_solve_timeout = config.manual_solve;
+        extracting.rules = page_rules(config, sites).value_or(extract::PageRules());  // They were read before.
         extracting.on_waiting_for_human = [this](const ExtractRequest& request, const Error& why, auto limit) {
             Event event;
             event.at = process_.clock.wall();
@@ -141,23 +195,23 @@ private:
             process_.sink.emit(event, false);
         };
         MediaSave::Options options;
-        known_["browser"] = std::make_shared<extract::BrowserExtractor>(*browser_, std::move(extracting));
-        options.extractors = {std::make_shared<ExtractorChain>(process_.in.setup.extractors, std::move(known_), sites_)};
-        options.identify = [this, rules = sites_.rules()](const net::Url& url, std::stop_token stop) {
+        known["browser"] = std::make_shared<extract::BrowserExtractor>(*browser_, std::move(extracting));
+        options.extractors = {std::make_shared<ExtractorChain>(process_.in.setup.extractors, std::move(known), sites)};
+        options.identify = [this, rules = sites.rules()](const net::Url& url, std::stop_token stop) {
             return find_post(url, rules, *fetcher_, std::chrono::seconds(15), std::move(stop));
         };
-        options.ffmpeg = config_.ffmpeg;
+        options.ffmpeg = config.ffmpeg;
         options.cookies_file = cookies_path(profile_->path());
-        options.extraction_timeout = config_.extraction_timeout;
-        options.download.stall_timeout = config_.download_timeout;
-        options.download.time_limit = config_.download_limit;
-        options.download.max_bytes = config_.max_file_bytes;
-        options.download.max_duration = config_.max_duration;
-        options.download.max_segments = config_.max_segments;
-        options.download.max_height = config_.max_height;
-        options.per_host = config_.per_host;
-        options.download.parallel = config_.parallel_segments;
-        options.download.min_free_bytes = config_.min_free_bytes;
+        options.extraction_timeout = config.extraction_timeout;
+        options.download.stall_timeout = config.download_timeout;
+        options.download.time_limit = config.download_limit;
+        options.download.max_bytes = config.max_file_bytes;
+        options.download.max_duration = config.max_duration;
+        options.download.max_segments = config.max_segments;
+        options.download.max_height = config.max_height;
+        options.per_host = config.per_host;
+        options.download.parallel = config.parallel_segments;
+        options.download.min_free_bytes = config.min_free_bytes;
         options.enabled = [this](std::string_view platform) {
             auto flag = flags_.get(platform);
             return !flag || flag->enabled;  // A store that does not answer now is no reason to refuse.
@@ -189,6 +243,7 @@ private:
                                            {"telemetrySink", sink_name(config_)},
                                            {"downloadDir", config_.download_dir},
                                            {"missing", missing}};
+        add_facts(options.heartbeat.facts.details);
         options.log = [&log = process_.in.log](std::string_view line) { log.info(line); };
         options.on_thread_lost = [this](int lost) {
             process_.in.log.error("a handler ignored its stop; threads lost so far: " + std::to_string(lost));
@@ -205,12 +260,12 @@ private:
     PlatformFlags flags_;
     media::Publisher publisher_;
     std::optional<net::Fetcher> fetcher_;
-    MediaConfig sites_;
-    ExtractorChain::Known known_;         // Until the chain takes it.
     std::optional<ProfileSlot> profile_;  // Before the browser that lives in it.
     std::optional<extract::Browser> browser_;
+    std::mutex mutex_;
+    std::shared_ptr<const Live> live_;  // Guarded by mutex_.
     std::optional<Worker> worker_;  // After all that its handlers use.
-    std::jthread sweeper_;
+    std::jthread sweeper_, reporter_;
 };
 
 }  // namespace

@@ -33,6 +33,7 @@ struct RouteField {
         real,     ///< Any number.
         boolean,  ///< true or false; in a query also 1 or 0.
         time,     ///< ISO text, e.g. 2026-03-01T12:00:00.000Z.
+        duration, ///< "30s" or "500ms"; `least` and `most` count milliseconds.
         id,       ///< Of a job or of a session, 36 characters.
         object,   ///< With these `members` and no others; without any: free.
         any,      ///< Whatever the handler makes of it.

@@ -33,6 +33,13 @@ struct Request {
     std::vector<std::pair<std::string, std::string>> headers;  ///< Names lower-case.
     std::string body;
     std::string remote;                               ///< Address of the peer, for logs.
+    /// Whether it may be kept waiting for its answer (Later).
+    enum class Patience : std::uint8_t {
+        none,  ///< It is answered at once, by what is so now.
+        some,  ///< The answer may be a Later.
+        over,  ///< It has waited, and is answered now.
+    };
+    Patience patience = Patience::none;
 
     /// The first header of that (lower-case) name; empty when there is none.
     JOBRUNTIME_API std::string_view header(std::string_view name) const;
@@ -54,10 +61,22 @@ struct EventStream {
     std::function<bool()> still_allowed;
 };
 
+/// No answer yet; only a request with Patience::some gets it. The host keeps the request without a thread and asks for it
+/// again when something has happened that may have brought the answer, and with Patience::over at the end of `patience` or
+/// when it stops.
+struct Later {
+    Duration patience{};             ///< From the first asking on.
+    std::optional<Duration> again;   ///< Ask again after this in any case.
+    JobId job;                       ///< Ask again after an event of this job,
+    bool ended = false;              ///< or only after one that says that it has ended or was deleted.
+    std::string queue;               ///< Without a job: after an event that a job of this queue
+    std::vector<std::string> kinds;  ///< and of one of these kinds waits; one such event is for one request.
+};
+
 struct Response {
     int status = 200;
     std::vector<std::pair<std::string, std::string>> headers;
-    std::variant<std::string, std::shared_ptr<const std::string>, FileSlice, EventStream> body;
+    std::variant<std::string, std::shared_ptr<const std::string>, FileSlice, EventStream, Later> body;
 
     JOBRUNTIME_API static Response json(int status, boost::json::object object);
     /// {"ok":false,"code":…,"error":…} and whatever `more` adds.
@@ -85,6 +104,13 @@ struct RouteMatch {
     JOBRUNTIME_API std::optional<std::string_view> query_value(std::string_view name) const;
 };
 
+/// Whom the API answers besides programs of this machine and its own pages.
+struct ApiAllowed {
+    std::vector<std::string> hosts;         ///< As ApiOptions::allowed_hosts.
+    std::vector<std::string> origins;       ///< As ApiOptions::allowed_origins.
+    std::vector<std::string> cors_origins;  ///< As ApiOptions::cors_origins.
+};
+
 struct ApiOptions {
     std::string service = "jobrt";                ///< The name in /api/health.
     std::string version;
@@ -103,7 +129,8 @@ struct ApiOptions {
     std::function<std::optional<Caller>(std::string_view token)> authenticate;
     /// Gets an audit event for every change that a known caller asked for, done or refused: api.change.done or
     /// api.change.refused with caller, tokenId, callerRole, from (and forwardedFor, as claimed), method, path, status, code;
-    /// the job's id where there is one. Secrets are hidden. nullptr = no audit. It outlives the router.
+    /// the job's id where there is one. Of wrong tokens it gets api.login.refused, few however many are tried. Secrets are
+    /// hidden. nullptr = no audit. It outlives the router.
     TelemetrySink* sink = nullptr;
     /// Added to the sentence of STORE_UNAVAILABLE: which host, which setting to check. Without secrets.
     std::string store_hint;
@@ -114,7 +141,8 @@ struct ApiOptions {
     /// Further query names of both go into `delete_query`.
     std::function<void(const Job&, const RouteMatch&)> deleted;
     std::vector<RouteField> delete_query;
-    boost::json::object status;                   ///< Further members of /api/status (downloadDir, …).
+    boost::json::object status;                   ///< Further members of /api/status (downloadDir, …) …
+    std::function<void(boost::json::object&)> status_now;  ///< … and those that are looked up for each answer; empty = none.
     std::function<void(std::string_view line)> log;  ///< What only an operator may read, e.g. a handler's exception.
 };
 
@@ -161,6 +189,8 @@ public:
     boost::json::object openapi() const;
     /// The row of that method and path, e.g. to copy it and wrap its handler; nullptr when there is none.
     const Route* find(std::string_view method, std::string_view path) const;
+    /// In place of what ApiOptions said, for every request from now on; streams that are open stay. From any thread.
+    void set_allowed(ApiAllowed allowed);
     /// Begins to keep the numbers of GET /api/stats, with a look at the store's new events every two seconds on a thread of
     /// the router's (joined by the destructor). Without it they are kept only while somebody asks for them. Once.
     void keep_stats();

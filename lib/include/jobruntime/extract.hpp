@@ -218,9 +218,10 @@ struct CommandOptions {
     std::vector<std::string> argv;  ///< The program (a path with '/' must be absolute) and its arguments.
     /// "NAME=value", its whole environment besides TMPDIR and TRACEPARENT, which each request sets.
     std::vector<std::string> environment;
-    std::vector<net::Network> allow_nets;   ///< Private networks that its answers may name all the same.
-    std::chrono::milliseconds grace{5000};  ///< From SIGTERM to SIGKILL.
-    LineLimits limits{};                    ///< Of its stdout: 1 MiB a line, 16 MiB in all.
+    std::vector<net::Network> allow_nets;    ///< Private networks that its answers may name all the same.
+    std::chrono::milliseconds grace{1000};   ///< From SIGTERM to SIGKILL; with it, all is over in two seconds.
+    std::chrono::milliseconds linger{5000};  ///< From its answer to SIGTERM.
+    LineLimits limits{};                     ///< Of its stdout: 1 MiB a line, 16 MiB in all.
     Recording* recording = nullptr;
 };
 
@@ -247,7 +248,7 @@ struct CommandFacts {
 ///
 /// It runs in tmp_dir, in a process group of its own, with the environment of its options. `stop` and the end of
 /// `request.timeout` send SIGTERM to the group, and SIGKILL after `grace`: a program that obeys SIGTERM is gone
-/// at once, one that does not holds its caller that long. After its answer it has as long to leave.
+/// at once, one that does not holds its caller that long. After its answer it has `linger` to leave by itself.
 ///
 /// Every URL in an answer passes the grammar and the address guard; a source that does not is dropped, and
 /// when none is left its error is the answer. Errors: those of the program itself, its `code` as name;

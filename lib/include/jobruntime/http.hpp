@@ -18,9 +18,9 @@ namespace jobruntime::http {
 /// What clients may take at most. A client is an address (of IPv6, a network of 64 bits). Those of this machine, on loopback
 /// or a Unix socket, count in the sums only.
 struct Limits {
-    int connections = 1'024;          ///< Besides streams. A further one takes the place of the one that has been idle for
+    int connections = 1'024;          ///< Besides streams and requests that wait. A further one takes the place of the one that has been idle for
                                       ///< longest; when none is idle, it is refused with 503.
-    int streams = 1'000;              ///< Further ones are answered 503 with Retry-After.
+    int streams = 1'000;              ///< And requests that wait (Later). Further ones are answered 503 with Retry-After.
     int client_connections = 256;     ///< Of one client, and not of a trusted proxy; further ones are refused with 429.
     int client_streams = 100;         ///< Of one client; further ones are answered 429.
     int client_rate = 200;            ///< Requests per second of one client, but for those that ApiRouter::is_prompt() names;
@@ -45,7 +45,7 @@ struct Options {
     Duration answer_patience{2'500};  ///< For the router's answer; then ApiRouter::refuse_late() says that the store hangs.
     Duration grace{30'000};           ///< How long stop() lets requests finish.
     Duration stream_heartbeat{15'000};///< event: heartbeat.
-    Duration stream_poll{250};        ///< How often to look for events when no hint came.
+    Duration stream_poll{250};        ///< How often to look for events when no hint came; for requests that wait, too.
     std::size_t stream_backlog = 256 << 10;  ///< Bytes waiting for one stream's reader; then it is fed no more until it reads.
     Duration stream_stall{10'000};    ///< A reader with a full backlog that takes nothing for so long is dropped.
     Clock* clock = nullptr;           ///< For times that are shown; nullptr = system_clock(). Time-outs are the kernel's.
@@ -59,6 +59,8 @@ struct Options {
 /// more thread sends the event streams, and another reads events for it, so that a store which hangs holds up no stream.
 /// Whoever has to wait for the store longer than `answer_patience` is told so; the thread that hangs in it is replaced, up to
 /// 64 times, and what it still brings goes nowhere.
+/// A request that waits for its answer (Later) keeps its connection and no thread: one thread hears new events for all of them,
+/// so that the router is asked again for those that they concern. A client that closes its side has left.
 /// A slow or silent peer costs a file descriptor and its buffer, never a thread. What a head alone forbids is refused before its body is read. Requests that ApiRouter::is_prompt() names have threads of their
 /// own, so that health is answered while all others wait for the store.
 class JOBRUNTIME_API Server {
@@ -70,12 +72,14 @@ public:
     /// sense. An IPv6 loopback that this machine does not have is left out with a line in the log.
     /// Errc::unavailable: the system refuses a thread, a descriptor or the event queue.
     Result<void> start();
-    /// Takes no more connections, ends streams with `event: shutdown` at once, and lets requests that are being routed or
+    /// Takes no more connections, ends streams with `event: shutdown` and waits with what is so now at once, and lets requests that are being routed or
     /// answered finish within the grace time. Returns as soon as they have, or when the store verb in progress returns.
     /// Idempotent; the destructor calls it.
     void stop();
     /// Beside a stop() that takes too long: the grace time is over. From any thread.
     void stop_now();
+    /// What set_limits() would say to these.
+    static Result<void> check_limits(const Limits& limits);
     /// New limits for whoever comes from now on; what is open stays. From any thread. Errors as start().
     Result<void> set_limits(Limits limits);
     /// "http://127.0.0.1:4000", "unix:/run/jobrt.sock", … once started.

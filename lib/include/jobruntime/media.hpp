@@ -111,6 +111,18 @@ struct FinishRequest {
     bool audio_apart = false;  ///< Its clock is not the picture's: both begin together.
 };
 
+/// A jobrt-media that was started before its file was there, because loading libav takes longer than most files.
+/// It has seen nothing yet, waits for the request of one call, and ends with this object. Empty when it could not
+/// be started: the call will say why. Move-only; one thread at a time.
+class JOBRUNTIME_API HelperAhead {
+public:
+    HelperAhead() = default;
+
+private:
+    friend class HelperClient;
+    std::optional<Subprocess> child_;
+};
+
 /// Runs jobrt-media, one process a call. A value; calls may run at the same time.
 ///
 /// Whatever the file does to the helper is an error here: MEDIA_HELPER_CRASHED when it dies or
@@ -131,7 +143,9 @@ public:
     /// Verifies, copies the streams into a faststart MP4 unless the file is one or its codecs
     /// do not fit, makes the thumbnail, syncs, and takes the SHA-256.
     Result<Finished> finish(const FinishRequest& request, const OnProgress& progress = {},
-                            std::stop_token stop = {}) const;
+                            std::stop_token stop = {}, HelperAhead ahead = {}) const;
+    /// Starts the process of a later finish().
+    HelperAhead start_ahead() const;
 
 private:
     HelperOptions options_;
@@ -234,7 +248,10 @@ public:
     /// download itself goes too when the error is about its content.
     /// Errors: those of HelperClient, FFMPEG_NOT_FOUND, FFMPEG_FAILED, PATH_REFUSED, DOWNLOAD_DIR_UNUSABLE, DISK_FULL, MEDIA_IO.
     Result<Published> publish(const PublishRequest& request, const WorkFolder& work,
-                              const OnProgress& progress = {}, std::stop_token stop = {}) const;
+                              const OnProgress& progress = {}, std::stop_token stop = {},
+                              HelperAhead ahead = {}) const;
+    /// Starts the helper of a later publish(): while the file is downloaded, say.
+    HelperAhead start_helper() const { return HelperClient(options_.helper).start_ahead(); }
 
     /// Is the published file there? PATH_REFUSED for a path that publish() cannot have made for this job.
     Result<bool> has_file(JobId job, std::string_view output_path) const;
@@ -265,7 +282,7 @@ struct DownloadOptions {
     int max_height = 0;  ///< The tallest variant within it is taken; 0 = any.
     std::chrono::milliseconds max_duration{std::chrono::hours(12)};  ///< TOO_LONG beyond it, live or not.
     std::size_t max_segments = 100'000;                              ///< TOO_LONG too.
-    int parallel = 8;                                                ///< Segments of one track at once.
+    int parallel = 16;                                               ///< Segments of one track at once.
     int segment_retries = 5;  ///< Of one segment, playlist or key, for errors that may pass.
     std::chrono::milliseconds first_pause{
         250};  ///< Before the first of them; then doubled. Retry-After counts more.
@@ -303,7 +320,7 @@ class HostGate;
 class JOBRUNTIME_API Downloader {
 public:
     /// `fetcher` must outlive it.
-    explicit Downloader(const net::Fetcher& fetcher, int per_host = 8);
+    explicit Downloader(const net::Fetcher& fetcher, int per_host = 16);
 
     /// Tries the sources in their order; one that an earlier attempt has fetched whole is taken
     /// without asking again. The next is tried when one cannot be had at all; when one broke

@@ -204,7 +204,8 @@ using Selection = std::variant<std::vector<JobId>, JobFilter>;
 
 struct Changed {
     std::vector<ChangeAnswer> answers;   ///< Ids: one per id, in order. Filter: one per matching job of this slice.
-    std::string next_cursor;             ///< Filter: where the next slice begins; empty = that was all.
+    std::string next_cursor;             ///< Filter: where the next slice begins; empty = that was all. As with
+                                         ///< `list`, a slice may be short before the end.
 };
 
 /// Parts of a job that cost extra to read. Without it: not filled in.
@@ -223,6 +224,12 @@ struct CountRow {
     std::optional<JobState> state;       ///< When counted by state.
     std::uint64_t count = 0;
     std::optional<Time> oldest;          ///< The earliest run_at of those that are scheduled or queued.
+};
+
+/// Counts for people who wait for them.
+struct Counts {
+    std::vector<CountRow> rows;
+    bool complete = true;  ///< False: there are more jobs than it looked at, so each number is "at least".
 };
 
 // ---- sessions --------------------------------------------------------------------------------
@@ -403,13 +410,19 @@ public:
     /// "No such id" is an answer, not an error. `parts` is a sum of Parts.
     virtual Result<std::optional<Job>> get(JobId id, unsigned parts) = 0;
 
-    /// In the order of creation; paging misses and repeats nothing while jobs come and go.
+    /// In the order of creation; paging misses and repeats nothing while jobs come and go. A store may look at so many
+    /// jobs a call: a page may be short, even empty, and have a next_cursor, where what fits is rare among what was
+    /// looked at. Only an empty next_cursor is the end.
     /// Errc::invalid_argument for a cursor this store did not make.
     virtual Result<JobPage> list(const JobFilter& filter, JobOrder order, std::string_view cursor, int limit,
                                  unsigned parts) = 0;
 
     /// CountBy::nothing: exactly one row. Else one row for each that has jobs, by key and then by state.
     virtual Result<std::vector<CountRow>> count(const JobFilter& filter, CountBy by) = 0;
+
+    /// As `count`, but a store that has to look at jobs one by one for it may stop after some ten thousands. Whatever
+    /// asks only for states, kinds and queues is complete. Unless a store has its own, it is `count`.
+    virtual Result<Counts> rough_count(const JobFilter& filter, CountBy by);
 
     /// Says that `session` lives; the first one makes its row. One write however many jobs it runs.
     /// A session declared dead stays so, and its counter stays where it is.

@@ -61,11 +61,11 @@ std::optional<Role> parse_role(std::string_view text) noexcept {
     return std::nullopt;
 }
 
-std::string_view core::token_of(const Request& request, const ApiOptions& options) {
+std::string_view core::token_of(const Request& request, const ApiAllowed& allowed) {
     const auto token = bearer(request.header("authorization"));
     // A browser sends the cookie with requests of other pages of the same site, too. Those that may read answers need a
     // token of their own; they do not act in the name of whoever looks at them.
-    return token.empty() && !only_reads(request, options) ? cookie(request) : token;
+    return token.empty() && !only_reads(request, allowed) ? cookie(request) : token;
 }
 
 std::string core::token_cookie(const Request& request, std::string_view token) {
@@ -78,14 +78,15 @@ std::string core::token_cookie(const Request& request, std::string_view token) {
 
 Caller ApiRouter::Impl::caller_of(const Request& request) const {
     if (!options.authenticate) return {};
-    const auto token = core::token_of(request, options);
+    const auto token = core::token_of(request, *allowed());
     if (!token.empty())
         if (auto caller = options.authenticate(token)) return *std::move(caller);
     return {"", "", Role::anyone};
 }
 
 std::optional<Response> ApiRouter::Impl::refuse_caller(const Request& request, const Route& route,
-                                                       const Caller& caller) const {
+                                                       const RouteMatch& match) const {
+    const auto& caller = match.caller;
     if (caller.role >= route.role) return std::nullopt;
     const std::string needed(to_string(route.role));
     if (caller.role != Role::anyone) {
@@ -95,13 +96,14 @@ std::optional<Response> ApiRouter::Impl::refuse_caller(const Request& request, c
         core::set_header(response, "www-authenticate", R"(Bearer realm="jobrt", error="insufficient_scope", scope=")" + needed + '"');
         return response;
     }
+    const bool wrong = !core::token_of(request, *allowed()).empty();
+    if (wrong) refused_tokens.add(request, match.trace_id);
     if (is_page_visit(request)) {
         Response response;
         response.status = 303;
         core::set_header(response, "location", upwards(request.target) + "login");
         return response;
     }
-    const bool wrong = !core::token_of(request, options).empty();
     auto response = Response::error(401, "UNAUTHORIZED",
                                     wrong ? "This access token is wrong or was revoked; get a new one (jobrt token create)"
                                           : "This needs an access token: send the header Authorization: Bearer TOKEN, or log in at "

@@ -5,6 +5,7 @@
 #include <boost/json/value.hpp>
 
 #include "core/api_impl.hpp"
+#include "core/etag.hpp"
 
 namespace jobruntime {
 namespace {
@@ -38,6 +39,27 @@ Response ApiRouter::Impl::job_response(int status, JobId id, boost::json::object
     object["job"] = self.job_json(**job, *reason);
     for (auto& [name, value] : more) object[name] = std::move(value);
     return Response::json(status, std::move(object));
+}
+
+/// The job as it is or, when the request may wait, as soon as that is news: once it has ended or, to whoever names the tag
+/// of what he knows, once it is something else.
+Response ApiRouter::Impl::show_job(const Request& request, const RouteMatch& match) const {
+    const auto id = job_id(match);
+    if (!id) return self.error_response(id.error());
+    const auto wait = core::parse_duration(match.query_value("wait").value_or("")).value_or(Duration{0});
+    const bool waits = wait > Duration{0} && request.patience == Request::Patience::some;
+    const bool for_end = request.header("if-none-match").empty();
+    bool news = !waits;
+    if (waits && for_end) {
+        const auto job = queue.get(*id, 0);  // Small, while it has not ended.
+        if (!job) return self.error_response(job.error());
+        news = !*job || is_final((*job)->state);
+    }
+    Response response;
+    if (news || !for_end) response = job_response(200, *id);
+    if (waits && !for_end) news = !core::is_known(request, response);
+    if (!news) response.body = Later{.patience = wait, .again = {}, .job = *id, .ended = for_end, .queue = {}, .kinds = {}};
+    return response;
 }
 
 Result<Response> ApiRouter::Impl::cancel(const RouteMatch& match) const {
@@ -96,10 +118,7 @@ void ApiRouter::Impl::add_action_routes() {
             return or_error((this->*run)(match));
         };
     };
-    on("GET", "/api/jobs/:id", [this](const Request&, const RouteMatch& match) {
-        const auto id = job_id(match);
-        return id ? job_response(200, *id) : self.error_response(id.error());
-    });
+    on("GET", "/api/jobs/:id", [this](const Request& request, const RouteMatch& match) { return show_job(request, match); });
     on("POST", "/api/jobs/bulk", [this](const Request&, const RouteMatch& match) { return bulk(match); });
     on("POST", "/api/jobs/:id/cancel", action(&Impl::cancel));
     on("POST", "/api/jobs/:id/retry", action(&Impl::retry));

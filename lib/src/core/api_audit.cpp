@@ -9,6 +9,20 @@ namespace {
 constexpr std::size_t most_path = 256;
 constexpr std::size_t most_forwarded = 128;
 
+/// The text behind `name` in a JSON answer; of those that need no escapes.
+std::string text_in(const Response& response, std::string_view name) {
+    const auto* text = std::get_if<std::string>(&response.body);
+    const auto at = text ? text->find(name) : std::string::npos;
+    if (at == std::string::npos) return {};
+    const auto begin = at + name.size();
+    return text->substr(begin, text->find('"', begin) - begin);
+}
+
+std::string member(const RouteMatch& match, std::string_view name) {
+    const auto* value = match.body.if_contains(name);
+    return value && value->is_string() ? std::string(value->get_string()) : std::string();
+}
+
 /// The number behind `name` in a JSON answer.
 std::optional<std::uint64_t> number_in(const Response& response, std::string_view name) {
     const auto* text = std::get_if<std::string>(&response.body);
@@ -18,24 +32,28 @@ std::optional<std::uint64_t> number_in(const Response& response, std::string_vie
     return core::parse_number(std::string_view(*text).substr(begin, text->find_first_not_of("0123456789", begin) - begin), INT64_MAX);
 }
 
+bool by_worker(const Request& request) { return request.target.starts_with("/api/worker/"); }
+
+/// Of what a worker does by HTTP: that its session begins or ends, and that an attempt does. Its other calls come by the second.
+bool is_told(const RouteMatch& match, const Response& response) {
+    if (response.status >= 400 || match.body.contains("outcome")) return true;
+    const auto* stopped = match.body.if_contains("stopped");
+    return response.status == 201 || (stopped && stopped->is_bool() && stopped->get_bool());
+}
+
 /// The job that was changed or made; zero when it is about none.
 JobId job_of(const RouteMatch& match, const Response& response) {
     constexpr std::string_view jobs = "/api/jobs/";
     if (const auto id = match.path.find("id"); id != match.path.end()) return JobId::parse(id->second).value_or(JobId{});
     for (const auto& [name, value] : response.headers)
         if (name == "location" && value.starts_with(jobs)) return JobId::parse(value.substr(jobs.size())).value_or(JobId{});
-    return {};
+    return JobId::parse(member(match, "jobId")).value_or(JobId{});
 }
 
 }  // namespace
 
 std::string core::code_of(const Response& response) {
-    constexpr std::string_view begin = R"("code":")";
-    const auto* text = std::get_if<std::string>(&response.body);
-    const auto at = text && response.status >= 400 ? text->find(begin) : std::string::npos;
-    if (at == std::string::npos) return {};
-    const auto code = at + begin.size();
-    return text->substr(code, text->find('"', code) - code);
+    return response.status >= 400 ? text_in(response, R"("code":")") : std::string();
 }
 
 bool core::is_change(std::string_view method) { return method != "GET" && method != "HEAD" && method != "OPTIONS"; }
@@ -64,15 +82,21 @@ void ApiRouter::Impl::audit(const Request& request, const RouteMatch& match, con
         event.fields["action"] = *action;
         if (const auto jobs = number_in(response, R"("done":)")) event.fields["done"] = *jobs;
     }
+    if (by_worker(request)) {
+        if (auto outcome = member(match, "outcome"); !outcome.empty()) event.fields["outcome"] = std::move(outcome);
+        auto session = member(match, "session");
+        if (session.empty()) session = text_in(response, R"("session":")");
+        if (!session.empty()) event.fields["workerId"] = redact(session);
+        if (const auto* stopped = match.body.if_contains("stopped"); stopped && stopped->is_bool()) event.fields["stopped"] = *stopped;
+    }
     if (auto code = core::code_of(response); !code.empty()) event.fields["code"] = std::move(code);
     options.sink->emit(event, false);
 }
 
-/// Strangers change nothing, and are not to fill the log.
+/// Strangers change nothing: of those with a wrong token RefusedTokens tells.
 void ApiRouter::Impl::audit_change(const Request& request, const RouteMatch& match, const Response& response) const {
-    // What a worker does to its jobs is in their own events; its calls come by the second.
-    const bool by_worker = request.target.starts_with("/api/worker/") && response.status < 400;
-    if (core::is_change(request.method) && match.caller.role != Role::anyone && !by_worker) audit(request, match, response);
+    const bool told = !by_worker(request) || is_told(match, response);
+    if (core::is_change(request.method) && match.caller.role != Role::anyone && told) audit(request, match, response);
 }
 
 }  // namespace jobruntime

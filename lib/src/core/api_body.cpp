@@ -58,9 +58,9 @@ Result<EnqueueOptions> ApiRouter::job_options(const boost::json::object& body) c
     if (auto fit = core::check_known_members(fields, body); !fit) return fit.error();
     EnqueueOptions options;
     if (const auto* queue = body.if_contains("queue")) options.queue = queue->as_string();
-    if (const auto* priority = body.if_contains("priority")) options.priority = static_cast<std::int16_t>(priority->as_int64());
-    if (const auto* attempts = body.if_contains("maxAttempts")) options.max_attempts = static_cast<int>(attempts->as_int64());
-    if (const auto* delay = body.if_contains("delayMs")) options.delay = Duration{delay->as_int64()};
+    if (const auto* priority = body.if_contains("priority")) options.priority = priority->to_number<std::int16_t>();
+    if (const auto* attempts = body.if_contains("maxAttempts")) options.max_attempts = attempts->to_number<int>();
+    if (const auto* delay = body.if_contains("delayMs")) options.delay = Duration{delay->to_number<std::int64_t>()};
     if (const auto* run_at = body.if_contains("runAt")) options.run_at = *parse_iso(run_at->as_string());
     if (options.delay && options.run_at) return core::invalid("delayMs cannot go together with runAt; give one of them");
     if (const auto* key = body.if_contains("uniqueKey")) options.unique = key->as_string();

@@ -16,6 +16,9 @@ constexpr unsigned shown_parts = all_parts & ~static_cast<unsigned>(part_steps);
 /// A filter may match everything: a call does so much, and says where the next goes on.
 constexpr int slice = 200;
 constexpr std::size_t most_a_call = 2000;
+/// With words, which few jobs may have, it looks at no more slices and bytes than these.
+constexpr int most_slices = 40;
+constexpr std::size_t most_bytes_looked_at = 64u << 20;
 
 std::string_view word(ChangeAnswer::How how) {
     switch (how) {
@@ -114,6 +117,7 @@ Response ApiRouter::Impl::bulk(const RouteMatch& match) const {
     if (filter && !expected_count && !from)
         return self.error_response(needs("expectedCount is missing; with a filter, say how many jobs it is to match"));
     Selection which;
+    std::string words;
     std::uint64_t count = 0;
     if (named) {
         std::vector<JobId> list;
@@ -122,10 +126,11 @@ Response ApiRouter::Impl::bulk(const RouteMatch& match) const {
         which = std::move(list);
     } else {
         auto wanted = core::job_filter(filter->as_object());
+        if (const auto* text = filter->as_object().if_contains("text")) words = core::words_of(text->as_string());
         if (expected_count) {
-            const auto rows = queue.count(wanted, CountBy::nothing);
+            const auto rows = words.empty() ? queue.count(wanted, CountBy::nothing) : count_words(wanted, words);
             if (!rows) return self.error_response(rows.error());
-            count = rows->front().count;
+            for (const auto& row : *rows) count += row.count;
         }
         which = std::move(wanted);
     }
@@ -134,17 +139,21 @@ Response ApiRouter::Impl::bulk(const RouteMatch& match) const {
                                std::to_string(count) + " jobs match, not " + std::to_string(expected_count->as_int64()) +
                                    "; nothing was done: look again and repeat with the new count",
                                {{"count", count}});
-    return change_many(which, from ? std::string(from->as_string()) : std::string(), match);
+    return change_many(which, words, from ? std::string(from->as_string()) : std::string(), match);
 }
 
-Response ApiRouter::Impl::change_many(const Selection& which, std::string cursor, const RouteMatch& match) const {
+Response ApiRouter::Impl::change_many(const Selection& which, const std::string& words, std::string cursor,
+                                      const RouteMatch& match) const {
     const auto change = change_of(match.body);
     const auto* named = std::get_if<std::vector<JobId>>(&which);
     Tally tally;
+    int slices = 0;
+    std::size_t bytes = 0;
     boost::json::array results;
     const auto begun = std::chrono::steady_clock::now();
     do {
         auto changed = named && named->empty() ? Result<Changed>(Changed{})
+                       : !words.empty()        ? change_words(std::get<JobFilter>(which), words, change, cursor, bytes, match)
                        : change.action == Action::remove
                            ? remove_many(which, cursor, match)
                            : queue.store().change(which, change, slice, cursor, clock.wall());
@@ -157,7 +166,7 @@ Response ApiRouter::Impl::change_many(const Selection& which, std::string cursor
         if (named)
             for (const auto& answer : changed->answers) results.push_back(result_json(answer));
         cursor = std::move(changed->next_cursor);
-    } while (!cursor.empty() && tally.all() < most_a_call &&
+    } while (!cursor.empty() && tally.all() < most_a_call && (words.empty() || (++slices < most_slices && bytes < most_bytes_looked_at)) &&
              std::chrono::steady_clock::now() - begun < core::long_enough);
     boost::json::object object{{"ok", true}, {"action", match.body.at("action")}, {"done", tally.done},
                                {"requested", tally.requested}, {"refused", tally.refused}};

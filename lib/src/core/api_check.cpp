@@ -1,5 +1,6 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <algorithm>
+#include <cmath>
 
 #include <boost/json/array.hpp>
 
@@ -34,6 +35,7 @@ std::string one_value(const RouteField& field) {
         case Type::real: return "a number";
         case Type::boolean: return "true or false";
         case Type::time: return "an ISO time like 2026-03-01T12:00:00.000Z";
+        case Type::duration: return "a time like 30s or 500ms, at most " + std::to_string(field.most / 1000) + "s";
         case Type::id: return "an id, 36 characters long";
         case Type::object: return "a JSON object";
         case Type::any: return "a JSON value";
@@ -52,6 +54,10 @@ bool fits_text(const RouteField& field, std::string_view text) {
         case Type::name: return is_name(text);
         case Type::choice: return std::ranges::find(field.choices, text) != field.choices.end();
         case Type::time: return parse_iso(text).has_value();
+        case Type::duration: {
+            const auto duration = core::parse_duration(text);
+            return duration && duration->count() >= field.least && duration->count() <= field.most;
+        }
         case Type::id: return JobId::parse(text).has_value();
         default: return false;
     }
@@ -66,11 +72,25 @@ bool fits_query(const RouteField& field, std::string_view text) {
     return field.type == Type::any || fits_text(field, text);
 }
 
+/// 89.0 and 1e2 are whole, too: JSON knows one kind of number, and some languages write theirs like that.
+std::optional<std::int64_t> whole_number(const boost::json::value& value) {
+    if (const auto* number = value.if_int64()) return *number;
+    const auto* number = value.if_double();
+    if (!number || std::trunc(*number) != *number || std::abs(*number) > static_cast<double>(RouteField::largest)) return std::nullopt;
+    return static_cast<std::int64_t>(*number);
+}
+
+bool fits_number(const RouteField& field, const boost::json::value& value) {
+    const auto number = whole_number(value);
+    return number && *number >= field.least && *number <= field.most;
+}
+
 bool fits_json(const RouteField& field, const boost::json::value& value) {
     if (value.is_string()) return field.type == Type::any || fits_text(field, std::string_view(value.get_string()));
     switch (field.type) {
-        case Type::number: return value.is_int64() && value.get_int64() >= field.least && value.get_int64() <= field.most;
-        case Type::real: return value.is_number();
+        case Type::number: return fits_number(field, value);
+        // Boost.JSON reads 1e999 as infinity and 0e310 as not-a-number, and writes neither in a way that JSON knows.
+        case Type::real: return value.is_number() && std::isfinite(value.to_number<double>());
         case Type::boolean: return value.is_bool();
         case Type::object: return value.is_object();
         case Type::any: return true;
@@ -142,6 +162,19 @@ Result<void> check_members(const std::vector<RouteField>& fields, const boost::j
                            "\"; remove it or correct its name");
     }
     return check_known_members(fields, members, where);
+}
+
+void make_whole(const std::vector<RouteField>& fields, boost::json::object& members) {
+    for (const auto& field : fields) {
+        auto* value = members.if_contains(field.name);
+        if (!value) continue;
+        if (field.type == Type::object && value->is_object()) make_whole(field.members, value->get_object());
+        if (field.type != Type::number) continue;
+        if (const auto number = whole_number(*value)) *value = *number;
+        if (auto* list = value->if_array())
+            for (auto& item : *list)
+                if (const auto number = whole_number(item)) item = *number;
+    }
 }
 
 std::optional<Response> check_path(const Route& route, const RouteMatch& match) {

@@ -10,18 +10,18 @@ constexpr std::string_view shown_headers = "etag, location, retry-after, x-trace
 
 }  // namespace
 
-bool may_read(std::string_view origin, const ApiOptions& options) {
-    for (const auto& known : options.cors_origins)
+bool may_read(std::string_view origin, const ApiAllowed& allowed) {
+    for (const auto& known : allowed.cors_origins)
         if (same_ignoring_case(known, origin)) return true;
     return false;
 }
 
 /// Tokens come in a header that a page's script sets; cookies are never asked for, so no credentials are allowed.
-void add_cors(const Request& request, Response& response, const ApiOptions& options) {
-    if (options.cors_origins.empty()) return;
+void add_cors(const Request& request, Response& response, const ApiAllowed& allowed) {
+    if (allowed.cors_origins.empty()) return;
     response.headers.emplace_back("vary", "origin");
     const auto origin = request.header("origin");
-    if (origin.empty() || !may_read(origin, options)) return;
+    if (origin.empty() || !may_read(origin, allowed)) return;
     set_header(response, "access-control-allow-origin", std::string(origin));
     set_header(response, "cross-origin-resource-policy", "cross-origin");
     if (request.method != "OPTIONS" || request.header("access-control-request-method").empty()) {

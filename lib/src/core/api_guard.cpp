@@ -74,9 +74,9 @@ bool origin_is_own(std::string_view origin, std::string_view host) {
 }
 
 /// A browser says where a request comes from; a program says nothing, and is believed.
-bool from_foreign_page(const Request& request, const ApiOptions& options) {
+bool from_foreign_page(const Request& request, const ApiAllowed& allowed) {
     const auto origin = request.header("origin");
-    if (!origin.empty() && (origin_listed(origin, options.allowed_origins) || may_read(origin, options))) return false;
+    if (!origin.empty() && (origin_listed(origin, allowed.origins) || may_read(origin, allowed))) return false;
     const auto site = request.header("sec-fetch-site");
     if (!site.empty()) return site != "same-origin" && site != "none";
     return !origin.empty() && !origin_is_own(origin, request.header("host"));
@@ -95,9 +95,9 @@ bool takes_form(const Request& request) { return request.target == "/login" || r
 
 }  // namespace
 
-bool only_reads(const Request& request, const ApiOptions& options) {
+bool only_reads(const Request& request, const ApiAllowed& allowed) {
     const auto origin = request.header("origin");
-    return !origin.empty() && may_read(origin, options) && !origin_listed(origin, options.allowed_origins) &&
+    return !origin.empty() && may_read(origin, allowed) && !origin_listed(origin, allowed.origins) &&
            !origin_is_own(origin, request.header("host"));
 }
 
@@ -106,8 +106,8 @@ bool is_form(const Request& request) {
     return same_ignoring_case(type.substr(0, type.find(';')), "application/x-www-form-urlencoded");
 }
 
-std::optional<Response> refuse_request(const Request& request, const ApiOptions& options, bool any_host) {
-    if (!any_host && !host_allowed(request.header("host"), options.allowed_hosts))
+std::optional<Response> refuse_request(const Request& request, const ApiAllowed& allowed, bool any_host) {
+    if (!any_host && !host_allowed(request.header("host"), allowed.hosts))
         return Response::error(421, "MISDIRECTED_REQUEST",
                                "This server does not answer for that Host name; use a loopback name, or add the name "
                                "to JOBRT_ALLOWED_HOSTS");
@@ -116,7 +116,7 @@ std::optional<Response> refuse_request(const Request& request, const ApiOptions&
     const bool changes = is_change(request.method);
     const bool is_link = !changes && request.header("sec-fetch-mode") == "navigate";
     const bool is_free = is_link || (any_host && !changes) || request.method == "OPTIONS";
-    if (!is_free && from_foreign_page(request, options))
+    if (!is_free && from_foreign_page(request, allowed))
         return Response::error(403, "FORBIDDEN",
                                "A page of another origin may not use this server; add its origin to "
                                "JOBRT_ALLOWED_ORIGINS if it should");

@@ -114,6 +114,7 @@ void ApiRouter::Impl::add_health_routes() {
                                    {"store", queue.store().describe()},
                                    {"startedAt", to_iso(started_at)}};
         for (const auto& [name, value] : options.status) object[name] = value;
+        if (options.status_now) options.status_now(object);
         object["sessions"] = sessions_json(*sessions, false, options.lease);
         return Response::json(200, std::move(object));
     });

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +14,8 @@
 #include <jobruntime/api_router.hpp>
 
 #include "core/ids.hpp"
+#include "core/refused_tokens.hpp"
+#include "core/remote_sessions.hpp"
 #include "core/stats.hpp"
 #include "core/store_probe.hpp"
 
@@ -39,19 +42,24 @@ struct ApiRouter::Impl {
 
     ApiRouter& self;
     JobQueue& queue;
-    const ApiOptions options;
+    const ApiOptions options;       ///< Whom to answer is in who_may instead.
+    mutable std::mutex mutex;
+    std::shared_ptr<const ApiAllowed> who_may;  ///< Guarded by mutex; whoever read it keeps it.
     Clock& clock;
     const Time started_at;
     core::IdSource ids;
     core::StoreProbe probe;
     core::StatsKeeper keeper;
+    core::RemoteSessions remote_sessions;
     std::vector<Route> routes;
     std::vector<RoutePattern> patterns;  ///< One per route.
     std::vector<ErrorCode> codes;
     const std::vector<RouteShape> shapes;
     mutable std::array<std::atomic<std::uint64_t>, 6> answered{};  ///< By the status's first digit.
     mutable std::atomic<std::uint64_t> unauthorized{0};
+    mutable core::RefusedTokens refused_tokens;
 
+    std::shared_ptr<const ApiAllowed> allowed() const;
     /// Where a request goes, and its query as sent.
     struct Way {
         const Route* route = nullptr;
@@ -94,7 +102,7 @@ struct ApiRouter::Impl {
     /// Who asks, by the request's token; anyone when it has none or a wrong one.
     Caller caller_of(const Request& request) const;
     /// 401 or 403 when this caller may not use the route.
-    std::optional<Response> refuse_caller(const Request& request, const Route& route, const Caller& caller) const;
+    std::optional<Response> refuse_caller(const Request& request, const Route& route, const RouteMatch& match) const;
 
     // api_metrics.cpp
     void add_metrics_route();
@@ -116,10 +124,18 @@ struct ApiRouter::Impl {
 
     // api_bulk.cpp
     Response bulk(const RouteMatch& match) const;
-    Response change_many(const Selection& which, std::string cursor, const RouteMatch& match) const;
+    Response change_many(const Selection& which, const std::string& words, std::string cursor, const RouteMatch& match) const;
     Result<Changed> remove_many(const Selection& which, std::string_view cursor, const RouteMatch& match) const;
 
+    // api_words.cpp
+    /// By state. FILTER_TOO_WIDE when more had to be looked at than one answer may.
+    Result<std::vector<CountRow>> count_words(const JobFilter& filter, const std::string& words) const;
+    /// One slice of what the rest of the filter leaves. Adds to `bytes` what was looked at.
+    Result<Changed> change_words(const JobFilter& filter, const std::string& words, const Change& change,
+                                 std::string_view cursor, std::size_t& bytes, const RouteMatch& match) const;
+
     // api_actions.cpp
+    Response show_job(const Request& request, const RouteMatch& match) const;
     Result<Response> cancel(const RouteMatch& match) const;
     Result<Response> retry(const RouteMatch& match) const;
     Result<Response> remove(const RouteMatch& match) const;
@@ -128,7 +144,8 @@ struct ApiRouter::Impl {
 
     // api_worker.cpp
     Result<Response> worker_beat(const RouteMatch& match);
-    Result<Response> worker_claim(const RouteMatch& match);
+    Result<Response> worker_claim(const Request& request, const RouteMatch& match);
+    Result<bool> is_of_ours(SessionId session);
     Result<Response> worker_note(const RouteMatch& match);
     Result<Response> worker_settle(const RouteMatch& match);
 
@@ -150,12 +167,12 @@ namespace core {
 
 /// The checks before any route (Host, origin, content type): the refusal, or nothing when all is well. `any_host`:
 /// without the first.
-std::optional<Response> refuse_request(const Request& request, const ApiOptions& options, bool any_host);
+std::optional<Response> refuse_request(const Request& request, const ApiAllowed& allowed, bool any_host);
 
 /// Whether pages of this origin may read answers.
-bool may_read(std::string_view origin, const ApiOptions& options);
+bool may_read(std::string_view origin, const ApiAllowed& allowed);
 /// Says to a browser that the page which asked may read the answer, and after which requests it may ask.
-void add_cors(const Request& request, Response& response, const ApiOptions& options);
+void add_cors(const Request& request, Response& response, const ApiAllowed& allowed);
 
 /// Whether requests of this method change something.
 bool is_change(std::string_view method);
@@ -169,10 +186,10 @@ inline constexpr std::string_view key_header = "idempotency-key";
 inline constexpr std::chrono::milliseconds long_enough{1'000};
 
 /// Whether a page asks whose origin may read answers, and is neither our own nor one that may do what ours may.
-bool only_reads(const Request& request, const ApiOptions& options);
+bool only_reads(const Request& request, const ApiAllowed& allowed);
 
 /// The token that a request carries; empty when it carries none, or another page's cookie.
-std::string_view token_of(const Request& request, const ApiOptions& options);
+std::string_view token_of(const Request& request, const ApiAllowed& allowed);
 /// The header that has a browser keep the token for this server only, out of reach of scripts and of other sites; an
 /// empty token has it forget.
 std::string token_cookie(const Request& request, std::string_view token);
@@ -195,8 +212,16 @@ Error invalid(std::string message, std::string name = "INVALID_ARGUMENT");
 /// A whole number in a query or header: digits only, at most `most`.
 std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t most);
 
+/// "30s" or "500ms".
+std::optional<Duration> parse_duration(std::string_view text);
+
 /// `limit` of a checked query; what is above `most` is cut to it.
 int limit_of(const RouteMatch& match, int usual, int most);
+
+/// What `text` of a filter looks for: nothing when it is empty.
+std::string words_of(std::optional<std::string_view> text);
+/// Whether a job has these words, in lower case, in what people know it by. Adds to `bytes` what was looked at.
+bool has_words(const Job& job, const std::string& words, std::size_t& bytes);
 
 /// {"scheduled":0,…}: the sum of the rows of each state.
 boost::json::object counts_json(const std::vector<CountRow>& rows);

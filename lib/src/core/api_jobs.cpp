@@ -21,16 +21,8 @@ constexpr std::size_t most_page_bytes = 8u << 20;
 constexpr std::size_t most_looked_at = 2000;
 /// Or at so much of payloads and results.
 constexpr std::size_t most_bytes_looked_at = 64u << 20;
-
-/// Whether a job has these words, in lower case, in what people know it by. Adds to `bytes` what was looked at.
-bool has_words(const Job& job, const std::string& words, std::size_t& bytes) {
-    std::string text = job.id.str() + '\n' + job.kind + '\n' + job.unique_key + '\n' + job.trace_id;
-    for (const auto& tag : job.tags) text += '\n' + tag;
-    for (const auto& error : job.errors) text += '\n' + error.code + '\n' + error.message;
-    text += '\n' + core::to_text(job.payload) + '\n' + core::to_text(job.result);
-    bytes += text.size();
-    return core::lower(text).find(words) != std::string::npos;
-}
+/// Or for so long, because somebody waits for the page.
+constexpr Duration longest_look{60};
 
 Result<Response> create(ApiRouter& router, const Request& request, const RouteMatch& match) {
     auto options = router.job_options(match.body);
@@ -49,13 +41,15 @@ Result<Response> create(ApiRouter& router, const Request& request, const RouteMa
 
 Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
     const auto filter = core::job_filter(match);
-    const auto words = core::lower(match.query_value("text").value_or(""));
+    const auto words = core::words_of(match.query_value("text"));
     const int limit = core::limit_of(match, usual_jobs, most_jobs);
     std::string cursor(match.query_value("cursor").value_or(""));
     // Written by hand, so that a large page is in memory once, as text.
     std::string text = R"({"ok":true,"jobs":[)";
     int jobs = 0;
     std::size_t looked_at = 0, bytes = 0;
+    const auto until = clock.steady() + longest_look;
+    bool more = true;
     boost::json::array unreadable;
     const auto begun = std::chrono::steady_clock::now();
     do {
@@ -69,9 +63,11 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
                     core::invalid("cursor must be the nextCursor of an earlier answer to the same question"));
             return self.error_response(page.error());
         }
-        // Of jobs that cannot be read, or of none, there may be many in a row.
-        looked_at += std::max<std::size_t>(page->jobs.size() + page->unreadable.size(), 1);
-        if (!words.empty()) std::erase_if(page->jobs, [&](const Job& job) { return !has_words(job, words, bytes); });
+        const auto read = page->jobs.size() + page->unreadable.size();
+        looked_at += read;
+        // A store that answers with less than was asked for has looked as far as it does for one caller.
+        more = read == static_cast<std::size_t>(slice) && (words.empty() || clock.steady() < until);
+        if (!words.empty()) std::erase_if(page->jobs, [&](const Job& job) { return !core::has_words(job, words, bytes); });
         const auto reasons = queue.waiting_for(page->jobs, options.lease);
         if (!reasons) return self.error_response(reasons.error());
         for (std::size_t i = 0; i < page->jobs.size(); ++i) {
@@ -80,7 +76,7 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
         }
         for (const auto& id : page->unreadable) unreadable.emplace_back(id.str());
         cursor = std::move(page->next_cursor);
-    } while (!cursor.empty() && jobs < limit && looked_at < most_looked_at && bytes < most_bytes_looked_at &&
+    } while (more && !cursor.empty() && jobs < limit && looked_at < most_looked_at && bytes < most_bytes_looked_at &&
              text.size() < most_page_bytes && std::chrono::steady_clock::now() - begun < core::long_enough);
     text += "]";
     if (!unreadable.empty()) text += R"(,"unreadable":)" + core::to_text(boost::json::value(std::move(unreadable)));
@@ -92,11 +88,22 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
 }
 
 Response ApiRouter::Impl::count_jobs(const RouteMatch& match) const {
-    const auto rows = queue.count(core::job_filter(match), CountBy::state);
-    if (!rows) return self.error_response(rows.error());
+    const auto words = core::words_of(match.query_value("text"));
+    const auto filter = core::job_filter(match);
+    Counts counts;
+    if (!words.empty() || match.query_value("exact").value_or("") == "true") {
+        auto rows = words.empty() ? queue.count(filter, CountBy::state) : count_words(filter, words);
+        if (!rows) return self.error_response(rows.error());
+        counts.rows = std::move(*rows);
+    } else {
+        auto rough = queue.store().rough_count(filter, CountBy::state);
+        if (!rough) return self.error_response(rough.error());
+        counts = std::move(*rough);
+    }
     std::uint64_t total = 0;
-    for (const auto& row : *rows) total += row.count;
-    return Response::json(200, {{"ok", true}, {"total", total}, {"counts", core::counts_json(*rows)}});
+    for (const auto& row : counts.rows) total += row.count;
+    return Response::json(200, {{"ok", true}, {"total", total}, {"counts", core::counts_json(counts.rows)},
+                                {"complete", counts.complete}});
 }
 
 void ApiRouter::Impl::add_job_routes() {

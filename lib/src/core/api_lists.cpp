@@ -86,6 +86,7 @@ std::vector<ErrorCode> core_error_codes() {
         {400, "INVALID_JSON", "the body is not strict JSON, or not an object"},
         {400, "INVALID_STEP", "a step of a job beyond what is kept of one"},
         {400, "INVALID_PAYLOAD", "the payload has a number beyond what JSON's readers take, e.g. `1e400`"},
+        {400, "FILTER_TOO_WIDE", "with `text` each job is looked at, and the rest of the filter leaves more than 10,000; narrow it"},
         {401, "UNAUTHORIZED", "no access token, or a wrong or revoked one"},
         {403, "FORBIDDEN", "a page of another origin asked; or a token whose role may not do that"},
         {404, "NOT_FOUND", "no such path or file"},
@@ -115,7 +116,7 @@ std::vector<ErrorCode> core_error_codes() {
          "the store does not answer. No job is half changed. A change with `\"outcome\":\"unknown\"` may have been done, one of "
          "many jobs to some of them: look before you repeat it; where that is missing, nothing was done"},
         {503, "TOO_MANY_CONNECTIONS", "all places are taken"},
-        {503, "TOO_MANY_STREAMS", "all places of streams are taken"},
+        {503, "TOO_MANY_STREAMS", "all places of streams and of requests that wait are taken"},
         {503, "STOPPING", "a stream was asked for while the server stops"},
         {503, "OVERLOADED", "too many requests wait, or their bodies take too much memory"},
         {504, "TIMED_OUT", "the time for it ran out"},

@@ -81,6 +81,7 @@ void ApiRouter::Impl::add_login_routes() {
         Caller caller = match.caller;
         if (options.authenticate) {
             auto known = token->empty() ? std::nullopt : options.authenticate(*token);
+            if (!known) refused_tokens.add(request, match.trace_id);
             if (!known && form) return redirect("login?failed=1");
             if (!known)
                 return Response::error(401, "UNAUTHORIZED",

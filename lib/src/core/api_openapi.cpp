@@ -49,6 +49,10 @@ object value_schema(const RouteField& field, bool is_request) {
             schema["type"] = "string";
             schema["format"] = "date-time";
             break;
+        case Type::duration:
+            schema["type"] = "string";
+            schema["pattern"] = "^[0-9]{1,9}m?s$";
+            break;
         case Type::id:
             schema["type"] = "string";
             schema["format"] = "uuid";

@@ -125,8 +125,10 @@ void RoutePattern::fill(const std::vector<std::string>& path, RouteMatch& into) 
 
 ApiRouter::Impl::Impl(ApiRouter& router, JobQueue& job_queue, ApiOptions given)
     : self(router), queue(job_queue), options(std::move(given)),
+      who_may(std::make_shared<const ApiAllowed>(ApiAllowed{options.allowed_hosts, options.allowed_origins, options.cors_origins})),
       clock(options.clock ? *options.clock : system_clock()), started_at(clock.wall()), ids(options.seed),
-      probe(job_queue.store(), clock), keeper(job_queue.store(), clock), codes(core::core_error_codes()), shapes(core::core_shapes(options)) {}
+      probe(job_queue.store(), clock), keeper(job_queue.store(), clock), codes(core::core_error_codes()), shapes(core::core_shapes(options)),
+      refused_tokens(options.sink, clock) {}
 
 ApiRouter::ApiRouter(JobQueue& queue, ApiOptions options)
     : impl_(std::make_unique<Impl>(*this, queue, std::move(options))) {
@@ -178,6 +180,17 @@ const Route* ApiRouter::find(std::string_view method, std::string_view path) con
     return nullptr;
 }
 
+void ApiRouter::set_allowed(ApiAllowed allowed) {
+    auto fresh = std::make_shared<const ApiAllowed>(std::move(allowed));
+    const std::lock_guard lock(impl_->mutex);
+    impl_->who_may = std::move(fresh);
+}
+
+std::shared_ptr<const ApiAllowed> ApiRouter::Impl::allowed() const {
+    const std::lock_guard lock(mutex);
+    return who_may;
+}
+
 void ApiRouter::keep_stats() { impl_->keeper.start(); }
 
 bool ApiRouter::is_guarded() const { return static_cast<bool>(impl_->options.authenticate); }
@@ -202,6 +215,10 @@ Response ApiRouter::Impl::whole_answer(const Request& request, bool at_once) {
     } catch (...) {
         response = failure(request, trace_id, "an exception of an unknown type");
     }
+    if (std::holds_alternative<Later>(response.body)) {
+        if (request.patience == Request::Patience::some) return response;  // No answer yet, so nothing to count or to dress.
+        response = failure(request, trace_id, "a route has a request wait that may not");
+    }
     core::add_tag(request, response);
     finish(request, response, trace_id);
     return response;
@@ -210,7 +227,7 @@ Response ApiRouter::Impl::whole_answer(const Request& request, bool at_once) {
 std::optional<Response> ApiRouter::refuse_early(const Request& head) {
     RouteMatch match;
     match.trace_id = impl_->trace_id_of(head);
-    auto refused = is_about_all(head) ? core::refuse_request(head, impl_->options, false) : impl_->refuse_head(head, match);
+    auto refused = is_about_all(head) ? core::refuse_request(head, *impl_->allowed(), false) : impl_->refuse_head(head, match);
     if (refused) impl_->finish(head, *refused, match.trace_id);
     return refused;
 }
@@ -233,7 +250,8 @@ void ApiRouter::Impl::finish(const Request& request, Response& response, const s
     if (response.status == 429 || response.status == 503 || response.status == 507)
         core::set_header(response, "retry-after", "2");
     count(response);
-    core::add_cors(request, response, options);
+    refused_tokens.tell_when_due();
+    core::add_cors(request, response, *allowed());
     add_common_headers(response, trace_id);
 }
 
@@ -248,7 +266,7 @@ Response ApiRouter::Impl::answer(const Request& request, const std::string& trac
     match.trace_id = trace_id;
     match.at_once = at_once;
     if (is_about_all(request)) {
-        if (auto refused = core::refuse_request(request, options, false)) return std::move(*refused);
+        if (auto refused = core::refuse_request(request, *allowed(), false)) return std::move(*refused);
         Response response;
         response.status = 204;
         return response;
@@ -256,6 +274,7 @@ Response ApiRouter::Impl::answer(const Request& request, const std::string& trac
     Way way;
     if (auto refused = refuse_head(request, match, &way)) return std::move(*refused);
     auto response = serve(request, *way.route, match, way.query);
+    if (std::holds_alternative<Later>(response.body)) return response;
     // The log-in tells by itself who came.
     if (way.route->path != "/login") audit_change(request, match, response);
     return response;
@@ -264,14 +283,14 @@ Response ApiRouter::Impl::answer(const Request& request, const std::string& trac
 /// All that can be refused before the body is known; else `way` is where the request goes and `match` who asks.
 std::optional<Response> ApiRouter::Impl::refuse_head(const Request& head, RouteMatch& match, Way* way) {
     match.caller = caller_of(head);
-    if (auto refused = core::refuse_request(head, options, is_health(head.target))) {
+    if (auto refused = core::refuse_request(head, *allowed(), is_health(head.target))) {
         // A foreign page has no token with it, and is not to fill the log.
         if (!match.caller.id.empty()) audit_change(head, match, *refused);
         return refused;
     }
     Way found;
     if (auto refused = find_way(head, match, found)) return refused;
-    if (auto refused = refuse_caller(head, *found.route, match.caller)) {
+    if (auto refused = refuse_caller(head, *found.route, match)) {
         audit_change(head, match, *refused);
         return refused;
     }
@@ -284,16 +303,20 @@ std::optional<Response> ApiRouter::Impl::find_way(const Request& request, RouteM
     auto target = core::parse_target(request.target);
     if (!target) return self.error_response(target.error());
     const std::string_view method = request.method == "HEAD" ? "GET" : std::string_view(request.method);
+    // First the path, then the method, as OpenAPI has it: /api/jobs/counts is no job, whatever the method.
     std::size_t best = routes.size();
     int best_score = 0;
     std::vector<std::string> methods;
     for (std::size_t i = 0; i < routes.size(); ++i) {
         const int score = patterns[i].score(target->path);
-        if (score == 0) continue;
+        if (score == 0 || score < best_score) continue;
+        if (score > best_score) {
+            methods.clear();
+            best = routes.size();
+            best_score = score;
+        }
         methods.push_back(routes[i].method);
-        if (routes[i].method != method || score <= best_score) continue;
-        best = i;
-        best_score = score;
+        if (routes[i].method == method) best = i;
     }
     if (methods.empty())
         return Response::error(404, "NOT_FOUND", "Nothing lives at this path; docs/api.md lists what there is");
@@ -325,6 +348,7 @@ Response ApiRouter::Impl::serve(const Request& request, const Route& route, Rout
         auto body = core::parse_body(request.body);
         if (!body) return self.error_response(body.error());
         if (auto fits = core::check_members(*route.body, *body); !fits) return self.error_response(fits.error());
+        core::make_whole(*route.body, *body);
         match.body = std::move(*body);
     }
     if (auto refused = refuse_waiting(route)) return std::move(*refused);

@@ -52,14 +52,27 @@ Fields session_members() {
             {.name = "tokenId", .about = "of the token, no secret", .required = true, .nullable = true}};
 }
 
+/// With words that no index knows.
+Fields text_filter(std::string_view bound) {
+    auto fields = core::job_filter_fields();
+    fields.push_back({.name = "text", .about = "jobs with these words, in any case, in id, kind, keys, tags, payload, result or errors; " + std::string(bound),
+                      .most = 256});
+    return fields;
+}
+
+constexpr std::string_view all_at_once = "the rest of the filter may leave 10,000 at most";
+
 Fields list_query() {
-    auto query = core::job_filter_fields();
-    query.push_back({.name = "text", .about = "jobs with these words, in any case, in id, kind, keys, tags, payload, result or errors; "
-                                              "a page looks at 2,000 jobs and 64 MiB of them at most, and may be empty with a `nextCursor`",
-                     .most = 256});
+    auto query = text_filter("a page looks at 2,000 jobs and 64 MiB of them at most, for some 60 ms, newest first");
     query.push_back({.name = "limit", .type = Type::number, .about = "jobs a page; what is above 500 is cut to it", .least = 1,
                      .most = any_limit, .fallback = "50"});
     query.push_back({.name = "cursor", .about = "`nextCursor` of the page before, with the same filters"});
+    return query;
+}
+
+Fields count_query() {
+    auto query = text_filter(all_at_once);
+    query.push_back({.name = "exact", .type = Type::boolean, .about = "count to the end, however long it takes", .fallback = "false"});
     return query;
 }
 
@@ -68,7 +81,7 @@ Fields bulk_body() {
         {.name = "action", .type = Type::choice, .about = "what to do to each", .required = true, .choices = {"retry", "cancel", "delete"}},
         {.name = "ids", .type = Type::id, .about = "to these jobs", .several = true, .most_items = 500},
         {.name = "filter", .type = Type::object, .about = "or to all that match, at most 2,000 a call",
-         .members = core::job_filter_fields()},
+         .members = text_filter(all_at_once)},
         {.name = "expectedCount", .type = Type::number,
          .about = "so many must match, else nothing is done; needed with a filter, but not with a cursor"},
         {.name = "cursor", .about = "`nextCursor` of the call before, with the same filter"},
@@ -91,10 +104,10 @@ std::vector<Route> queue_routes() {
          .answers = {ok({has_shape("queues", "Queue", true)}, "The queues.")}},
         {.method = "POST", .path = "/api/queues/:name/pause", .role = Role::operate,
          .summary = "Lets no worker claim from a queue any more; it goes on taking jobs.", .names = name, .body = Fields{},
-         .answers = {done}, .errors = {"CONFLICT"}},
+         .answers = {done}, .errors = {"NOT_FOUND", "CONFLICT"}},
         {.method = "POST", .path = "/api/queues/:name/resume", .role = Role::operate,
          .summary = "Lets workers claim from a queue again.",
-         .names = name, .body = Fields{}, .answers = {done}, .errors = {"CONFLICT"}},
+         .names = name, .body = Fields{}, .answers = {done}, .errors = {"NOT_FOUND", "CONFLICT"}},
     };
 }
 
@@ -107,6 +120,8 @@ Fields creation_body() {
 
 std::vector<Route> job_routes(const ApiOptions& options) {
     const RouteAnswer job = ok({has_shape("job", "Job")}, "The job.");
+    const RouteAnswer unchanged{304, "What was asked for is as If-None-Match knows it.", {}, ""};
+    const Fields condition{{.name = "If-None-Match", .about = "the ETag of an earlier answer"}};
     const auto traced = [](int status, std::string about) {
         return ok({has_shape("job", "Job"), has("traceId", Type::text),
                    {.name = "requeued", .type = Type::boolean, .about = "an ended job runs again"}}, std::move(about), status);
@@ -117,13 +132,19 @@ std::vector<Route> job_routes(const ApiOptions& options) {
          .body = creation_body(), .answers = {traced(201, "It is stored, and not lost any more.")},
          .errors = {"INVALID_PAYLOAD", "CONFLICT", "IDEMPOTENCY_KEY_REUSED"}},
         {.method = "GET", .path = "/api/jobs", .role = Role::read, .summary = "Jobs, newest first, in pages.",
-         .query = list_query(),
+         .query = list_query(), .headers = condition,
          .answers = {ok({has_shape("jobs", "Job", true),
                          {.name = "unreadable", .type = Type::id, .about = "left out: damaged in the store", .several = true},
-                         {.name = "nextCursor", .about = "null on the last page", .required = true, .nullable = true}},
-                        "A page.")}},
+                         {.name = "nextCursor", .about = "null on the last page, and only there", .required = true, .nullable = true}},
+                        "A page."),
+                     unchanged}},
         {.method = "GET", .path = "/api/jobs/counts", .role = Role::read, .summary = "How many jobs there are, by state.",
-         .query = core::job_filter_fields(), .answers = {ok({has("total", Type::number), has_shape("counts", "Counts")}, "The numbers.")}},
+         .query = count_query(), .headers = condition,
+         .answers = {ok({has("total", Type::number), has_shape("counts", "Counts"),
+                         has("complete", Type::boolean, "false: only the newest were looked at, and there are at least so many")},
+                        "The numbers."),
+                     unchanged},
+         .errors = {"FILTER_TOO_WIDE"}},
         {.method = "POST", .path = "/api/jobs/bulk", .role = Role::operate, .summary = "Retries, cancels or deletes many jobs.",
          .query = options.delete_query, .body = bulk_body(),
          .answers = {ok({has("action", Type::text), has("done", Type::number),
@@ -132,9 +153,13 @@ std::vector<Route> job_routes(const ApiOptions& options) {
                          {.name = "results", .type = Type::object, .about = "with ids: one for each, in order", .several = true},
                          {.name = "nextCursor", .about = "call again with it; null when that was all", .required = true, .nullable = true}},
                         "What was done.")},
-         .errors = {"COUNT_CHANGED"}},
-        {.method = "GET", .path = "/api/jobs/:id", .role = Role::read, .summary = "One job.", .names = job_id(),
-         .answers = {job}, .errors = {"JOB_NOT_FOUND"}},
+         .errors = {"COUNT_CHANGED", "FILTER_TOO_WIDE"}},
+        {.method = "GET", .path = "/api/jobs/:id", .role = Role::read, .summary = "One job, at once or when it has ended.",
+         .query = {{.name = "wait", .type = Type::duration, .about = "answer when it has ended, or after this time as it is then",
+                    .most = 60'000, .fallback = "0s"}},
+         .names = job_id(),
+         .headers = {{.name = "If-None-Match", .about = "304 while it is what has this tag; with `wait`: answer when it is something else"}},
+         .answers = {job, unchanged}, .errors = {"JOB_NOT_FOUND", "TOO_MANY_STREAMS"}},
         {.method = "POST", .path = "/api/jobs/:id/cancel", .role = Role::operate,
          .summary = "Cancels a waiting job, asks a running one to stop.", .names = job_id(), .body = Fields{},
          .answers = {job, ok({has_shape("job", "Job"), has("cancelRequested", Type::boolean)}, "It runs, and is asked to stop.", 202)},

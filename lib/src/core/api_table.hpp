@@ -31,6 +31,8 @@ Result<void> check_members(const std::vector<RouteField>& fields, const boost::j
 /// As check_members, for the fields alone: other members may be there.
 Result<void> check_known_members(const std::vector<RouteField>& fields, const boost::json::object& members,
                                  const std::string& where = {});
+/// Has handlers find each whole number of a checked body as one, however it was written (3.0, 1e2).
+void make_whole(const std::vector<RouteField>& fields, boost::json::object& members);
 /// The refusal of a path whose names hold what they cannot; nothing when they fit.
 std::optional<Response> check_path(const Route& route, const RouteMatch& match);
 

@@ -50,7 +50,7 @@ Response ApiRouter::Impl::open_stream(const Request& request, const RouteMatch& 
             return self.error_response(core::invalid("Last-Event-ID must be the id of an event, a whole number"));
     }
     if (options.authenticate)
-        stream.still_allowed = [this, token = std::string(core::token_of(request, options))] {
+        stream.still_allowed = [this, token = std::string(core::token_of(request, *allowed()))] {
             const auto caller = options.authenticate(token);
             return caller && caller->role >= Role::read;
         };

@@ -108,6 +108,17 @@ std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t m
     return number;
 }
 
+std::optional<Duration> parse_duration(std::string_view text) {
+    constexpr std::uint64_t most = 999'999'999;
+    if (!text.ends_with('s')) return std::nullopt;
+    text.remove_suffix(1);
+    const bool in_ms = text.ends_with('m');
+    if (in_ms) text.remove_suffix(1);
+    const auto number = parse_number(text, most);
+    if (!number) return std::nullopt;
+    return Duration{static_cast<std::int64_t>(*number) * (in_ms ? 1 : 1'000)};
+}
+
 int limit_of(const RouteMatch& match, int usual, int most) {
     const auto number = parse_number(match.query_value("limit").value_or(""), INT32_MAX);
     return number ? std::min(static_cast<int>(*number), most) : usual;

@@ -18,8 +18,11 @@
 namespace jobruntime {
 namespace {
 
-/// One long claim that came to nothing would hold a thread; whoever asks again so soon holds none.
+/// For whoever does not have his claim wait.
 constexpr Duration ask_again{1'000};
+/// A claim that waits is looked at so often when nothing is told: what was told may have been for one that has left.
+constexpr Duration look_again{5'000};
+constexpr std::int64_t longest_wait_ms = 30'000;
 constexpr Duration soonest{50};
 constexpr Duration longest_delay{10LL * 366 * 24 * 3600 * 1000};
 
@@ -72,14 +75,6 @@ Response session_lost() {
                            "This session is not there, or others have taken its jobs; stop them and begin a new one");
 }
 
-/// Whether a process of ours works under this session. Whoever asks by HTTP is none, and must neither beat for it nor
-/// take jobs that it would not know of.
-Result<bool> is_of_ours(Store& store, SessionId session) {
-    const auto all = store.sessions();
-    if (!all) return all.error();
-    return std::ranges::any_of(*all, [&](const SessionInfo& one) { return one.id == session && one.facts.role != core::remote_role; });
-}
-
 boost::json::object claimed_json(const ApiRouter& router, const Job& job) {
     auto object = router.job_json(job, "");
     object["payload"] = job.payload;
@@ -92,13 +87,26 @@ boost::json::object claimed_json(const ApiRouter& router, const Job& job) {
 
 }  // namespace
 
+/// Whether a process of ours works under this session. Whoever asks by HTTP is none, and must neither beat for it nor
+/// take jobs that it would not know of.
+Result<bool> ApiRouter::Impl::is_of_ours(SessionId session) {
+    if (remote_sessions.knows(session)) return false;
+    const auto all = queue.store().sessions();
+    if (!all) return all.error();
+    const auto found = std::ranges::find(*all, session, &SessionInfo::id);
+    if (found == all->end()) return false;
+    if (found->facts.role != core::remote_role) return true;
+    remote_sessions.add(session);
+    return false;
+}
+
 /// A beat, the first of which begins the session.
 Result<Response> ApiRouter::Impl::worker_beat(const RouteMatch& match) {
     const auto& body = match.body;
     auto session = SessionId::parse(text_in(body, "session")).value_or(SessionId{});
     const bool begins = !session;
     if (begins) session = ids.session(clock.wall());
-    const auto ours = begins ? Result<bool>(false) : is_of_ours(queue.store(), session);
+    const auto ours = begins ? Result<bool>(false) : is_of_ours(session);
     if (!ours) return ours.error();
     if (*ours) return session_lost();
     SessionFacts facts;
@@ -115,6 +123,7 @@ Result<Response> ApiRouter::Impl::worker_beat(const RouteMatch& match) {
     const auto answer = queue.store().beat(session, facts, clock.wall());
     if (!answer) return answer.error();
     if (answer->declared_dead) return session_lost();
+    remote_sessions.add(session);
     boost::json::array cancels;
     for (const auto& cancel : answer->cancels)
         cancels.push_back(boost::json::object{{"jobId", cancel.job.str()},
@@ -126,11 +135,12 @@ Result<Response> ApiRouter::Impl::worker_beat(const RouteMatch& match) {
                                                {"cancels", std::move(cancels)}});
 }
 
-Result<Response> ApiRouter::Impl::worker_claim(const RouteMatch& match) {
+/// Jobs that are due now or, when the request may wait, as soon as there are any.
+Result<Response> ApiRouter::Impl::worker_claim(const Request& request, const RouteMatch& match) {
     const auto& body = match.body;
     const auto session = SessionId::parse(text_in(body, "session"));
     if (!session || !*session) return core::invalid("session must be the one that POST /api/worker/beat gave");
-    const auto ours = is_of_ours(queue.store(), *session);
+    const auto ours = is_of_ours(*session);
     if (!ours) return ours.error();
     if (*ours) return session_lost();
     auto from = text_in(body, "queue");
@@ -138,18 +148,30 @@ Result<Response> ApiRouter::Impl::worker_claim(const RouteMatch& match) {
     const auto paused = queue.paused();
     if (!paused) return paused.error();
     Claimed claimed;
-    if (std::ranges::find(*paused, from) == paused->end()) {
-        const Want want{from, list_in(body, "kinds"), static_cast<int>(number_in(body, "limit", 1)), {}};
-        const auto mode = flag_in(body, "alone") ? ClaimMode::solitary : ClaimMode::ordinary;
+    const bool is_paused = std::ranges::find(*paused, from) != paused->end();
+    const bool alone = flag_in(body, "alone");
+    Want want{from, list_in(body, "kinds"), static_cast<int>(number_in(body, "limit", 1)), {}};
+    if (!is_paused) {
+        const auto mode = alone ? ClaimMode::solitary : ClaimMode::ordinary;
         auto answer = queue.store().claim({&want, 1}, *session, mode, clock.wall());
         if (!answer && answer.error().code == Errc::conflict) return session_lost();
         if (!answer) return answer.error();
         claimed = *std::move(answer);
     }
+    const auto wait = core::parse_duration(text_in(body, "wait")).value_or(Duration{0});
+    const bool waits = wait > Duration{0} && !alone && claimed.jobs.empty() && !claimed.solitary_waiting;
+    // Nobody tells of a queue that is resumed.
+    auto pause = waits && !is_paused && request.patience == Request::Patience::some ? look_again : ask_again;
+    if (claimed.next_due) pause = std::clamp(*claimed.next_due - clock.wall(), soonest, pause);
+    if (waits && request.patience == Request::Patience::some) {
+        Response response;
+        response.body = Later{.patience = wait, .again = pause, .job = {}, .ended = false, .queue = std::move(want.queue),
+                              .kinds = std::move(want.kinds)};
+        return response;
+    }
+    if (waits && request.patience == Request::Patience::over) pause = Duration{0};
     boost::json::array jobs;
     for (const auto& job : claimed.jobs) jobs.push_back(claimed_json(self, job));
-    auto pause = ask_again;
-    if (claimed.next_due) pause = std::clamp(*claimed.next_due - clock.wall(), soonest, pause);
     return Response::json(200, {{"ok", true},
                                 {"jobs", std::move(jobs)},
                                 {"aloneWaiting", claimed.solitary_waiting},
@@ -260,7 +282,8 @@ void ApiRouter::Impl::add_worker_routes() {
         return [this, run](const Request&, const RouteMatch& match) { return or_error((this->*run)(match)); };
     };
     on("POST", "/api/worker/beat", action(&Impl::worker_beat));
-    on("POST", "/api/worker/claim", action(&Impl::worker_claim));
+    on("POST", "/api/worker/claim",
+       [this](const Request& request, const RouteMatch& match) { return or_error(worker_claim(request, match)); });
     on("POST", "/api/worker/note", action(&Impl::worker_note));
     on("POST", "/api/worker/settle", action(&Impl::worker_settle));
 }
@@ -319,10 +342,12 @@ std::vector<Route> worker_routes() {
          .body = Fields{session, kinds(100), {.name = "queue", .type = Type::name, .about = "from which", .fallback = "default"},
                         {.name = "limit", .type = Type::number, .about = "jobs at most", .least = 1, .most = 100, .fallback = "1"},
                         {.name = "alone", .type = Type::boolean,
-                         .about = "one that has crashed twice; only while this worker runs nothing else", .fallback = "false"}},
-         .answers = {{200, "At once, also when nothing is due.",
+                         .about = "one that has crashed twice; only while this worker runs nothing else; does not wait", .fallback = "false"},
+                        {.name = "wait", .type = Type::duration, .about = "for a job, when nothing is due",
+                         .most = longest_wait_ms, .fallback = "0s"}},
+         .answers = {{200, "Jobs, or none when nothing was due.",
                       {has("ok", Type::boolean), jobs, has("aloneWaiting", Type::boolean, "one waits for a claim with `alone`"),
-                       has("askAgainMs", Type::number, "when nothing came")}}},
+                       has("askAgainMs", Type::number, "when nothing came: after so long, which is 0 after a wait")}}},
          .errors = {"SESSION_LOST"}},
         {.method = "POST", .path = "/api/worker/note", .role = Role::operate, .summary = "Progress, log lines or a step of a running job.",
          .body = noted, .answers = {{200, "Kept.", {has("ok", Type::boolean)}}}, .errors = {"FENCE_LOST", "INVALID_STEP"}},

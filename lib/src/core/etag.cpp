@@ -53,6 +53,12 @@ std::string tag_of(std::string_view text) {
     return tag;
 }
 
+bool is_known(const Request& request, const Response& response) {
+    const auto* text = std::get_if<std::string>(&response.body);
+    const auto known = request.header("if-none-match");
+    return text && response.status == 200 && !known.empty() && names_tag(known, tag_of(*text));
+}
+
 void add_tag(const Request& request, Response& response) {
     const auto* text = std::get_if<std::string>(&response.body);
     if (!text || !is_worth_it(request, response)) return;

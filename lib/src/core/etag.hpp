@@ -15,6 +15,9 @@ bool names_tag(std::string_view list, std::string_view tag);
 /// forgers, who could only show themselves something old.
 std::string tag_of(std::string_view text);
 
+/// Whether the request names the tag of this answer already.
+bool is_known(const Request& request, const Response& response);
+
 /// Gives an answer about jobs its ETag and, when the request names that tag already, makes it 304 without a body.
 void add_tag(const Request& request, Response& response);
 

@@ -14,6 +14,12 @@ Subscription::~Subscription() {
     if (end_) end_();
 }
 
+Result<Counts> Store::rough_count(const JobFilter& filter, CountBy by) {
+    auto rows = count(filter, by);
+    if (!rows) return std::move(rows).error();
+    return Counts{std::move(*rows), true};
+}
+
 Result<std::vector<InsertAnswer>> Store::restore(std::span<const Job>, Time) {
     return Error{Errc::unsupported, "RESTORE_UNSUPPORTED", "the store " + describe() + " cannot take jobs of another store"};
 }

@@ -34,7 +34,7 @@ Result<void> read_lines(Subprocess& child, const ChildRun& run, Deadline deadlin
     std::optional<Deadline> leave_by;
     while (true) {
         if (!leave_by && run.answered && run.answered())
-            leave_by = std::min(deadline, std::chrono::steady_clock::now() + run.grace);
+            leave_by = std::min(deadline, std::chrono::steady_clock::now() + run.linger);
         auto line = reader.next(leave_by.value_or(deadline), stop);
         if (!line) {
             if (line.error().code == Errc::full) {
@@ -104,7 +104,7 @@ Result<void> run_child(const ChildRun& run, Deadline deadline, const std::stop_t
     Result<void> read = !written && written.error().name != "PIPE_CLOSED" ? written
                                                                          : read_lines(*child, run, deadline, stop, end);
     // It closed its stdout, so it is about to end; what does not is ended.
-    auto ended = read && !end.lingered ? child->wait(std::min(deadline, std::chrono::steady_clock::now() + run.grace), stop)
+    auto ended = read && !end.lingered ? child->wait(std::min(deadline, std::chrono::steady_clock::now() + run.linger), stop)
                                        : Result<ExitStatus>(Error{Errc::timed_out, ""});
     if (!ended) {
         if (read && ended.error().code == Errc::canceled) read = ended.error();

@@ -21,12 +21,13 @@ struct ChildRun {
     std::string directory;
     std::string input;  ///< Written to stdin, which is then closed.
     LineLimits limits;
-    std::chrono::milliseconds grace{5000};
+    std::chrono::milliseconds grace{1000};   ///< From SIGTERM to SIGKILL.
+    std::chrono::milliseconds linger{5000};  ///< From its answer, or the end of its stdout, to SIGTERM.
     /// A line of stdout; an error ends the run and is its result.
     std::function<Result<void>(std::string_view line)> on_line;
     /// A line of stderr, cut and cleaned; on a thread of its own.
     std::function<void(std::string_view line)> on_stderr;
-    /// True once nothing more is expected: then the child has only `grace` left to close its stdout and end.
+    /// True once nothing more is expected: then the child has only `linger` left to close its stdout and end.
     std::function<bool()> answered;
 };
 

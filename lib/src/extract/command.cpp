@@ -38,6 +38,7 @@ Result<MediaInfo> CommandExtractor::extract(const ExtractRequest& request, std::
     run.input = command_request(request);
     run.limits = options_.limits;
     run.grace = options_.grace;
+    run.linger = options_.linger;
     run.on_line = [&](std::string_view line) { return answer.take(line); };
     run.on_stderr = log;
     run.answered = [&] { return answer.answered(); };

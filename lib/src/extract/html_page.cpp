@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <utility>
 
 #include "extract/child_run.hpp"
 #include "extract/media_url.hpp"
@@ -215,6 +216,7 @@ public:
     void tag(const Tag& tag) {
         if (is_challenge(tag)) page_.probe.challenge_widget = true;
         if (tag.name == "base" && !tag.attr("href").empty()) {
+            if (std::exchange(moved_, true)) return;  // The first one counts.
             if (auto moved = net::resolve(base_, trimmed(tag.attr("href")))) base_ = *std::move(moved);
         } else if (tag.name == "meta") {
             meta(tag);
@@ -259,6 +261,7 @@ private:
 
     net::Url base_;
     HtmlPage page_;
+    bool moved_ = false;
     bool in_video_ = false;
 };
 

@@ -100,6 +100,13 @@ json::object with_usable_formats(const json::object& dict, bool& drm, std::vecto
     found = std::move(usable.cookies);
     auto all = std::move(usable.muxed);
     const bool nothing_else = all.empty() && usable.sounds.empty();
+    // Each of them gets a copy of its sound: no more than can be kept in the end.
+    if (usable.silent.size() > max_sources) {
+        std::stable_sort(usable.silent.begin(), usable.silent.end(), [](const auto* a, const auto* b) {
+            return std::pair(number_at(*a, "height"), number_at(*a, "tbr")) > std::pair(number_at(*b, "height"), number_at(*b, "tbr"));
+        });
+        usable.silent.resize(max_sources);
+    }
     for (const auto* format : usable.silent) {
         json::object picture = *format;
         const auto* best = sound_for(*format, usable.sounds);

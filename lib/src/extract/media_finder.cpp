@@ -18,6 +18,7 @@ namespace json = boost::json;
 namespace {
 
 constexpr std::size_t max_sources = 16;
+constexpr std::size_t max_candidates = 512;  // Each is compared with the others, and a page may name a million.
 constexpr std::size_t max_url = 8192;
 
 /// A source with what is known of it beyond the seam's fields.
@@ -48,6 +49,7 @@ public:
         const std::string key(without_fragment(url));
         auto found = std::find_if(all.begin(), all.end(), [&](const auto& c) { return c.source.url == key; });
         if (found == all.end()) {
+            if (all.size() == max_candidates) return nullptr;
             Candidate fresh;
             fresh.source.url = key;
             fresh.source.protocol = kind == MediaKind::hls    ? MediaProtocol::hls
@@ -150,16 +152,6 @@ std::string_view name_of(const json::value* value) {
     if (value->is_array() && !value->get_array().empty()) return name_of(&value->get_array().front());
     if (value->is_object()) return text_at(value->get_object(), "name");
     return text_of(*value);
-}
-
-bool is_video_object(const json::object& object) {
-    const auto* type = object.if_contains("@type");
-    if (type == nullptr) return false;
-    if (const auto* many = type->if_array(); many != nullptr) {
-        return std::any_of(many->begin(), many->end(),
-                           [](const auto& one) { return text_of(one) == "VideoObject"; });
-    }
-    return text_of(*type) == "VideoObject";
 }
 
 void add_video_object(Collector& found, const json::object& object, const Probe& probe, MediaInfo& info) {
@@ -279,6 +271,16 @@ void describe_page(const Probe& page, MediaInfo& info) {
 }
 
 }  // namespace
+
+bool is_video_object(const json::object& object) {
+    const auto* type = object.if_contains("@type");
+    if (type == nullptr) return false;
+    if (const auto* many = type->if_array(); many != nullptr) {
+        return std::any_of(many->begin(), many->end(),
+                           [](const auto& one) { return text_of(one) == "VideoObject"; });
+    }
+    return text_of(*type) == "VideoObject";
+}
 
 double parse_duration(std::string_view text) {
     const bool iso = text.starts_with("PT") || text.starts_with("P0DT");

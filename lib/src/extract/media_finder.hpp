@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include <boost/json/object.hpp>
+
 #include <jobruntime/extractor.hpp>
 
 #include "extract/page_state.hpp"
@@ -31,6 +33,9 @@ struct Findings {
 };
 
 Findings find_media(const Observation& seen);
+
+/// Whether JSON-LD means a video by it.
+bool is_video_object(const boost::json::object& object);
 
 /// Best first: one file before playlists; more pixels; higher bit rate; MP4; larger; better evidence.
 void rank(std::vector<MediaSource>& sources);

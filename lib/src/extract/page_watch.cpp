@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 
 #include "extract/json_access.hpp"
+#include "extract/nth_video.hpp"
 #include "extract/page_scripts.hpp"
 
 // The watching: when to look at the page, when enough was seen, what it means.
@@ -27,27 +28,6 @@ constexpr std::size_t frames_to_look_at = 24;
 /// A target that did not even begin to ask for its page is broken, not slow.
 constexpr milliseconds start_time{8000};
 constexpr milliseconds person_poll{1000};
-
-/// What there is to be had. Of a further video of the page only what its own element says counts: what went
-/// over the network belongs to any of them.
-Findings found(const ExtractRequest& request, const std::vector<Probe>& probes,
-               const std::vector<Sighting>& sightings, const std::string& user_agent) {
-    if (request.nth <= 1) return find_media({request.url, probes, sightings, user_agent});
-    auto left = request.nth;
-    for (const auto& probe : probes) {
-        const auto here = static_cast<int>(probe.videos.size());
-        if (left > here) {
-            left -= here;
-            continue;
-        }
-        Probe one;
-        one.url = probe.url;
-        one.title = probe.title;
-        one.videos = {probe.videos[static_cast<std::size_t>(left) - 1]};
-        return find_media({request.url, {one}, {}, user_agent});
-    }
-    return {};
-}
 
 }  // namespace
 
@@ -243,7 +223,7 @@ Result<void> PageRun::look(bool play, bool last) {
             break;  // Without the main frame the page is between two documents.
     }
     if (!probes.empty()) probes_ = std::move(probes);
-    findings_ = found(request_, probes_, state_.sightings(), engine_.user_agent());
+    findings_ = find_nth({request_.url, probes_, state_.sightings(), engine_.user_agent()}, request_.nth);
     read_data();
     return {};
 }
@@ -288,7 +268,7 @@ Result<MediaInfo> PageRun::decide() {
     if (auto trouble = network_trouble()) return *std::move(trouble);
     if (!navigate_error_.empty() && findings_.info.sources.empty()) {
         // The server sent a file to save instead of a page; the answer itself may be the media.
-        findings_ = found(request_, probes_, state_.sightings(), engine_.user_agent());
+        findings_ = find_nth({request_.url, probes_, state_.sightings(), engine_.user_agent()}, request_.nth);
     }
     if (auto error = judge()) return std::move(*error);
     auto info = findings_.info;

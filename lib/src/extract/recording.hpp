@@ -70,6 +70,10 @@ public:
 
     Result<void> save(const std::string& folder, RecordedCase asked) const;
     Result<void> load(const std::string& folder);
+    /// A body's bytes by the name of its file.
+    using ReadBody = std::function<Result<std::string>(const std::string& name)>;
+    /// What case.json says. The error's message goes on behind the file's name.
+    Result<void> read_case(std::string_view text, const ReadBody& body_of);
 
 private:
     void note_header(std::string_view name, std::string_view value);

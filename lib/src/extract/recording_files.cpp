@@ -118,6 +118,45 @@ std::string lines_of(const json::object& object) {
     return text + "\n}\n";
 }
 
+Result<RecordedExchange> exchange_from(const json::object& one, const Recording::Impl::ReadBody& body_of) {
+    RecordedExchange exchange{std::string(text_at(one, "by")), std::string(text_at(one, "method")), std::string(text_at(one, "url")), error_at(one), {}};
+    exchange.response.status = whole_at(one, "status");
+    const auto reached = text_at(one, "finalUrl");
+    exchange.response.final_url = reached.empty() ? exchange.url : std::string(reached);
+    if (const auto* headers = array_at(one, "headers"))
+        for (const auto& header : *headers)
+            if (header.is_array() && header.get_array().size() == 2)
+                exchange.response.headers.emplace_back(text_of(header.get_array()[0]), text_of(header.get_array()[1]));
+    if (const auto name = text_at(one, "body"); !name.empty()) {
+        if (!is_plain_name(name))
+            return Error{Errc::invalid_argument, "names the body " + std::string(name) + ", which is no file of its folder"};
+        auto body = body_of(std::string(name));
+        if (!body) return std::move(body).error();
+        exchange.response.body = *std::move(body);
+    }
+    return exchange;
+}
+
+RecordedRun run_from(const json::object& one) {
+    RecordedRun run;
+    run.by = text_at(one, "by");
+    run.lines = texts_at(one, "stdout");
+    run.complaints = texts_at(one, "stderr");
+    run.files = texts_at(one, "files");
+    run.denial = text_at(one, "denied");
+    run.status = {whole_at(one, "exit"), whole_at(one, "signal")};
+    run.error = error_at(one);
+    return run;
+}
+
+/// A stranger's folder may have a pipe or a link under that name, which would be read for ever, or from elsewhere.
+Result<std::string> read_plain_file(const std::string& path) {
+    std::error_code wrong;
+    if (fs::is_regular_file(fs::symlink_status(path, wrong)))
+        if (auto text = core::read_file(path)) return text;
+    return Error{Errc::not_found, "cannot be read"};
+}
+
 }  // namespace
 
 std::map<std::string, std::string> Recording::Impl::stand_ins() const {
@@ -199,65 +238,47 @@ Result<void> Recording::Impl::save(const std::string& folder, RecordedCase asked
     return write_file(folder + "/" + case_file, clean(lines_of(whole)));
 }
 
-Result<void> Recording::Impl::load(const std::string& folder) {
+Result<void> Recording::Impl::read_case(std::string_view text, const ReadBody& body_of) {
     replays_ = true;
-    const auto path = folder + "/" + case_file;
-    const auto text = core::read_file(path);
-    if (!text) return unreadable(path, "cannot be read (" + text.error().message + ")");
-    auto whole = core::parse_json_object(*text);
-    if (!whole) return unreadable(path, "is not JSON: " + whole.error().message);
-    if (number_at(*whole, "v") != 1) return unreadable(path, "is of another version: \"v\" must be 1");
+    const auto wrong = [](std::string why) { return Error{Errc::invalid_argument, std::move(why)}; };
+    auto whole = core::parse_json_object(text);
+    if (!whole) return wrong("is not JSON: " + whole.error().message);
+    if (number_at(*whole, "v") != 1) return wrong("is of another version: \"v\" must be 1");
     asked_ = {
         std::string(text_at(*whole, "url")),       std::string(text_at(*whole, "platform")),
         std::string(text_at(*whole, "postId")),    std::max(1, whole_at(*whole, "nth")),
         std::string(text_at(*whole, "extractor")), {}};
-    if (const auto answer = core::read_file(folder + "/" + answer_file))
-        if (auto object = core::parse_json_object(*answer)) asked_.answer = *std::move(object);
     if (const auto* hosts = object_at(*whole, "hosts"))
-        for (const auto& host : *hosts)
-            hosts_[std::string(host.key())] = host.value().is_bool() && host.value().get_bool();
+        for (const auto& host : *hosts) hosts_[std::string(host.key())] = host.value().is_bool() && host.value().get_bool();
     if (const auto* list = array_at(*whole, "exchanges"))
         for (const auto& entry : *list) {
             const auto* one = entry.if_object();
-            if (one == nullptr) return unreadable(path, "has an exchange that is no object");
-            RecordedExchange exchange{std::string(text_at(*one, "by")),
-                                      std::string(text_at(*one, "method")),
-                                      std::string(text_at(*one, "url")),
-                                      error_at(*one),
-                                      {}};
-            exchange.response.status = whole_at(*one, "status");
-            const auto reached = text_at(*one, "finalUrl");
-            exchange.response.final_url = reached.empty() ? exchange.url : std::string(reached);
-            if (const auto* headers = array_at(*one, "headers"))
-                for (const auto& header : *headers)
-                    if (header.is_array() && header.get_array().size() == 2)
-                        exchange.response.headers.emplace_back(text_of(header.get_array()[0]),
-                                                               text_of(header.get_array()[1]));
-            if (const auto name = text_at(*one, "body"); !name.empty()) {
-                if (!is_plain_name(name))
-                    return unreadable(
-                        path, "names the body " + std::string(name) + ", which is no file of its folder");
-                auto body = core::read_file(folder + "/" + std::string(name));
-                if (!body) return unreadable(folder + "/" + std::string(name), "cannot be read");
-                exchange.response.body = *std::move(body);
-            }
-            exchanges_.push_back(std::move(exchange));
+            if (one == nullptr) return wrong("has an exchange that is no object");
+            auto exchange = exchange_from(*one, body_of);
+            if (!exchange) return std::move(exchange).error();
+            exchanges_.push_back(*std::move(exchange));
         }
     if (const auto* list = array_at(*whole, "runs"))
         for (const auto& entry : *list) {
             const auto* one = entry.if_object();
-            if (one == nullptr) return unreadable(path, "has a run that is no object");
-            RecordedRun run;
-            run.by = text_at(*one, "by");
-            run.lines = texts_at(*one, "stdout");
-            run.complaints = texts_at(*one, "stderr");
-            run.files = texts_at(*one, "files");
-            run.denial = text_at(*one, "denied");
-            run.status = {whole_at(*one, "exit"),
-                          whole_at(*one, "signal")};
-            run.error = error_at(*one);
-            runs_.push_back(std::move(run));
+            if (one == nullptr) return wrong("has a run that is no object");
+            runs_.push_back(run_from(*one));
         }
+    return {};
+}
+
+Result<void> Recording::Impl::load(const std::string& folder) {
+    const auto path = folder + "/" + case_file;
+    const auto text = core::read_file(path);
+    if (!text) return unreadable(path, "cannot be read (" + text.error().message + ")");
+    const auto read = read_case(*text, [&folder](const std::string& name) -> Result<std::string> {
+        auto body = read_plain_file(folder + "/" + name);
+        if (!body) body = Error{Errc::not_found, "names the body " + name + ", which cannot be read"};
+        return body;
+    });
+    if (!read) return unreadable(path, read.error().message);
+    if (const auto answer = read_plain_file(folder + "/" + answer_file))
+        if (auto object = core::parse_json_object(*answer)) asked_.answer = *std::move(object);
     return {};
 }
 

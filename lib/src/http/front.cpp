@@ -32,8 +32,15 @@ std::string name_of(const sockaddr_storage& peer) {
 
 }  // namespace
 
-Front::Front(ApiRouter& router, Hub& hub, Pool& pool, Pool& prompt, const Options& options)
-    : router_(router), hub_(hub), pool_(pool), prompt_(prompt), options_(options), next_key_(first_connection_key) {}
+Front::Front(ApiRouter& router, Store& store, Hub& hub, Pool& pool, Pool& prompt, const Options& options)
+    : router_(router), hub_(hub), pool_(pool), prompt_(prompt), options_(options), next_key_(first_connection_key),
+      waiters_(store, options, [this](std::vector<Waiters::Call> calls) {
+          {
+              std::lock_guard lock(mutex_);
+              calls_.insert(calls_.end(), calls.begin(), calls.end());
+          }
+          loop_.ring();
+      }) {}
 
 Front::~Front() {
     begin_stop(Duration{0});
@@ -44,6 +51,7 @@ void Front::start(std::vector<Listener> listeners) {
     listeners_ = std::move(listeners);
     for (std::size_t i = 0; i < listeners_.size(); ++i)
         loop_.add(listeners_[i].socket.get(), EventLoop::bell_key + 1 + i, EPOLLIN);
+    waiters_.start();
     thread_ = std::thread([this] { run(); });
 }
 
@@ -58,6 +66,7 @@ void Front::begin_stop(Duration patience) {
 
 void Front::join() {
     if (thread_.joinable()) thread_.join();
+    waiters_.stop();
 }
 
 void Front::set_limits(const Limits& limits, PeerNets proxies) {
@@ -89,12 +98,13 @@ void Front::run() {
             for (auto& listener : listeners_) loop_.remove(listener.socket.get());
             listeners_.clear();
             close_quiet_ones();
+            ask_all_parked();
         }
         const RealTime stop_by{RealTime::duration{stop_by_.load()}};
         if (stopping && (connections_.empty() || RealClock::now() >= stop_by)) break;
         std::optional<RealTime> until;
         if (!connections_.empty() || paused_) until = next_tick_;
-        if (!asked_.empty()) until = std::min(*until, connections_.find(asked_.front())->second->deadline);
+        if (!asked_.empty()) until = std::min(*until, connections_.find(asked_.front())->second->asked->by);
         if (stopping) until = until ? std::min(*until, stop_by) : stop_by;
         const int count = loop_.wait(events.data(), static_cast<int>(events.size()), until);
         for (int i = 0; i < count; ++i) {
@@ -105,6 +115,8 @@ void Front::run() {
         }
         take_limits();
         take_answers();
+        take_calls();
+        submit_parked();
         give_up_late();
         const auto now = RealClock::now();
         if (now < next_tick_) continue;
@@ -147,7 +159,7 @@ Front::Refused Front::make_room(const std::string& client) {
         const auto its = by_client_.find(client);
         if (its != by_client_.end() && its->second >= limits_.client_connections) return Refused::by_client;
     }
-    if (connections_.size() - refused_ < static_cast<std::size_t>(limits_.connections)) return Refused::no;
+    if (connections_.size() - refused_ - parked_ < static_cast<std::size_t>(limits_.connections)) return Refused::no;
     return evict_idle() ? Refused::no : Refused::by_all;
 }
 
@@ -178,7 +190,7 @@ void Front::adopt(Fd socket, std::string remote, std::string client, Refused ref
     if (!loop_.add(made->socket.get(), key, EPOLLIN)) return;
     made->interest = EPOLLIN;
     Connection& connection = *connections_.emplace(key, std::move(made)).first->second;
-    if (!connection.client.empty()) ++by_client_[connection.client];
+    count_client(connection, 1);
     if (refused == Refused::no) return set_idle(key, connection, true);
     ++refused_;
     if (refused == Refused::by_client)
@@ -214,6 +226,7 @@ void Front::on_socket(std::uint64_t key, std::uint32_t events) {
         return;
     }
     if (connection.phase == Phase::writing) return write(key, connection);
+    if (connection.phase == Phase::waiting) return close(key);  // It says only that the client has left.
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) on_readable(key, connection);
 }
 
@@ -302,7 +315,8 @@ void Front::enforce_deadlines() {
         if (connection->phase != Phase::routing && now >= connection->deadline) late.push_back(key);
     for (const auto key : late) {
         Connection& connection = *connections_.find(key)->second;
-        if (connection.phase == Phase::reading && connection.begun)
+        if (connection.parked) ask_again(key, *connection.parked, true);
+        else if (connection.phase == Phase::reading && connection.begun)
             refuse(key, connection, 408, "REQUEST_TIMEOUT", "The request did not arrive in time");
         else
             close(key);
@@ -317,9 +331,16 @@ void Front::close(std::uint64_t key) {
     set_idle(key, connection, false);
     set_asked(key, connection, nullptr);
     if (connection.refused) --refused_;
-    if (!connection.client.empty())
-        if (const auto its = by_client_.find(connection.client); --its->second == 0) by_client_.erase(its);
+    if (connection.parked) unpark(key, connection, false);
+    count_client(connection, -1);
     connections_.erase(found);
+}
+
+void Front::count_client(const Connection& connection, int by) {
+    if (connection.client.empty()) return;
+    const auto its = by_client_.try_emplace(connection.client, 0).first;
+    its->second += by;
+    if (its->second == 0) by_client_.erase(its);
 }
 
 void Front::close_quiet_ones() {

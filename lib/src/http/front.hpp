@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -21,6 +22,7 @@
 #include "http/listen.hpp"
 #include "http/pool.hpp"
 #include "http/request_reader.hpp"
+#include "http/waiters.hpp"
 #include "http/wire.hpp"
 
 namespace jobruntime::http {
@@ -30,7 +32,7 @@ namespace jobruntime::http {
 class Front {
 public:
     /// `prompt` runs what is answered soon whatever the store does, `pool` everything else.
-    Front(ApiRouter& router, Hub& hub, Pool& pool, Pool& prompt, const Options& options);
+    Front(ApiRouter& router, Store& store, Hub& hub, Pool& pool, Pool& prompt, const Options& options);
     ~Front();
 
     bool ready() const { return loop_.ready(); }
@@ -43,14 +45,30 @@ public:
     void set_limits(const Limits& limits, PeerNets proxies);
 
 private:
-    enum class Phase : unsigned char { reading, routing, writing, lingering };
-    /// A request that was given to a pool, for as long as somebody wants its answer.
+    enum class Phase : unsigned char { reading, routing, waiting, writing, lingering };
+    /// A whole request on its way through the router.
+    struct Routed {
+        std::shared_ptr<Request> request;
+        bool keep_alive = true;
+        bool http10 = false;
+        bool again = false;               ///< It has been asked for before.
+    };
+    /// One that was given to a pool, for as long as somebody wants its answer.
     struct Asked {
         enum class Turn : unsigned char { waiting, begun, answered, given_up };
-        Asked(Request what, Pool& by) : request(std::move(what)), pool(by) {}
-        const Request request;
+        Asked(Routed what, Pool& in, RealTime until) : routed(std::move(what)), pool(in), by(until) {}
+        const Routed routed;
         Pool& pool;
+        const RealTime by;                ///< Then it is given up, when the store keeps it.
         std::atomic<Turn> turn{Turn::waiting};
+    };
+    /// A request that waits for its answer, and is asked for again now and then.
+    struct Parked {
+        Routed routed;
+        Places::Place place;
+        std::uint64_t turn = 0;           ///< Of its wait: a call may come too late.
+        bool asked = false;               ///< Now; or it is about to be.
+        bool last = false;                ///< Its patience is over.
     };
     struct Connection {
         Fd socket;
@@ -65,6 +83,7 @@ private:
         RequestReader reader;
         std::string input;
         std::optional<Reply> reply;
+        std::unique_ptr<Parked> parked;   ///< While it is waiting.
         std::size_t sent = 0;             ///< Of head and text together.
         std::size_t taken = 0;            ///< By the peer, since the deadline was set.
         std::size_t body_held = 0;        ///< Bytes of its request's body, counted in body_memory_.
@@ -77,7 +96,10 @@ private:
     };
     struct Answer {
         std::uint64_t key = 0;
+        Routed routed;
         Reply reply;
+        std::optional<Later> later;       ///< Instead of the reply.
+        bool good = false;                ///< Its status is 200.
     };
 
     void run();
@@ -96,10 +118,11 @@ private:
     bool keep_reading(std::uint64_t key, Connection& connection, bool body_begins);
     void hold(Connection& connection, std::size_t bytes);
     void route(std::uint64_t key, Connection& connection);
+    bool submit(std::uint64_t key, Routed routed);
     void set_asked(std::uint64_t key, Connection& connection, std::shared_ptr<Asked> asked);
     void give_up_late();
     void give_up(std::uint64_t key, Connection& connection);
-    Reply make_reply(const Request& request, bool keep_alive, bool http10);
+    Answer make_answer(std::uint64_t key, const Routed& routed);
     Places::Place stream_place(Response& response, const Request& request);
     void refuse(std::uint64_t key, Connection& connection, Response response);
     void refuse(std::uint64_t key, Connection& connection, int status, std::string_view code, std::string_view message);
@@ -112,6 +135,15 @@ private:
     void enforce_deadlines();
     void close(std::uint64_t key);
     void close_quiet_ones();
+    void count_client(const Connection& connection, int by);
+
+    // front_wait.cpp
+    void park(std::uint64_t key, Connection& connection, Answer answer);
+    void unpark(std::uint64_t key, Connection& connection, bool served);
+    void take_calls();
+    void ask_again(std::uint64_t key, Parked& parked, bool last);
+    void ask_all_parked();
+    void submit_parked();
 
     ApiRouter& router_;
     Hub& hub_;
@@ -123,6 +155,7 @@ private:
     std::atomic<RealTime::rep> stop_by_{0};
     std::mutex mutex_;
     std::vector<Answer> answers_;   // Guarded by mutex_.
+    std::vector<Waiters::Call> calls_;  // Guarded by mutex_.
     bool gone_ = false;             // Guarded by mutex_. Nobody takes answers any more.
     std::optional<std::pair<Limits, PeerNets>> new_limits_;  // Guarded by mutex_.
 
@@ -137,9 +170,13 @@ private:
     RateLimit rate_;
     std::uint64_t next_key_ = 0;
     std::size_t refused_ = 0;       ///< Connections that are there only to be told that there are too many.
+    std::size_t parked_ = 0;        ///< Requests that wait; their connections count as streams do.
+    std::deque<std::uint64_t> to_ask_;  ///< Of those that wait: to be asked for again.
+    int asking_ = 0;                ///< Of those: in the pool.
     std::size_t body_memory_ = 0;   ///< Bytes of all bodies held.
     bool paused_ = false;
     RealTime next_tick_{};
+    Waiters waiters_;
     std::thread thread_;
 };
 

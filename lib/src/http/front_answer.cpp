@@ -27,36 +27,42 @@ constexpr std::chrono::seconds linger_time{2};
 void Front::route(std::uint64_t key, Connection& connection) {
     connection.phase = Phase::routing;
     watch(key, connection, 0);
-    Request& request = connection.reader.request();
-    request.remote = connection.sender;
+    auto request = std::make_shared<Request>(std::move(connection.reader.request()));
+    request->remote = connection.sender;
+    request->patience = stop_ ? Request::Patience::none : Request::Patience::some;
     const bool keep_alive = connection.reader.keep_alive() && !stop_;
     const bool http10 = connection.reader.is_http10();
-    hold(connection, request.body.size());
+    hold(connection, request->body.size());
     // Without a thread's wake-up when nothing has to be waited for. What came behind it would make this a recursion.
     if (connection.input.empty())
-        if (auto response = router_.answer_at_once(request)) {
-            if (auto reply = to_reply(std::move(*response), {request.method == "HEAD", keep_alive, http10}))
+        if (auto response = router_.answer_at_once(*request)) {
+            if (auto reply = to_reply(std::move(*response), {request->method == "HEAD", keep_alive, http10}))
                 return begin_writing(key, connection, std::move(*reply));
         }
-    Pool& pool = router_.is_prompt(request) ? prompt_ : pool_;
-    auto asked = std::make_shared<Asked>(std::move(request), pool);
-    const bool taken = pool.submit([this, key, asked, keep_alive, http10] {
+    if (!submit(key, {std::move(request), keep_alive, http10}))
+        refuse(key, connection, 503, "OVERLOADED", "Too many requests wait for an answer; try again");
+}
+
+/// False when no thread takes it.
+bool Front::submit(std::uint64_t key, Routed routed) {
+    Pool& pool = router_.is_prompt(*routed.request) ? prompt_ : pool_;
+    const auto asked = std::make_shared<Asked>(std::move(routed), pool, RealClock::now() + options_.answer_patience);
+    const bool taken = pool.submit([this, key, asked] {
         using Turn = Asked::Turn;
         auto turn = Turn::waiting;
         if (!asked->turn.compare_exchange_strong(turn, Turn::begun)) return;
-        Answer answer{key, make_reply(asked->request, keep_alive, http10)};
+        auto answer = make_answer(key, asked->routed);
         if (asked->turn.exchange(Turn::answered) == Turn::given_up) return asked->pool.one_came_back();
         std::lock_guard lock(mutex_);
         if (gone_) return;
         answers_.push_back(std::move(answer));
         loop_.ring();
     });
-    if (!taken) return refuse(key, connection, 503, "OVERLOADED", "Too many requests wait for an answer; try again");
-    connection.deadline = RealClock::now() + options_.answer_patience;
-    set_asked(key, connection, std::move(asked));
+    if (taken) set_asked(key, *connections_.find(key)->second, asked);
+    return taken;
 }
 
-/// Null: the answer has no deadline, or has come.
+/// Null: nothing of it is with a pool, or its answer has no deadline.
 void Front::set_asked(std::uint64_t key, Connection& connection, std::shared_ptr<Asked> asked) {
     if (connection.asked) asked_.erase(connection.asked_at);
     connection.asked = std::move(asked);
@@ -69,7 +75,7 @@ void Front::give_up_late() {
     while (!asked_.empty()) {
         const auto key = asked_.front();
         Connection& connection = *connections_.find(key)->second;
-        if (connection.deadline > now) return;
+        if (connection.asked->by > now) return;
         give_up(key, connection);
     }
 }
@@ -78,41 +84,47 @@ void Front::give_up_late() {
 void Front::give_up(std::uint64_t key, Connection& connection) {
     using Turn = Asked::Turn;
     const auto asked = connection.asked;
+    const Routed& routed = asked->routed;
     set_asked(key, connection, nullptr);
     auto turn = Turn::waiting;
     const bool begun = !asked->turn.compare_exchange_strong(turn, Turn::given_up);
     if (turn == Turn::answered) return;
-    auto response = router_.refuse_late(asked->request, begun);
+    auto response = router_.refuse_late(*routed.request, begun);
     if (begun) {
         if (!response) return;  // It has other things to do than to wait for the store.
         if (asked->turn.exchange(Turn::given_up) == Turn::answered) return;
         asked->pool.one_hangs();
     } else if (!response) {
-        response = router_.refuse(asked->request, 503, "OVERLOADED", "Too many requests wait for an answer; try again");
+        response = router_.refuse(*routed.request, 503, "OVERLOADED", "Too many requests wait for an answer; try again");
     }
+    if (routed.again) --asking_;  // Its answer would have said so.
     if (connection.peer_gone) return close(key);
-    const bool keep_alive = connection.reader.keep_alive() && !stop_;
+    if (connection.parked) unpark(key, connection, false);
     begin_writing(key, connection,
-                  *to_reply(std::move(*response), {asked->request.method == "HEAD", keep_alive, connection.reader.is_http10()}));
+                  *to_reply(std::move(*response), {routed.request->method == "HEAD", routed.keep_alive && !stop_, routed.http10}));
 }
 
 /// In a thread of the pool.
-Reply Front::make_reply(const Request& request, bool keep_alive, bool http10) try {
-    const Wire wire{request.method == "HEAD", keep_alive, http10};
+Front::Answer Front::make_answer(std::uint64_t key, const Routed& routed) try {
+    const Request& request = *routed.request;
+    const Wire wire{request.method == "HEAD", routed.keep_alive && !stop_, routed.http10};
     auto response = router_.handle(request);
+    if (auto* later = std::get_if<Later>(&response.body)) return {key, routed, {}, std::move(*later)};
     compress(request, response);
+    Answer answer{key, routed, {}, {}, response.status == 200};
     Places::Place place;
     if (std::holds_alternative<EventStream>(response.body) && !wire.head_only) place = stream_place(response, request);
-    if (auto reply = to_reply(std::move(response), wire)) {
-        reply->place = std::move(place);
-        return std::move(*reply);
-    }
-    return *to_reply(router_.refuse(request, 404, "NOT_FOUND", "The file is not there any more"), wire);
+    auto reply = to_reply(std::move(response), wire);
+    if (!reply) reply = to_reply(router_.refuse(request, 404, "NOT_FOUND", "The file is not there any more"), wire);
+    answer.reply = std::move(*reply);
+    answer.reply.place = std::move(place);
+    return answer;
 } catch (const std::bad_alloc&) {
-    return *to_reply(router_.refuse(request, 503, "OVERLOADED", "The server is out of memory; try again"), {.keep_alive = false});
+    auto refused = router_.refuse(*routed.request, 503, "OVERLOADED", "The server is out of memory; try again");
+    return {key, routed, *to_reply(std::move(refused), {.keep_alive = false}), {}};
 }
 
-/// A place for that stream; else `response` becomes the refusal.
+/// A place for that stream, or for a request that waits; else `response` becomes the refusal.
 Places::Place Front::stream_place(Response& response, const Request& request) {
     bool each = false;
     Places::Place place;
@@ -120,8 +132,8 @@ Places::Place Front::stream_place(Response& response, const Request& request) {
     if (place) return place;
     if (stop_) response = router_.refuse(request, 503, "STOPPING", "The server stops; try again");
     else if (each)
-        response = router_.refuse(request, 429, "CLIENT_LIMIT", "Too many event streams are open from your address");
-    else response = router_.refuse(request, 503, "TOO_MANY_STREAMS", "All event streams are taken; try again");
+        response = router_.refuse(request, 429, "CLIENT_LIMIT", "Too many event streams are open from your address, or requests wait");
+    else response = router_.refuse(request, 503, "TOO_MANY_STREAMS", "All places of event streams and of requests that wait are taken; try again");
     for (auto& [name, value] : response.headers)
         if (name == "retry-after") value = "5";
     return place;
@@ -150,10 +162,19 @@ void Front::take_answers() {
     }
     for (auto& answer : answers) {
         const auto found = connections_.find(answer.key);
+        if (answer.routed.again) --asking_;
         if (found == connections_.end()) continue;
+        set_asked(answer.key, *found->second, nullptr);
         if (found->second->peer_gone) {
             close(answer.key);
-        } else if (answer.reply.stream) {
+            continue;
+        }
+        if (answer.later) {
+            park(answer.key, *found->second, std::move(answer));
+            continue;
+        }
+        if (found->second->parked) unpark(answer.key, *found->second, answer.good);
+        if (answer.reply.stream) {
             loop_.remove(found->second->socket.get());
             hub_.add(std::move(found->second->socket), std::move(answer.reply.head), std::move(*answer.reply.stream),
                      std::move(answer.reply.place));

@@ -42,7 +42,7 @@ Error check(const Limits& limits) {
 struct Server::Impl {
     Impl(ApiRouter& api, Store& its_store, Options given)
         : options(std::move(given)), router(api), store(its_store),
-          hub(its_store, options, options.clock ? *options.clock : system_clock()), front(api, hub, pool, prompt, options) {}
+          hub(its_store, options, options.clock ? *options.clock : system_clock()), front(api, its_store, hub, pool, prompt, options) {}
 
     const Options options;
     ApiRouter& router;
@@ -94,6 +94,13 @@ void Server::stop() {
 }
 
 void Server::stop_now() { impl_->front.begin_stop(Duration{0}); }
+
+Result<void> Server::check_limits(const Limits& limits) {
+    if (auto wrong = check(limits); !wrong.message.empty()) return wrong;
+    auto proxies = PeerNets::parse(limits.trusted_proxies);
+    if (!proxies) return std::move(proxies).error();
+    return {};
+}
 
 Result<void> Server::set_limits(Limits limits) {
     if (auto wrong = check(limits); !wrong.message.empty()) return wrong;

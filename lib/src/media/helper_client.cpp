@@ -54,6 +54,14 @@ void report(const object& line, const OnProgress& progress) {
     progress({.stage = remux ? "remux" : "verify", .percent = static_cast<double>(value)});
 }
 
+Result<Subprocess> start(const HelperOptions& options) {
+    SpawnOptions spawn;
+    spawn.argv = {options.program};
+    spawn.in = Stdio::pipe;
+    spawn.out = Stdio::pipe;
+    return Subprocess::spawn(spawn);
+}
+
 /// One run of the helper: a request in, an answer out, the process gone.
 class Call {
 public:
@@ -63,12 +71,10 @@ public:
           stop_(std::move(stop)),
           deadline_(std::chrono::steady_clock::now() + options.timeout) {}
 
-    Result<object> run(const object& request) {
-        SpawnOptions spawn;
-        spawn.argv = {options_.program};
-        spawn.in = Stdio::pipe;
-        spawn.out = Stdio::pipe;
-        auto child = Subprocess::spawn(spawn);
+    Result<object> run(const object& request, std::optional<Subprocess> ahead = {}) {
+        // One that waits is taken, unless something has ended it meanwhile.
+        const bool waits = ahead && !ahead->wait(std::chrono::steady_clock::now());
+        auto child = waits ? Result<Subprocess>(*std::move(ahead)) : start(options_);
         if (!child) return no_helper(options_, child.error());
         const auto sent =
             write_all(child->in().get(), boost::json::serialize(request) + "\n", deadline_, stop_);
@@ -144,7 +150,7 @@ Result<MediaFacts> HelperClient::verify(const std::string& path, double expected
 }
 
 Result<Finished> HelperClient::finish(const FinishRequest& wanted, const OnProgress& progress,
-                                      std::stop_token stop) const {
+                                      std::stop_token stop, HelperAhead ahead) const {
     object request = request_with_limits(options_, "finish", wanted.input);
     request["output"] = wanted.output;
     request["thumbnailWidth"] = wanted.thumbnail_width;
@@ -160,8 +166,14 @@ Result<Finished> HelperClient::finish(const FinishRequest& wanted, const OnProgr
         request["audioRuns"] = boost::json::array(wanted.audio_runs.begin(), wanted.audio_runs.end());
         request["audioApart"] = wanted.audio_apart;
     }
-    auto answer = Call(options_, progress, std::move(stop)).run(request);
+    auto answer = Call(options_, progress, std::move(stop)).run(request, std::move(ahead.child_));
     return answer ? finished_of(*answer) : Result<Finished>(answer.error());
+}
+
+HelperAhead HelperClient::start_ahead() const {
+    HelperAhead ahead;
+    if (auto child = start(options_)) ahead.child_ = *std::move(child);
+    return ahead;
 }
 
 }  // namespace jobruntime::media

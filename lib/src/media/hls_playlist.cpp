@@ -2,6 +2,9 @@
 #include "media/hls_playlist.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <string>
+#include <vector>
 
 #include "media/hls_attributes.hpp"
 
@@ -177,11 +180,16 @@ private:
             if (!key_iv_) return broken("an encrypted EXT-X-MAP has no IV");
             section.key = SegmentKey{key_url_, *key_iv_};
         }
-        const auto known = std::ranges::find(media_.inits, section);
-        init_ = static_cast<std::size_t>(known - media_.inits.begin());
-        if (known != media_.inits.end()) return {};
+        const auto word = std::hash<std::string>{}(section.url);
+        for (std::size_t i = 0; i < media_.inits.size(); ++i) {
+            if (init_words_[i] != word || media_.inits[i] != section) continue;
+            init_ = i;
+            return {};
+        }
         if (media_.inits.size() == most_inits) return broken("it has too many EXT-X-MAP");
+        init_ = media_.inits.size();
         media_.inits.push_back(std::move(section));
+        init_words_.push_back(word);
         return {};
     }
 
@@ -289,6 +297,7 @@ private:
     std::string key_url_;  // The key in force; empty = none.
     std::optional<std::array<std::uint8_t, 16>> key_iv_;
     std::optional<std::size_t> init_;
+    std::vector<std::size_t> init_words_;  // Of their addresses: long ones, alike for most of their length, are slow to compare.
     // What was said of the next address.
     std::optional<HlsVariant> variant_;
     std::optional<double> seconds_;

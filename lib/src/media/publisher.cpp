@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <cerrno>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include <fcntl.h>
@@ -187,7 +188,8 @@ Result<Finished> by_ffmpeg(const HelperOptions& options, const Fd& work, const F
 }  // namespace
 
 Result<Published> Publisher::publish(const PublishRequest& request, const WorkFolder& work,
-                                     const OnProgress& progress, std::stop_token stop) const {
+                                     const OnProgress& progress, std::stop_token stop,
+                                     HelperAhead ahead) const {
     const auto input = name_in(work, request.input);
     if (!input) return refused(request.input);
     if (!request.job || request.nth < 0 || request.nth == 1 || request.nth > 999)
@@ -197,7 +199,7 @@ Result<Published> Publisher::publish(const PublishRequest& request, const WorkFo
     const HelperClient helper(options_.helper);
     auto asked = finish_request(request, work.path());
     if (!asked) return asked.error();
-    auto file = helper.finish(*asked, progress, stop);
+    auto file = helper.finish(*asked, progress, stop, std::move(ahead));
     if (file && file->remuxed && !options_.helper.ffmpeg.empty())
         file = by_ffmpeg(options_.helper, work.folder_, *asked, *file, progress, stop);
     if (!file) {

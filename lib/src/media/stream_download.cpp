@@ -94,7 +94,9 @@ private:
         resumed_from_ += file->size();
         track.download = std::make_unique<TrackDownload>(
             source_, *std::move(file), total_,
-            TrackDownload::Options{.parallel = options_.parallel, .max_bytes = options_.max_bytes});
+            TrackDownload::Options{.parallel = options_.parallel,
+                                   .max_bytes = options_.max_bytes,
+                                   .on_end = [this] { track_ended(); }});
         track.download->add(*std::move(pieces));
         if (track.feed.ended()) track.download->close();
         return track;
@@ -124,9 +126,15 @@ private:
         return {};
     }
 
+    void track_ended() {
+        {
+            const std::lock_guard lock(mutex_);
+            track_ended_ = true;
+        }
+        bell_.notify_all();
+    }
+
     Result<void> wait_for_all() {
-        std::mutex mutex;
-        std::condition_variable_any nobody_rings;
         while (true) {
             if (stop_.stop_requested()) return Error{Errc::canceled, "the download was stopped"};
             bool done = true;
@@ -142,8 +150,10 @@ private:
             }
             report();
             if (done) return {};
-            std::unique_lock lock(mutex);
-            nobody_rings.wait_for(lock, stop_, milliseconds(20), [] { return false; });
+            // The end of a track rings. Playlists and progress have their own times.
+            std::unique_lock lock(mutex_);
+            bell_.wait_for(lock, stop_, milliseconds(50), [&] { return track_ended_; });
+            track_ended_ = false;
         }
     }
 
@@ -195,6 +205,9 @@ private:
     std::atomic<std::uint64_t> total_ = 0;
     std::uint64_t resumed_from_ = 0;
     steady_clock::time_point next_report_{};
+    std::mutex mutex_;
+    std::condition_variable_any bell_;
+    bool track_ended_ = false;  // Guarded by mutex_.
     std::vector<Track> tracks_;  // Last: their threads end before what they use.
 };
 

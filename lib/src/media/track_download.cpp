@@ -28,9 +28,17 @@ void TrackDownload::add(std::vector<Piece> pieces) {
 }
 
 void TrackDownload::close() {
-    const std::lock_guard lock(mutex_);
-    closed_ = true;
-    changed_.notify_all();
+    {
+        const std::lock_guard lock(mutex_);
+        closed_ = true;
+        changed_.notify_all();
+        if (head_ != slots_.size()) return;
+    }
+    ring();
+}
+
+void TrackDownload::ring() const {
+    if (options_.on_end) options_.on_end();
 }
 
 void TrackDownload::stop() {
@@ -157,14 +165,20 @@ Result<void> TrackDownload::finish(std::size_t index) {
         ++head_;
         changed_.notify_all();
     }
+    const bool done = closed_ && head_ == slots_.size();
+    lock.unlock();
+    if (done) ring();
     return {};
 }
 
 void TrackDownload::fail(Error error) {
-    const std::lock_guard lock(mutex_);
-    // A piece that was stopped because another failed is not the reason.
-    if (!failure_ || failure_->code == Errc::canceled) failure_ = std::move(error);
-    changed_.notify_all();
+    {
+        const std::lock_guard lock(mutex_);
+        // A piece that was stopped because another failed is not the reason.
+        if (!failure_ || failure_->code == Errc::canceled) failure_ = std::move(error);
+        changed_.notify_all();
+    }
+    ring();
 }
 
 }  // namespace jobruntime::media

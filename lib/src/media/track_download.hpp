@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -28,9 +29,10 @@ namespace jobruntime::media {
 class TrackDownload {
 public:
     struct Options {
-        int parallel = 8;
+        int parallel = 16;
         std::size_t window_bytes = std::size_t{32} << 20;  ///< Waiting in memory.
         std::uint64_t max_bytes = 0;                       ///< Of all tracks together.
+        std::function<void()> on_end = {};  ///< Called when it is done or has failed, on any thread.
     };
     /// `total` counts the bytes of all tracks of a download.
     TrackDownload(StreamSource& source, TrackFile file, std::atomic<std::uint64_t>& total, Options options);
@@ -69,6 +71,7 @@ private:
     Result<void> finish(std::size_t index);
     std::string take_waiting(Slot& slot);
     void fail(Error error);
+    void ring() const;
 
     StreamSource& source_;
     TrackFile file_;  // Written by the thread whose piece is the head, and by nobody else.

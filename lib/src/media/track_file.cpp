@@ -156,6 +156,7 @@ Result<void> TrackFile::cut(std::size_t count) {
 Result<void> TrackFile::append(std::string_view bytes) {
     JR_TRY(write_all_bytes(data_, bytes, path_));
     size_ += bytes.size();
+    write_back_.grown(data_.get(), size_);
     return {};
 }
 

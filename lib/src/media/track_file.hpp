@@ -10,6 +10,7 @@
 #include <jobruntime/result.hpp>
 #include <jobruntime/subprocess.hpp>
 
+#include "core/write_back_linux.hpp"
 #include "media/stream_media.hpp"
 
 namespace jobruntime::media {
@@ -79,6 +80,7 @@ private:
     std::uint64_t size_ = 0;
     std::string unsynced_;  // Lines of pieces that may not be on disk yet.
     std::uint64_t synced_size_ = 0;
+    core::WriteBack write_back_;
     std::chrono::steady_clock::time_point synced_at_ = std::chrono::steady_clock::now();
 };
 

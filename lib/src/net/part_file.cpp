@@ -102,6 +102,7 @@ Result<void> PartFile::begin(PartInfo info) {
 Result<void> PartFile::append(std::string_view bytes) {
     JR_TRY(write_fully(fd_.get(), bytes, part_of(target_)));
     size_ += bytes.size();
+    write_back_.grown(fd_.get(), size_);
     return {};
 }
 

@@ -8,6 +8,8 @@
 #include <jobruntime/net.hpp>
 #include <jobruntime/subprocess.hpp>
 
+#include "core/write_back_linux.hpp"
+
 namespace jobruntime::net {
 
 /// What identifies the file whose first bytes we have.
@@ -40,6 +42,7 @@ private:
     Fd fd_;
     PartInfo info_;
     std::uint64_t size_ = 0;
+    core::WriteBack write_back_;
 };
 
 }  // namespace jobruntime::net

@@ -16,25 +16,35 @@ namespace jobruntime::sqlite {
 
 class Words;
 
-/// A JobFilter as SQL with its values. `none`: it names something that no job ever had.
+/// A JobFilter as terms of SQL with their values. `none`: it names something that no job ever had.
 struct Where {
-    std::string sql;  ///< "1" or terms joined by AND, over jobrt_job.
-    std::vector<std::variant<std::int64_t, std::string>> values;
+    /// Terms that an index answers by itself, so that whoever walks that index can leave the term out.
+    enum class Key { none, tag, trace, unique, idempotency, error };
+    using Value = std::variant<std::int64_t, std::string>;
+    struct Term {
+        Key key = Key::none;
+        std::string sql;  ///< Over jobrt_job; written so that the planner takes no index because of it.
+        std::optional<Value> value;
+    };
+    std::vector<Term> terms;
     std::vector<std::int64_t> kinds;   ///< Their numbers, for the tally.
     std::vector<std::int64_t> queues;
     bool none = false;
-    bool plain = true;  ///< Only by state, kind, queue: the tally can answer.
+    bool narrow = false;  ///< By state, kind or queue, maybe among others: the tally knows how many there are at most.
+    bool plain = true;    ///< Only by state, kind, queue: the tally can answer.
 
-    /// Binds the values from parameter `at` on; the next free one.
-    int bind(Statement& statement, int at) const;
+    /// The terms joined by AND, "1" without any.
+    std::string sql(Key except = Key::none) const;
+    /// Binds their values from parameter `at` on; the next free one.
+    int bind(Statement& statement, int at, Key except = Key::none) const;
 };
 Where where_of(const JobFilter& filter, Words& words);
 
-/// The numbers (seq) of the jobs that match, by creation from `cursor` on. Chooses the way by what the tally
-/// says, so that it stays fast with a million jobs.
-std::vector<std::int64_t> matching(Connection& connection, const JobFilter& filter, const Where& where, JobOrder order,
-                                   std::optional<std::int64_t> cursor, int limit);
+/// "1,2,3".
+std::string list_of(const std::vector<std::int64_t>& numbers);
 
+/// The term for the one job that has this trace id because it is made of the job's own id; empty when none can.
+std::string own_trace_term(std::string_view trace_id);
 /// A query of the numbers (seq) of a trace's jobs; `parameter` is where the trace id is bound.
 std::string jobs_of_trace(std::string_view parameter, std::string_view trace_id);
 

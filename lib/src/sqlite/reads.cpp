@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 
 namespace jobruntime::sqlite {
 namespace {
@@ -33,14 +34,6 @@ std::optional<Time> oldest_queued(Connection& connection, std::int64_t queue, st
     return oldest;
 }
 
-std::optional<Time> oldest_scheduled(Connection& connection, std::int64_t queue, std::int64_t kind) {
-    Query row = connection
-                    .cached("SELECT run_at FROM jobrt_job INDEXED BY jobrt_job_scheduled WHERE state = 0 AND queue = ? "
-                            "AND kind = ? ORDER BY run_at LIMIT 1")
-                    .query(queue, kind);
-    return row.next() ? row.time(0) : std::nullopt;
-}
-
 struct Counted {
     std::int64_t queue;
     std::int64_t kind;
@@ -51,6 +44,28 @@ struct Counted {
 
 bool among(const std::vector<std::int64_t>& numbers, std::int64_t number) {
     return numbers.empty() || std::find(numbers.begin(), numbers.end(), number) != numbers.end();
+}
+
+struct Cells {
+    std::vector<Counted> cells;
+    bool complete = true;
+};
+
+/// The earliest run_at of each cell that is scheduled, in one pass by that time, which ends once each has one.
+void find_oldest_scheduled(Connection& connection, std::vector<Counted>& cells) {
+    std::map<std::pair<std::int64_t, std::int64_t>, Counted*> wanted;
+    for (auto& cell : cells)
+        if (cell.state == JobState::scheduled) wanted[{cell.queue, cell.kind}] = &cell;
+    Query row = connection
+                    .cached("SELECT run_at, queue, kind FROM jobrt_job INDEXED BY jobrt_job_scheduled WHERE state = 0 "
+                            "ORDER BY run_at")
+                    .query();
+    while (!wanted.empty() && row.next()) {
+        const auto found = wanted.find({row.number(1), row.number(2)});
+        if (found == wanted.end()) continue;
+        found->second->oldest = row.time(0);
+        wanted.erase(found);
+    }
 }
 
 std::vector<Counted> from_tally(Connection& connection, const JobFilter& filter, const Where& where) {
@@ -64,25 +79,23 @@ std::vector<Counted> from_tally(Connection& connection, const JobFilter& filter,
             cells.push_back({row.number(0), row.number(1), state, static_cast<std::uint64_t>(row.number(3)), {}});
         }
     }
-    for (auto& cell : cells) {
+    for (auto& cell : cells)
         if (cell.state == JobState::queued) cell.oldest = oldest_queued(connection, cell.queue, cell.kind);
-        if (cell.state == JobState::scheduled) cell.oldest = oldest_scheduled(connection, cell.queue, cell.kind);
-    }
+    find_oldest_scheduled(connection, cells);
     return cells;
 }
 
-std::vector<Counted> from_rows(Connection& connection, const Where& where) {
-    std::vector<Counted> cells;
-    auto statement = connection.prepare(
-        "SELECT queue, kind, state, count(*), min(CASE WHEN state < 2 THEN run_at END) FROM jobrt_job WHERE " + where.sql +
-        " GROUP BY queue, kind, state");
-    where.bind(statement, 1);
-    Query row = statement.query();
-    while (row.next()) {
-        cells.push_back({row.number(0), row.number(1), static_cast<JobState>(row.number(2)),
-                         static_cast<std::uint64_t>(row.number(3)), row.time(4)});
-    }
-    return cells;
+Cells from_rows(Connection& connection, const JobFilter& filter, const Where& where, Effort effort) {
+    std::map<std::tuple<std::int64_t, std::int64_t, JobState>, Counted> cells;
+    const auto see = [&](std::int64_t queue, std::int64_t kind, JobState state, Time run_at) {
+        auto& cell = cells.try_emplace({queue, kind, state}, Counted{queue, kind, state, 0, {}}).first->second;
+        ++cell.count;
+        if (state == JobState::scheduled || state == JobState::queued) keep_earliest(cell.oldest, run_at);
+    };
+    Cells found;
+    found.complete = each_match(connection, filter, where, effort, see);
+    for (auto& [key, cell] : cells) found.cells.push_back(cell);
+    return found;
 }
 
 }  // namespace
@@ -96,25 +109,23 @@ std::optional<RawJob> read_job(Connection& connection, Words& words, JobId id, u
 RawPage list_jobs(Connection& connection, Words& words, const JobFilter& filter, JobOrder order,
                   std::optional<std::int64_t> cursor, int limit, unsigned parts) {
     RawPage page;
-    const char what = order == JobOrder::newest_first ? 'n' : 'o';
-    auto seqs = matching(connection, filter, where_of(filter, words), order, cursor, limit + 1);
-    const bool more = seqs.size() > static_cast<std::size_t>(limit);
-    if (more) seqs.pop_back();
-    for (const auto seq : seqs) {
+    const auto found = matching(connection, filter, where_of(filter, words), order, cursor, limit);
+    for (const auto seq : found.seqs) {
         Query row = connection.cached("SELECT " JOBRT_JOB_COLUMNS " FROM jobrt_job WHERE seq = ?").query(seq);
         if (row.next()) page.jobs.push_back(read_raw(connection, words, row, parts));
     }
-    if (more) page.next_cursor = write_cursor(what, seqs.back());
+    if (found.next) page.next_cursor = write_cursor(order == JobOrder::newest_first ? 'n' : 'o', *found.next);
     return page;
 }
 
-std::vector<CountRow> count_jobs(Connection& connection, Words& words, const JobFilter& filter, CountBy by) {
+Counts count_jobs(Connection& connection, Words& words, const JobFilter& filter, CountBy by, Effort effort) {
     const auto where = where_of(filter, words);
-    std::vector<Counted> cells;
-    if (!where.none) cells = where.plain ? from_tally(connection, filter, where) : from_rows(connection, where);
+    Cells found;
+    if (!where.none && where.plain) found.cells = from_tally(connection, filter, where);
+    else if (!where.none) found = from_rows(connection, filter, where, effort);
     std::map<std::pair<std::string, int>, CountRow> rows;
     if (by == CountBy::nothing) rows[{"", -1}] = {};
-    for (const auto& cell : cells) {
+    for (const auto& cell : found.cells) {
         std::string key;
         if (by == CountBy::kind) key = words.text(cell.kind);
         if (by == CountBy::queue || by == CountBy::queue_and_state) key = words.text(cell.queue);
@@ -125,9 +136,9 @@ std::vector<CountRow> count_jobs(Connection& connection, Words& words, const Job
         row.count += cell.count;
         keep_earliest(row.oldest, cell.oldest);
     }
-    std::vector<CountRow> list;
-    for (auto& [key, row] : rows) list.push_back(std::move(row));
-    return list;
+    Counts counts{{}, found.complete};
+    for (auto& [key, row] : rows) counts.rows.push_back(std::move(row));
+    return counts;
 }
 
 std::vector<SessionRow> read_sessions(Connection& connection) {

@@ -9,6 +9,7 @@
 
 #include "sqlite/filter.hpp"
 #include "sqlite/rows.hpp"
+#include "sqlite/search.hpp"
 #include "sqlite/writer.hpp"
 
 namespace jobruntime::sqlite {
@@ -24,7 +25,7 @@ struct RawPage {
 RawPage list_jobs(Connection& connection, Words& words, const JobFilter& filter, JobOrder order,
                   std::optional<std::int64_t> cursor, int limit, unsigned parts);
 
-std::vector<CountRow> count_jobs(Connection& connection, Words& words, const JobFilter& filter, CountBy by);
+Counts count_jobs(Connection& connection, Words& words, const JobFilter& filter, CountBy by, Effort effort);
 
 /// An event as read, its fields still text.
 struct RawEvent {

@@ -232,27 +232,24 @@ Result<Changed> SqliteStore::change_slice(const JobFilter& filter, const Change&
     if (!from) return from.error();
     // Looking for them needs no write turn; each is looked at again in it.
     auto found = read([&](Connection& connection, Words& words) {
-        return matching(connection, filter, where_of(filter, words), JobOrder::oldest_first, *from, *most + 1);
+        return matching(connection, filter, where_of(filter, words), JobOrder::oldest_first, *from, *most);
     });
     if (!found) return std::move(found).error();
     Changed changed;
-    if (found->size() > static_cast<std::size_t>(*most)) {
-        found->pop_back();
-        changed.next_cursor = write_cursor('c', found->back());
-    }
-    if (found->empty()) return changed;
+    if (found->next) changed.next_cursor = write_cursor('c', *found->next);
+    if (found->seqs.empty()) return changed;
     const auto apply = [&] {
         auto& writer = parts_->executor.writer();
         changed.answers.clear();
         const auto where = where_of(filter, writer.words());
-        auto still = writer.connection().prepare("SELECT 1 FROM jobrt_job WHERE seq = ? AND " + where.sql);
+        auto still = writer.connection().prepare("SELECT 1 FROM jobrt_job WHERE seq = ? AND " + where.sql());
         where.bind(still, 2);
-        for (const auto seq : *found) {
+        for (const auto seq : found->seqs) {
             if (Query row = still.query(seq); !row.next()) continue;
             changed.answers.push_back(change_job(writer, *writer.job(seq), change, now));
         }
     };
-    Operation operation{.run = apply, .items = found->size()};
+    Operation operation{.run = apply, .items = found->seqs.size()};
     JR_TRY(write(operation));
     return changed;
 }
@@ -287,7 +284,17 @@ Result<JobPage> SqliteStore::list(const JobFilter& filter, JobOrder order, std::
 }
 
 Result<std::vector<CountRow>> SqliteStore::count(const JobFilter& filter, CountBy by) {
-    return read([&](Connection& connection, Words& words) { return count_jobs(connection, words, filter, by); });
+    auto counts = read([&](Connection& connection, Words& words) {
+        return count_jobs(connection, words, filter, by, Effort::all);
+    });
+    if (!counts) return std::move(counts).error();
+    return std::move(counts->rows);
+}
+
+Result<Counts> SqliteStore::rough_count(const JobFilter& filter, CountBy by) {
+    return read([&](Connection& connection, Words& words) {
+        return count_jobs(connection, words, filter, by, Effort::bounded);
+    });
 }
 
 Result<BeatAnswer> SqliteStore::beat(SessionId session, const SessionFacts& facts, Time now) {

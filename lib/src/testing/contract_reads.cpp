@@ -67,6 +67,9 @@ Result<void> every_filter_field(Bench& bench) {
     for (const auto& row : rows) {
         JR_EXPECT(matching(bench, row.filter) == row.found);
         JR_EXPECT(must(bench.store().count(row.filter, CountBy::nothing)).front().count == row.found.size());
+        const auto rough = must(bench.store().rough_count(row.filter, CountBy::nothing));
+        JR_EXPECT(rough.rows.front().count <= row.found.size());
+        if (rough.complete) JR_EXPECT(rough.rows.front().count == row.found.size());
         std::vector<JobId> changed;
         for (const auto& answer : must(bench.store().change(row.filter, idle, 100, "", bench.now)).answers)
             changed.push_back(answer.job);
@@ -164,6 +167,11 @@ Result<void> counts(Bench& bench) {
     JR_EXPECT(is(both[0], "default", JobState::queued, 2, noon - 1h));
     JR_EXPECT(is(both[1], "default", JobState::completed, 1, std::nullopt));
     JR_EXPECT(is(both[2], "other", JobState::scheduled, 1, noon + 1h));
+    // By states, kinds and queues nothing is ever left out.
+    const auto rough = must(bench.store().rough_count({.kinds = {"test.a"}, .queues = {"default"}}, CountBy::state));
+    JR_EXPECT(rough.complete);
+    JR_EXPECT(rough.rows.size() == 1);
+    JR_EXPECT(is(rough.rows[0], "", JobState::queued, 2, noon - 1h));
     JobFilter none;
     none.kinds = {"test.x"};
     all = must(bench.store().count(none, CountBy::nothing));

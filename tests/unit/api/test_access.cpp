@@ -222,23 +222,105 @@ TEST_CASE("every change leaves an audit event: who, what, from where, result") {
         if (!code.empty()) CHECK(text(event.fields.at("code")) == code);
         if (target.starts_with(job)) CHECK(event.job == made.job);
     }
-    // A worker's calls come by the second, and its jobs' own events tell of them; those of who may not are told of.
-    CHECK(change("POST", "/api/worker/beat", R"({"kinds":["demo.echo"]})", "operate") == 201);
-    CHECK(ears.heard.empty());
     CHECK(change("POST", "/api/worker/beat", R"({"kinds":["demo.echo"]})", "read") == 403);
     CHECK(ears.heard.size() == 1);
-    // Looking is no change, and strangers do not fill the log.
-    for (const auto* token : {"", "wrong"}) {
-        CHECK(change("POST", "/api/jobs", R"({"kind":"demo.echo"})", token) == 401);
-        CHECK(ears.heard.empty());
-    }
+    // Looking is no change, and who has no token at all does not fill the log.
     CHECK(change("GET", "/api/jobs", "", "read") == 200);
     CHECK(ears.heard.empty());
-    CHECK(change("POST", "/login", R"({"token":"nonsense"})", "") == 401);
+    CHECK(change("POST", "/api/jobs", R"({"kind":"demo.echo"})", "") == 401);
     CHECK(ears.heard.empty());
-    CHECK(change("POST", "/login", R"({"token":"read"})", "") == 200);
+    for (const auto* path : {"/login", "/logout"}) {
+        CAPTURE(path);
+        const bool in = std::string_view(path) == "/login";
+        CHECK(change("POST", path, in ? R"({"token":"read"})" : "", in ? "" : "read") == 200);
+        REQUIRE(ears.heard.size() == 1);
+        CHECK(ears.heard[0].name == "api.change.done");
+        CHECK(ears.heard[0].fields.at("caller") == "the-read");
+        CHECK(ears.heard[0].fields.at("from") == "192.0.2.9");
+        CHECK(ears.heard[0].fields.at("path") == path);
+    }
+}
+
+TEST_CASE("what a worker does by HTTP is told where it counts: its session, and how attempts end") {
+    Ears ears;
+    auto options = guarded();
+    options.sink = &ears;
+    Api api(options);
+    const auto ask = [&](const std::string& what, const std::string& body) {
+        Request request{"POST", "/api/worker/" + what, {{"host", "localhost"}, {"content-type", "application/json"}}, body, "192.0.2.9"};
+        request.headers.emplace_back("authorization", "Bearer operate");
+        ears.heard.clear();
+        const auto response = api.router.handle(request);
+        return boost::json::parse(std::get<std::string>(response.body)).as_object();
+    };
+    const auto told = [&] {
+        REQUIRE(ears.heard.size() == 1);
+        const auto& event = ears.heard[0];
+        CHECK(event.name == "api.change.done");
+        CHECK(event.fields.at("caller") == "the-operate");
+        CHECK(event.fields.at("from") == "192.0.2.9");
+        return event;
+    };
+    const std::string kinds = R"("kinds":["demo.echo"])";
+    const auto session = text(ask("beat", "{" + kinds + "}").at("session"));
+    CHECK(text(told().fields.at("workerId")) == session);
+    const auto mine = R"({"session":")" + session + "\"," + kinds;
+    (void)ask("beat", mine + "}");
+    CHECK(ears.heard.empty());
+    api.call("POST", "/api/jobs", R"({"kind":"demo.echo"})", bearer("operate"));
+    const auto claimed = ask("claim", mine + "}").at("jobs").at(0);
+    CHECK(ears.heard.empty());
+    const auto held = R"({"jobId":")" + text(claimed.at("id")) + R"(","fence":")" + text(claimed.at("fence")) + "\"";
+    (void)ask("note", held + R"(,"log":["half way"]})");
+    CHECK(ears.heard.empty());
+    (void)ask("settle", held + R"(,"outcome":"completed"})");
+    const auto ended = told();
+    CHECK(ended.job.str() == text(claimed.at("id")));
+    CHECK(ended.fields.at("outcome") == "completed");
+    (void)ask("beat", mine + R"(,"stopped":true})");
+    CHECK(told().fields.at("stopped") == true);
+    CHECK(text(told().fields.at("workerId")) == session);
+}
+
+TEST_CASE("wrong tokens are told of with few events, however many are tried") {
+    Ears ears;
+    auto options = guarded();
+    options.sink = &ears;
+    auto api = std::make_unique<Api>(options);
+    const auto attempt = [&](const std::string& from, const char* method, const std::string& target, const std::string& body) {
+        Request request{method, target, {{"host", "localhost"}, {"content-type", "application/json"}}, body, from};
+        if (body.empty()) request.headers.emplace_back("authorization", "Bearer wrong");
+        return api->router.handle(request).status;
+    };
+    CHECK(attempt("192.0.2.1", "POST", "/login", R"({"token":"nonsense"})") == 401);
     REQUIRE(ears.heard.size() == 1);
-    CHECK(ears.heard[0].fields.at("caller") == "the-read");
+    CHECK(ears.heard[0].name == "api.login.refused");
+    CHECK(ears.heard[0].level == Level::warn);
+    CHECK(ears.heard[0].trace_id.size() == 32);
+    CHECK(ears.heard[0].fields == boost::json::object{{"from", "192.0.2.1"}, {"method", "POST"}, {"path", "/login"}, {"tries", 1}});
+    // Whoever else comes is told of, too, but not each of a thousand.
+    CHECK(attempt("192.0.2.2", "GET", "/api/jobs?x=1", "") == 401);
+    REQUIRE(ears.heard.size() == 2);
+    CHECK(ears.heard[1].fields.at("path") == "/api/jobs");
+    for (int i = 0; i < 1000; ++i) attempt("198.51.100." + std::to_string(i), "DELETE", "/api/jobs/x", "");
+    CHECK(ears.heard.size() == 8);
+    // A minute later their number is, with whatever is asked.
+    api->clock.advance(Duration{59'999});
+    api->get("/api/health");
+    CHECK(ears.heard.size() == 8);
+    api->clock.advance(Duration{1});
+    api->get("/api/health");
+    REQUIRE(ears.heard.size() == 9);
+    CHECK(ears.heard[8].fields.at("tries") == 994);
+    CHECK(ears.heard[8].fields.at("from") == "198.51.100.999");
+    api->get("/api/health");
+    CHECK(ears.heard.size() == 9);
+    // And so begins a new one; what is counted at the end is told then.
+    for (int i = 0; i < 3; ++i) attempt("192.0.2.1", "POST", "/login", R"({"token":"nonsense"})");
+    CHECK(ears.heard.size() == 10);
+    api.reset();
+    REQUIRE(ears.heard.size() == 11);
+    CHECK(ears.heard[10].fields.at("tries") == 2);
 }
 
 TEST_CASE("a token that is sent shows nowhere but in the cookie that it asked for") {

@@ -222,6 +222,53 @@ TEST_CASE("words that nothing has end a page after so many jobs, with a cursor t
     CHECK(next.body.at("nextCursor").is_null());
 }
 
+TEST_CASE("a change of all that match goes by words, too, and their number is told honestly") {
+    Api api;
+    std::vector<std::string> needles;
+    for (int i = 0; i < 2100; ++i) {
+        auto id = api.create(i % 700 == 0 ? R"({"kind":"demo.echo","payload":{"a":"a Needle"}})" : R"({"kind":"demo.echo"})");
+        if (i % 700 == 0) needles.push_back(id);
+    }
+    api.create(R"({"kind":"demo.other","payload":{"a":"needle"}})");
+    const auto counts = api.get("/api/jobs/counts?kind=demo.echo&text=NEEDLE").body;
+    CHECK(counts.at("total") == 3);
+    CHECK(counts.at("counts").at("queued") == 3);
+    const auto ask = [&](const std::string& more) {
+        return api.post("/api/jobs/bulk", R"({"action":"cancel","filter":{"kind":["demo.echo"],"text":"needle"},)" + more + "}");
+    };
+    CHECK(ask(R"("expectedCount":2100)").code() == "COUNT_CHANGED");
+    CHECK(ask(R"("expectedCount":2100)").body.at("count") == 3);
+    auto answer = ask(R"("expectedCount":3)");
+    // It looks at so many jobs a call.
+    CHECK(answer.body.at("done") == 3);
+    REQUIRE(answer.body.at("nextCursor").is_string());
+    answer = ask(R"("cursor":")" + text(answer.body.at("nextCursor")) + "\"");
+    CHECK(answer.body.at("done") == 0);
+    CHECK(answer.body.at("nextCursor").is_null());
+    for (const auto& id : needles) CHECK(api.get("/api/jobs/" + id).body.at("job").at("status") == "canceled");
+    CHECK(api.get("/api/jobs/counts?status=canceled").body.at("total") == 3);
+    // Deleting goes the same way.
+    answer = api.post("/api/jobs/bulk", R"({"action":"delete","filter":{"status":["canceled"],"text":"needle"},"expectedCount":3})");
+    CHECK(answer.body.at("done") == 3);
+    CHECK(api.get("/api/jobs/counts").body.at("total") == 2098);
+}
+
+TEST_CASE("words in more jobs than one answer may look at are refused, and nothing is done") {
+    Api api;
+    NewJob job;
+    job.kind = "demo.echo";
+    for (int i = 1; i <= 10'001; ++i) {
+        job.id.bytes[0] = static_cast<std::uint8_t>(i >> 8);
+        job.id.bytes[1] = static_cast<std::uint8_t>(i);
+        REQUIRE(api.store.insert({&job, 1}, api.clock.wall()));
+    }
+    CHECK(api.get("/api/jobs/counts?text=demo").code() == "FILTER_TOO_WIDE");
+    const auto answer = api.post("/api/jobs/bulk", R"({"action":"delete","filter":{"text":"demo"},"expectedCount":10001})");
+    CHECK(answer.status == 400);
+    CHECK(answer.code() == "FILTER_TOO_WIDE");
+    CHECK(api.get("/api/jobs/counts").body.at("total") == 10'001);
+}
+
 TEST_CASE("words that nothing has end a page after so many bytes, too") {
     Api api;
     NewJob job;

@@ -27,6 +27,28 @@ TEST_CASE("only listed Host names are answered, so that a foreign name for 127.0
     CHECK(api.call("GET", "/api/worker/health", "", {{"host", "evil.example"}}).status == 200);
 }
 
+TEST_CASE("whom the API answers can be replaced while it runs") {
+    ApiOptions options;
+    options.allowed_hosts = {"old.example"};
+    options.allowed_origins = {"https://old.example"};
+    options.cors_origins = {"https://read.example"};
+    Api api(options);
+    const auto host = [&](const char* name) { return api.call("GET", "/api/jobs", "", {{"host", name}}).status; };
+    const auto origin = [&](const char* name) {
+        return api.post("/api/jobs", R"({"kind":"demo.echo"})", {{"origin", name}}).status;
+    };
+    CHECK(host("old.example") == 200);
+    CHECK(host("new.example") == 421);
+    CHECK(origin("https://old.example") == 201);
+    CHECK(origin("https://read.example") == 201);
+    api.router.set_allowed({{"new.example"}, {"https://new.example"}, {}});
+    CHECK(host("old.example") == 421);
+    CHECK(host("new.example") == 200);
+    CHECK(origin("https://old.example") == 403);
+    CHECK(origin("https://read.example") == 403);
+    CHECK(origin("https://new.example") == 201);
+}
+
 TEST_CASE("a page of another origin changes and holds nothing; programs and own pages do") {
     ApiOptions options;
     options.allowed_origins = {"http://localhost:5173"};

@@ -31,6 +31,19 @@ TEST_CASE("a job is created with everything that the request says") {
     CHECK(api.get("/api/telemetry?traceId=trace-1").body.at("count") == 1);
 }
 
+TEST_CASE("a whole number is one however it is written, as JSON Schema has it") {
+    Api api;
+    const auto answer = api.post("/api/jobs", R"({"kind":"demo.echo","payload":{"a":2.0},"priority":-5.0,"delayMs":6e4,"maxAttempts":30e-1})");
+    REQUIRE(answer.status == 201);
+    const auto& job = answer.body.at("job").as_object();
+    CHECK(boost::json::serialize(job.at("priority")) == "-5");
+    CHECK(boost::json::serialize(job.at("maxAttempts")) == "3");
+    CHECK(job.at("runAt") == "2026-01-01T00:01:00.000Z");
+    CHECK(job.at("payload").at("a").is_double());  // What is the job's own stays as it came.
+    CHECK(api.post("/api/jobs/bulk", R"({"action":"cancel","filter":{},"expectedCount":2.0})").status == 409);
+    CHECK(api.post("/api/jobs/bulk", R"({"action":"cancel","filter":{},"expectedCount":1.0})").status == 200);
+}
+
 TEST_CASE("a job's JSON has these members in this order, and null where there is nothing") {
     ApiOptions options;
     options.decorate = [](const Job&, boost::json::object& added) {

@@ -19,6 +19,11 @@ TEST_CASE("a path that nobody has is 404, a method that a path does not take is 
     const auto options = api.call("OPTIONS", "/api/jobs/abc");
     CHECK(options.status == 204);
     CHECK(options.header("allow") == "DELETE, GET, HEAD, OPTIONS");
+    // A path of its own is not also the job of that name.
+    for (const char* method : {"DELETE", "POST"}) CHECK(api.call(method, "/api/jobs/counts").status == 405);
+    CHECK(api.call("GET", "/api/jobs/bulk").status == 405);
+    CHECK(api.call("OPTIONS", "/api/jobs/counts").header("allow") == "GET, HEAD, OPTIONS");
+    CHECK(api.call("OPTIONS", "/api/jobs/bulk").header("allow") == "OPTIONS, POST");
     CHECK(api.call("OPTIONS", "*").status == 204);
     CHECK(api.call("HEAD", "/api/health").status == 200);
 }

@@ -47,6 +47,9 @@ TEST_CASE("a worker by HTTP begins a session, claims, notes, and ends an attempt
     CHECK(job.at("payload").at("a") == 1);
     CHECK(api.post("/api/worker/note", holder(job) + R"(,"progress":{"percent":40,"stage":"s"},"log":["one","two"],)"
                                                      R"("step":{"name":"first","value":{"n":2}}})").status == 200);
+    // Read as not-a-number and as infinity, which no answer could say again.
+    for (const std::string percent : {"0e310", "1e999"})
+        CHECK(api.post("/api/worker/note", holder(job) + R"(,"progress":{"percent":)" + percent + "}}").status == 400);
     CHECK(api.get("/api/jobs/" + id).body.at("job").at("progress").at("percent") == 40.0);
     const auto ended = api.post("/api/worker/settle", holder(job) + R"(,"outcome":"completed","result":{"b":2}})");
     CHECK(ended.status == 200);

@@ -1,7 +1,9 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 // Real Chromium: its life, its end, and what it leaves behind.
 #include <atomic>
+#include <fstream>
 #include <future>
+#include <iterator>
 
 #include <signal.h>
 
@@ -72,6 +74,12 @@ TEST_CASE("one browser serves twenty extractions, two at a time, and keeps no pr
     const auto until = std::chrono::steady_clock::now() + 10s;
     while (resting() > 12 && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(50ms);
     CHECK(resting() <= 12);
+    // Pages of Chromium's own interface would cost every start a renderer's time, and its memory.
+    for (const int process : processes_of(folder / "profile")) {
+        std::ifstream line("/proc/" + std::to_string(process) + "/cmdline", std::ios::binary);
+        const std::string words{std::istreambuf_iterator<char>(line), {}};
+        CHECK(words.find("--top-chrome-webui") == std::string::npos);
+    }
     browser.close();
     CHECK(processes_of(folder / "profile").empty());
 }

@@ -9,6 +9,7 @@
 
 #include "canary.hpp"
 #include "extract/child_run.hpp"
+#include "extract/info_dict.hpp"
 #include "page_server.hpp"
 
 using namespace jobruntime;
@@ -24,7 +25,7 @@ struct Bench {
     std::vector<std::string> log;
     std::vector<std::string> progress;
     extract::CommandFacts facts;
-    std::chrono::milliseconds grace{5000};
+    std::chrono::milliseconds linger{5000};
 
     Bench() { std::filesystem::create_directory(tmp); }
 
@@ -40,7 +41,7 @@ struct Bench {
         options.argv = {path};
         options.environment = {"PATH=/usr/local/bin:/usr/bin:/bin", "GIVEN=yes"};
         options.allow_nets = net::Network::parse_list("127.0.0.0/8").value();
-        options.grace = grace;
+        options.linger = linger;
         return extract::CommandExtractor(std::move(options));
     }
     Result<MediaInfo> run(const std::string& path, std::chrono::milliseconds timeout = 20s,
@@ -190,20 +191,49 @@ TEST_CASE("stop ends a program that obeys SIGTERM at once, its children too") {
     CHECK(gone(std::stoi(extract_test::read_file(bench.tmp + "/child"))));
 }
 
-TEST_CASE("one that hangs and ignores SIGTERM is killed after the grace time") {
-    Bench bench;
-    bench.grace = 300ms;
-    const auto info = bench.shell("trap '' TERM\necho $$ > pid\nwhile :; do sleep 1; done", 400ms);
-    REQUIRE_FALSE(info.has_value());
-    CHECK(info.error().name == "EXTRACTION_TIMEOUT");
-    CHECK(info.error().code == Errc::timed_out);
-    CHECK(bench.facts.killed);
-    CHECK(gone(std::stoi(extract_test::read_file(bench.tmp + "/pid"))));
+TEST_CASE("one that ignores SIGTERM is over within two seconds of a stop or of its time-out, its children too") {
+    enum class Ended { command_stopped, yt_dlp_stopped, command_out_of_time };
+    for (const auto ended : {Ended::command_stopped, Ended::yt_dlp_stopped, Ended::command_out_of_time}) {
+        CAPTURE(static_cast<int>(ended));
+        Bench bench;
+        // What a shell ignores its children ignore, too.
+        const auto path = bench.program("#!/bin/sh\ntrap '' TERM\nsleep 1000 & echo $! > child\necho $$ > me\nmv me pid\n"
+                                        "while :; do wait; done\n");
+        const auto asleep = [&] { return !extract_test::read_file(bench.tmp + "/pid").empty(); };
+        const bool stopped = ended != Ended::command_out_of_time;
+        std::stop_source stop;
+        std::chrono::steady_clock::time_point asked = std::chrono::steady_clock::now() + 1500ms;
+        std::jthread stopper([&](const std::stop_token& done) {
+            while (!asleep() && !done.stop_requested()) std::this_thread::sleep_for(5ms);
+            if (!stopped) return;
+            asked = std::chrono::steady_clock::now();
+            stop.request_stop();
+        });
+        Result<MediaInfo> info = Error{};
+        if (ended == Ended::yt_dlp_stopped) {
+            extract::YtDlpOptions options{.program = path, .environment = {"PATH=/usr/bin:/bin"}};
+            options.allow_nets = net::Network::parse_list("127.0.0.0/8").value();
+            ExtractRequest request{.url = "http://127.0.0.1/post", .timeout = 60s, .tmp_dir = bench.tmp};
+            info = extract::YtDlpExtractor(options).extract(request, stop.get_token());
+        } else {
+            info = bench.run(path, stopped ? 60s : 1500ms, stop.get_token());
+            CHECK(bench.facts.killed);
+        }
+        const auto over = std::chrono::steady_clock::now();
+        stopper.request_stop();
+        stopper.join();
+        CHECK(over - asked < 2s);
+        REQUIRE_FALSE(info.has_value());
+        CHECK(info.error().code == (stopped ? Errc::canceled : Errc::timed_out));
+        CHECK(info.error().name == (stopped ? "" : "EXTRACTION_TIMEOUT"));
+        CHECK(gone(std::stoi(extract_test::read_file(bench.tmp + "/pid"))));
+        CHECK(gone(std::stoi(extract_test::read_file(bench.tmp + "/child"))));
+    }
 }
 
 TEST_CASE("one that does not leave after its answer is ended, and the answer counts") {
     Bench bench;
-    bench.grace = 300ms;
+    bench.linger = 300ms;
     const auto info = bench.shell(say("{" + one_format + "}") + "\nexec sleep 1000");
     CHECK_MESSAGE(info.has_value(), info.error().message);
     CHECK_FALSE(bench.facts.killed);
@@ -223,6 +253,18 @@ TEST_CASE("a program that is not there says what to check") {
     REQUIRE_FALSE(info.has_value());
     CHECK(info.error().name == "EXTRACTOR_NOT_FOUND");
     CHECK(info.error().code == Errc::unsupported);
+}
+
+TEST_CASE("of very many pictures without sound the best get it, and the others are not kept") {
+    boost::json::array formats{{{"url", "http://127.0.0.1/s.m4a"}, {"vcodec", "none"}, {"http_headers", {{"X-Long", std::string(50'000, 'x')}}}}};
+    for (int i = 1; i <= 5'000; ++i)
+        formats.push_back({{"url", "http://127.0.0.1/" + std::to_string(i)}, {"ext", "mp4"}, {"acodec", "none"}, {"height", i}});
+    const auto info = extract::info_from_dict({{"formats", std::move(formats)}}, 1);
+    REQUIRE_MESSAGE(info, info.error().message);
+    REQUIRE(info->sources.size() == 32);
+    CHECK(info->sources.front().height == 5'000);
+    CHECK(info->sources.back().height == 4'969);
+    for (const auto& source : info->sources) CHECK(source.sound);
 }
 
 TEST_CASE("lines for logs are cut, valid and without control characters") {

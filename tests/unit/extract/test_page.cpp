@@ -5,6 +5,7 @@
 #include <jobruntime/extract.hpp>
 
 #include "extract/html_page.hpp"
+#include "extract/nth_video.hpp"
 #include "extract/page_rules.hpp"
 #include "page_server.hpp"
 
@@ -244,6 +245,51 @@ TEST_CASE("web: what pages say without a script") {
     CHECK(site.ask("web", "/inside").error().name == "SSRF_BLOCKED");
 }
 
+TEST_CASE("web: a further video of a page, by whichever list of it is long enough") {
+    Site site;
+    auto& server = site.server;
+    const auto ld = [](const std::string& inner) { return R"(<script type="application/ld+json">)" + inner + "</script>"; };
+    const auto object = [](const std::string& name, const std::string& more = "") {
+        return R"({"@type":"VideoObject","name":")" + name + R"(","contentUrl":")" + media + "/" + name + R"(.mp4")" + more + "}";
+    };
+    const auto og = [](const std::string& name) { return R"(<meta property="og:video" content="/)" + name + R"(">)"; };
+    server.page("/tags", "<title>T</title>" + og("first.mp4") +
+                             "<video src=/a.mp4></video><video><source src=b-low.mp4 size=240><source src=b.mp4 size=720></video>");
+    server.page("/list", ld(R"({"@graph":[)" + object("a", R"(,"hasPart":[)" + object("b") + "]") + "," + object("a") + "," +
+                            object("c", R"(,"duration":"PT9S")") + "]}") + "<video></video>");
+    server.page("/metas", og("a.mp4") + R"(<meta property="og:video:secure_url" content="https://other.example/a.mp4">)" + og("a.webm") +
+                              og("b.mp4") + R"(<meta property="og:video:height" content="480">)");
+    server.page("/one", og("a.mp4") + ld(object("a")) + "<video src=/a.mp4></video>");
+    server.page("/frames", "<iframe src=/f1></iframe><iframe src=/f2></iframe>");
+    server.page("/f1", "<video src=/a.mp4></video>");
+    server.page("/f2", "<video src=/b.mp4></video>");
+    server.page("/wall", "<title>Log in</title><form><input type=password></form>");
+    struct Row {
+        const char* page;
+        int nth;
+        std::string wanted;
+        std::size_t sources;
+    };
+    const Row rows[] = {{"/tags", 2, server.url("/b.mp4"), 2}, {"/tags", 3, "NO_MEDIA", 0},
+                        {"/list", 2, media + "/b.mp4", 1},     {"/list", 3, media + "/c.mp4", 1},
+                        {"/list", 4, "NO_MEDIA", 0},           {"/metas", 2, server.url("/b.mp4"), 1},
+                        {"/metas", 3, "NO_MEDIA", 0},          {"/one", 2, "NO_MEDIA", 0},
+                        {"/frames", 2, server.url("/b.mp4"), 1}, {"/frames", 3, "NO_MEDIA", 0},
+                        {"/wall", 2, "AUTH_REQUIRED", 0}};
+    for (const auto& row : rows) {
+        CAPTURE(row.page);
+        CAPTURE(row.nth);
+        const auto info = site.ask("web", row.page, row.nth);
+        CHECK_MESSAGE((info ? info->sources.front().url : info.error().name) == row.wanted, (info ? "" : info.error().message));
+        if (info) CHECK(info->sources.size() == row.sources);
+    }
+    const auto third = site.ask("web", "/list", 3);
+    CHECK(third->title == "c");
+    CHECK(third->duration == 9);
+    CHECK(site.ask("web", "/metas", 2)->sources.front().height == 480);
+    CHECK(site.ask("web", "/tags", 2)->title == "T");
+}
+
 TEST_CASE("cookies go to their own site only") {
     Site site;
     const extract_test::TempFolder folder;
@@ -336,6 +382,22 @@ TEST_CASE("hostile HTML is read to its end") {
     for (const auto* html : {"<", "<a", "<a b='", "<!--", "<script>", "<video src=", "</", "<video src=\"x.mp4", "&#x;&#;&#99999999999;"})
         CHECK_NOTHROW(extract::read_html(html, base));
     CHECK(extract::unescape_html("&lt;&#65;&#x1F600;&unknown;&amp;amp;&") == "<A\xf0\x9f\x98\x80&unknown;&amp;&");
+}
+
+TEST_CASE("a page that names very many videos is read in no more time than its length takes") {
+    const auto base = net::parse_url("http://site.example/" + std::string(8000, 'p') + "/page", net::max_fetch_url).value();
+    std::string html, objects;
+    for (int i = 0; i < 60'000; ++i) {
+        html += "<base href=a>";
+        objects += (i ? "," : "") + std::string(R"({"@type":"VideoObject","contentUrl":"http://site.example/)") + std::to_string(i) + ".mp4\"}";
+    }
+    const auto page = extract::read_html(html + R"(<script type="application/ld+json">[)" + objects + "]</script><video src=v.mp4></video>", base);
+    REQUIRE(page.probe.videos.size() == 1);
+    CHECK(page.probe.videos[0].src == "http://site.example/" + std::string(8000, 'p') + "/v.mp4");
+    extract::Observation seen{.requested_url = base.str(), .probes = {page.probe}, .sightings = {}, .user_agent = ""};
+    CHECK(extract::find_media(seen).info.sources.size() == 16);
+    CHECK(extract::find_nth(seen, 3).info.sources.size() == 1);
+    CHECK(extract::find_nth(seen, 999'999).info.sources.empty());
 }
 
 TEST_CASE("a site that asks to wait is passed on, whatever comes of the page") {

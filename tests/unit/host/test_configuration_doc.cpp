@@ -19,7 +19,7 @@ TEST_CASE("docs/configuration.md shows the table of settings as it is") {
         if (!setting.alias.empty()) row += " (`" + std::string(setting.alias) + "`)";
         row += " | `--" + std::string(setting.key) + "` | " + std::string(setting.who) + " | " +
                (setting.fallback.empty() ? "unset" : "`" + std::string(setting.fallback) + "`") + " | " +
-               std::string(setting.meaning) + " |";
+               (setting.live ? "SIGHUP" : "restart") + " | " + std::string(setting.meaning) + " |";
         CAPTURE(row);
         CHECK(doc.find(row) != std::string::npos);
         ++rows;

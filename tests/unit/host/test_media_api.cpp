@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 #include <jobruntime/memory.hpp>
 #include <stdlib.h>
 
@@ -107,6 +108,33 @@ TEST_CASE("a post's URL becomes a media.save job with its canonical URL") {
     CHECK(job.at("outputPath").is_null());
     CHECK(text(made.json.at("traceId")) == text(job.at("traceId")));
     CHECK(api.call("POST", "/api/jobs", R"({"tweetUrl":"https://x.com/ada/status/124"})").status == 201);
+}
+
+TEST_CASE("the platforms say what each living worker says of its log-in, and no more") {
+    Api api;
+    const auto beat = [&](std::uint8_t n, bool logged_in, bool stopped) {
+        SessionFacts facts;
+        facts.host = "box" + std::to_string(n);
+        facts.works = true;
+        facts.stopped = stopped;
+        facts.details = {{"logins", {{"x", {{"loggedIn", logged_in}, {"expires", 1'767'225'600}, {"cookie", "canary"}}}, {"tiktok", "broken"}}}};
+        SessionId session;
+        session.bytes[0] = n;
+        REQUIRE(api.store->beat(session, facts, Time{}).has_value());
+    };
+    CHECK(api.call("GET", "/api/capabilities").json.at("platforms").at("x").at("logins").as_array().empty());
+    beat(1, true, false);
+    beat(2, false, false);
+    beat(3, false, true);
+    const auto shown = api.call("GET", "/api/capabilities").json.at("platforms").as_object();
+    const auto& logins = shown.at("x").at("logins").as_array();
+    REQUIRE(logins.size() == 2);
+    CHECK(text(logins.at(0).at("host")) == "box1");
+    CHECK(logins.at(0).at("loggedIn") == true);
+    CHECK(text(logins.at(0).at("expiresAt")) == "2026-01-01T00:00:00.000Z");
+    CHECK(logins.at(1).at("loggedIn") == false);
+    CHECK(boost::json::serialize(shown).find("canary") == std::string::npos);
+    CHECK(shown.at("tiktok").at("logins").as_array().empty());
 }
 
 TEST_CASE("what cannot be a post is refused with the right code") {

@@ -6,6 +6,7 @@
 #include <set>
 #include <thread>
 
+#include <boost/json/serialize.hpp>
 #include <doctest/doctest.h>
 
 #include <jobruntime/memory.hpp>
@@ -23,6 +24,7 @@ using media_test::Clips;
 using media_test::helper_or_skip;
 using media_test::read_file;
 using media_test::TempDir;
+using media_test::write_file;
 namespace fs = std::filesystem;
 using Steady = std::chrono::steady_clock;
 
@@ -154,6 +156,70 @@ TEST_CASE("a fresh link that is dead is no reason to look again") {
     CHECK(bench.extractor->asked == 1);
 }
 
+TEST_CASE("a download that was asked for with a secret begins its next attempt with another look, and costs no more of them") {
+    if (helper_or_skip().empty()) return;
+    enum class Secret { cookie, cookie_of_sound, header, cookie_of_another_host };
+    for (const auto secret : {Secret::cookie, Secret::cookie_of_sound, Secret::header, Secret::cookie_of_another_host}) {
+        CAPTURE(static_cast<int>(secret));
+        Bench* here = nullptr;
+        std::atomic<int> looked = 0;
+        Bench bench([&](const ExtractRequest&, const std::stop_token&) {
+            auto info = here->info({"/film.mp4"});
+            const auto word = "key-" + std::to_string(++looked);
+            const bool elsewhere = secret == Secret::cookie_of_another_host;
+            if (secret == Secret::header) info.sources.front().http_headers["COOKIE"] = "sid=" + word;
+            else info.cookies = {{.domain = elsewhere ? "site.example" : "127.0.0.1", .name = "sid", .value = word}};
+            if (secret == Secret::cookie_of_sound) {
+                info.sources.front().sound = MediaSound{here->server.url("/film.mp4"), MediaProtocol::https, {}};
+                auto& picture = info.sources.front().url;
+                picture.replace(picture.find("127.0.0.1"), 9, "localhost");
+            }
+            return info;
+        });
+        here = &bench;
+        std::atomic<int> refused = 0;
+        const test::ServedFile film{.bytes = read_file(Clips::get()["faststart.mp4"])};
+        bench.server.on("/film.mp4", test::status(500));
+        // The helper's disk fails until it is mended: the download is there, and nobody need look again.
+        write_file(bench.root.path("helper"), "#!/bin/sh\n[ -e '" + bench.root.path("mended") + "' ] && exec '" + helper_path() +
+                       "'\nread line\nprintf '{\"type\":\"error\",\"code\":\"MEDIA_IO\",\"message\":\"no disk\"}\\n'\nexit 1\n");
+        fs::permissions(bench.root.path("helper"), fs::perms::owner_all);
+        bench.helper.program = bench.root.path("helper");
+        testing::Harness jobs;
+        jobs.on(host::media_kind, bench.handler());
+        const auto id = jobs.enqueue(host::media_kind, bench.payload(), {.max_attempts = 3});
+        CHECK(run(jobs, id, 1).state == JobState::scheduled);
+        CHECK(looked == 1);
+        if (secret == Secret::cookie_of_sound) {
+            jobs.advance(1h);
+            run(jobs, id, 1);
+            CHECK(looked == 2);
+            continue;
+        }
+        const bool guarded = secret != Secret::cookie_of_another_host;
+        bench.server.on("/film.mp4", [&](const test::ServedConnection& to, const test::ServedRequest& asked) {
+            if (!guarded || asked.header("cookie") == "sid=key-" + std::to_string(looked)) return test::serve(film)(to, asked);
+            ++refused;
+            test::status(403)(to, asked);
+        });
+        jobs.advance(1h);
+        CHECK(run(jobs, id, 1).state == JobState::scheduled);
+        CHECK(looked == (guarded ? 2 : 1));
+        const auto fetches = bench.asked_for("/film.mp4");
+        write_file(bench.root.path("mended"), "");
+        jobs.advance(1h);
+        const auto job = run(jobs, id, 1);
+        CHECK_MESSAGE(job.state == JobState::completed, (job.errors.empty() ? "" : job.errors.back().message));
+        CHECK(job.attempt == 3);
+        CHECK(looked == (guarded ? 2 : 1));
+        CHECK(refused == 0);
+        CHECK(bench.asked_for("/film.mp4") == fetches);
+        // The word is in nothing that the store has of it.
+        const auto all = *jobs.queue().get(id, all_parts);
+        for (const auto& step : all->steps) CHECK(boost::json::serialize(step.value).find("key-") == std::string::npos);
+    }
+}
+
 TEST_CASE("servers and sites that ask to wait are left alone for so long") {
     enum class Where { file, stream, page };
     for (const auto where : {Where::file, Where::stream, Where::page}) {
@@ -229,6 +295,31 @@ TEST_CASE("a further video of a post is asked for by its number, and published u
     }
 }
 
+TEST_CASE("the helper starts while the file is downloaded, once for the job") {
+    if (helper_or_skip().empty()) return;
+    Bench* here = nullptr;
+    Bench bench([&](const ExtractRequest&, const std::stop_token&) { return here->info({"/film.mp4"}); });
+    here = &bench;
+    const auto starts = bench.root.path("starts");
+    bench.helper.program = bench.root.path("helper");
+    std::ofstream(bench.helper.program) << "#!/bin/sh\necho started >> " << starts << "\nexec " << helper_path() << "\n";
+    fs::permissions(bench.helper.program, fs::perms::owner_all);
+    const auto film = test::serve({.bytes = read_file(Clips::get()["faststart.mp4"])});
+    std::atomic<bool> ahead = false;
+    bench.server.on("/film.mp4", [&](const test::ServedConnection& to, const test::ServedRequest& request) {
+        const auto end = Steady::now() + 20s;
+        while (!fs::exists(starts) && Steady::now() < end) std::this_thread::sleep_for(1ms);
+        ahead = fs::exists(starts);
+        film(to, request);
+    });
+    testing::Harness jobs;
+    jobs.on(host::media_kind, bench.handler());
+    const auto id = jobs.enqueue(host::media_kind, bench.payload(), {});
+    CHECK(run(jobs, id, 1).state == JobState::completed);
+    CHECK(ahead);
+    CHECK(read_file(starts) == "started\n");
+}
+
 TEST_CASE("a file that is not as long as the site itself says is no success") {
     if (helper_or_skip().empty()) return;
     struct Row {
@@ -285,7 +376,7 @@ TEST_CASE("a deadline or a cancel ends each step within two seconds and leaves n
                 test::stall_after(film, 10'000)(to, asked);
             });
             bench.options.download.stall_timeout = 60s;
-            media_test::write_file(bench.root.path("slow"), "#!/bin/sh\n: > '" + bench.root.path("here") + "'\n/bin/sleep 600 & wait\n");
+            media_test::write_file(bench.root.path("slow"), "#!/bin/sh\ntrap '' TERM\n: > '" + bench.root.path("here") + "'\n/bin/sleep 600 & wait\n");
             fs::permissions(bench.root.path("slow"), fs::perms::owner_all);
             bench.helper.ffmpeg = bench.options.ffmpeg = bench.root.path("slow");
             auto store = memory::open();

@@ -50,3 +50,20 @@ TEST_CASE("a flag can be changed again and again, and others stay as they are") 
         CHECK(flags.get("web")->enabled);
     }
 }
+
+TEST_CASE("what the environment and the file say can be replaced while others ask") {
+    auto store = memory::open();
+    Config config;
+    PlatformFlags flags(*store, config);
+    CHECK(flags.get("x")->enabled);
+    config.enable_x = false;
+    config.structure = {{"platforms", {{"talks", {{"enabled", false}}}}}};
+    CHECK(flags.get("x")->enabled);  // A copy was taken.
+    flags.take(config);
+    CHECK(flags.get("x")->locked);
+    CHECK(flags.get("talks")->source == "file");
+    CHECK_FALSE(flags.get("talks")->enabled);
+    flags.take({});
+    CHECK(flags.get("x")->source == "default");
+    CHECK(flags.get("talks")->enabled);
+}

@@ -135,6 +135,30 @@ TEST_CASE("a file that is missing, open to others, broken or empty lets nobody i
     CHECK_FALSE(check.caller(ada.text));
 }
 
+TEST_CASE("a token that comes or goes is told of, once, and not those that were there") {
+    const Folder folder;
+    const auto first = made(folder, "ada", Role::admin);
+    std::vector<std::string> told;
+    TokenCheck check(folder.file(), {}, [&](const Token& token, bool is_made) { told.push_back((is_made ? "+" : "-") + token.id); });
+    REQUIRE(check.start());
+    CHECK(check.caller(first.text));
+    CHECK(told.empty());
+    const auto second = made(folder, "bob");
+    CHECK(check.caller(second.text));
+    CHECK(told == std::vector<std::string>{"+" + second.token.id});
+    // A file that is broken for a while has revoked nobody.
+    const auto good = folder.text();
+    std::ofstream(folder.file()) << "{";
+    CHECK_FALSE(check.caller(first.text));
+    std::ofstream(folder.file()) << good;
+    CHECK(check.caller(first.text));
+    CHECK(told.size() == 1);
+    REQUIRE(revoke_token(folder.file(), "bob"));
+    CHECK_FALSE(check.caller(second.text));
+    CHECK_FALSE(check.caller(second.text));
+    CHECK(told == std::vector<std::string>{"+" + second.token.id, "-" + second.token.id});
+}
+
 TEST_CASE("many at once each make their token, and none is lost") {
     const Folder folder;
     std::vector<std::jthread> makers;

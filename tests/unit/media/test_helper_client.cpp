@@ -1,8 +1,10 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <sstream>
 #include <thread>
+#include <vector>
 
 #include <sys/types.h>
 
@@ -167,6 +169,46 @@ TEST_CASE("a stop ends the helper within a second") {
     REQUIRE_FALSE(done);
     CHECK(done.error().code == Errc::canceled);
     CHECK_FALSE(group_lives(std::stoi(media_test::read_file(fake.path("pid")))));
+}
+
+TEST_CASE("a helper that was started ahead does the work, and one that has ended meanwhile is not missed") {
+    const FakeHelper fake("echo $$ >> \"${0%/*}/starts\"; " +
+                          result_line(good_facts + ",\"sha256\":\"" + good_hash + "\",\"ext\":\"mp4\""));
+    const auto starts = [&] {
+        std::vector<pid_t> pids;
+        std::istringstream text(media_test::read_file(fake.path("starts")));
+        for (pid_t pid = 0; text >> pid;) pids.push_back(pid);
+        return pids;
+    };
+    const auto started = [&](std::size_t count) {
+        const auto end = std::chrono::steady_clock::now() + 20s;
+        while (starts().size() < count && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(1ms);
+        return starts().size() == count;
+    };
+    const auto client = fake.client();
+    const FinishRequest wanted{.input = "/in", .output = "/out"};
+    auto ahead = client.start_ahead();
+    REQUIRE(started(1));
+    CHECK(client.finish(wanted, {}, {}, std::move(ahead)));
+    CHECK(starts().size() == 1);
+
+    auto dead = client.start_ahead();
+    REQUIRE(started(2));
+    REQUIRE(::kill(starts().back(), SIGKILL) == 0);
+    const auto end = std::chrono::steady_clock::now() + 20s;
+    while (group_lives(starts().back()) && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    CHECK(client.finish(wanted, {}, {}, std::move(dead)));
+    CHECK(starts().size() == 3);
+
+    auto unused = client.start_ahead();
+    REQUIRE(started(4));
+    unused = {};
+    CHECK_FALSE(group_lives(starts().back()));
+    // What cannot be started is told by the call.
+    const HelperClient missing({.program = "/nowhere/jobrt-media"});
+    const auto done = missing.finish(wanted, {}, {}, missing.start_ahead());
+    REQUIRE_FALSE(done);
+    CHECK(done.error().name == "MEDIA_HELPER_NOT_FOUND");
 }
 
 TEST_CASE("a missing helper is named with its remedy") {

@@ -242,8 +242,10 @@ TEST_CASE("segments behind a slow one wait in bounded memory") {
     std::atomic<std::uint64_t> total = 0;
     auto file = TrackFile::open(bench.root.path("track"));
     REQUIRE(file);
-    TrackDownload track(source, *std::move(file), total,
-                        {.parallel = 8, .window_bytes = window, .max_bytes = 10'000'000});
+    std::atomic<bool> told = false;
+    TrackDownload track(
+        source, *std::move(file), total,
+        {.parallel = 8, .window_bytes = window, .max_bytes = 10'000'000, .on_end = [&] { told = true; }});
     track.add(pieces);
     track.close();
     const auto until = [](const std::function<bool()>& done) {
@@ -253,8 +255,10 @@ TEST_CASE("segments behind a slow one wait in bounded memory") {
     };
     // Several have more to give than there is room for, and the first has given nothing.
     CHECK(until([&] { return track.waiting_bytes_peak() > window / 2; }));
+    CHECK_FALSE(told);
     go = true;
-    CHECK(until([&] { return track.state().done; }));
+    CHECK(until([&] { return told.load(); }));
+    CHECK(track.state().done);
     track.stop();
     CHECK(track.waiting_bytes_peak() <= window);
     CHECK(read_file(bench.root.path("track")) == all);

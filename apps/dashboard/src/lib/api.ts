@@ -57,7 +57,15 @@ export interface WorkerInfo {
     works: boolean;
     kinds: string[];
     queues: string[];
-    details: { concurrency?: Record<string, number>; missing?: unknown[]; store?: string; downloadDir?: string };
+    details: { concurrency?: Record<string, number>; missing?: unknown[]; store?: string; downloadDir?: string; disks?: Disk[] };
+}
+
+/** What is free on a disk, and how much has to be for downloads. */
+export interface Disk {
+    of: string;
+    freeBytes: number;
+    floorBytes: number;
+    low: boolean;
 }
 
 export interface Session {
@@ -72,6 +80,8 @@ export interface Status {
     store: string;
     startedAt: string;
     downloadDir?: string;
+    /** Of the machine that answers. */
+    disks?: Disk[];
     sessions: WorkerInfo[];
 }
 
@@ -84,7 +94,15 @@ export interface WorkerHealth {
     workers?: number;
 }
 
-export type Platforms = Record<string, { enabled: boolean; source: string; locked: boolean }>;
+/** What a worker that lives says of its browser's profile. */
+export interface Login {
+    workerId: string;
+    host: string;
+    loggedIn: boolean;
+    expiresAt: string | null;
+}
+
+export type Platforms = Record<string, { enabled: boolean; source: string; locked: boolean; logins?: Login[] }>;
 
 export interface JobFilter {
     status?: string;

@@ -1,5 +1,5 @@
 // Events in plain words.
-import type { LogEvent } from "./api";
+import type { LogEvent, Status } from "./api";
 import { bytes } from "./format";
 import { Digits, isObject, lineOfJson, parseJson, type Json } from "./json";
 
@@ -99,7 +99,13 @@ const sentences: Record<string, (fields: Fields) => string> = {
     "worker.job.completed": (f) => `Completed${attempt(f)}`,
     "worker.job.failed": (f) => `Failed${colon(why(f))}`,
     "media.file.missing": () => "Its file is gone",
-    "api.change.done": (f) => `${said(f["caller"])} did ${said(f["method"])} ${said(f["path"])}`,
+    "api.change.done": (f) =>
+        f["path"] === "/login" || f["path"] === "/logout"
+            ? `${said(f["caller"])} logged ${f["path"] === "/login" ? "in" : "out"}`
+            : `${said(f["caller"])} did ${said(f["method"])} ${said(f["path"])}`,
+    "api.login.refused": (f) => `A wrong token from ${said(f["from"]) || "somewhere"}${said(f["tries"]) === "1" ? "" : ` and others, ${said(f["tries"])} tries`}`,
+    "api.token.created": (f) => `A token of ${said(f["name"])} is valid now, role ${said(f["tokenRole"])}`,
+    "api.token.revoked": (f) => `A token of ${said(f["name"])} was revoked`,
     "api.change.refused": (f) =>
         `${said(f["caller"]) || "Somebody"} was refused ${said(f["method"])} ${said(f["path"])}${colon(said(f["code"]))}`,
 };
@@ -110,6 +116,21 @@ export function wordsOf(event: LogEvent): string {
     if (sentence) return sentence(fields);
     const more = said(fields["message"]) || why(fields);
     return `${event.event}${colon(more)}`;
+}
+
+/** The disks that run full, each once, with what that means. */
+export function lowDisks(status: Pick<Status, "disks" | "sessions">): string[] {
+    const said = new Set<string>();
+    for (const disk of status.disks ?? [])
+        if (disk.low) said.add(`The store's disk has ${bytes(disk.freeBytes)} free; once it is full, no new job is taken.`);
+    for (const worker of status.sessions)
+        for (const disk of (worker.live && worker.details.disks) || [])
+            if (disk.low)
+                said.add(
+                    `The disk for downloads on ${worker.host} has ${bytes(disk.freeBytes)} free; ` +
+                        (disk.freeBytes < disk.floorBytes ? `downloads fail until ${bytes(disk.floorBytes)} are.` : `below ${bytes(disk.floorBytes)} downloads fail.`),
+                );
+    return [...said];
 }
 
 /** The state that a job has after this event; undefined when it says nothing about that. */

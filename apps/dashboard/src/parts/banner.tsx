@@ -5,6 +5,8 @@ import { useCell } from "../lib/cell";
 import { feed } from "../lib/feed";
 import { duration } from "../lib/format";
 import { useLoaded, useNow } from "../lib/live";
+import { screenHref } from "../lib/route";
+import { lowDisks } from "../lib/words";
 import { Command } from "./bits";
 
 /** A stream that is away for less is not worth a word. */
@@ -16,6 +18,7 @@ export function Banner(): JSX.Element {
     const heardAt = useCell(feed.heardAt);
     const now = useNow();
     const health = useLoaded("health", () => api.workerHealth(), { everyMs: 3_000 });
+    const status = useLoaded("status", () => api.status(), { everyMs: 10_000 });
     const said: JSX.Element[] = [];
     if (out)
         said.push(
@@ -40,6 +43,13 @@ export function Banner(): JSX.Element {
         );
     if (!out && state === "reconnecting" && now - heardAt > lostAfterMs && health.value && !health.error)
         said.push(<>The event stream is lost since {duration(Math.floor((now - heardAt) / 1000) * 1000)}; it is tried again. What happened meanwhile will be shown.</>);
+    if (!out)
+        for (const disk of status.value ? lowDisks(status.value) : [])
+            said.push(
+                <>
+                    {disk} Make room: delete <a href={screenHref(["jobs"], { status: "completed" })}>jobs with their videos</a>, or move other files away.
+                </>,
+            );
     return (
         <div class="banners" role="alert">
             {said.map((one, index) => (

@@ -63,7 +63,7 @@ export function JobsScreen(): JSX.Element {
 }
 
 function StateTabs({ filter }: { filter: JobFilter }): JSX.Element {
-    // Words are looked for job by job, and not counted.
+    // Words are looked for job by job, and counted only when it matters.
     const counted = useCell(features).has("get", "/api/jobs/counts") && !filter.text;
     const { status: _, ...others } = filter;
     const counts = useLoaded(`counts ${counted} ${JSON.stringify(others)}`, () => (counted ? api.counts(others) : Promise.resolve(null)), {
@@ -238,7 +238,8 @@ function JobTable({ page, filter, reload }: { page: JobPage; filter: JobFilter; 
 }
 
 function Selection({ chosen, filter, act, more }: { chosen: Job[]; filter: JobFilter; act: (action: Action) => Promise<void>; more: boolean }): JSX.Element {
-    const bulk = useCell(features).has("post", "/api/jobs/bulk") && !filter.text;
+    const known = useCell(features);
+    const bulk = known.has("post", "/api/jobs/bulk") && (!filter.text || known.knows("/api/jobs/counts", "text"));
     return (
         <div class="row selection" role="group" aria-label="Selection">
             <span role="status">{chosen.length > 0 ? `${count(chosen.length)} selected` : "None selected"}</span>

@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import { ApiError, api, type Platforms } from "../lib/api";
+import { ApiError, api, type Login, type Platforms } from "../lib/api";
 import { useCell } from "../lib/cell";
 import { useLoaded } from "../lib/live";
 import { setTheme, theme, themes } from "../lib/theme";
@@ -53,7 +53,7 @@ function PlatformSettings(): JSX.Element {
                             <th scope="col">State</th>
                             <th scope="col">Why</th>
                             {admin ? <th scope="col">Change</th> : null}
-                            <th scope="col">When it asks for a log-in</th>
+                            <th scope="col">Log-in</th>
                         </tr>
                     </thead>
                     <tbody>
@@ -73,13 +73,40 @@ function PlatformSettings(): JSX.Element {
                                         </button>
                                     </td>
                                 ) : null}
-                                <td>{name === "web" ? "–" : <Command text={`jobrt auth bootstrap ${name}`} />}</td>
+                                <td>
+                                    <LogIn name={name} logins={platform.logins ?? []} />
+                                </td>
                             </tr>
                         ))}
                     </tbody>
                 </table>
             </div>
         </section>
+    );
+}
+
+/** As the workers say it, with what mends it. */
+function LogIn({ name, logins }: { name: string; logins: Login[] }): JSX.Element {
+    const command = <Command text={`jobrt auth bootstrap ${name}`} />;
+    if (logins.length === 0) return name === "x" || name === "tiktok" ? <>no worker says; {command}</> : <>–</>;
+    return (
+        <>
+            {logins.map((one) => (
+                <div key={one.workerId}>
+                    <span class={`badge is-${one.loggedIn ? "completed" : "canceled"}`}>
+                        <span aria-hidden="true">{one.loggedIn ? "✓" : "⊘"}</span> {one.loggedIn ? "logged in" : "not logged in"}
+                    </span>
+                    <span class="quiet"> on {one.host}</span>
+                    {one.expiresAt ? (
+                        <span class="quiet">
+                            {" "}
+                            until <When at={one.expiresAt} />
+                        </span>
+                    ) : null}
+                </div>
+            ))}
+            {logins.every((one) => one.loggedIn) ? null : <>Some posts need one; there: {command}</>}
+        </>
     );
 }
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-namespace jobruntime::jobrt {
+namespace jobruntime::host {
 
 /// That a cookie is there, without its value.
 struct KnownCookie {
@@ -18,4 +18,4 @@ struct KnownCookie {
 /// some seconds late. Empty when there is no profile or its file is of another kind.
 std::vector<KnownCookie> profile_cookies(const std::string& profile);
 
-}  // namespace jobruntime::jobrt
+}  // namespace jobruntime::host

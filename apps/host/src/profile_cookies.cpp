@@ -6,7 +6,7 @@
 
 #include <sqlite3.h>
 
-namespace jobruntime::jobrt {
+namespace jobruntime::host {
 namespace {
 
 struct CloseDatabase {
@@ -63,4 +63,4 @@ std::vector<KnownCookie> profile_cookies(const std::string& profile) {
     return cookies;
 }
 
-}  // namespace jobruntime::jobrt
+}  // namespace jobruntime::host

@@ -1,0 +1,183 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+// What the dashboard asks for looks at few rows however many there are: SQLite counts the steps of each statement.
+#include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "core/failpoint.hpp"
+#include "sqlite/reads.hpp"
+#include "support.hpp"
+
+using namespace jobruntime;
+using namespace jobruntime::sqlite;
+using namespace jobruntime::sqlite::test;
+
+namespace {
+
+constexpr int jobs = 20'000;
+/// A look at each job takes several steps of SQLite's machine; with the small bounds nothing comes near.
+constexpr long most_steps = jobs / 2;
+
+/// Ended jobs above all. What is rare, and what waits, is older than everything else.
+void fill_badly(jobruntime::Store& store) {
+    std::vector<Job> batch;
+    for (int n = 0; n < jobs; ++n) {
+        Job job;
+        job.id = new_job().id;
+        job.kind = n < 200 ? "kind.old" : n % 2 ? "kind.a" : "kind.b";
+        job.queue = n % 3 ? "default" : "other";
+        job.created_at = job.run_at = noon + Duration{n};
+        job.tags = {"often"};
+        if (n % 1000 == 0) job.tags.push_back("rare");
+        if (n % 5 == 0) job.trace_id = "large";
+        job.unique_key = n % 4 ? "" : "periodic";
+        if (n < 1000) {
+            job.state = n % 10 ? JobState::queued : JobState::scheduled;
+            job.unique_key.clear();
+            if (job.state == JobState::scheduled) job.run_at += 24h;
+        } else {
+            job.state = n % 50 ? JobState::completed : JobState::failed;
+            job.started_at = job.finished_at = job.created_at + 5s;
+            if (job.state == JobState::failed) job.errors.push_back({*job.finished_at, 1, "NETWORK", "no"});
+        }
+        batch.push_back(std::move(job));
+        if (batch.size() < 2000) continue;
+        for (const auto& answer : must(store.restore(batch, noon))) REQUIRE_FALSE(answer.refused);
+        batch.clear();
+    }
+}
+
+/// A reading connection whose steps are counted.
+class Counted {
+public:
+    explicit Counted(const std::string& path) : connection(Connection::open(path, SQLITE_OPEN_READONLY, "")), words(connection) {
+        sqlite3_trace_v2(connection.raw(), SQLITE_TRACE_PROFILE, &Counted::add, this);
+    }
+
+    template <class Use>
+    long steps(Use use) {
+        steps_ = 0;
+        use();
+        return steps_;
+    }
+
+    Connection connection;
+    Words words;
+
+private:
+    static int add(unsigned, void* self, void* statement, void*) {
+        static_cast<Counted*>(self)->steps_ +=
+            sqlite3_stmt_status(static_cast<sqlite3_stmt*>(statement), SQLITE_STMTSTATUS_VM_STEP, 1);
+        return 0;
+    }
+    long steps_ = 0;
+};
+
+std::map<std::string, JobFilter> filters() {
+    std::map<std::string, JobFilter> all;
+    all["nothing"] = {};
+    for (const auto state : {JobState::scheduled, JobState::queued, JobState::running, JobState::completed, JobState::failed})
+        all[std::string("state ") + std::string(to_string(state))] = {.states = {state}};
+    all["kind"] = {.kinds = {"kind.a"}};
+    all["old kind"] = {.kinds = {"kind.old"}};
+    all["queue"] = {.queues = {"other"}};
+    all["tag"] = {.tag = "often"};
+    all["rare tag"] = {.tag = "rare"};
+    all["no such tag"] = {.tag = "none"};
+    all["trace"] = {.trace_id = "large"};
+    all["trace of a job's own digits"] = {.trace_id = "0190f3c27b1a7c3e9d550a1b2c3d4e5f"};
+    all["unique key"] = {.unique_key = "periodic"};
+    all["error code"] = {.error_code = "NETWORK"};
+    all["state, kind"] = {.states = {JobState::completed}, .kinds = {"kind.old"}};
+    all["state, tag"] = {.states = {JobState::queued}, .tag = "often"};
+    all["kind, queue, tag"] = {.kinds = {"kind.a"}, .queues = {"other"}, .tag = "rare"};
+    all["tag, trace"] = {.tag = "rare", .trace_id = "large"};
+    all["tag, error"] = {.tag = "rare", .error_code = "NETWORK"};
+    all["created before"] = {.created_before = noon + 1ms};
+    all["created after"] = {.created_after = noon + Duration{jobs}};
+    return all;
+}
+
+}  // namespace
+
+TEST_CASE("lists, counts, details and events look at few rows, however many there are and however they lie") {
+    const Scratch scratch;
+    auto store = open_store(scratch / "jobs.db");
+    fill_badly(*store);
+    core::set_failpoint("sqlite.short_looks", [] { return true; });
+    Counted reader(scratch / "jobs.db");
+    const auto first = must(store->list({}, JobOrder::oldest_first, "", 1, 0)).jobs.front();
+    const auto middle = [&] {
+        Query row = reader.connection.cached("SELECT seq FROM jobrt_job ORDER BY seq LIMIT 1 OFFSET 10000").query();
+        REQUIRE(row.next());
+        return row.number(0);
+    }();
+    std::pair<long, std::string> worst;
+    const auto check = [&](const std::string& what, auto use) {
+        const auto steps = reader.steps(use);
+        worst = std::max(worst, {steps, what});
+        CHECK_MESSAGE(steps < most_steps, what << " took " << steps << " steps");
+    };
+    for (const auto& [name, filter] : filters()) {
+        for (const auto order : {JobOrder::newest_first, JobOrder::oldest_first}) {
+            check("list by " + name, [&] { list_jobs(reader.connection, reader.words, filter, order, {}, 50, 0); });
+            check("list on by " + name, [&] { list_jobs(reader.connection, reader.words, filter, order, middle, 50, 0); });
+        }
+        check("count by " + name,
+              [&] { count_jobs(reader.connection, reader.words, filter, CountBy::state, Effort::bounded); });
+    }
+    check("queues", [&] { count_jobs(reader.connection, reader.words, {}, CountBy::queue_and_state, Effort::all); });
+    check("job", [&] { CHECK(read_job(reader.connection, reader.words, first.id, all_parts).has_value()); });
+    check("sessions", [&] { read_sessions(reader.connection); });
+    check("records", [&] { read_records(reader.connection, "queue/"); });
+    check("last events", [&] { read_events(reader.connection, reader.words, {}, {}, 200); });
+    check("events of a job", [&] { read_events(reader.connection, reader.words, {}, {.job = first.id}, 200); });
+    check("the next events", [&] { read_events(reader.connection, reader.words, EventId{1}, {}, 200); });
+    // The control: what does look at every job is seen to.
+    CHECK(reader.steps([&] {
+        count_jobs(reader.connection, reader.words, {.tag = "often"}, CountBy::state, Effort::all);
+    }) > most_steps);
+    core::set_failpoint("sqlite.short_looks", {});
+    MESSAGE("at most " << worst.first << " steps, for " << worst.second);
+}
+
+TEST_CASE("a count that was cut says so, and is at least as much as it says") {
+    const Scratch scratch;
+    auto store = open_store(scratch / "jobs.db");
+    fill_badly(*store);
+    const auto exact = must(store->count({.tag = "often"}, CountBy::nothing)).front().count;
+    CHECK(exact == jobs);
+    const auto usual = must(store->rough_count({.tag = "often"}, CountBy::nothing));
+    CHECK_FALSE(usual.complete);
+    CHECK(usual.rows.front().count == 10'000);
+    core::set_failpoint("sqlite.short_looks", [] { return true; });
+    const auto rough = must(store->rough_count({.tag = "often"}, CountBy::nothing));
+    CHECK_FALSE(rough.complete);
+    CHECK(rough.rows.front().count == 50);
+    // The tally and what an index finds are whole in any case.
+    CHECK(must(store->rough_count({.states = {JobState::queued}}, CountBy::nothing)).rows.front().count == 900);
+    const auto rare = must(store->rough_count({.tag = "rare"}, CountBy::nothing));
+    CHECK(rare.complete);
+    CHECK(rare.rows.front().count == 20);
+    core::set_failpoint("sqlite.short_looks", {});
+}
+
+TEST_CASE("where what fits is rare, pages are short, and following them finds all of it") {
+    const Scratch scratch;
+    auto store = open_store(scratch / "jobs.db");
+    fill_badly(*store);
+    core::set_failpoint("sqlite.short_looks", [] { return true; });
+    const JobFilter filter{.created_before = noon + 3ms};
+    std::string cursor;
+    std::size_t pages = 0, found = 0;
+    do {
+        const auto page = must(store->list(filter, JobOrder::newest_first, cursor, 50, 0));
+        found += page.jobs.size();
+        cursor = page.next_cursor;
+        ++pages;
+    } while (!cursor.empty());
+    CHECK(found == 3);
+    CHECK(pages == jobs / 50);
+    core::set_failpoint("sqlite.short_looks", {});
+}
