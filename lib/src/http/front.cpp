@@ -100,6 +100,7 @@ void Front::run() {
             close_quiet_ones();
             ask_all_parked();
         }
+        submit_parked();
         const RealTime stop_by{RealTime::duration{stop_by_.load()}};
         if (stopping && (connections_.empty() || RealClock::now() >= stop_by)) break;
         std::optional<RealTime> until;
@@ -116,7 +117,6 @@ void Front::run() {
         take_limits();
         take_answers();
         take_calls();
-        submit_parked();
         give_up_late();
         const auto now = RealClock::now();
         if (now < next_tick_) continue;

@@ -21,11 +21,13 @@ class CountingStore : public testing::FaultyStore {
 public:
     explicit CountingStore(Store& inner) : FaultyStore(inner) {}
     std::atomic<int> gets{0}, looks{0}, claims{0}, session_reads{0};
+    std::function<void()> after_first_get;
     bool mute = false;
 
     Result<std::optional<Job>> get(JobId id, unsigned parts) override {
-        ++gets;
-        return FaultyStore::get(id, parts);
+        auto job = FaultyStore::get(id, parts);
+        if (++gets == 1 && after_first_get) after_first_get();
+        return job;
     }
     Result<EventPage> events(std::optional<EventId> after, const EventFilter& filter, int limit) override {
         ++looks;
@@ -63,7 +65,7 @@ struct Site {
         return made->id.str();
     }
     /// Gives it to the session. It must be the only one that is due.
-    Job run(const std::string& id) {
+    Job run(const std::string& id) const {
         const Want want{"default", {"demo.echo"}, 1};
         const auto claimed = memory->claim({&want, 1}, session, ClaimMode::ordinary, now());
         REQUIRE(claimed);
@@ -71,7 +73,7 @@ struct Site {
         CHECK(claimed->jobs[0].id.str() == id);
         return claimed->jobs[0];
     }
-    void complete(const Job& job) {
+    void complete(const Job& job) const {
         Settlement end;
         end.job = job.id;
         end.fence = job.fence;
@@ -115,7 +117,8 @@ struct Site {
     SessionId session;
 };
 
-std::string get(const std::string& id, const std::string& wait = "30s", const std::string& more = "") {
+/// Longer than the patience of these tests: what is not told is not found out in the end, either.
+std::string get(const std::string& id, const std::string& wait = "60s", const std::string& more = "") {
     return "GET /api/jobs/" + id + "?wait=" + wait + " HTTP/1.1\r\nHost: localhost\r\n" + more + "\r\n";
 }
 
@@ -130,6 +133,12 @@ std::string status_of(const Reply& reply) {
 }
 
 boost::json::array jobs_of(const Reply& reply) { return boost::json::parse(reply.body).at("jobs").as_array(); }
+
+/// Of the one job that a claim brought; else "".
+std::string claimed(const Reply& reply) {
+    const auto jobs = jobs_of(reply);
+    return jobs.size() == 1 ? std::string(jobs[0].at("id").as_string()) : std::string();
+}
 
 std::size_t threads() {
     const auto all = std::filesystem::directory_iterator("/proc/self/task");
@@ -177,6 +186,13 @@ TEST_CASE("who waits for a job is answered at once when it has ended, else as so
     const auto metrics = client.get("/metrics");
     // Each answer counts once, however often it was looked for: two jobs.
     CHECK(metrics->body.find("jobrt_http_responses_total{class=\"2xx\"} 2\n") != std::string::npos);
+}
+
+TEST_CASE("an end that comes between the first look at a job and the wait for it is not missed") {
+    Site site;
+    const auto job = site.run(site.add());
+    site.store.after_first_get = [&] { site.complete(job); };
+    CHECK(status_of(*Client(site.port).ask(get(job.id.str()))) == "completed");
 }
 
 TEST_CASE("the end of a job is seen without a hint, too") {
@@ -230,7 +246,7 @@ TEST_CASE("with the tag of what is known, a wait ends at the first change, or as
     CHECK(Steady::now() - begun >= 200ms);
     CHECK(reply->status == 304);
     const int before = site.store.gets;
-    client.send(get(id, "30s", known));
+    client.send(get(id, "60s", known));
     site.until_gets(before + 2);
     site.progress(job, 50);
     reply = client.read_reply();
@@ -256,7 +272,7 @@ TEST_CASE("five hundred who wait cost no thread, and nobody's end is looked at b
     std::vector<std::unique_ptr<Client>> clients;
     for (int i = 0; i < 500; ++i) {
         clients.push_back(std::make_unique<Client>(site.port));
-        clients.back()->send(get(i % 2 ? id : other));
+        clients.back()->send(get(i % 2 ? id : other, "60s"));
     }
     site.until_gets(1'000);
     CHECK(threads() == before);
@@ -270,7 +286,7 @@ TEST_CASE("five hundred who wait cost no thread, and nobody's end is looked at b
     REQUIRE(site.host.queue.cancel(*JobId::parse(third)));
     CHECK(status_of(*last.read_reply()) == "canceled");
     CHECK(site.store.gets <= gets + 5);
-    CHECK(site.store.looks <= looks + 60);
+    CHECK(site.store.looks <= looks + 200);
     site.complete(job);
     for (int i = 1; i < 500; i += 2) REQUIRE(status_of(*clients[static_cast<std::size_t>(i)]->read_reply()) == "completed");
     for (int i = 0; i < 500; i += 2) REQUIRE_FALSE(has_input(*clients[static_cast<std::size_t>(i)]));
@@ -333,7 +349,7 @@ TEST_CASE("a server that stops tells all who wait how things stand, and does not
     site.until_claims(2);
     const auto begun = Steady::now();
     site.host.server.stop();
-    CHECK(Steady::now() - begun < 20s);
+    CHECK(Steady::now() - begun < 20s);  // Of the thirty that it may take.
     CHECK(status_of(*one.read_reply()) == "scheduled");
     CHECK(one.is_closed());
     CHECK(known.read_reply(true)->status == 304);
@@ -344,7 +360,7 @@ TEST_CASE("those who wait while the store does not answer are told so at the end
     Site site;
     const auto id = site.add();
     Client early(site.port), late(site.port);
-    early.send(get(id, "300ms"));
+    early.send(get(id, "2s"));
     late.send(get(id));
     site.until_gets(4);
     site.store.fail_next(Errc::unavailable, 1'000'000);
@@ -356,6 +372,8 @@ TEST_CASE("those who wait while the store does not answer are told so at the end
 
 TEST_CASE("a claim waits for a job, and each new one brings one claim on") {
     Site site;
+    const auto begun = Steady::now();
+    const auto asked = [&] { return Steady::now() - begun < 4s ? site.store.claims.load() : 0; };  // Each asks every 5 s, too.
     Client first(site.port), second(site.port);
     first.send(claim(site));
     site.until_claims(2);
@@ -367,14 +385,13 @@ TEST_CASE("a claim waits for a job, and each new one brings one claim on") {
     REQUIRE(site.host.queue.enqueue("demo.other", {}));
     const auto one = site.add();
     auto reply = first.read_reply();
-    REQUIRE(jobs_of(*reply).size() == 1);
-    CHECK(jobs_of(*reply).at(0).at("id") == one);
+    CHECK(claimed(*reply) == one);
     CHECK_FALSE(has_input(second));
-    CHECK(site.store.claims == 5);
+    CHECK(asked() <= 5);
     const auto two = site.add();
     reply = second.read_reply();
-    CHECK(jobs_of(*reply).at(0).at("id") == two);
-    CHECK(site.store.claims == 6);
+    CHECK(claimed(*reply) == two);
+    CHECK(asked() <= 6);
     CHECK(site.store.session_reads == 1);
     // At the end of the wait there is nothing, and whoever waited may ask again at once.
     reply = first.ask(claim(site, R"("wait":"50ms")"));
@@ -382,6 +399,18 @@ TEST_CASE("a claim waits for a job, and each new one brings one claim on") {
     CHECK(boost::json::parse(reply->body).at("askAgainMs") == 0);
     CHECK(boost::json::parse(first.ask(claim(site, R"("limit":1)"))->body).at("askAgainMs") == 1'000);
     CHECK(first.ask(claim(site, R"("wait":"31s")"))->status == 400);
+    // Soon, and not only because each claim that waits is looked at every five seconds.
+    Duration best{60'000};
+    for (int i = 0; i < 5 && best > 2s; ++i) {
+        const int before = site.store.claims;
+        first.send(claim(site));
+        site.until_claims(before + 2);
+        const auto put_at = Steady::now();
+        const auto id = site.add();
+        CHECK(claimed(*first.read_reply()) == id);
+        best = std::min(best, std::chrono::ceil<Duration>(Steady::now() - put_at));
+    }
+    CHECK(best < 2s);
 }
 
 TEST_CASE("a claim that waits gets a job when its time comes, or when its queue goes on") {
@@ -390,7 +419,7 @@ TEST_CASE("a claim that waits gets a job when its time comes, or when its queue 
     client.send(claim(site));
     site.until_claims(2);
     auto id = site.add(delayed(300ms));
-    CHECK(jobs_of(*client.read_reply()).at(0).at("id") == id);
+    CHECK(claimed(*client.read_reply()) == id);
     REQUIRE(site.host.queue.pause("default"));
     id = site.add();
     const int before = site.store.looks;
@@ -398,21 +427,25 @@ TEST_CASE("a claim that waits gets a job when its time comes, or when its queue 
     while (site.store.looks < before + 2) std::this_thread::sleep_for(1ms);
     CHECK_FALSE(has_input(client));
     REQUIRE(site.host.queue.resume("default"));
-    CHECK(jobs_of(*client.read_reply()).at(0).at("id") == id);
+    CHECK(claimed(*client.read_reply()) == id);
 }
 
 TEST_CASE("a job is not kept from others by a claim whose client has left") {
-    Site site;
+    http::Options options;
+    options.limits.streams = 2;
+    Site site(options);
+    const auto other = site.add(delayed(1h));
     auto first = std::make_unique<Client>(site.port);
     first->send(claim(site));
     site.until_claims(2);
-    Client second(site.port);
+    Client second(site.port), third(site.port);
     second.send(claim(site));
     site.until_claims(4);
     first.reset();
+    while (third.ask(get(other, "1ms"))->status == 503) std::this_thread::yield();  // Until that has been noticed.
     const auto id = site.add();
     const auto begun = Steady::now();
     const auto reply = second.read_reply();
-    CHECK(jobs_of(*reply).at(0).at("id") == id);
+    CHECK(claimed(*reply) == id);
     CHECK(Steady::now() - begun < 20s);
 }
