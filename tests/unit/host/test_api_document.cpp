@@ -37,7 +37,7 @@ TEST_CASE("a row that was changed by hand, and a new section, are made right aga
     const auto text = api_document::refreshed(*table.router, document);
     CHECK(text.find("nonsense") == std::string::npos);
     CHECK(text.find("| `id` | path | an id, 36 characters long | the job's id |\n") != std::string::npos);
-    CHECK(text.find("Role `read`; answers 200, 304; errors of its own: `JOB_NOT_FOUND`.\n") != std::string::npos);
+    CHECK(text.find("Role `read`; answers 200, 304; errors of its own: `JOB_NOT_FOUND`, `TOO_MANY_STREAMS`.\n") != std::string::npos);
     CHECK(text.find("|\n<!-- end -->\n\nOne.\n") != std::string::npos);
     CHECK(text.ends_with("<!-- end -->\nrest\n"));
     CHECK(api_document::refreshed(*table.router, text) == text);
