@@ -133,10 +133,11 @@ void Program::collect(int fd, std::string& into) {
             ::poll(&polled, 1, 1000);
             continue;
         }
-        if (got <= 0) return;
+        if (got <= 0) break;
         const std::lock_guard lock(mutex_);
         into.append(chunk, static_cast<std::size_t>(got));
     }
+    --open_;
 }
 
 std::string Program::out() const {
@@ -166,14 +167,8 @@ Ended run(std::vector<std::string> argv, const Variables& variables, const std::
     const auto status = program->wait(limit);
     ended.in_time = status.has_value();
     if (status) ended.status = *status;
-    // The readers see the end of file a moment after the end.
-    std::size_t seen = std::string::npos;
-    eventually(2s, [&] {
-        const auto now = program->out().size() + program->err().size();
-        const bool same = now == seen;
-        seen = now;
-        return same;
-    });
+    // The readers see the end of file a moment after the end; never, when it left something behind that holds its pipes.
+    eventually(2s, [&] { return program->all_read(); });
     ended.out = program->out();
     ended.err = program->err();
     return ended;
