@@ -3,11 +3,18 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <system_error>
+#include <utility>
 
 #include <unistd.h>
 
 namespace jobruntime::helper {
 namespace {
+
+// Handed over many at a time, so that waking the writer costs little; what waits is bounded.
+constexpr std::size_t batch_packets = 64;
+constexpr std::int64_t batch_bytes = std::int64_t{512} << 10;
+constexpr std::int64_t most_waiting_bytes = std::int64_t{8} << 20;
 
 void copy_rotation(const AVStream& from, AVStream& to) {
     std::size_t bytes = 0;
@@ -32,6 +39,7 @@ Error write_error(int code) {
 }
 
 Muxer::~Muxer() {
+    (void)end_writer(false);
     output_.reset();
     if (!path_.empty() && !finished_) ::unlink(path_.c_str());
 }
@@ -74,10 +82,71 @@ Result<void> Muxer::begin() {
     av_dict_set(&options, "movflags", "+faststart", 0);  // Another muxer leaves it alone.
     const int code = avformat_write_header(raw, &options);
     av_dict_free(&options);
-    return code < 0 ? Result<void>(write_error(code)) : Result<void>();
+    if (code < 0) return write_error(code);
+    try {
+        writer_ = std::thread([this] { work(); });
+    } catch (const std::system_error&) {
+        // No thread left: each packet is written by who brings it.
+    }
+    return {};
 }
 
-Result<void> Muxer::write(AVPacket& packet, int lane_index, AVRational time_base) {
+Result<void> Muxer::write(AVPacket& packet, int lane, AVRational time_base) {
+    if (!writer_.joinable()) {
+        const int code = write_now(packet, lane, time_base);
+        return code < 0 ? Result<void>(write_error(code)) : Result<void>();
+    }
+    Taken taken{Packet(av_packet_alloc()), lane, time_base};
+    if (!taken.packet || av_packet_make_refcounted(&packet) < 0) return write_error(AVERROR(ENOMEM));
+    av_packet_move_ref(taken.packet.get(), &packet);
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return failure_ < 0 || waiting_bytes_ < most_waiting_bytes; });
+    if (failure_ < 0) return write_error(failure_);
+    waiting_bytes_ += taken.packet->size;
+    waiting_.push_back(std::move(taken));
+    if (waiting_.size() >= batch_packets || waiting_bytes_ >= batch_bytes) changed_.notify_all();
+    return {};
+}
+
+void Muxer::work() noexcept {
+    std::vector<Taken> batch;
+    while (true) {
+        {
+            std::unique_lock lock(mutex_);
+            changed_.wait(lock, [this] {
+                return ended_ || waiting_.size() >= batch_packets || waiting_bytes_ >= batch_bytes;
+            });
+            if (abandoned_ || waiting_.empty()) return;
+            batch.swap(waiting_);
+            waiting_bytes_ = 0;
+        }
+        changed_.notify_all();
+        for (auto& taken : batch) {
+            const int code = write_now(*taken.packet, taken.lane, taken.time_base);
+            if (code >= 0) continue;
+            const std::lock_guard lock(mutex_);
+            failure_ = code;
+            changed_.notify_all();
+            return;
+        }
+        batch.clear();
+    }
+}
+
+/// Afterwards nobody but the caller uses the output. A negative code when something could not be written.
+int Muxer::end_writer(bool write_rest) {
+    if (!writer_.joinable()) return 0;
+    {
+        const std::lock_guard lock(mutex_);
+        ended_ = true;
+        abandoned_ = !write_rest;
+    }
+    changed_.notify_all();
+    writer_.join();
+    return failure_;
+}
+
+int Muxer::write_now(AVPacket& packet, int lane_index, AVRational time_base) {
     Lane& lane = lanes_[static_cast<std::size_t>(lane_index)];
     av_packet_rescale_ts(&packet, time_base, lane.out->time_base);
     // Some files repeat or turn back a decoding time; containers cannot say that.
@@ -89,11 +158,11 @@ Result<void> Muxer::write(AVPacket& packet, int lane_index, AVRational time_base
     lane.last_dts = packet.dts;
     packet.stream_index = lane.out->index;
     packet.pos = -1;
-    const int code = av_interleaved_write_frame(output_.get(), &packet);
-    return code < 0 ? Result<void>(write_error(code)) : Result<void>();
+    return av_interleaved_write_frame(output_.get(), &packet);
 }
 
 Result<void> Muxer::finish() {
+    if (const int code = end_writer(true); code < 0) return write_error(code);
     if (const int code = av_write_trailer(output_.get()); code < 0) return write_error(code);
     const int code = avio_closep(&output_->pb);  // The last bytes leave the buffer here.
     if (code < 0) return write_error(code);

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <cmath>
+#include <condition_variable>
 #include <cstdint>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <jobruntime/result.hpp>
@@ -17,6 +20,8 @@ namespace jobruntime::helper {
 Error write_error(int code);
 
 /// The file being written. Packets come in decoding order; unless finish() was called nothing is left of it.
+/// It writes on a thread of its own, where one can be had, while the next packets are read; an error may be told by
+/// a later call.
 class Muxer {
 public:
     Muxer() = default;
@@ -30,7 +35,7 @@ public:
     Result<int> add(const AVStream& from);
     /// After all streams were added.
     Result<void> begin();
-    /// A packet for a lane, its times in `time_base`, counted from the file's beginning.
+    /// A packet for a lane, its times in `time_base`, counted from the file's beginning. It is taken.
     Result<void> write(AVPacket& packet, int lane, AVRational time_base);
     Result<void> finish();
 
@@ -39,10 +44,27 @@ private:
         AVStream* out = nullptr;
         std::optional<std::int64_t> last_dts;
     };
+    struct Taken {
+        Packet packet;
+        int lane = 0;
+        AVRational time_base{};
+    };
+    int write_now(AVPacket& packet, int lane, AVRational time_base);
+    void work() noexcept;
+    int end_writer(bool write_rest);
+
     std::string path_;
-    Output output_;
+    Output output_;            // With the lanes the writer's, from begin() to end_writer().
     std::vector<Lane> lanes_;
     bool finished_ = false;
+
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::vector<Taken> waiting_;  // These are guarded by mutex_.
+    std::int64_t waiting_bytes_ = 0;
+    bool ended_ = false, abandoned_ = false;
+    int failure_ = 0;  // libav's code.
+    std::thread writer_;
 };
 
 /// The span of time that packets really cover.
