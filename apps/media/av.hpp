@@ -6,6 +6,7 @@
 
 extern "C" {
 #include <libavcodec/avcodec.h>
+#include <libavcodec/bsf.h>
 #include <libavformat/avformat.h>
 #include <libavutil/avutil.h>
 #include <libswscale/swscale.h>
@@ -31,6 +32,7 @@ inline void close_output(AVFormatContext** output) noexcept {
 using Input = std::unique_ptr<AVFormatContext, AvCloser<avformat_close_input>>;
 using Output = std::unique_ptr<AVFormatContext, AvCloser<close_output>>;
 using Codec = std::unique_ptr<AVCodecContext, AvCloser<avcodec_free_context>>;
+using Filter = std::unique_ptr<AVBSFContext, AvCloser<av_bsf_free>>;
 using Frame = std::unique_ptr<AVFrame, AvCloser<av_frame_free>>;
 using Packet = std::unique_ptr<AVPacket, AvCloser<av_packet_free>>;
 using Scaler = std::unique_ptr<SwsContext, AvCloser<free_scaler>>;

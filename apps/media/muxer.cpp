@@ -55,15 +55,15 @@ Result<void> Muxer::open(const char* format, const std::string& path) {
     return {};
 }
 
-Result<int> Muxer::add(const AVStream& from) {
+Result<int> Muxer::add(const AVStream& from, const AVCodecParameters& codec) {
     Lane& lane = lanes_.emplace_back();
     lane.out = avformat_new_stream(output_.get(), nullptr);
     if (!lane.out) return write_error(AVERROR(ENOMEM));
-    if (const int code = avcodec_parameters_copy(lane.out->codecpar, from.codecpar); code < 0)
+    if (const int code = avcodec_parameters_copy(lane.out->codecpar, &codec); code < 0)
         return write_error(code);
     // A tag of the old container stays only where it means the same in the new one.
     if (!output_->oformat->codec_tag ||
-        av_codec_get_id(output_->oformat->codec_tag, from.codecpar->codec_tag) != from.codecpar->codec_id)
+        av_codec_get_id(output_->oformat->codec_tag, codec.codec_tag) != codec.codec_id)
         lane.out->codecpar->codec_tag = 0;
     lane.out->time_base = from.time_base;
     lane.out->avg_frame_rate = from.avg_frame_rate;

@@ -32,7 +32,7 @@ public:
     /// `format` is libav's: "mp4" or "matroska".
     Result<void> open(const char* format, const std::string& path);
     /// A stream like this one; answers its lane.
-    Result<int> add(const AVStream& from);
+    Result<int> add(const AVStream& from, const AVCodecParameters& codec);
     /// After all streams were added.
     Result<void> begin();
     /// A packet for a lane, its times in `time_base`, counted from the file's beginning. It is taken.

@@ -136,7 +136,7 @@ std::int64_t SliceReader::seek(void* self, std::int64_t offset, int whence) {
     return reader.at_ = base + offset;
 }
 
-Result<Media> open_media(const std::string& path, Slice slice) {
+Result<Media> open_head(const std::string& path, Slice slice) {
     struct stat facts {};
     if (::stat(path.c_str(), &facts) != 0 || !S_ISREG(facts.st_mode))
         return Error{Errc::not_found, "MEDIA_IO",
@@ -166,8 +166,15 @@ Result<Media> open_media(const std::string& path, Slice slice) {
     if (opened == AVERROR(ENOMEM))
         return Error{Errc::full, "MEDIA_MEMORY", "the file's index needs more memory than allowed"};
     if (opened < 0) return unknown_format(path);
-    if (avformat_find_stream_info(raw, nullptr) < 0) return unknown_format(path);
     media.video = best_video(*raw);
+    return media;
+}
+
+Result<Media> open_media(const std::string& path, Slice slice) {
+    auto media = open_head(path, slice);
+    if (!media) return media;
+    if (avformat_find_stream_info(media->file.get(), nullptr) < 0) return unknown_format(path);
+    media->video = best_video(*media->file);
     return media;
 }
 

@@ -59,6 +59,8 @@ struct Media {
 /// NOT_MEDIA: no demuxer of ours knows it (an HTML page, an empty file). TRUNCATED: its
 /// beginning is a media file's, its index is missing. UNSUPPORTED_SOURCE: a playlist.
 Result<Media> open_media(const std::string& path, Slice slice = {});
+/// The same as far as the container's own head tells of the streams; no packet is read.
+Result<Media> open_head(const std::string& path, Slice slice = {});
 
 /// DRM_PROTECTED when a stream is marked as encrypted.
 Result<void> refuse_encrypted(const Media& media);

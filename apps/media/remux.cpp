@@ -90,7 +90,8 @@ Result<double> copy_streams(Media& media, const std::string& output, double expe
         JR_TRY(muxer.open("mp4", output));
         for (unsigned i = 0; i < media.file->nb_streams; ++i) {
             if (!is_kept(media, i)) continue;
-            auto lane = muxer.add(*media.file->streams[i]);
+            const AVStream& stream = *media.file->streams[i];
+            auto lane = muxer.add(stream, *stream.codecpar);
             if (!lane) return lane.error();
             lanes[i] = *lane;
         }

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "coding.hpp"
 #include "muxer.hpp"
 #include "open.hpp"
 #include "remux.hpp"
@@ -39,6 +40,7 @@ public:
         if (::stat(path_.c_str(), &facts) != 0)
             return Error{Errc::not_found, "MEDIA_IO", "cannot read " + path_};
         bytes_ = facts.st_size;
+        JR_TRY(compare_heads());
         return open_run();
     }
 
@@ -82,7 +84,9 @@ public:
             const auto index = static_cast<std::size_t>(packet_->stream_index);
             if (index >= lanes_.size() || lanes_[index] < 0) continue;
             span_.add(*packet_, *media_->file->streams[index]);
-            if (static_cast<int>(index) == media_->video) ++pictures_;
+            if (static_cast<int>(index) != media_->video) return true;
+            ++pictures_;
+            if (in_band_) JR_TRY(in_band_->rewrite(*packet_));
             return true;
         }
     }
@@ -100,10 +104,12 @@ public:
         for (unsigned i = 0; i < media_->file->nb_streams; ++i) {
             lanes_.push_back(-1);
             if (!kept(i)) continue;
-            auto lane = muxer.add(*media_->file->streams[i]);
+            const AVStream& stream = *media_->file->streams[i];
+            const bool rewritten = in_band_ && static_cast<int>(i) == media_->video;
+            auto lane = muxer.add(stream, rewritten ? in_band_->parameters() : *stream.codecpar);
             if (!lane) return lane.error();
             lanes_.back() = *lane;
-            codings_.push_back({lanes_.back(), coding_of(i)});
+            codings_.push_back({lanes_.back(), coding_of(*media_, i)});
         }
         return {};
     }
@@ -122,35 +128,39 @@ public:
     bool over = false;
 
 private:
-    struct Coding {
-        AVMediaType type = AVMEDIA_TYPE_UNKNOWN;
-        AVCodecID codec = AV_CODEC_ID_NONE;
-        std::string head;  ///< Of MP4, which keeps the decoder's parameters there and nowhere else.
-        bool operator==(const Coding&) const = default;
-    };
-
     bool kept(unsigned index) const {
         const auto type = media_->file->streams[index]->codecpar->codec_type;
         return (picture_ && static_cast<int>(index) == media_->video) || type == AVMEDIA_TYPE_AUDIO;
     }
 
-    Coding coding_of(unsigned index) const {
-        const auto& codec = *media_->file->streams[index]->codecpar;
-        Coding coding{codec.codec_type, codec.codec_id, {}};
-        if (media_->container() == "mp4" && codec.extradata_size > 0)
-            coding.head.assign(reinterpret_cast<const char*>(codec.extradata),
-                               static_cast<std::size_t>(codec.extradata_size));
-        return coding;
+    Slice slice_of(std::size_t run) const {
+        return {begins_[run], run + 1 == begins_.size() ? bytes_ : begins_[run + 1]};
+    }
+
+    /// One track has one head. Where the runs' differ, the picture's parameters go into the stream from the first run
+    /// on: who seeks backwards out of another run must find them again.
+    Result<void> compare_heads() {
+        std::optional<Coding> first;
+        for (std::size_t run = 0; picture_ && runs() > 1 && run < runs() && !differing_; ++run) {
+            auto head = open_head(path_, slice_of(run));
+            if (!head) return head.error();
+            if (head->video < 0) continue;
+            const auto coding = coding_of(*head, static_cast<unsigned>(head->video));
+            if (!InBand::fits(coding)) return {};
+            if (!first) first = coding;
+            differing_ = coding.head != first->head;
+        }
+        return {};
     }
 
     Result<void> open_run() {
-        const auto end = last_run() ? bytes_ : begins_[run_ + 1];
-        auto opened = open_media(path_, {begins_[run_], end});
+        auto opened = open_media(path_, slice_of(run_));
         if (!opened) return opened.error();
         JR_TRY(refuse_encrypted(*opened));
         media_.reset();
         media_.emplace(*std::move(opened));
         if (picture_) JR_TRY(refuse_without_video(*media_));
+        if (differing_) JR_TRY(in_band_.emplace().open(*media_->video_stream()));
         return run_ == 0 ? Result<void>() : match_lanes();
     }
 
@@ -160,7 +170,10 @@ private:
         auto open_codings = codings_;
         for (unsigned i = 0; i < media_->file->nb_streams; ++i) {
             if (!kept(i)) continue;
-            const auto same = std::ranges::find(open_codings, coding_of(i), &Taken::coding);
+            const auto coding = coding_of(*media_, i);
+            auto same = std::ranges::find(open_codings, coding, &Taken::coding);
+            if (same == open_codings.end())
+                same = std::ranges::find_if(open_codings, [&](const auto& one) { return go_together(one.coding, coding); });
             if (same == open_codings.end()) continue;
             lanes_[i] = same->lane;
             open_codings.erase(same);
@@ -177,6 +190,8 @@ private:
     bool picture_;
     std::int64_t bytes_ = 0;
     std::size_t run_ = 0;
+    bool differing_ = false;         // The picture's heads, from run to run.
+    std::optional<InBand> in_band_;  // Of this run, where they do.
     std::optional<Media> media_;
     std::vector<int> lanes_;
     std::vector<Taken> codings_;
