@@ -1,6 +1,8 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <doctest/doctest.h>
 
+#include <sys/stat.h>
+
 #include <boost/json.hpp>
 #include <jobruntime/extract.hpp>
 
@@ -385,11 +387,16 @@ TEST_CASE("a recording that cannot be read says which file is wrong") {
         {R"({"v":2})", "another version"},
         {R"({"v":1,"exchanges":[7]})", "no object"},
         {R"({"v":1,"exchanges":[{"by":"page","body":"../secret"}]})", "no file of its folder"},
-        {R"({"v":1,"exchanges":[{"by":"page","body":"001.html"}]})", "cannot be read"}};
+        {R"({"v":1,"exchanges":[{"by":"page","body":"001.html"}]})", "cannot be read"},
+        {R"({"v":1,"exchanges":[{"by":"page","body":"link.html"}]})", "cannot be read"},
+        {R"({"v":1,"exchanges":[{"by":"page","body":"pipe.html"}]})", "cannot be read"}};
+    // A stranger's folder: what lies elsewhere is not read, and nobody waits for who writes into a pipe.
+    std::filesystem::create_directory(folder / "case");
+    std::filesystem::create_symlink("/etc/passwd", folder / "case" + "/link.html");
+    REQUIRE(::mkfifo((folder / "case" + "/pipe.html").c_str(), 0600) == 0);
     CHECK(extract::Recording::open(folder / "nowhere").error().name == "RECORDING_UNREADABLE");
     for (const auto& row : rows) {
         CAPTURE(row.text);
-        std::filesystem::create_directory(folder / "case");
         std::ofstream(folder / "case" + "/case.json") << row.text;
         const auto opened = extract::Recording::open(folder / "case");
         REQUIRE_FALSE(opened.has_value());
