@@ -37,15 +37,16 @@ TEST_CASE("a stream in fragments goes on behind a new init section, unless its c
                         {"an AAC head with other last words", "s=160x120", x264, x264, "ok", true},
                         {"other parameters", "s=160x120", x264, "-c:v libx264 -preset veryfast -crf 35 -bf 2" + aac, "ok", false},
                         {"another size", "s=320x240", x264, x264, "ok", false},
-                        {"other parameters of H.265", "s=160x120", x265, x265 + " -preset fast -crf 40", "ok", false},
                         {"another depth", "s=160x120", x264, x264 + " -pix_fmt yuv422p", "UNSUPPORTED_SOURCE", false},
                         {"another codec", "s=160x120", x264, "-c:v mpeg4" + aac, "UNSUPPORTED_SOURCE", false},
-                        {"another rate of the sound", "s=160x120", x264, x264 + " -ar 22050", "UNSUPPORTED_SOURCE", false}};
+                        {"another rate of the sound", "s=160x120", x264, x264 + " -ar 22050", "UNSUPPORTED_SOURCE", false},
+                        {"other parameters of H.265", "s=160x120", x265, x265 + " -preset fast -crf 40", "ok", false}};
     const TempDir dir;
+    std::string made;  // The first part's coding.
     std::uint64_t fence = 0;
     for (const Row& row : rows) {
         CAPTURE(row.what);
-        make(dir, "a", "s=160x120", row.first);
+        if (made != row.first) make(dir, "a", "s=160x120", made = row.first);
         make(dir, "b", row.picture, row.second);
         if (row.what == std::string("an AAC head with other last words")) {
             auto head = read_file(dir.path("b.mp4"));
@@ -73,21 +74,22 @@ TEST_CASE("a stream in fragments goes on behind a new init section, unless its c
         CHECK(saved.done.file.facts.seconds == doctest::Approx(5).epsilon(0.03));
         CHECK(std::stod(ffprobe(file, "stream=duration -select_streams a")) == doctest::Approx(5).epsilon(0.03));
         CHECK(ffprobe(file, "stream=nb_frames -select_streams v") == "125");
-        // It decodes to its end without a complaint, to the pictures of its parts.
+        // It decodes to its end without a complaint.
         CHECK(output_of("ffprobe -v error -count_frames -select_streams v -show_entries stream=nb_read_frames -of csv=p=0 '" +
                         file + "' 2>&1") == "125");
-        std::string pictures, packets, sound;
+        // The same packets, where nothing had to be put into them; else what they decode to tells.
+        const bool comparable = row.same_packets || row.picture == std::string("s=160x120");
+        std::string picture, sound;
         for (const auto& [name, segments] : {std::pair{"a", 2}, {"b", 2}, {"a", 1}}) {
+            if (!comparable) break;
             auto part = read_file(dir.path(name) + ".mp4");
             for (int i = 0; i < segments; ++i) part += read_file(dir.path(name) + std::to_string(i) + ".m4s");
             write_file(dir.path("part.mp4"), part);
-            pictures += hashes(dir.path("part.mp4"), "v", true) + "\n";
-            packets += hashes(dir.path("part.mp4"), "v") + "\n";
-            sound += hashes(dir.path("part.mp4"), "a") + "\n";
+            picture += hashes(dir.path("part.mp4"), "v", !row.same_packets) + "\n";
+            if (row.same_packets) sound += hashes(dir.path("part.mp4"), "a") + "\n";
         }
-        CHECK(hashes(file, "a") + "\n" == sound);
-        CHECK((hashes(file, "v") + "\n" == packets) == row.same_packets);
-        if (row.picture == "s=160x120") CHECK(hashes(file, "v", true) + "\n" == pictures);
+        if (comparable) CHECK(hashes(file, "v", !row.same_packets) + "\n" == picture);
+        if (row.same_packets) CHECK(hashes(file, "a") + "\n" == sound);
         // Whoever begins at one key frame and goes back to another finds each run's parameters there.
         const std::string parameters = row.first == x264 ? "7" : "33";
         const auto told = output_of("ffmpeg -nostdin -v error -i '" + file + "' -map 0:v -c copy -bsf:v filter_units=pass_types=" +
