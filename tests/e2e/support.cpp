@@ -58,9 +58,12 @@ Variables environment(const Folder& folder) {
     // What the page's own text says is known without a browser, which most of these tests are about. Not in the
     // test's own folder, where some look for what a program has left.
     static const Folder beside;
-    std::ofstream(beside / "e2e.json") << R"({"platforms":{"web":{"extractors":["browser"]}}})";
-    fs::permissions(beside.path(), fs::perms::owner_all | fs::perms::others_read | fs::perms::others_exec);
-    all["JOBRT_CONFIG"] = beside / "e2e.json";
+    static const std::string config = [] {
+        std::ofstream(beside / "e2e.json") << R"({"platforms":{"web":{"extractors":["browser"]}}})";
+        fs::permissions(beside.path(), fs::perms::owner_all | fs::perms::others_read | fs::perms::others_exec);
+        return beside / "e2e.json";
+    }();
+    all["JOBRT_CONFIG"] = config;
     if (::geteuid() == 0) all["JOBRT_BROWSER_NO_SANDBOX"] = "1";
     if (chosen_store())
         for (const auto& [name, value] : chosen_store()(folder)) all[name] = value;
@@ -137,7 +140,7 @@ void Program::collect(int fd, std::string& into) {
         const std::lock_guard lock(mutex_);
         into.append(chunk, static_cast<std::size_t>(got));
     }
-    --open_;
+    --reading_;
 }
 
 std::string Program::out() const {
@@ -167,8 +170,8 @@ Ended run(std::vector<std::string> argv, const Variables& variables, const std::
     const auto status = program->wait(limit);
     ended.in_time = status.has_value();
     if (status) ended.status = *status;
-    // The readers see the end of file a moment after the end; never, when it left something behind that holds its pipes.
-    eventually(2s, [&] { return program->all_read(); });
+    // The readers see the end of file a moment after the end; a child that outlives the program may keep it from them.
+    eventually(2s, [&] { return program->silent(); });
     ended.out = program->out();
     ended.err = program->err();
     return ended;

@@ -89,8 +89,8 @@ public:
     int pid() const { return pid_; }
     std::string out() const;
     std::string err() const;
-    /// Nothing more comes of it.
-    bool all_read() const { return open_ == 0; }
+    /// All that it and its children have written is in out() and err(), and no more will come.
+    bool silent() const { return reading_ == 0; }
     /// To the program itself, not to its group: as a supervisor does.
     void signal(int number) const;
     /// Its end, or nothing within `limit`.
@@ -104,7 +104,7 @@ private:
     int pid_ = 0;
     mutable std::mutex mutex_;
     std::string out_, err_;  // Guarded by mutex_.
-    std::atomic<int> open_{2};  ///< Of its pipes: not read to their end.
+    std::atomic<int> reading_ = 2;
     std::thread out_reader_, err_reader_;
 };
 
