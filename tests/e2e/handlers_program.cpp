@@ -1,5 +1,6 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <cstdlib>
+#include <filesystem>
 #include <stdexcept>
 #include <thread>
 
@@ -20,8 +21,10 @@ int main(int argc, char** argv) {
         worker.on("test.throw",
                   [](JobContext&) -> Outcome { throw std::runtime_error("the handler's own words"); });
         worker.on("test.late", [](JobContext& job) -> Outcome {
-            while (!job.stop().stop_requested()) std::this_thread::sleep_for(10ms);
-            std::this_thread::sleep_for(1s);
+            // Lingers after its stop until the test has seen enough.
+            const std::filesystem::path until(job.job().payload.at("until").as_string().c_str());
+            while (!job.stop().stop_requested() || !std::filesystem::exists(until))
+                std::this_thread::sleep_for(10ms);
             return canceled();
         });
         worker.on("test.good", [](JobContext& job) -> Outcome {
