@@ -95,20 +95,41 @@ void none_reached(const Canary& canary) {
     CHECK(canary.datagrams() == 0);
 }
 
+bool has_asked_all(const test::TestServer& site) {
+    const auto asked = site.requests();
+    return std::any_of(asked.begin(), asked.end(), [](const auto& one) { return one.target == "/all-tried"; });
+}
+
+/// The place that the page of the control asks the canary for by row `i`.
+std::string place_of(std::size_t i) { return "/page-" + std::to_string(i); }
+
+bool has_seen_page(const Canary& canary) {
+    const auto seen = canary.seen();
+    if (!seen.contains("/@video.invalid/page-13")) return false;
+    for (std::size_t i = 0; i < table().size(); ++i)
+        if (table()[i].control && !seen.contains(place_of(i))) return false;
+    return true;
+}
+
 /// Every row as an image, a request of a script and a frame of one page.
 std::string page_of(const Canary& canary) {
     boost::json::array all;
     for (std::size_t i = 0; i < table().size(); ++i)
-        all.emplace_back(written(table()[i], canary, "/page-" + std::to_string(i)));
+        all.emplace_back(written(table()[i], canary, place_of(i)));
     return "<!doctype html><title>hostile</title><body><script>const all=" + boost::json::serialize(all) +
            ";for(const u of all){try{new Image().src=u;fetch(u,{mode:'no-cors'}).catch(()=>{});"
            "const f=document.createElement('iframe');f.src=u;document.body.append(f)}catch(e){}}"
-           "fetch('/all-tried')</script>";
+           "fetch('/all-tried')</script><script src=/parsed.js></script>";
 }
 
-void serve_pages(test::TestServer& site, const Canary& canary) {
+void serve_pages(test::TestServer& site, const Canary& canary, std::function<bool()> seen_all) {
     site.on("/inside", test::status(200, "Content-Type: text/html; charset=utf-8\r\n", page_of(canary)));
     site.on("/all-tried", test::status(200));
+    // A page is watched for a moment after it is parsed. Its last script puts that off until it was seen to ask for all.
+    site.on("/parsed.js", [seen_all = std::move(seen_all)](const auto& to, const auto& request) {
+        eventually(20s, seen_all);
+        test::status(200, "Content-Type: text/javascript\r\n")(to, request);
+    });
     for (std::size_t i = 0; i < table().size(); ++i) {
         const auto number = std::to_string(i);
         site.on("/moved-" + number, test::redirect(written(table()[i], canary, "/moved-" + number)));
@@ -191,7 +212,7 @@ std::vector<std::string> media_jobs(Told& told, test::TestServer& site, const Ca
 TEST_CASE("submitted addresses, redirects of pages, and what pages ask for reach nobody who is not allowed") {
     const Canary canary;
     test::TestServer site;
-    serve_pages(site, canary);
+    serve_pages(site, canary, [&] { return has_asked_all(site); });
     const Folder folder;
     Runtime runtime(folder, false, {{"JOBRT_ALLOW_NETS", only_site}, {"PLAYWRIGHT_SETTLE_MS", "1000"}});
     std::vector<std::pair<std::string, std::string>> jobs;
@@ -214,8 +235,7 @@ TEST_CASE("submitted addresses, redirects of pages, and what pages ask for reach
         if (text(job, "errorCode") == "SSRF_BLOCKED") ++blocked;
     }
     CHECK(blocked > 20);
-    const auto asked = site.requests();
-    CHECK(std::any_of(asked.begin(), asked.end(), [](const auto& one) { return one.target == "/all-tried"; }));
+    CHECK(has_asked_all(site));
     none_reached(canary);
 }
 
@@ -250,14 +270,14 @@ TEST_CASE("files, playlists, manifests, what stands in them, sounds and thumbnai
 TEST_CASE("control: every door leads to the canary when its network is allowed") {
     const Canary canary;
     test::TestServer site;
-    serve_pages(site, canary);
+    serve_pages(site, canary, [&] { return has_seen_page(canary); });
     const auto sees = [&](const std::string& path) {
         const bool seen = eventually(20s, [&] { return canary.seen().contains(path); });
         CHECK_MESSAGE(seen, path << " is not among " << canary.seen_text());
     };
     {
         const Folder folder;
-        Runtime runtime(folder, false, {{"JOBRT_ALLOW_NETS", with_canary}, {"PLAYWRIGHT_SETTLE_MS", "3000"}});
+        Runtime runtime(folder, false, {{"JOBRT_ALLOW_NETS", with_canary}});
         runtime.save(site.url("/inside"));
         runtime.save(site.url("/moved-0"));
         runtime.save(written(table()[0], canary, "/api-0"));
@@ -270,7 +290,7 @@ TEST_CASE("control: every door leads to the canary when its network is allowed")
         for (std::size_t i = 0; i < table().size(); ++i)
             if (table()[i].control) {
                 CAPTURE(table()[i].text);
-                sees("/page-" + std::to_string(i));
+                sees(place_of(i));
             }
     }
     const Folder folder;
