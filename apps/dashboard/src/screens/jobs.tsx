@@ -158,21 +158,25 @@ function JobTable({ page, filter, reload }: { page: JobPage; filter: JobFilter; 
     const operate = mayOperate(useCell(session));
     const { jobs } = page;
     const [picked, setPicked] = useState<ReadonlySet<string>>(new Set());
-    const [at, setAt] = useState(-1);
-    const anchor = useRef(-1);
+    // By ids, not by places: new jobs come in on top, and a key must not act on another one then.
+    const [here, setHere] = useState("");
+    const anchor = useRef("");
+    const placeOf = (id: string): number => jobs.findIndex((job) => job.id === id);
+    const at = placeOf(here);
     const body = useRef<HTMLTableSectionElement>(null);
     const chosen = jobs.filter((job) => picked.has(job.id));
 
     const toggle = (index: number, range: boolean): void => {
         const next = new Set(picked);
         const on = !picked.has(jobs[index]?.id ?? "");
-        const from = range && anchor.current >= 0 ? anchor.current : index;
+        const anchored = placeOf(anchor.current);
+        const from = range && anchored >= 0 ? anchored : index;
         for (let i = Math.min(from, index); i <= Math.max(from, index); ++i) {
             const id = jobs[i]?.id;
             if (id && on) next.add(id);
             else if (id) next.delete(id);
         }
-        anchor.current = index;
+        anchor.current = jobs[index]?.id ?? "";
         setPicked(next);
     };
     const act = async (action: Action): Promise<void> => {
@@ -183,10 +187,10 @@ function JobTable({ page, filter, reload }: { page: JobPage; filter: JobFilter; 
             reload();
         }
     };
-    const move = (by: number): void => setAt((old) => Math.max(0, Math.min(jobs.length - 1, old + by)));
+    const move = (by: number): void => setHere((old) => jobs[Math.max(0, Math.min(jobs.length - 1, placeOf(old) + by))]?.id ?? "");
     useEffect(() => {
         if (at >= 0) body.current?.querySelectorAll<HTMLElement>("a.job-link")[at]?.focus();
-    }, [at]);
+    }, [here]);
     useKeys({
         j: () => move(1),
         k: () => move(-1),
@@ -228,7 +232,7 @@ function JobTable({ page, filter, reload }: { page: JobPage; filter: JobFilter; 
                     </thead>
                     <tbody ref={body}>
                         {jobs.map((job, index) => (
-                            <Row key={job.id} job={job} now={now} here={index === at} picked={picked.has(job.id)} toggle={operate ? (range) => toggle(index, range) : null} onFocus={() => index !== at && setAt(index)} />
+                            <Row key={job.id} job={job} now={now} here={index === at} picked={picked.has(job.id)} toggle={operate ? (range) => toggle(index, range) : null} onFocus={() => setHere(job.id)} />
                         ))}
                     </tbody>
                 </table>
