@@ -47,16 +47,16 @@ async function charts(world) {
         await page.goto(url);
         const chart = page.locator('section[aria-label="Run time"]');
         await chart.locator("canvas").waitFor();
-        await page.waitForTimeout(300);
-        await picture(page, `charts-${theme}`);
 
         // axe does not see into a canvas: the numbers of the axes against the card, by their pixels.
-        const found = await chart.locator("canvas").evaluate((canvas) => {
+        const found = await eventually("the axes are drawn", () => chart.locator("canvas").evaluate((canvas) => {
             const { data } = canvas.getContext("2d").getImageData(0, 0, 50, canvas.height);
             const pixels = [];
             for (let i = 0; i < data.length; i += 4) if (data[i + 3] === 255) pixels.push([data[i], data[i + 1], data[i + 2]]);
-            return { pixels, ground: getComputedStyle(canvas.closest(".card")).backgroundColor.match(/\d+/g).map(Number) };
-        });
+            const ground = getComputedStyle(canvas.closest(".card")).backgroundColor.match(/\d+/g).map(Number);
+            return pixels.length > 0 && { pixels, ground };
+        }));
+        await picture(page, `charts-${theme}`);
         const best = Math.max(0, ...found.pixels.map((pixel) => contrast(pixel, found.ground)));
         assert.ok(best >= 4.5, `the numbers of the axes have a contrast of ${best.toFixed(2)} in the ${theme} theme`);
 

@@ -36,9 +36,11 @@ async function dialogs(world) {
         const page = await world.browse({ colorScheme: theme });
         await page.goto(`${url}/#/jobs/${id}`);
         await page.getByRole("button", { name: "Delete" }).click();
+        await page.getByRole("dialog").waitFor();
         await axe(page, `a question, ${theme}`);
         await page.keyboard.press("Escape");
         await page.keyboard.press("?");
+        await page.getByRole("dialog").getByRole("heading", { name: "Keys" }).waitFor();
         await axe(page, `keys, ${theme}`);
     }
 }

@@ -2,15 +2,17 @@
 // loopback, and the system's Chromium. Everything ends and goes with close().
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { createReadStream, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createReadStream, existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { chromium } from "playwright-core";
 
 export const isRoot = process.getuid?.() === 0;
 const browserPaths = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 export const browserPath = browserPaths.find((path) => existsSync(path));
+// The sources are links in the folder in which this runs.
+const toolsDev = join(realpathSync("e2e"), "../../../tools/dev");
 
 export async function eventually(what, check, ms = 15_000) {
     const end = Date.now() + ms;
@@ -22,8 +24,28 @@ export async function eventually(what, check, ms = 15_000) {
     }
 }
 
+/** Whether nobody listens on that port of loopback. */
+function isFree(port) {
+    const probe = createServer();
+    return new Promise((done) => {
+        probe.on("error", () => done(false));
+        probe.listen(port, "127.0.0.1", () => probe.close(() => done(true)));
+    });
+}
+
+export async function freePort() {
+    const probe = createServer();
+    await new Promise((done) => probe.listen(0, "127.0.0.1", done));
+    const { port } = probe.address();
+    await new Promise((done) => probe.close(done));
+    return port;
+}
+
 export class World {
-    constructor() {
+    /** `store` has the variables that name another store than a SQLite file; `split`: API and worker are two processes. */
+    constructor({ store = {}, split = false } = {}) {
+        this.store = store;
+        this.split = split;
         this.folder = mkdtempSync(join(tmpdir(), "jobrt-dashboard."));
         this.programs = new Set();
         this.servers = [];
@@ -46,23 +68,43 @@ export class World {
             JOBRT_STALE_MS: "3000",
             JOBRT_GRACE_MS: "500",
             ...(isRoot ? { JOBRT_BROWSER_NO_SANDBOX: "1" } : {}),
+            ...this.store,
             ...more,
         };
     }
 
-    /** A jobrt that is ready; `url` is where it serves. */
-    async start(more = {}) {
-        const child = spawn(process.env.JOBRT_PROGRAM, [], { cwd: this.folder, env: this.environment(more), stdio: ["ignore", "pipe", "pipe"] });
+    /** A program whose output is collected, and which ends with the world. */
+    collect(child) {
         const program = { child, out: "", err: "", ended: new Promise((done) => child.on("exit", done)) };
         this.programs.add(program);
         child.stdout.on("data", (text) => (program.out += text));
         child.stderr.on("data", (text) => (program.err += text));
-        await eventually(`jobrt is ready; it said: ${program.err}`, () => program.out.includes("\n") || child.exitCode !== null, 20_000);
-        if (child.exitCode !== null) throw new Error(`jobrt ended with ${child.exitCode}: ${program.err}`);
+        return program;
+    }
+
+    async until(program, what, check) {
+        const said = () => `${program.out}${program.err}`;
+        await eventually(what, () => check() || program.child.exitCode !== null, 20_000).catch((error) => {
+            throw new Error(`${error.message}; it said: ${said()}`);
+        });
+        if (!check()) throw new Error(`not ${what}: it ended with ${program.child.exitCode}: ${said()}`);
+    }
+
+    /** A jobrt that is ready; `url` is where it serves. */
+    async start(more = {}) {
+        const program = this.collect(spawn(process.env.JOBRT_PROGRAM, [], { cwd: this.folder, env: this.environment(more), stdio: ["ignore", "pipe", "pipe"] }));
+        await this.until(program, "jobrt is ready", () => program.out.includes("\n"));
         const ready = JSON.parse(program.out.split("\n")[0]);
         program.url = ready.http?.[0];
         program.port = program.url ? new URL(program.url).port : undefined;
         return program;
+    }
+
+    /** The whole runtime, in one process or two; its API. */
+    async serve() {
+        if (!this.split) return this.start();
+        await this.start({ ROLE: "worker" });
+        return this.start({ ROLE: "api" });
     }
 
     /** Where the page of that API is: with DASHBOARD_DEV=1 the development server's, to try sources against any jobrt. */
@@ -72,16 +114,12 @@ export class World {
 
     /** The development server before that API; where it serves. */
     async develop(api) {
-        const probe = createServer();
-        await new Promise((done) => probe.listen(0, "127.0.0.1", done));
-        const { port } = probe.address();
-        await new Promise((done) => probe.close(done));
-        const child = spawn(process.execPath, ["node_modules/vite/bin/vite.js", "--port", String(port)], { env: { ...process.env, JOBRT_API: api }, stdio: ["ignore", "pipe", "pipe"] });
-        const program = { child, out: "", err: "", ended: new Promise((done) => child.on("exit", done)) };
-        this.programs.add(program);
-        child.stdout.on("data", (text) => (program.out += text));
-        child.stderr.on("data", (text) => (program.err += text));
-        await eventually(`the development server is ready: ${program.err}`, () => /ready in/.test(program.out), 20_000);
+        const ours = await isFree(5173);
+        if (!ours) console.log("skipped: port 5173 is taken here, so the development server is tried on another, and not by tools/dev");
+        const port = ours ? 5173 : await freePort();
+        const [command, ...args] = ours ? [toolsDev, "dashboard"] : [process.execPath, "node_modules/vite/bin/vite.js", "--port", String(port)];
+        const program = this.collect(spawn(command, args, { env: { ...process.env, JOBRT_API: api, BUILD_ROOT: dirname(process.cwd()) }, stdio: ["ignore", "pipe", "pipe"] }));
+        await this.until(program, "the development server is ready", () => /ready in/.test(program.out));
         return `http://127.0.0.1:${port}`;
     }
 
