@@ -24,6 +24,8 @@ export default defineConfig({
     esbuild: { jsx: "automatic", jsxImportSource: "preact", legalComments: "none" },
     // The sources are a link beside node_modules: build folders stay out of the tree.
     resolve: { preserveSymlinks: true },
+    // Else the development server finds the runtime of JSX while a page loads, and may have it load anew.
+    optimizeDeps: { include: ["preact", "preact/hooks", "preact/jsx-dev-runtime", "uplot"] },
     build: {
         target: "es2021",
         assetsInlineLimit: 0,
