@@ -16,15 +16,15 @@ try {
 if (!process.env.JOBRT_PROGRAM) throw new Error("JOBRT_PROGRAM names no program");
 
 const cases = [];
-for (const file of ["saving", "lists", "queues", "live", "safety", "charts", "looks"]) cases.push(...(await import(`./${file}.mjs`)).cases);
+for (const file of ["saving", "lists", "queues", "live", "safety", "charts", "looks", "stores"]) cases.push(...(await import(`./${file}.mjs`)).cases);
 
 const word = process.argv[2] ?? "";
 let failed = 0;
 let ran = 0;
-for (const { name, run } of cases) {
+for (const { name, run, on } of cases) {
     if (!name.includes(word)) continue;
     ++ran;
-    const world = new World();
+    const world = new World(await on?.());
     const begin = Date.now();
     try {
         await run(world);

@@ -1,0 +1,53 @@
+// What the dashboard is for, on each store, in one process and in several. The other cases run combined on SQLite, but for
+// the API that is restarted, which is split.
+import assert from "node:assert/strict";
+import { resumes } from "./live.mjs";
+import { hasMongo, mongoStore } from "./mongo.mjs";
+import { fromAddressToVideo } from "./saving.mjs";
+import { call, eventually, submit, waitFor } from "./world.mjs";
+
+/** Pausing a queue is seen by another API and by the worker within a second, and so is that it goes on. */
+async function pausedForAll(world) {
+    await world.start({ ROLE: "worker" });
+    const [here, there] = [await world.start({ ROLE: "api" }), await world.start({ ROLE: "api" })];
+    await waitFor(here.url, await submit(here.url, { kind: "demo.echo", payload: {} }), ["completed"]);
+    const page = await world.browse();
+    await page.goto(`${here.url}/#/queues`);
+    const row = page.locator("tr", { has: page.getByRole("rowheader", { name: "default" }) });
+    await row.getByRole("button", { name: "Pause queue default" }).click();
+    await row.getByText("paused").waitFor();
+    const since = Date.now();
+    const says = (paused) => eventually(`the other API says paused: ${paused}`, async () => {
+        const { queues } = (await call(there.url, "GET", "/api/queues")).json;
+        return queues?.some((queue) => queue.queue === "default" && queue.paused === paused);
+    }, 1000);
+    await says(true);
+    await new Promise((done) => setTimeout(done, since + 1000 - Date.now())); // The worker has so long to see it.
+    const waits = await submit(there.url, { kind: "demo.echo", payload: {} });
+    // A later job of another queue shows that the worker has looked since.
+    await waitFor(there.url, await submit(there.url, { kind: "demo.echo", queue: "media", payload: {} }), ["completed"]);
+    assert.equal((await call(there.url, "GET", `/api/jobs/${waits}`)).json.job.status, "queued");
+    await row.getByRole("link", { name: "1", exact: true }).first().waitFor();
+    await row.getByRole("button", { name: "Resume queue default" }).click();
+    await row.getByText("open").waitFor();
+    await says(false);
+    await waitFor(there.url, waits, ["completed"]);
+}
+
+const split = (store) => async () => ({ store: await store(), split: true });
+const sqlite = async () => ({});
+const toVideo = "from an address to a video that plays";
+const pause = "a queue is paused for all processes within a second";
+
+export const cases = [
+    { name: `split on SQLite: ${toVideo}`, run: fromAddressToVideo, on: split(sqlite) },
+    { name: `split on SQLite: ${pause}`, run: pausedForAll, on: split(sqlite) },
+];
+if (hasMongo)
+    cases.push(
+        { name: `combined on MongoDB: ${toVideo}`, run: fromAddressToVideo, on: async () => ({ store: await mongoStore() }) },
+        { name: `split on MongoDB: ${toVideo}`, run: fromAddressToVideo, on: split(mongoStore) },
+        { name: "split on MongoDB: the API is restarted under an open page: no gap, no repeat", run: resumes, on: split(mongoStore) },
+        { name: `split on MongoDB: ${pause}`, run: pausedForAll, on: split(mongoStore) },
+    );
+else console.log("skipped: the dashboard on MongoDB: JOBRT_STANDIN is not set (tools/standin)");
