@@ -1,7 +1,10 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "e2e/stores.hpp"
 
+#include <future>
 #include <iostream>
+
+#include <doctest/doctest.h>
 
 #ifdef E2E_MONGO_SERVER
 #include <cstdlib>
@@ -40,6 +43,18 @@ std::vector<StoreKind> store_kinds() {
     std::cout << "skipped: MongoDB: it is not built, or neither JOBRT_TEST_MONGODB_URI nor JOBRT_STANDIN "
                  "is set\n";
     return kinds;
+}
+
+void on_each_store(const std::function<void(const StoreKind&)>& body) {
+    const auto kinds = store_kinds();
+    std::vector<std::future<void>> runs;
+    for (const auto& kind : kinds)
+        runs.push_back(std::async(std::launch::async, [&body, &kind] {
+            CAPTURE(kind.name);
+            body(kind);
+        }));
+    for (auto& one : runs) one.wait();
+    for (auto& one : runs) one.get();  // What ended a case early ends it here.
 }
 
 Variables environment(const Folder& folder, const StoreKind& kind) {

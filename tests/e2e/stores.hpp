@@ -22,6 +22,9 @@ struct StoreKind {
 /// when not.
 std::vector<StoreKind> store_kinds();
 
+/// Does it on all stores side by side: for what waits more than it works, and measures no time.
+void on_each_store(const std::function<void(const StoreKind&)>& body);
+
 /// environment() with that store instead.
 Variables environment(const Folder& folder, const StoreKind& kind);
 
