@@ -59,93 +59,180 @@ std::string main_configuration(const Folder& folder, const std::string& site) {
            "    access_log off;\n" + temp + "    include " + site + ";\n}\n";
 }
 
+/// A certificate for the name in the examples, and its key.
+struct Certificate {
+    explicit Certificate(const Folder& folder) : pem(folder / "jobrt.pem"), key(folder / "jobrt.key") {
+        const auto made = run({"openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=jobrt.example.org", "-addext",
+                               "subjectAltName=DNS:jobrt.example.org", "-keyout", key, "-out", pem},
+                              {{"PATH", "/usr/bin:/bin"}}, folder.path());
+        REQUIRE_MESSAGE(made.status.code == 0, made.err);
+    }
+    std::string pem, key;
+};
+
+/// jobrt as the examples want it, but for its port.
+Variables behind_proxy(const Folder& folder) {
+    auto variables = environment(folder);
+    variables["ROLE"] = "api";
+    variables["JOBRT_ALLOWED_HOSTS"] = "jobrt.example.org";
+    variables["JOBRT_TRUSTED_PROXIES"] = "127.0.0.1";
+    variables["JOBRT_TOKEN_FILE"] = folder / "tokens";
+    variables["JOBRT_RATE_LIMIT"] = "3";
+    return variables;
+}
+
+/// curl, which takes the name for this machine and believes no other certificate.
+class Visitor {
+public:
+    Visitor(const Folder& folder, int port, const Certificate& certificate, std::string token)
+        : folder_(folder), name_("jobrt.example.org:" + std::to_string(port)), pem_(certificate.pem), token_(std::move(token)) {}
+    std::string origin() const { return "https://" + name_; }
+    std::vector<std::string> words(std::vector<std::string> more) const {
+        std::vector<std::string> all{"curl",     "-sS", "--noproxy",   "*",                 "--max-time", "20",
+                                     "--cacert", pem_,  "--resolve", name_ + ":127.0.0.1"};
+        all.insert(all.end(), more.begin(), more.end());
+        return all;
+    }
+    /// What curl shows of the answer: its head, its body.
+    std::string ask(const std::string& path, const HeaderList& headers = {}, const std::string& body = {}) const {
+        std::vector<std::string> more{"-i"};
+        if (headers.empty() || headers.front().first != "Authorization") more.insert(more.end(), {"-H", "Authorization: Bearer " + token_});
+        if (!body.empty()) more.insert(more.end(), {"-H", "Content-Type: application/json", "--data-binary", body});
+        for (const auto& [name, value] : headers) more.insert(more.end(), {"-H", name + ": " + value});
+        more.push_back(origin() + path);
+        const auto asked = run(words(more), {{"PATH", "/usr/bin:/bin"}}, folder_.path());
+        return asked.out.empty() ? asked.err : asked.out;
+    }
+    int status(const std::string& path, const HeaderList& headers = {}, const std::string& body = {}) const {
+        return status_of(ask(path, headers, body));
+    }
+    static int status_of(const std::string& answer) {
+        const auto space = answer.find(' ');
+        return answer.starts_with("HTTP/") && space != std::string::npos ? std::atoi(answer.c_str() + space) : 0;
+    }
+    /// How many of so many questions on one connection are refused with 429.
+    int refused(int times, const HeaderList& headers) const {
+        std::vector<std::string> more{"-I", "-H", "Authorization: Bearer " + token_};
+        for (const auto& [name, value] : headers) more.insert(more.end(), {"-H", name + ": " + value});
+        more.insert(more.end(), static_cast<std::size_t>(times), origin() + "/api/jobs");
+        const auto heads = run(words(more), {{"PATH", "/usr/bin:/bin"}}, folder_.path()).out;
+        int count = 0;
+        for (auto at = heads.find(" 429"); at != std::string::npos; at = heads.find(" 429", at + 1)) ++count;
+        return count;
+    }
+
+private:
+    const Folder& folder_;
+    std::string name_, pem_, token_;
+};
+
+std::string make_token(const Folder& folder, const Variables& variables) {
+    const auto made = jobrt({"token", "create", "visitor", "--role", "operate"}, variables, folder.path());
+    REQUIRE_MESSAGE(made.status.code == 0, made.err);
+    return made.out.substr(0, made.out.find('\n'));
+}
+
+/// What holds behind either proxy: origins are checked against the name outside, a log-in's cookie is for TLS only,
+/// bodies are bounded, and a stream's events come as they happen.
+void check_through(const Visitor& visitor, const Folder& folder, const std::string& token) {
+    CHECK(visitor.status("/api/jobs") == 200);
+    CHECK(visitor.status("/api/jobs", {{"Authorization", "Bearer jrt_wrong"}}) == 401);
+    const std::string job = R"({"kind":"demo.echo"})";
+    CHECK(visitor.status("/api/jobs", {{"Origin", visitor.origin()}, {"Sec-Fetch-Site", "same-origin"}}, job) == 201);
+    CHECK(visitor.status("/api/jobs", {{"Origin", visitor.origin()}}, job) == 201);
+    CHECK(visitor.status("/api/jobs", {{"Origin", "https://evil.example"}}, job) == 403);
+    CHECK(visitor.status("/api/jobs", {{"Sec-Fetch-Site", "cross-site"}}, job) == 403);
+    std::ofstream(folder / "large") << std::string(3 << 20, 'x');
+    CHECK(visitor.status("/api/jobs", {}, "@" + folder / "large") == 413);
+
+    const auto login = visitor.ask("/login", {{"Origin", visitor.origin()}}, R"({"token":")" + token + R"("})");
+    CAPTURE(login);
+    CHECK(login.find("; Secure") != std::string::npos);
+    CHECK(login.find("SameSite=Strict") != std::string::npos);
+
+    const auto live = visitor.origin() + "/api/telemetry/stream?limit=1";
+    const Program stream(visitor.words({"-N", "-i", "-H", "Authorization: Bearer " + token, live}), {{"PATH", "/usr/bin:/bin"}}, folder.path());
+    REQUIRE(eventually(10s, [&] { return Visitor::status_of(stream.out()) == 200; }));
+    const auto made = visitor.ask("/api/jobs", {}, job);
+    const auto at = made.find(R"("id":")");
+    REQUIRE_MESSAGE(at != std::string::npos, made);
+    const auto id = made.substr(at + 6, 36);
+    CHECK(eventually(10s, [&] { return stream.out().find(id) != std::string::npos; }));
+}
+
 }  // namespace
 
-TEST_CASE("through the nginx of the example: streams without delay, Host and origin checked, clients told apart") {
+TEST_CASE("through the nginx of the example, with TLS: streams without delay, Host and origin checked, clients told apart") {
     const auto nginx = program("nginx");
     if (nginx.empty()) {
         MESSAGE("skipped: nginx is not installed");
         return;
     }
     const Folder folder, beside;
-    auto variables = environment(folder);
-    variables["ROLE"] = "api";
-    variables["JOBRT_ALLOWED_HOSTS"] = "jobrt.example.org";
-    variables["JOBRT_TRUSTED_PROXIES"] = "127.0.0.1";
-    variables["JOBRT_RATE_LIMIT"] = "3";
+    const auto variables = behind_proxy(folder);
+    const auto token = make_token(folder, variables);
     Service service(folder, variables);
     REQUIRE(service.port() > 0);
 
     const int port = free_port();
+    const Certificate certificate(beside);
     auto site = read(examples + "/nginx.conf");
     site = replaced(site, "server 127.0.0.1:4000;", "server 127.0.0.1:" + std::to_string(service.port()) + ";");
-    site = replaced(site, "listen 443 ssl;", "listen 127.0.0.1:" + std::to_string(port) + ";");
-    site = replaced(site, "    ssl_certificate /etc/ssl/jobrt.example.org.pem;\n", "");
-    site = replaced(site, "    ssl_certificate_key /etc/ssl/private/jobrt.example.org.key;\n", "");
+    site = replaced(site, "listen 443 ssl;", "listen 127.0.0.1:" + std::to_string(port) + " ssl;");
+    site = replaced(site, "/etc/ssl/jobrt.example.org.pem", certificate.pem);
+    site = replaced(site, "/etc/ssl/private/jobrt.example.org.key", certificate.key);
     std::ofstream(beside / "jobrt.conf") << site;
     std::ofstream(beside / "nginx.conf") << main_configuration(beside, beside / "jobrt.conf");
     Program proxy({nginx, "-p", beside.path(), "-e", "stderr", "-c", beside / "nginx.conf"}, {{"PATH", "/usr/bin:/bin"}}, beside.path());
-    REQUIRE_MESSAGE(eventually(20s, [&] { return http(port, "GET", "/api/health").status == 200; }), proxy.err());
-
-    const auto name = "jobrt.example.org:" + std::to_string(port);
-    const auto with = [&](HeaderList more) {
-        more.insert(more.begin(), {"Host", name});
-        return more;
-    };
-    CHECK(http(port, "GET", "/api/jobs", {}, with({})).status == 200);
-    CHECK(http(port, "GET", "/api/jobs", {}, {{"Host", "evil.example"}}).status == 421);
-    const std::string job = R"({"kind":"demo.echo"})";
-    CHECK(http(port, "POST", "/api/jobs", job, with({{"Origin", "https://" + name}, {"Sec-Fetch-Site", "same-origin"}})).status == 201);
-    CHECK(http(port, "POST", "/api/jobs", job, with({{"Origin", "https://" + name}})).status == 201);
-    CHECK(http(port, "POST", "/api/jobs", job, with({{"Origin", "https://evil.example"}})).status == 403);
-    CHECK(http(port, "POST", "/api/jobs", job, with({{"Sec-Fetch-Site", "cross-site"}})).status == 403);
-    CHECK(http(port, "POST", "/api/jobs", job, with({{"Content-Type", "text/plain"}})).status == 415);
-
-    const Stream stream(port, "/api/telemetry/stream?limit=1", with({}));
-    REQUIRE(eventually(10s, [&] { return stream.text().starts_with("HTTP/1.1 200"); }));
-    const auto made = http(port, "POST", "/api/jobs", job, with({}));
-    REQUIRE(made.status == 201);
-    const auto id = text(made.json().at("job").as_object(), "id");
-    CHECK(eventually(10s, [&] { return stream.text().find(id) != std::string::npos; }));
+    const Visitor visitor(beside, port, certificate, token);
+    REQUIRE_MESSAGE(eventually(20s, [&] { return visitor.status("/api/health") == 200; }), proxy.err());
+    check_through(visitor, beside, token);
+    CHECK(visitor.status("/api/jobs", {{"Host", "evil.example"}}) == 421);
 
     // This machine's own requests are not counted; those that a client sends through the proxy are, each client's apart.
-    int refused = 0;
-    for (int i = 0; i < 40; ++i)
-        refused += http(port, "GET", "/api/jobs", {}, with({{"X-Forwarded-For", "203.0.113.9"}})).status == 429;
-    CHECK(refused > 0);
-    CHECK(http(port, "GET", "/api/jobs", {}, with({{"X-Forwarded-For", "203.0.113.10"}})).status == 200);
-    CHECK(http(port, "GET", "/api/jobs", {}, with({})).status == 200);
+    CHECK(visitor.refused(40, {{"X-Forwarded-For", "203.0.113.9"}}) > 0);
+    CHECK(visitor.refused(1, {{"X-Forwarded-For", "203.0.113.10"}}) == 0);
+    CHECK(visitor.refused(40, {}) == 0);
     proxy.signal(SIGQUIT);
     CHECK(service.program().stop().has_value());
     CHECK(proxy.stop().has_value());
 }
 
-TEST_CASE("the examples with TLS are what nginx and Caddy understand") {
-    const Folder folder;
-    if (const auto nginx = program("nginx"); !nginx.empty()) {
-        const auto made = run({"openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=jobrt.example.org", "-keyout",
-                               folder / "key", "-out", folder / "pem"},
-                              {{"PATH", "/usr/bin:/bin"}}, folder.path());
-        REQUIRE_MESSAGE(made.status.code == 0, made.err);
-        auto site = read(examples + "/nginx.conf");
-        site = replaced(site, "/etc/ssl/jobrt.example.org.pem", folder / "pem");
-        site = replaced(site, "/etc/ssl/private/jobrt.example.org.key", folder / "key");
-        std::ofstream(folder / "jobrt.conf") << site;
-        std::ofstream(folder / "nginx.conf") << main_configuration(folder, folder / "jobrt.conf");
-        const auto tried = run({nginx, "-t", "-p", folder.path(), "-e", "stderr", "-c", folder / "nginx.conf"},
-                               {{"PATH", "/usr/bin:/bin"}}, folder.path());
-        CHECK_MESSAGE(tried.status.code == 0, tried.err);
-    } else {
-        MESSAGE("skipped: nginx is not installed");
-    }
+TEST_CASE("through the Caddy of the example, with TLS and HTTP/2: streams without delay, origin checked, no address believed") {
     const auto caddy = program("caddy");
     if (caddy.empty()) {
         MESSAGE("skipped: caddy is not installed");
         return;
     }
-    const auto tried = run({caddy, "validate", "--adapter", "caddyfile", "--config", examples + "/Caddyfile"},
-                           {{"PATH", "/usr/bin:/bin"}, {"HOME", folder.path()}}, folder.path());
-    CHECK_MESSAGE(tried.status.code == 0, tried.err);
+    const Folder folder, beside;
+    const Variables own{{"PATH", "/usr/bin:/bin"}, {"HOME", beside.path()}, {"XDG_DATA_HOME", beside / "data"},
+                        {"XDG_CONFIG_HOME", beside / "config"}};
+    // As it is; and then with a certificate of ours, a free port and nothing besides that this machine would notice.
+    const auto valid = run({caddy, "validate", "--adapter", "caddyfile", "--config", examples + "/Caddyfile"}, own, folder.path());
+    CHECK_MESSAGE(valid.status.code == 0, valid.err);
+    const auto variables = behind_proxy(folder);
+    const auto token = make_token(folder, variables);
+    Service service(folder, variables);
+    REQUIRE(service.port() > 0);
+
+    const int port = free_port();
+    const Certificate certificate(beside);
+    auto site = read(examples + "/Caddyfile");
+    site = replaced(site, "jobrt.example.org {\n",
+                    "jobrt.example.org:" + std::to_string(port) + " {\n\tbind 127.0.0.1\n\ttls " + certificate.pem + " " +
+                        certificate.key + "\n");
+    site = replaced(site, "reverse_proxy 127.0.0.1:4000", "reverse_proxy 127.0.0.1:" + std::to_string(service.port()));
+    std::ofstream(beside / "Caddyfile") << "{\n\tadmin off\n\tauto_https disable_redirects\n"
+                                           "\tservers {\n\t\tprotocols h1 h2\n\t}\n}\n" << site;
+    Program proxy({caddy, "run", "--adapter", "caddyfile", "--config", beside / "Caddyfile"}, own, beside.path());
+    const Visitor visitor(beside, port, certificate, token);
+    REQUIRE_MESSAGE(eventually(20s, [&] { return visitor.status("/api/health") == 200; }), proxy.err());
+    CHECK(visitor.ask("/api/health").starts_with("HTTP/2 200"));
+    check_through(visitor, beside, token);
+    // What a client says of itself is not passed on, and this machine's own requests are not counted.
+    CHECK(visitor.refused(40, {{"X-Forwarded-For", "203.0.113.9"}}) == 0);
+    CHECK(service.program().stop().has_value());
+    CHECK(proxy.stop().has_value());
 }
 
 }  // namespace jobruntime::e2e
