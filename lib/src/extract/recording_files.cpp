@@ -83,7 +83,8 @@ json::object error_object(const Error& error) { return {{"code", error.name}, {"
 std::optional<Error> error_at(const json::object& object) {
     const auto* error = object_at(object, "error");
     if (error == nullptr) return std::nullopt;
-    const std::string code(text_at(*error, "code"));
+    std::string code(text_at(*error, "code"));
+    if (code.empty()) code = "RECORDING_INCOMPLETE";  // Every error has a name, also in a case that is written by hand.
     return Error{errc_of(code), code, std::string(text_at(*error, "message"))};
 }
 
