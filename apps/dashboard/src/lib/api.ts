@@ -322,7 +322,11 @@ export const api = {
     remove: (id: string, keepFiles = false) =>
         json<object>(one(id), { method: "DELETE", query: keepFiles ? { keepFiles: "true" } : {} }),
 
-    counts: async (filter: JobFilter) => (await json<{ counts: Counts }>("api/jobs/counts", { query: filter })).counts,
+    /** Not complete: there are at least so many; with `exact` it always is, and may take its time. */
+    counts: async (filter: JobFilter, exact = false): Promise<{ counts: Counts; complete: boolean }> => ({
+        complete: true,
+        ...(await json<{ counts: Counts; complete?: boolean }>("api/jobs/counts", { query: exact ? { ...filter, exact } : filter })),
+    }),
     queues: async () => (await json<{ queues: QueueInfo[] }>("api/queues")).queues,
     stats: (minutes: number) => json<Stats>("api/stats", { query: { minutes } }),
     pauseQueue: (name: string, paused: boolean) =>

@@ -35,7 +35,7 @@ export async function changeMatching(action: Action, filter: JobFilter): Promise
     const words = actionWords[action];
     try {
         const which = fitting(action, filter);
-        const counts = which ? await api.counts(which) : null;
+        const counts = which ? (await api.counts(which, features.value.knows("/api/jobs/counts", "exact"))).counts : null;
         const n = counts ? Object.values(counts).reduce((sum, of) => sum + of, 0) : 0;
         if (!which || n === 0) {
             tell(`Nothing to ${action}: no matching job is in a state for it`, true);

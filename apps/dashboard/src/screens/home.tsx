@@ -20,7 +20,7 @@ export function HomeScreen(): JSX.Element {
     const known = useCell(features);
     const [counted, queued, measured] = [known.has("get", "/api/jobs/counts"), known.has("get", "/api/queues"), known.has("get", "/api/stats")];
     const live = { everyMs: 5000, when: touchesStates, atMostMs: 2000 };
-    const counts = useLoaded(`counts ${counted}`, () => (counted ? api.counts({}) : Promise.resolve(null)), live);
+    const counts = useLoaded(`counts ${counted}`, () => (counted ? api.counts({}).then((all) => all.counts) : Promise.resolve(null)), live);
     const queues = useLoaded(`queues ${queued}`, () => (queued ? api.queues() : Promise.resolve(null)), live);
     const stats = useLoaded(`stats ${measured}`, () => (measured ? api.stats(shownMinutes) : Promise.resolve(null)), { everyMs: 10_000 });
     return (

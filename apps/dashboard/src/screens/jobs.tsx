@@ -51,7 +51,14 @@ export function JobsScreen(): JSX.Element {
             <Filters query={query} />
             <Trouble error={page.error} />
             {page.value ? (
-                <JobTable key={key} page={page.value} filter={filter} reload={page.reload} />
+                <>
+                    <JobTable key={key} page={page.value} filter={filter} reload={page.reload} />
+                    {endsShort(page.value, limit) ? (
+                        <p class="quiet" role="status">
+                            This page ends early: not all older jobs were looked at. “Older” goes on from here.
+                        </p>
+                    ) : null}
+                </>
             ) : page.error ? null : (
                 <p class="quiet" role="status">
                     Loading…
@@ -61,6 +68,9 @@ export function JobsScreen(): JSX.Element {
         </>
     );
 }
+
+/** The server looks at so many jobs for one page, and says by the cursor that there are more. */
+const endsShort = (page: JobPage, limit: number): boolean => page.nextCursor !== null && page.jobs.length + (page.unreadable?.length ?? 0) < limit;
 
 function StateTabs({ filter }: { filter: JobFilter }): JSX.Element {
     // Words are looked for job by job, and counted only when it matters.
@@ -72,8 +82,10 @@ function StateTabs({ filter }: { filter: JobFilter }): JSX.Element {
         atMostMs: 2000,
     }).value;
     const chosen = filter.status ?? "";
-    const countOf = (state: string): number =>
-        Object.entries(counts ?? {}).reduce((sum, [name, n]) => (state && name !== state ? sum : sum + n), 0);
+    const countOf = (state: string): string => {
+        const n = Object.entries(counts?.counts ?? {}).reduce((sum, [name, of]) => (state && name !== state ? sum : sum + of), 0);
+        return count(n) + (counts?.complete ? "" : "+");
+    };
     const tab = (name: string, state: string): JSX.Element => (
         <button
             key={state}
@@ -82,7 +94,7 @@ function StateTabs({ filter }: { filter: JobFilter }): JSX.Element {
             aria-pressed={chosen === state}
             onClick={() => changeQuery({ status: state, cursor: "" })}
         >
-            {name} {counts ? <span class="count">{count(countOf(state))}</span> : null}
+            {name} {counts ? <span class="count" title={counts.complete ? undefined : "At least so many: there are more jobs than were looked at"}>{countOf(state)}</span> : null}
         </button>
     );
     return (
@@ -200,7 +212,7 @@ function JobTable({ page, filter, reload }: { page: JobPage; filter: JobFilter; 
             : {}),
     });
 
-    if (jobs.length === 0) return <NoJobs filter={filter} />;
+    if (jobs.length === 0) return page.nextCursor === null ? <NoJobs filter={filter} /> : <p class="card empty">No match so far.</p>;
     const all = chosen.length === jobs.length;
     return (
         <>
