@@ -50,17 +50,22 @@ std::vector<Cell> cells_of(Connection& connection, const JobFilter& filter, cons
 
 /// The seqs of these cells by the partial indexes, joined by UNION ALL.
 std::string gather_sql(const std::vector<Cell>& cells, const Where& where) {
-    std::array<bool, job_state_count> wanted{};
-    for (const auto& cell : cells) wanted.at(static_cast<std::size_t>(cell.state)) = true;
-    std::string names;
-    if (!where.queues.empty()) names += " AND queue IN (" + list_of(where.queues) + ")";
-    if (!where.kinds.empty()) names += " AND kind IN (" + list_of(where.kinds) + ")";
+    std::array<std::vector<std::int64_t>, job_state_count> queues;
+    for (const auto& cell : cells) {
+        auto& known = queues.at(static_cast<std::size_t>(cell.state));
+        if (std::find(known.begin(), known.end(), cell.queue) == known.end()) known.push_back(cell.queue);
+    }
+    const auto kinds = where.kinds.empty() ? std::string() : " AND kind IN (" + list_of(where.kinds) + ")";
     std::string sql;
     for (std::size_t state = 0; state < job_state_count; ++state) {
-        if (!wanted.at(state)) continue;
+        if (queues[state].empty()) continue;
+        // Where the queue stands before the kind in an index, a kind is found by naming the queues too.
+        const bool named = !where.kinds.empty() || !where.queues.empty();
+        const auto names = named ? " AND queue IN (" + list_of(queues[state]) + ")" + kinds : std::string();
         const auto from = [&](std::string_view index, std::string_view term) {
             if (!sql.empty()) sql.append(" UNION ALL ");
-            sql.append("SELECT seq FROM jobrt_job INDEXED BY ").append(index).append(" WHERE ").append(term).append(names);
+            sql.append("SELECT seq FROM jobrt_job INDEXED BY ").append(index);
+            sql.append(" WHERE ").append(term).append(names);
         };
         switch (static_cast<JobState>(state)) {
             case JobState::scheduled: from("jobrt_job_scheduled", "state = 0"); break;
@@ -97,7 +102,8 @@ Way by_table(const JobFilter& filter) {
 
 Way by_key(const JobFilter& filter) {
     if (!filter.idempotency_key.empty())
-        return {{{"jobrt_job INDEXED BY jobrt_job_idem WHERE idem_key = ?", "seq", filter.idempotency_key}}, Key::idempotency};
+        return {{{"jobrt_job INDEXED BY jobrt_job_idem WHERE idem_key = ?", "seq", filter.idempotency_key}},
+                Key::idempotency};
     if (!filter.unique_key.empty())
         return {{{"jobrt_job INDEXED BY jobrt_job_unique WHERE unique_key = ?", "seq", filter.unique_key}}, Key::unique};
     if (!filter.trace_id.empty()) {
@@ -142,7 +148,8 @@ Statement prepare(Connection& connection, const Way& way, const Where& where, Jo
     return statement;
 }
 
-/// Looks at up to `most` rows of a way. One that matches is looked for behind the last, so that no page comes after it for nothing.
+/// Looks at up to `most` rows of a way. One that matches is looked for behind the last, so that no page comes after it
+/// for nothing.
 Found walk(Connection& connection, const Way& way, const Where& where, JobOrder order, std::optional<std::int64_t> cursor,
            std::size_t limit, std::int64_t most) {
     Found found;
@@ -204,12 +211,18 @@ Found matching(Connection& connection, const JobFilter& filter, const Where& whe
     const auto cells = cells_of(connection, filter, where);
     if (cells.empty()) return {};
     const auto count = count_of(cells);
-    if (where.plain && count <= bound.few) return gather(connection, cells, where, order, cursor, most);
     const bool gatherable = count <= (where.plain ? bound.entries : bound.scattered);
-    auto found = walk(connection, way, where, order, cursor, most, gatherable ? bound.first : last);
-    if (!gatherable || !found.next || found.seqs.size() == most) return found;
-    if (where.plain) return gather(connection, cells, where, order, cursor, most);
-    return walk(connection, by_gathering(cells, where), where, order, cursor, most, bound.scattered);
+    const bool few = count <= (where.plain ? bound.few : keyed ? bound.scattered / 10 : bound.scattered);
+    const auto gathered = [&] {
+        if (where.plain) return gather(connection, cells, where, order, cursor, most);
+        return walk(connection, by_gathering(cells, where), where, order, cursor, most, bound.scattered);
+    };
+    if (few) return gathered();
+    if (!gatherable) return walk(connection, way, where, order, cursor, most, last);
+    // Either may be the shorter way: where those that match lie close together, or are those that the key finds.
+    auto found = walk(connection, way, where, order, cursor, most, keyed ? bound.scattered / 4 : bound.first);
+    if (!found.next || found.seqs.size() == most) return found;
+    return gathered();
 }
 
 bool each_match(Connection& connection, const JobFilter& filter, const Where& where, Effort effort,
@@ -223,8 +236,11 @@ bool each_match(Connection& connection, const JobFilter& filter, const Where& wh
         if (cells.empty()) return true;
         if (!keyed && count_of(cells) <= bound.scattered) way = by_gathering(cells, where);
     }
-    const auto most = effort == Effort::all ? std::numeric_limits<std::int64_t>::max() : keyed ? bound.scattered : bound.rows;
-    auto statement = prepare(connection, way, where, JobOrder::newest_first, std::nullopt, ", queue, kind, state, run_at");
+    const auto most = effort == Effort::all ? std::numeric_limits<std::int64_t>::max()
+                      : keyed               ? bound.scattered
+                                            : bound.rows;
+    auto statement =
+        prepare(connection, way, where, JobOrder::newest_first, std::nullopt, ", queue, kind, state, run_at");
     Query row = statement.query();
     for (std::int64_t looked = 0; row.next(); ++looked) {
         if (looked == most) return false;
