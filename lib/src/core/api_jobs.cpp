@@ -91,7 +91,8 @@ Response ApiRouter::Impl::count_jobs(const RouteMatch& match) const {
     const auto words = core::words_of(match.query_value("text"));
     const auto filter = core::job_filter(match);
     Counts counts;
-    if (!words.empty() || match.query_value("exact").value_or("") == "true") {
+    const auto exact = match.query_value("exact").value_or("");
+    if (!words.empty() || exact == "true" || exact == "1") {
         auto rows = words.empty() ? queue.count(filter, CountBy::state) : count_words(filter, words);
         if (!rows) return self.error_response(rows.error());
         counts.rows = std::move(*rows);

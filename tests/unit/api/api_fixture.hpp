@@ -51,6 +51,12 @@ public:
     /// What is stored of these cannot be read.
     std::vector<JobId> damaged;
 
+    /// May take from a page that was read, and the time it needs.
+    std::function<void(JobPage&)> listed;
+
+    /// Rough counts end before all jobs were looked at.
+    bool cut = false;
+
     Result<std::vector<InsertAnswer>> insert(std::span<const NewJob> jobs, Time now) override {
         return pass<std::vector<InsertAnswer>>("insert", [&] { return inner_->insert(jobs, now); });
     }
@@ -86,11 +92,19 @@ public:
                     const auto is = [&](const Job& job) { return job.id == id; };
                     if (std::erase_if(page->jobs, is) > 0) page->unreadable.push_back(id);
                 }
+            if (page && listed) listed(*page);
             return page;
         });
     }
     Result<std::vector<CountRow>> count(const JobFilter& filter, CountBy by) override {
         return pass<std::vector<CountRow>>("count", [&] { return inner_->count(filter, by); });
+    }
+    Result<Counts> rough_count(const JobFilter& filter, CountBy by) override {
+        return pass<Counts>("count", [&]() -> Result<Counts> {
+            auto counts = inner_->rough_count(filter, by);
+            if (counts) counts->complete = !cut;
+            return counts;
+        });
     }
     Result<BeatAnswer> beat(SessionId session, const SessionFacts& facts, Time now) override {
         return pass<BeatAnswer>("beat", [&] { return inner_->beat(session, facts, now); });

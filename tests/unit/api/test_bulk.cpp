@@ -284,3 +284,50 @@ TEST_CASE("words that nothing has end a page after so many bytes, too") {
     REQUIRE(page.body.at("nextCursor").is_string());
     CHECK(api.get("/api/jobs?text=needle&cursor=" + text(page.body.at("nextCursor"))).body.at("nextCursor").is_null());
 }
+
+TEST_CASE("a page ends where the store has looked as far as it does, with a cursor to go on") {
+    Api api;
+    for (int i = 0; i < 120; ++i) api.create();
+    int asked = 0;
+    api.store.listed = [&](JobPage& page) {
+        ++asked;
+        page.jobs.resize(3);
+    };
+    auto page = api.get("/api/jobs?limit=100").body;
+    CHECK(page.at("jobs").as_array().size() == 3);
+    CHECK(page.at("nextCursor").is_string());
+    api.store.listed = [&](JobPage& empty) {
+        ++asked;
+        empty.jobs.clear();
+    };
+    page = api.get("/api/jobs?limit=100").body;
+    CHECK(page.at("jobs").as_array().empty());
+    CHECK(page.at("nextCursor").is_string());
+    CHECK(asked == 2);
+}
+
+TEST_CASE("words that nothing has end a page after some time, too, and other pages do not") {
+    Api api;
+    for (int i = 0; i < 250; ++i) api.create();
+    int asked = 0;
+    api.store.listed = [&](JobPage&) {
+        ++asked;
+        api.clock.advance(Duration{40});
+    };
+    CHECK(api.get("/api/jobs?text=nowhere").body.at("nextCursor").is_string());
+    CHECK(asked == 2);
+    CHECK(api.get("/api/jobs?limit=250").body.at("jobs").as_array().size() == 250);
+}
+
+TEST_CASE("counts say whether they are whole, and are whole where that is asked for") {
+    Api api;
+    api.create();
+    CHECK(api.get("/api/jobs/counts?tag=x").body.at("complete") == true);
+    api.store.cut = true;
+    CHECK(api.get("/api/jobs/counts?tag=x").body.at("complete") == false);
+    CHECK(api.get("/api/jobs/counts?tag=x&exact=false").body.at("complete") == false);
+    CHECK(api.get("/api/jobs/counts?exact=true").body.at("complete") == true);
+    CHECK(api.get("/api/jobs/counts?exact=true").body.at("total") == 1);
+    CHECK(api.get("/api/jobs/counts?exact=1").body.at("complete") == true);
+    CHECK(api.get("/api/jobs/counts?exact=yes").code() == "INVALID_ARGUMENT");
+}
