@@ -95,6 +95,9 @@ struct Route {
     bool form = false;                  ///< An HTML form may come instead; the handler reads it by itself.
     std::vector<RouteAnswer> answers{};
     std::vector<std::string> errors{};  ///< Codes besides those that its role, parameters and the store bring.
+    /// Its answer depends on its target and on what is stored alone, but for a moment or so: it may be given again while
+    /// nothing has changed (Store::stamp).
+    bool steady = false;
     bool storeless = false;             ///< Answered without waiting for the store, so also while that hangs.
 };
 

@@ -424,6 +424,12 @@ public:
     /// asks only for states, kinds and queues is complete. Unless a store has its own, it is `count`.
     virtual Result<Counts> rough_count(const JobFilter& filter, CountBy by);
 
+    /// Another number than before once anything has been committed that a verb could show, by whomever, and the same one
+    /// for as long as nothing was (or, now and then, another one all the same): for answers that are kept until something
+    /// changes. To be compared with numbers of this object only. Nothing where that cannot be told at once; unless a
+    /// store has its own, it is nothing.
+    virtual std::optional<std::uint64_t> stamp();
+
     /// Says that `session` lives; the first one makes its row. One write however many jobs it runs.
     /// A session declared dead stays so, and its counter stays where it is.
     virtual Result<BeatAnswer> beat(SessionId session, const SessionFacts& facts, Time now) = 0;

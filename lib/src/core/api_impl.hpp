@@ -14,6 +14,7 @@
 #include <jobruntime/api_router.hpp>
 
 #include "core/ids.hpp"
+#include "core/kept_answers.hpp"
 #include "core/refused_tokens.hpp"
 #include "core/remote_sessions.hpp"
 #include "core/stats.hpp"
@@ -51,6 +52,7 @@ struct ApiRouter::Impl {
     core::StoreProbe probe;
     core::StatsKeeper keeper;
     core::RemoteSessions remote_sessions;
+    core::KeptAnswers kept;
     std::vector<Route> routes;
     std::vector<RoutePattern> patterns;  ///< One per route.
     std::vector<ErrorCode> codes;
@@ -124,7 +126,8 @@ struct ApiRouter::Impl {
 
     // api_bulk.cpp
     Response bulk(const RouteMatch& match) const;
-    Response change_many(const Selection& which, const std::string& words, std::string cursor, const RouteMatch& match) const;
+    Response change_many(const Selection& which, const std::string& words, std::string cursor, SteadyTime begun,
+                         const RouteMatch& match) const;
     Result<Changed> remove_many(const Selection& which, std::string_view cursor, const RouteMatch& match) const;
 
     // api_words.cpp

@@ -51,7 +51,7 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
     const auto until = clock.steady() + longest_look;
     bool more = true;
     boost::json::array unreadable;
-    const auto begun = std::chrono::steady_clock::now();
+    const auto begun = clock.steady();
     do {
         const int slice = std::min(limit - jobs, slice_jobs);
         auto page = queue.list(filter, cursor, slice, JobOrder::newest_first, part_payload | part_result | part_errors);
@@ -77,7 +77,7 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
         for (const auto& id : page->unreadable) unreadable.emplace_back(id.str());
         cursor = std::move(page->next_cursor);
     } while (more && !cursor.empty() && jobs < limit && looked_at < most_looked_at && bytes < most_bytes_looked_at &&
-             text.size() < most_page_bytes && std::chrono::steady_clock::now() - begun < core::long_enough);
+             text.size() < most_page_bytes && clock.steady() - begun < core::long_enough);
     text += "]";
     if (!unreadable.empty()) text += R"(,"unreadable":)" + core::to_text(boost::json::value(std::move(unreadable)));
     text += R"(,"nextCursor":)";

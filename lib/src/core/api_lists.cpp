@@ -86,7 +86,7 @@ std::vector<ErrorCode> core_error_codes() {
         {400, "INVALID_JSON", "the body is not strict JSON, or not an object"},
         {400, "INVALID_STEP", "a step of a job beyond what is kept of one"},
         {400, "INVALID_PAYLOAD", "the payload has a number beyond what JSON's readers take, e.g. `1e400`"},
-        {400, "FILTER_TOO_WIDE", "with `text` each job is looked at, and the rest of the filter leaves more than 10,000; narrow it"},
+        {400, "FILTER_TOO_WIDE", "with `text` each job is looked at, and the rest of the filter leaves more than 10,000, or takes too long for it; narrow it"},
         {401, "UNAUTHORIZED", "no access token, or a wrong or revoked one"},
         {403, "FORBIDDEN", "a page of another origin asked; or a token whose role may not do that"},
         {404, "NOT_FOUND", "no such path or file"},

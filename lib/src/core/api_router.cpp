@@ -202,7 +202,7 @@ Response ApiRouter::handle(const Request& request) { return impl_->whole_answer(
 std::optional<Response> ApiRouter::answer_at_once(const Request& request) {
     const auto path = std::string_view(request.target).substr(0, request.target.find('?'));
     if (path == health_paths[0] && impl_->probe.is_fresh()) return impl_->whole_answer(request, true);
-    return impl_->probe.is_hung() ? refuse_late(request, false) : std::nullopt;
+    return impl_->probe.is_hung() && !is_about_all(request) ? refuse_late(request, false) : std::nullopt;
 }
 
 Response ApiRouter::Impl::whole_answer(const Request& request, bool at_once) {
@@ -353,7 +353,15 @@ Response ApiRouter::Impl::serve(const Request& request, const Route& route, Rout
     }
     if (auto refused = refuse_waiting(route)) return std::move(*refused);
     try {
+        const auto begun = clock.steady();
+        const auto stamp = route.steady ? queue.store().stamp() : std::nullopt;
+        if (stamp)
+            if (auto known = kept.find(request.target, *stamp, begun)) return *std::move(known);
         auto response = route.handle(request, match);
+        if (stamp && response.status == 200) {
+            core::set_tag(response);
+            kept.keep(request.target, *stamp, begun, response);
+        }
         say_if_unsure(route, response);
         return response;
     } catch (const std::exception& error) {

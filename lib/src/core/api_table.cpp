@@ -72,7 +72,7 @@ Fields list_query() {
 
 Fields count_query() {
     auto query = text_filter(all_at_once);
-    query.push_back({.name = "exact", .type = Type::boolean, .about = "count to the end, however long it takes", .fallback = "false"});
+    query.push_back({.name = "exact", .type = Type::boolean, .about = "count to the end, where that takes no longer than 2.5 s", .fallback = "false"});
     return query;
 }
 
@@ -137,14 +137,15 @@ std::vector<Route> job_routes(const ApiOptions& options) {
                          {.name = "unreadable", .type = Type::id, .about = "left out: damaged in the store", .several = true},
                          {.name = "nextCursor", .about = "null on the last page, and only there", .required = true, .nullable = true}},
                         "A page."),
-                     unchanged}},
+                     unchanged},
+         .steady = true},
         {.method = "GET", .path = "/api/jobs/counts", .role = Role::read, .summary = "How many jobs there are, by state.",
          .query = count_query(), .headers = condition,
          .answers = {ok({has("total", Type::number), has_shape("counts", "Counts"),
                          has("complete", Type::boolean, "false: only the newest were looked at, and there are at least so many")},
                         "The numbers."),
                      unchanged},
-         .errors = {"FILTER_TOO_WIDE"}},
+         .errors = {"FILTER_TOO_WIDE"}, .steady = true},
         {.method = "POST", .path = "/api/jobs/bulk", .role = Role::operate, .summary = "Retries, cancels or deletes many jobs.",
          .query = options.delete_query, .body = bulk_body(),
          .answers = {ok({has("action", Type::text), has("done", Type::number),

@@ -17,7 +17,7 @@ constexpr std::size_t most_bytes = 256u << 20;
 
 Error too_wide() {
     return core::invalid("with text every job has to be looked at, and the rest of the filter leaves more than " +
-                             std::to_string(most_counted) + ", or very large ones; narrow it with status, kind, queue, tag or times",
+                             std::to_string(most_counted) + ", or takes too long for it; narrow it with status, kind, queue, tag or times",
                          "FILTER_TOO_WIDE");
 }
 
@@ -38,6 +38,7 @@ Result<std::vector<CountRow>> ApiRouter::Impl::count_words(const JobFilter& filt
     std::array<std::uint64_t, job_state_count> counts{};
     std::size_t looked_at = 0, bytes = 0;
     std::string cursor;
+    const auto until = clock.steady() + core::long_enough;  // A store that finds few jobs has looked at many for each.
     do {
         auto page = queue.list(filter, cursor, slice_jobs, JobOrder::oldest_first, searched_parts);
         if (!page) return std::move(page).error();
@@ -45,7 +46,7 @@ Result<std::vector<CountRow>> ApiRouter::Impl::count_words(const JobFilter& filt
         for (const auto& job : page->jobs)
             if (core::has_words(job, words, bytes)) ++counts[static_cast<std::size_t>(job.state)];
         cursor = std::move(page->next_cursor);
-        if (looked_at > most_counted || bytes > most_bytes) return too_wide();
+        if (looked_at > most_counted || bytes > most_bytes || (!cursor.empty() && clock.steady() > until)) return too_wide();
     } while (!cursor.empty());
     std::vector<CountRow> rows;
     for (std::size_t i = 0; i < counts.size(); ++i)

@@ -59,14 +59,19 @@ bool is_known(const Request& request, const Response& response) {
     return text && response.status == 200 && !known.empty() && names_tag(known, tag_of(*text));
 }
 
-void add_tag(const Request& request, Response& response) {
+void set_tag(Response& response) {
     const auto* text = std::get_if<std::string>(&response.body);
-    if (!text || !is_worth_it(request, response)) return;
-    const auto tag = tag_of(*text);
-    set_header(response, "etag", "W/" + tag);
+    if (!text) return;
+    set_header(response, "etag", "W/" + tag_of(*text));
     set_header(response, "cache-control", "private, no-cache");
+}
+
+void add_tag(const Request& request, Response& response) {
+    if (!is_worth_it(request, response)) return;
+    set_tag(response);
+    const auto tag = std::ranges::find_if(response.headers, [](const auto& header) { return header.first == "etag"; });
     const auto known = request.header("if-none-match");
-    if (known.empty() || !names_tag(known, tag)) return;
+    if (known.empty() || tag == response.headers.end() || !names_tag(known, std::string_view(tag->second).substr(2))) return;
     response.status = 304;
     response.body = std::string();
     std::erase_if(response.headers, [](const auto& header) { return header.first == "content-type"; });

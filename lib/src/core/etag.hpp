@@ -18,6 +18,9 @@ std::string tag_of(std::string_view text);
 /// Whether the request names the tag of this answer already.
 bool is_known(const Request& request, const Response& response);
 
+/// Gives an answer with a text of its own the text's ETag.
+void set_tag(Response& response);
+
 /// Gives an answer about jobs its ETag and, when the request names that tag already, makes it 304 without a body.
 void add_tag(const Request& request, Response& response);
 

@@ -34,7 +34,7 @@ public:
         const std::lock_guard lock(mutex_);
         auto place = std::ranges::find(kept_, target, &Kept::target);
         if (place == kept_.end() && kept_.size() < most) place = kept_.emplace(kept_.end());
-        if (place == kept_.end()) place = std::ranges::min_element(kept_, {}, &Kept::made);
+        if (place == kept_.end()) place = kept_.begin() + static_cast<std::ptrdiff_t>(next_++ % most);
         *place = {std::string(target), stamp, made, response};
     }
 
@@ -50,6 +50,7 @@ private:
     static constexpr std::size_t most_bytes = 256u << 10;
     mutable std::mutex mutex_;
     std::vector<Kept> kept_;  // Guarded by mutex_.
+    std::size_t next_ = 0;    // Guarded by mutex_. The place that is given away next.
 };
 
 }  // namespace jobruntime::core

@@ -20,6 +20,8 @@ Result<Counts> Store::rough_count(const JobFilter& filter, CountBy by) {
     return Counts{std::move(*rows), true};
 }
 
+std::optional<std::uint64_t> Store::stamp() { return std::nullopt; }
+
 Result<std::vector<InsertAnswer>> Store::restore(std::span<const Job>, Time) {
     return Error{Errc::unsupported, "RESTORE_UNSUPPORTED", "the store " + describe() + " cannot take jobs of another store"};
 }

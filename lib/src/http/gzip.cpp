@@ -111,14 +111,16 @@ void compress(const Request& request, Response& response) {
         if (!takes_gzip(request.header("accept-encoding"))) unpack(response, *text);
         return;
     }
-    if (!text || text->size() < least || text->size() > most || !is_text(response)) return;
+    const std::string* plain = text;
+    if (const auto* shared = std::get_if<std::shared_ptr<const std::string>>(&response.body)) plain = shared->get();
+    if (!plain || plain->size() < least || plain->size() > most || !is_text(response)) return;
     const auto encoded = std::ranges::any_of(response.headers, [](const auto& header) { return header.first == "content-encoding"; });
     if (encoded) return;
     response.headers.emplace_back("vary", "accept-encoding");
     if (!takes_gzip(request.header("accept-encoding"))) return;
-    auto packed = gzip(*text);
+    auto packed = gzip(*plain);
     if (packed.empty()) return;
-    *text = std::move(packed);
+    response.body = std::move(packed);
     response.headers.emplace_back("content-encoding", "gzip");
 }
 

@@ -17,10 +17,26 @@ std::unique_ptr<Connection> Readers::open() const {
     return std::make_unique<Connection>(open_reader(path_, vfs_, busy_timeout_));
 }
 
-std::unique_ptr<Readers::Reader> Readers::take() {
+std::optional<std::uint64_t> Readers::stamp() {
+    const std::scoped_lock lock(watch_mutex_);
+    try {
+        if (!watch_) {
+            watch_ = open();
+            ++watches_;
+        }
+        // Of each connection its own (https://www.sqlite.org/pragma.html#pragma_data_version), hence the count beside it.
+        Query row = watch_->cached("PRAGMA data_version").query();
+        if (row.next()) return watches_ << 32 | (static_cast<std::uint64_t>(row.number(0)) & 0xffff'ffffu);
+    } catch (const Failure&) {
+        watch_.reset();
+    }
+    return std::nullopt;
+}
+
+std::unique_ptr<Readers::Reader> Readers::take(Place place) {
     {
         std::unique_lock lock(mutex_);
-        free_.wait(lock, [&] { return used_ < most; });
+        free_.wait(lock, [&] { return used_ < static_cast<std::size_t>(place); });
         ++used_;
         if (!idle_.empty()) {
             auto reader = std::move(idle_.back());
@@ -40,13 +56,13 @@ void Readers::give_back(std::unique_ptr<Reader> reader) {
     const std::scoped_lock lock(mutex_);
     --used_;
     if (idle_.size() < most_idle) idle_.push_back(std::move(reader));
-    free_.notify_one();
+    free_.notify_all();  // Not each of those who wait may take it.
 }
 
 void Readers::dropped() {
     const std::scoped_lock lock(mutex_);
     --used_;
-    free_.notify_one();
+    free_.notify_all();  // Not each of those who wait may take it.
 }
 
 }  // namespace jobruntime::sqlite

@@ -297,6 +297,8 @@ Result<Counts> SqliteStore::rough_count(const JobFilter& filter, CountBy by) {
     });
 }
 
+std::optional<std::uint64_t> SqliteStore::stamp() { return usable() ? parts_->readers.stamp() : std::nullopt; }
+
 Result<BeatAnswer> SqliteStore::beat(SessionId session, const SessionFacts& facts, Time now) {
     JR_TRY(usable());
     if (!session) return Error{Errc::invalid_argument, "the zero session names nobody; make an id for it"};
@@ -329,7 +331,9 @@ Result<Recovered> SqliteStore::recover(SessionId session, std::uint64_t beat_see
 }
 
 Result<std::vector<SessionInfo>> SqliteStore::sessions() {
-    auto rows = read([](Connection& connection, Words&) { return read_sessions(connection); });
+    JR_TRY(usable());
+    auto rows = parts_->readers.read([](Connection& connection, Words&) { return read_sessions(connection); },
+                                     Readers::Place::further);
     if (!rows) return std::move(rows).error();
     std::vector<SessionInfo> sessions;
     for (auto& row : *rows) {

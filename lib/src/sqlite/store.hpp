@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include <jobruntime/sqlite.hpp>
@@ -45,6 +46,7 @@ public:
                          unsigned parts) override;
     Result<std::vector<CountRow>> count(const JobFilter& filter, CountBy by) override;
     Result<Counts> rough_count(const JobFilter& filter, CountBy by) override;
+    std::optional<std::uint64_t> stamp() override;
     Result<BeatAnswer> beat(SessionId session, const SessionFacts& facts, Time now) override;
     Result<Recovered> recover(SessionId session, std::uint64_t beat_seen, Loss loss, int limit, Time now) override;
     Result<std::vector<SessionInfo>> sessions() override;

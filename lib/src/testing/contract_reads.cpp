@@ -1,5 +1,6 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <algorithm>
+#include <utility>
 
 #include "testing/contract.hpp"
 
@@ -181,6 +182,27 @@ Result<void> counts(Bench& bench) {
     return {};
 }
 
+Result<void> stamps_change(Bench& bench) {
+    auto known = bench.store().stamp();
+    if (!known) return {};
+    const auto moved = [&] { return std::exchange(known, bench.store().stamp()) != known && known; };
+    bench.add();
+    JR_EXPECT(moved());
+    const auto job = bench.claim_one();
+    JR_EXPECT(moved());
+    bench.end(job, Verdict::completed);
+    JR_EXPECT(moved());
+    bench.beat(bench.session());
+    JR_EXPECT(moved());
+    must(bench.store().put("stamp/a", "1", 0));
+    JR_EXPECT(moved());
+    known = bench.store().stamp();
+    const auto other = bench.another();
+    must(other->put("stamp/b", "1", 0));
+    JR_EXPECT(moved());
+    return {};
+}
+
 }  // namespace
 
 void add_read_cases(Cases& cases) {
@@ -188,6 +210,8 @@ void add_read_cases(Cases& cases) {
     cases.add("paging misses and repeats nothing while jobs come and go", pages_are_stable);
     cases.add("the parts of a job are read when asked for, and only then", parts_as_asked);
     cases.add("jobs are counted by state, kind and queue, with the oldest that waits", counts);
+
+    cases.add_shared("a stamp, where a store has one, is another one after each change, by whichever instance", stamps_change);
 
     cases.add("an unknown id is no job and no error", [](Bench& bench) -> Result<void> {
         JR_EXPECT(!must(bench.store().get(bench.id(), all_parts)).has_value());

@@ -48,6 +48,9 @@ public:
     /// Told of each end before it is stored.
     std::function<void(const Settlement&)> settling;
 
+    /// As a store that can tell whether anything has changed.
+    std::optional<std::uint64_t> changes;
+
     /// What is stored of these cannot be read.
     std::vector<JobId> damaged;
 
@@ -106,6 +109,7 @@ public:
             return counts;
         });
     }
+    std::optional<std::uint64_t> stamp() override { return changes; }
     Result<BeatAnswer> beat(SessionId session, const SessionFacts& facts, Time now) override {
         return pass<BeatAnswer>("beat", [&] { return inner_->beat(session, facts, now); });
     }
@@ -185,8 +189,9 @@ struct Api {
         answer.status = answer.response.status;
         boost::json::parse_options deep;
         deep.max_depth = 64;  // A payload as deep as it may be, and the answer around it.
-        if (const auto* json = std::get_if<std::string>(&answer.response.body); json && !json->empty())
-            answer.body = boost::json::parse(*json, {}, deep).as_object();
+        const auto* json = std::get_if<std::string>(&answer.response.body);
+        if (const auto* shared = std::get_if<std::shared_ptr<const std::string>>(&answer.response.body)) json = shared->get();
+        if (json && !json->empty()) answer.body = boost::json::parse(*json, {}, deep).as_object();
         return answer;
     }
     Answer get(std::string target) { return call("GET", std::move(target)); }

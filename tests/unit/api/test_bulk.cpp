@@ -269,6 +269,20 @@ TEST_CASE("words in more jobs than one answer may look at are refused, and nothi
     CHECK(api.get("/api/jobs/counts").body.at("total") == 10'001);
 }
 
+TEST_CASE("words are not counted for longer than somebody waits") {
+    Api api;
+    for (int i = 0; i < 150; ++i) api.create();
+    CHECK(api.get("/api/jobs/counts?text=demo").body.at("total") == 150);
+    api.store.before = [&](std::string_view verb) -> std::optional<Error> {
+        if (verb == "list") api.clock.advance(Duration{600});
+        return std::nullopt;
+    };
+    CHECK(api.get("/api/jobs/counts?text=demo").code() == "FILTER_TOO_WIDE");
+    for (int i = 0; i < 120; ++i)
+        CHECK(api.call("DELETE", "/api/jobs/" + text(api.get("/api/jobs?limit=1").body.at("jobs").at(0).at("id"))).status == 200);
+    CHECK(api.get("/api/jobs/counts?text=demo").body.at("total") == 30);
+}
+
 TEST_CASE("words that nothing has end a page after so many bytes, too") {
     Api api;
     NewJob job;

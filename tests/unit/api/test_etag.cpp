@@ -52,3 +52,61 @@ TEST_CASE("tags of texts that differ by a little differ") {
     for (std::size_t size = 0; size < 100; ++size, ++texts) tags.insert(core::tag_of(std::string(size, '\0')));
     CHECK(tags.size() == texts);
 }
+
+TEST_CASE("a list is given again while the store has not changed, for a moment, and never to whoever may not see it") {
+    Api api;
+    int lists = 0;
+    api.store.before = [&](std::string_view verb) -> std::optional<Error> {
+        if (verb == "list") ++lists;
+        return std::nullopt;
+    };
+    api.create();
+    const auto asked = [&](std::string target) {
+        lists = 0;
+        const auto answer = api.get(std::move(target));
+        REQUIRE(answer.status == 200);
+        return answer;
+    };
+    asked("/api/jobs");
+    asked("/api/jobs");
+    CHECK_MESSAGE(lists == 1, "a store that cannot tell is asked each time");
+
+    api.store.changes = 7;
+    const auto first = asked("/api/jobs");
+    CHECK(lists == 1);
+    const auto again = asked("/api/jobs");
+    CHECK(lists == 0);
+    CHECK(again.body == first.body);
+    CHECK(again.header("etag") == first.header("etag"));
+    CHECK(again.header("x-trace-id") != first.header("x-trace-id"));
+    CHECK(api.call("GET", "/api/jobs", "", {{"if-none-match", first.header("etag")}}).status == 304);
+    CHECK(lists == 0);
+    asked("/api/jobs?limit=1");
+    CHECK_MESSAGE(lists == 1, "another question");
+    CHECK(api.call("GET", "/api/jobs", "", {{"host", "evil.example"}}).status == 421);
+
+    api.create();
+    api.store.changes = 8;
+    CHECK(asked("/api/jobs").body.at("jobs").as_array().size() == 2);
+    CHECK(lists == 1);
+
+    api.clock.advance(Duration{249});
+    asked("/api/jobs");
+    CHECK(lists == 0);
+    api.clock.advance(Duration{1});
+    asked("/api/jobs");
+    CHECK_MESSAGE(lists == 1, "what waiting jobs wait for depends on the time");
+
+    for (int i = 1; i <= 20; ++i) asked("/api/jobs?limit=" + std::to_string(i));
+    asked("/api/jobs?limit=1");
+    CHECK_MESSAGE(lists == 1, "few are kept");
+}
+
+TEST_CASE("what went wrong is not kept") {
+    Api api;
+    api.store.changes = 7;
+    api.store.before = [](std::string_view) { return std::optional<Error>(Error{Errc::unavailable, "away"}); };
+    CHECK(api.get("/api/jobs").status == 503);
+    api.store.before = {};
+    CHECK(api.get("/api/jobs").status == 200);
+}
