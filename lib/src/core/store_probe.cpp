@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <system_error>
 #include <utility>
 
 namespace jobruntime::core {
@@ -64,7 +65,12 @@ bool StoreProbe::is_fresh() {
 
 void StoreProbe::look() {
     std::lock_guard lock(mutex_);
-    if (!asked_at_) begin_asking();
+    if (asked_at_) return;
+    try {
+        begin_asking();
+    } catch (const std::system_error&) {
+        // No thread can be had: whoever waits for an answer says so.
+    }
 }
 
 bool StoreProbe::is_hung() {

@@ -226,7 +226,7 @@ void Front::on_socket(std::uint64_t key, std::uint32_t events) {
         return;
     }
     if (connection.phase == Phase::writing) return write(key, connection);
-    if (connection.phase == Phase::waiting) return close(key);  // It says only that the client has left.
+    if (connection.phase == Phase::waiting) return left_waiting(key, connection);
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) on_readable(key, connection);
 }
 

@@ -140,6 +140,7 @@ private:
     // front_wait.cpp
     void park(std::uint64_t key, Connection& connection, Answer answer);
     void unpark(std::uint64_t key, Connection& connection, bool served);
+    void left_waiting(std::uint64_t key, Connection& connection);
     void take_calls();
     void ask_again(std::uint64_t key, Parked& parked, bool last);
     void ask_all_parked();

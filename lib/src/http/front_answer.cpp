@@ -39,8 +39,10 @@ void Front::route(std::uint64_t key, Connection& connection) {
             if (auto reply = to_reply(std::move(*response), {request->method == "HEAD", keep_alive, http10}))
                 return begin_writing(key, connection, std::move(*reply));
         }
-    if (!submit(key, {std::move(request), keep_alive, http10}))
-        refuse(key, connection, 503, "OVERLOADED", "Too many requests wait for an answer; try again");
+    if (submit(key, {request, keep_alive, http10})) return;
+    auto refused = router_.refuse(*request, 503, "OVERLOADED", "Too many requests wait for an answer; try again");
+    connection.reader.request().method = request->method;  // All of it has moved; this says whether a body may be sent.
+    refuse(key, connection, std::move(refused));
 }
 
 /// False when no thread takes it.
@@ -89,7 +91,8 @@ void Front::give_up(std::uint64_t key, Connection& connection) {
     auto turn = Turn::waiting;
     const bool begun = !asked->turn.compare_exchange_strong(turn, Turn::given_up);
     if (turn == Turn::answered) return;
-    auto response = router_.refuse_late(*routed.request, begun);
+    // What nobody has begun with may have waited for others that are slow, not for the store.
+    auto response = begun ? router_.refuse_late(*routed.request, true) : router_.answer_at_once(*routed.request);
     if (begun) {
         if (!response) return;  // It has other things to do than to wait for the store.
         if (asked->turn.exchange(Turn::given_up) == Turn::answered) return;

@@ -49,6 +49,21 @@ void Front::unpark(std::uint64_t key, Connection& connection, bool served) {
     count_client(connection, 1);
 }
 
+/// The client of a request that waits has left. One that no thread has begun with is not asked for any more; of another, the
+/// answer or the end of its time lets us know that it does not keep a thread.
+void Front::left_waiting(std::uint64_t key, Connection& connection) {
+    if (connection.asked) {
+        auto turn = Asked::Turn::waiting;
+        if (!connection.asked->turn.compare_exchange_strong(turn, Asked::Turn::given_up)) {
+            connection.peer_gone = true;
+            loop_.remove(connection.socket.get());
+            return;
+        }
+        --asking_;
+    }
+    close(key);
+}
+
 void Front::take_calls() {
     std::vector<Waiters::Call> calls;
     {
