@@ -33,7 +33,7 @@ test("disks that run full are told once each, those of workers that live", () =>
     const worker = (host: string, live: boolean, freeBytes: number) => ({ host, live, details: { disks: [disk("downloads", freeBytes, freeBytes < 512_000_000)] } });
     const status = (sessions: object[], disks?: object[]) => ({ sessions, ...(disks ? { disks } : {}) }) as unknown as Status;
     assert.deepEqual(lowDisks(status([worker("a", true, 900_000_000), worker("b", false, 1)], [disk("store", 900_000_000, false)])), []);
-    const said = lowDisks(status([worker("a", true, 100_000_000), worker("a", true, 100_000_000), worker("b", true, 400_000_000)], [disk("store", 5_000_000, true)]));
+    const said = lowDisks(status([worker("a", true, 101_000_000), worker("a", true, 100_000_000), worker("a", true, 102_000_000), worker("b", true, 400_000_000)], [disk("store", 5_000_000, true)]));
     assert.deepEqual(said, [
         "The store's disk has 5.0 MB free; once it is full, no new job is taken.",
         "The disk for downloads on a has 100 MB free; downloads fail until 256 MB are.",

@@ -1,5 +1,5 @@
 // Events in plain words.
-import type { LogEvent, Status } from "./api";
+import type { Disk, LogEvent, Status } from "./api";
 import { bytes } from "./format";
 import { Digits, isObject, lineOfJson, parseJson, type Json } from "./json";
 
@@ -120,17 +120,20 @@ export function wordsOf(event: LogEvent): string {
 
 /** The disks that run full, each once, with what that means. */
 export function lowDisks(status: Pick<Status, "disks" | "sessions">): string[] {
-    const said = new Set<string>();
-    for (const disk of status.disks ?? [])
-        if (disk.low) said.add(`The store's disk has ${bytes(disk.freeBytes)} free; once it is full, no new job is taken.`);
+    const said = (status.disks ?? [])
+        .filter((disk) => disk.low)
+        .map((disk) => `The store's disk has ${bytes(disk.freeBytes)} free; once it is full, no new job is taken.`);
+    // Workers of one machine measure the same disk at different moments.
+    const byHost = new Map<string, Disk>();
     for (const worker of status.sessions)
         for (const disk of (worker.live && worker.details.disks) || [])
-            if (disk.low)
-                said.add(
-                    `The disk for downloads on ${worker.host} has ${bytes(disk.freeBytes)} free; ` +
-                        (disk.freeBytes < disk.floorBytes ? `downloads fail until ${bytes(disk.floorBytes)} are.` : `below ${bytes(disk.floorBytes)} downloads fail.`),
-                );
-    return [...said];
+            if (disk.low && disk.freeBytes <= (byHost.get(worker.host)?.freeBytes ?? disk.freeBytes)) byHost.set(worker.host, disk);
+    for (const [host, disk] of byHost)
+        said.push(
+            `The disk for downloads on ${host} has ${bytes(disk.freeBytes)} free; ` +
+                (disk.freeBytes < disk.floorBytes ? `downloads fail until ${bytes(disk.floorBytes)} are.` : `below ${bytes(disk.floorBytes)} downloads fail.`),
+        );
+    return said;
 }
 
 /** The state that a job has after this event; undefined when it says nothing about that. */

@@ -212,12 +212,13 @@ function JobTable({ page, filter, reload }: { page: JobPage; filter: JobFilter; 
             : {}),
     });
 
-    if (jobs.length === 0) return page.nextCursor === null ? <NoJobs filter={filter} /> : <p class="card empty">No match so far.</p>;
+    const damaged = page.unreadable?.length ? <p class="trouble">{plural(page.unreadable.length, "job")} here cannot be read: the stored data is damaged.</p> : null;
+    if (jobs.length === 0) return damaged ?? (page.nextCursor === null ? <NoJobs filter={filter} /> : <p class="card empty">No match so far.</p>);
     const all = chosen.length === jobs.length;
     return (
         <>
             {operate ? <Selection chosen={chosen} filter={filter} act={act} more={page.nextCursor !== null || all} /> : null}
-            {page.unreadable?.length ? <p class="trouble">{plural(page.unreadable.length, "job")} here cannot be read: the stored data is damaged.</p> : null}
+            {damaged}
             <div class="table-box" role="region" aria-label="Jobs" tabIndex={0}>
                 <table class="jobs">
                     <thead>
