@@ -37,7 +37,9 @@ std::string waiting_jobs(Store& store) {
     const auto rows = store.count(filter, CountBy::nothing);
     const auto count = rows && !rows->empty() ? rows->front().count : 0;
     std::string text = std::to_string(count) + (count == 1 ? " job waits" : " jobs wait");
-    const auto page = store.list(filter, JobOrder::oldest_first, "", 1, 0);
+    auto page = store.list(filter, JobOrder::oldest_first, "", 1, 0);
+    while (page && page->jobs.empty() && !page->next_cursor.empty())
+        page = store.list(filter, JobOrder::oldest_first, page->next_cursor, 1, 0);
     if (!page || page->jobs.empty()) return text;
     const auto& oldest = page->jobs.front();
     return text + ", the oldest for " + readable(system_clock().wall() - std::max(oldest.created_at, oldest.run_at)) +

@@ -98,6 +98,11 @@ TEST_CASE("SIGHUP takes over platforms, Host names, origins and the log's level 
     CHECK(post("https://x.com/ada/status/2") == 403);
     CHECK(from("new.example") == 200);
     CHECK(from("other.example") == 421);
+    std::ofstream(file) << "{}";
+    std::filesystem::rename(folder / ".env", folder / "away");
+    CHECK_MESSAGE(reload(".env is not there any more"), "what it said is not to be taken back by an editor's rename");
+    CHECK(post("https://x.com/ada/status/2") == 403);
+    std::filesystem::rename(folder / "away", folder / ".env");
     std::ofstream(file) << R"({"log-level": "error"})";
     service.program().signal(SIGHUP);
     CHECK(eventually(10s, [&] { return post("https://x.com/ada/status/2") == 201; }));

@@ -95,6 +95,7 @@ public:
             (void)server_->set_limits(limits).has_value();  // They were checked.
             router_->set_allowed({host_names(fresh), fresh.allowed_origins, fresh.cors_origins});
             flags_.take(fresh);
+            floor_ = fresh.min_free_bytes;
             media_->set_platforms(rules);
         });
     }
@@ -130,7 +131,7 @@ private:
         options.store_hint = store_hint();
         options.status["store"] = store_name(config_);
         options.status["startedAt"] = process_.started_at;
-        options.status_now = [this](boost::json::object& status) { status["disks"] = store_disk(config_); };
+        options.status_now = [this](boost::json::object& status) { status["disks"] = store_disk(config_, floor_); };
         options.log = [&log = process_.in.log](std::string_view line) { log.error(line); };
         media_->prepare(options);
         return options;
@@ -187,6 +188,7 @@ private:
     std::unique_ptr<ApiRouter> router_;
     std::unique_ptr<Heartbeat> heartbeat_;
     std::uint64_t asked_ = 0;
+    std::atomic<std::uint64_t> floor_{config_.min_free_bytes};
     std::unique_ptr<http::Server> server_;  // Last: it is stopped before what it serves.
 };
 

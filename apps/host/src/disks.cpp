@@ -23,11 +23,11 @@ boost::json::array disk_facts(std::string_view of, const std::string& folder, st
                                 {"low", space.available < std::max(2 * floor, too_little)}}};
 }
 
-boost::json::array store_disk(const Config& config) {
+boost::json::array store_disk(const Config& config, std::uint64_t floor) {
     constexpr std::string_view file = "sqlite:";
     if (!config.store.starts_with(file)) return {};
     const std::filesystem::path path(config.store.substr(file.size()));
-    return disk_facts("store", path.parent_path().string(), config.min_free_bytes);
+    return disk_facts("store", path.parent_path().string(), floor);
 }
 
 }  // namespace jobruntime::host

@@ -12,10 +12,10 @@
 namespace jobruntime::host {
 
 /// What is free on the disk under `folder`, as sessions and /api/status say it: `{"of","freeBytes","floorBytes","low"}`. It is
-/// low while less than twice the floor is free, or too little for anything. Empty when nobody can tell.
+/// low while less than twice the floor, or less than 64 MB, is free. Empty when nobody can tell.
 boost::json::array disk_facts(std::string_view of, const std::string& folder, std::uint64_t floor);
 
 /// Of the store, where it is a file on this machine; else empty. Its floor is that of downloads: both often share a disk.
-boost::json::array store_disk(const Config& config);
+boost::json::array store_disk(const Config& config, std::uint64_t floor);
 
 }  // namespace jobruntime::host

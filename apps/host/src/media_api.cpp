@@ -70,7 +70,9 @@ MediaApi::Platforms MediaApi::platforms() const {
     return platforms_;
 }
 
-void MediaApi::prepare(ApiOptions& options) const {
+void MediaApi::prepare(ApiOptions& options) {
+    clock_ = options.clock ? options.clock : &system_clock();
+    lease_ = options.lease;
     options.status["downloadDir"] = download_dir_;
     options.delete_query = {{.name = "keepFiles", .type = RouteField::Type::boolean,
                              .about = "leave its saved file where it is", .fallback = "false"}};
@@ -216,6 +218,8 @@ Result<std::map<std::string, boost::json::array, std::less<>>> MediaApi::logins(
     for (const auto& session : *sessions) {
         const auto& facts = session.facts;
         if (!facts.works || facts.stopped || session.declared_dead || session.seen_dead) continue;
+        // Nobody may be left to declare it dead.
+        if (!session.seen_alive && clock_->wall() - session.beat_at > lease_) continue;
         const auto* logins = facts.details.if_contains("logins");
         if (!logins || !logins->is_object()) continue;
         for (const auto& [platform, state] : logins->get_object()) {

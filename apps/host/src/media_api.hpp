@@ -25,7 +25,7 @@ public:
              std::vector<net::Platform> platforms = net::default_platforms());
 
     /// Members for the router: what a media job's JSON has besides, and what deleting it does.
-    void prepare(ApiOptions& options) const;
+    void prepare(ApiOptions& options);
     /// Adds and wraps routes. The router outlives no part of this.
     void add_routes(ApiRouter& router);
     /// The platforms from now on. From any thread.
@@ -53,6 +53,8 @@ private:
     const PlatformFlags& flags_;
     net::Fetcher fetcher_;
     std::string download_dir_;
+    Clock* clock_ = &system_clock();
+    Duration lease_{};
     mutable std::mutex mutex_;
     Platforms platforms_;  // Guarded by mutex_.
 };

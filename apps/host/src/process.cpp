@@ -78,6 +78,9 @@ public:
         };
         auto fresh = in_.reload();
         if (!fresh) return refuse(fresh.error());
+        const auto& before = last_ ? last_->settings.env_file() : in_.settings.env_file();
+        if (!before.empty() && fresh->settings.env_file() != before)
+            return refuse(Error{Errc::invalid_argument, before + " is not there any more; put it back, or restart without it"});
         std::vector<std::function<void()>> steps;
         for (const auto& part : parts_) {
             auto step = part->prepare(fresh->config);

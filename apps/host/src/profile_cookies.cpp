@@ -37,7 +37,8 @@ std::string in_uri(const std::string& path) {
 std::vector<KnownCookie> profile_cookies(const std::string& profile) {
     std::vector<KnownCookie> cookies;
     const auto path = profile + "/Default/Cookies";
-    if (!std::filesystem::exists(path)) return cookies;
+    std::error_code hidden;  // Also when the folder is somebody else's: whoever needs the profile says what is wrong with it.
+    if (!std::filesystem::exists(path, hidden)) return cookies;
     sqlite3* opened = nullptr;
     // immutable: a running browser holds the file locked, and its locks are none of our business.
     const auto uri = "file:" + in_uri(path) + "?mode=ro&immutable=1";

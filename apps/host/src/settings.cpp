@@ -30,7 +30,11 @@ Result<std::string> read_file(const std::string& path) {
     return std::move(text).str();
 }
 
-bool exists(const std::string& path) { return std::ifstream(path).good(); }
+/// Whatever is there counts, also what cannot be read: that is to be an error, not silence.
+bool exists(const std::string& path) {
+    std::error_code code;
+    return std::filesystem::symlink_status(path, code).type() != std::filesystem::file_type::not_found;
+}
 
 }  // namespace
 
@@ -132,6 +136,7 @@ Result<Settings> Settings::load(const std::map<std::string, std::string>& flags,
             break;
         }
     }
+    loaded.env_file_ = path;
     if (!path.empty()) {
         auto text = read_file(path);
         if (!text) return std::move(text).error();

@@ -53,6 +53,8 @@ public:
     /// What has structure in the configuration file: its members platforms, extractors and pages; and its absolute path.
     const boost::json::object& structure() const { return structure_; }
     const std::string& structure_file() const { return structure_file_; }
+    /// The .env file that was read; empty when there was none.
+    const std::string& env_file() const { return env_file_; }
     /// Lines for the log: old variables without effect, unknown JOBRT_ ones, notices.
     const std::vector<std::string>& warnings() const { return warnings_; }
 
@@ -64,6 +66,7 @@ private:
     std::vector<std::string> warnings_;
     boost::json::object structure_;
     std::string structure_file_;
+    std::string env_file_;
 };
 
 /// Reads KEY=VALUE lines as Node's dotenv does: CRLF, a BOM, `export`, single, double and back quotes, # comments.

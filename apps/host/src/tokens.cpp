@@ -154,7 +154,7 @@ struct TokenCheck::Impl {
     /// With the mutex held.
     void tell_changes(const std::vector<Token>& before) const {
         const auto has = [](const std::vector<Token>& all, const Token& one) {
-            return std::ranges::find(all, one.id, &Token::id) != all.end();
+            return std::ranges::any_of(all, [&](const Token& other) { return other.id == one.id && other.role == one.role; });
         };
         for (const auto& token : before)
             if (!has(tokens, token)) changed(token, false);

@@ -30,7 +30,7 @@ TEST_CASE("a disk is low while less than twice its floor is free") {
 TEST_CASE("only a store in a file has a disk") {
     Config config;
     config.store = "sqlite:" + (std::filesystem::temp_directory_path() / "jobs.db").string();
-    CHECK(store_disk(config).size() == 1);
+    CHECK(store_disk(config, config.min_free_bytes).size() == 1);
     config.store = "mongodb://db.example/jobs";
-    CHECK(store_disk(config).empty());
+    CHECK(store_disk(config, config.min_free_bytes).empty());
 }

@@ -112,7 +112,7 @@ TEST_CASE("a post's URL becomes a media.save job with its canonical URL") {
 
 TEST_CASE("the platforms say what each living worker says of its log-in, and no more") {
     Api api;
-    const auto beat = [&](std::uint8_t n, bool logged_in, bool stopped) {
+    const auto beat = [&](std::uint8_t n, bool logged_in, bool stopped, Duration ago = Duration{0}) {
         SessionFacts facts;
         facts.host = "box" + std::to_string(n);
         facts.works = true;
@@ -120,12 +120,13 @@ TEST_CASE("the platforms say what each living worker says of its log-in, and no 
         facts.details = {{"logins", {{"x", {{"loggedIn", logged_in}, {"expires", 1'767'225'600}, {"cookie", "canary"}}}, {"tiktok", "broken"}}}};
         SessionId session;
         session.bytes[0] = n;
-        REQUIRE(api.store->beat(session, facts, Time{}).has_value());
+        REQUIRE(api.store->beat(session, facts, system_clock().wall() - ago).has_value());
     };
     CHECK(api.call("GET", "/api/capabilities").json.at("platforms").at("x").at("logins").as_array().empty());
     beat(1, true, false);
     beat(2, false, false);
     beat(3, false, true);
+    beat(4, true, false, std::chrono::minutes(10));  // Its machine has lost power.
     const auto shown = api.call("GET", "/api/capabilities").json.at("platforms").as_object();
     const auto& logins = shown.at("x").at("logins").as_array();
     REQUIRE(logins.size() == 2);
