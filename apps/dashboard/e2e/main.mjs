@@ -24,9 +24,10 @@ let ran = 0;
 for (const { name, run, on } of cases) {
     if (!name.includes(word)) continue;
     ++ran;
-    const world = new World(await on?.());
     const begin = Date.now();
+    let world;
     try {
+        world = new World(await on?.());
         await run(world);
         for (const page of world.pages) {
             if (page.said.errors.length) throw new Error(`the page threw: ${page.said.errors.join("; ")}`);
@@ -36,13 +37,13 @@ for (const { name, run, on } of cases) {
     } catch (error) {
         ++failed;
         console.log(`FAILED  ${name}: ${error.stack}`);
-        for (const page of world.pages) {
+        for (const page of world?.pages ?? []) {
             console.log(`        the page at ${page.url()} said: ${JSON.stringify(page.said)}`);
             await picture(page, `failed-${ran}`).catch(() => undefined);
         }
-        for (const program of world.programs) console.log(program.err.split("\n").slice(-8).join("\n"));
+        for (const program of world?.programs ?? []) console.log(program.err.split("\n").slice(-8).join("\n"));
     }
-    await world.close();
+    await world?.close();
 }
 console.log(`counts: ${ran} cases in a browser`);
 process.exit(failed || ran === 0 ? 1 : 0);
