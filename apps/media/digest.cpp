@@ -25,7 +25,7 @@ void load_digest() {
     if (sha) (void)EVP_DigestInit_ex(sha.get(), EVP_sha256(), nullptr);
 }
 
-Result<Digest> sync_and_digest(const std::string& path) {
+Result<Digest> sync_and_digest(const std::string& path, const std::atomic<bool>& abandoned) {
     const auto failed = [&path] {
         return Error{Errc::unavailable, "MEDIA_IO", "cannot read back " + path + ": " + std::strerror(errno)};
     };
@@ -40,13 +40,17 @@ Result<Digest> sync_and_digest(const std::string& path) {
     // On its way to the disk while it is read for its checksum; where that is not known, fsync does it all.
     (void)::sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
     bool good = true;
-    while (good) {
+    while (good && !abandoned) {
         const auto got = ::read(fd, block.data(), block.size());
         if (got < 0 && errno == EINTR) continue;
         good = got >= 0;
         if (got <= 0) break;
         good = EVP_DigestUpdate(sha.get(), block.data(), static_cast<std::size_t>(got)) == 1;
         digest.bytes += got;
+    }
+    if (abandoned) {
+        ::close(fd);
+        return Error{Errc::canceled, "nobody needs the checksum of " + path + " any more"};
     }
     good = good && ::fsync(fd) == 0;
     if (!good) {

@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 
@@ -16,7 +17,8 @@ struct Digest {
 /// Has OpenSSL read its configuration and find its SHA-256.
 void load_digest();
 
-/// Syncs a file to disk and reads it once for its SHA-256. MEDIA_IO when that fails.
-Result<Digest> sync_and_digest(const std::string& path);
+/// Syncs a file to disk and reads it once for its SHA-256. MEDIA_IO when that fails; Errc::canceled soon after
+/// `abandoned` has become true.
+Result<Digest> sync_and_digest(const std::string& path, const std::atomic<bool>& abandoned);
 
 }  // namespace jobruntime::helper

@@ -15,6 +15,8 @@ namespace {
 constexpr std::size_t batch_packets = 64;
 constexpr std::int64_t batch_bytes = std::int64_t{512} << 10;
 constexpr std::int64_t most_waiting_bytes = std::int64_t{8} << 20;
+// About what libav and the allocator keep beside a packet's bytes: a million empty packets are not nothing.
+constexpr std::int64_t packet_overhead = 512;
 
 void copy_rotation(const AVStream& from, AVStream& to) {
     std::size_t bytes = 0;
@@ -102,7 +104,7 @@ Result<void> Muxer::write(AVPacket& packet, int lane, AVRational time_base) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return failure_ < 0 || waiting_bytes_ < most_waiting_bytes; });
     if (failure_ < 0) return write_error(failure_);
-    waiting_bytes_ += taken.packet->size;
+    waiting_bytes_ += taken.packet->size + packet_overhead;
     waiting_.push_back(std::move(taken));
     if (waiting_.size() >= batch_packets || waiting_bytes_ >= batch_bytes) changed_.notify_all();
     return {};

@@ -1,7 +1,9 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "operations.hpp"
 
+#include <atomic>
 #include <future>
+#include <optional>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -73,17 +75,31 @@ Result<object> thumbnail(const Request& request) {
     return object{{"thumbnail", true}};
 }
 
-/// The file's way to the disk and its checksum, beside other work on it: no thread left, then afterwards.
-std::future<Result<Digest>> digest_beside(const std::string& path) {
-    try {
-        return std::async(std::launch::async, [path] { return sync_and_digest(path); });
-    } catch (const std::system_error&) {
-        return std::async(std::launch::deferred, [path] { return sync_and_digest(path); });
+/// The file's way to the disk and its checksum, beside other work on it: no thread left, then afterwards. Who lets go
+/// of it without the answer, as the file is refused, need not wait for the file's end.
+class DigestBeside {
+public:
+    explicit DigestBeside(std::string path) : path_(std::move(path)) {
+        const auto work = [this] { return sync_and_digest(path_, abandoned_); };
+        try {
+            answer_ = std::async(std::launch::async, work);
+        } catch (const std::system_error&) {
+            answer_ = std::async(std::launch::deferred, work);
+        }
     }
-}
+    DigestBeside(const DigestBeside&) = delete;
+    DigestBeside& operator=(const DigestBeside&) = delete;
+    ~DigestBeside() { abandoned_ = true; }
+    Result<Digest> get() { return answer_.get(); }
+
+private:
+    const std::string path_;
+    std::atomic<bool> abandoned_ = false;
+    std::future<Result<Digest>> answer_;  // Last: it waits for the thread, which uses the others.
+};
 
 /// Everything that is asked of the file that will be published.
-Result<object> inspect(const Request& request, const std::string& path, std::future<Result<Digest>> digesting) {
+Result<object> inspect(const Request& request, const std::string& path, DigestBeside& digesting) {
     auto media = open_playable(path);
     if (!media) return media.error();
     JR_TRY(decode_first(*media));
@@ -106,7 +122,8 @@ Result<object> inspect(const Request& request, const std::string& path, std::fut
 Result<object> finish_stream(const Request& request) {
     auto stitched = stitch(request);
     if (!stitched) return stitched.error();
-    auto answer = inspect(request, request.output, digest_beside(request.output));
+    DigestBeside digesting(request.output);
+    auto answer = inspect(request, request.output, digesting);
     if (!answer) {
         ::unlink(request.output.c_str());
         return answer;
@@ -127,15 +144,15 @@ Result<object> finish(const Request& request) {
     if (structure.cut_off) return damaged("is shorter than it says");
     const Plan plan = plan_for(*media, structure);
     const std::string& result = plan.remux ? request.output : request.input;
-    std::future<Result<Digest>> digesting;
-    if (!plan.remux) digesting = digest_beside(result);  // Nothing of it changes any more.
+    std::optional<DigestBeside> digesting;
+    if (!plan.remux) digesting.emplace(result);  // Nothing of it changes any more.
     auto seconds = copy_streams(*media, plan.remux ? request.output : "", request.expected_seconds);
     if (!seconds) return seconds.error();
     const std::string source = media->container();
     media->file.reset();
 
-    if (plan.remux) digesting = digest_beside(result);
-    auto answer = inspect(request, result, std::move(digesting));
+    if (plan.remux) digesting.emplace(result);
+    auto answer = inspect(request, result, *digesting);
     if (!answer) {
         if (plan.remux) ::unlink(request.output.c_str());
         return answer;

@@ -22,12 +22,6 @@ constexpr double clocks_apart = 10;  // Seconds; sound and picture of one clock 
 
 double in_seconds(std::int64_t at, AVRational base) { return static_cast<double>(at) * av_q2d(base); }
 
-Error other_coding() {
-    return Error{Errc::unsupported, "UNSUPPORTED_SOURCE",
-                 "the stream changes its coding halfway (an inserted film, say); such a stream cannot be "
-                 "saved as one file"};
-}
-
 /// One file's runs, read one after the other.
 class Track {
 public:
@@ -160,7 +154,8 @@ private:
         media_.reset();
         media_.emplace(*std::move(opened));
         if (picture_) JR_TRY(refuse_without_video(*media_));
-        if (differing_) JR_TRY(in_band_.emplace().open(*media_->video_stream()));
+        if (differing_ && !InBand::fits(coding_of(*media_, static_cast<unsigned>(media_->video)))) return other_coding();
+        if (differing_) JR_TRY(in_band_.emplace().open(*media_->video_stream(), run_ > 0));
         return run_ == 0 ? Result<void>() : match_lanes();
     }
 

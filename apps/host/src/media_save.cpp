@@ -182,6 +182,8 @@ Result<boost::json::value> MediaSave::save(Attempt& attempt) const {
         JR_TRY(attempt.job.forget("download"));
         if (attempt.secrets_are_gone) info = extract(attempt);
         if (!info) return std::move(info).error();
+        // Another look may find fewer. It is the only one: what it found has its secrets.
+        if (first >= info->sources.size()) first = 0;
     }
 }
 
@@ -259,8 +261,9 @@ std::optional<MediaSave::Fetched> MediaSave::file_of(const Attempt& attempt, con
     if (!checkpoint.is_object()) return std::nullopt;
     const auto name = text_of(checkpoint.get_object(), "file");
     const auto* source = checkpoint.get_object().if_contains("source");
-    Fetched fetched{attempt.work.path() + "/" + name, source && source->is_number() ? source->to_number<std::size_t>() : 0};
     std::error_code code;
+    // 0 where it is no count: checkpoints can be changed by hand.
+    Fetched fetched{attempt.work.path() + "/" + name, source ? source->to_number<std::size_t>(code) : 0};
     if (name.empty() || name.find('/') != std::string::npos || !std::filesystem::is_regular_file(fetched.path, code))
         return std::nullopt;
     return fetched;
@@ -331,7 +334,8 @@ Result<boost::json::value> MediaSave::publish(Attempt& attempt, const MediaInfo&
 /// The source to begin with: those before it were no good, an attempt ago.
 std::size_t MediaSave::first_source(JobContext& job) {
     const auto stored = stored_step(job, "first-source");
-    return stored && stored->is_number() ? stored->to_number<std::size_t>() : 0;
+    std::error_code no_count;  // As a change by hand may leave it: then 0.
+    return stored ? stored->to_number<std::size_t>(no_count) : 0;
 }
 
 /// Addresses of media expire: what an earlier attempt has found, or what was good a moment ago, is looked for

@@ -68,11 +68,13 @@ std::vector<Probe> video_objects(const std::vector<Probe>& probes) {
     return all;
 }
 
-/// "https://host/film" of https://host/film.mp4?a=b: one video in several containers.
+/// "https://host/film" of https://host/film.mp4?a=b: one video in several containers. Of another address, such as
+/// /get.php?id=1, the query may be what names the video.
 std::string stem_of(std::string_view url) {
+    const auto ending = url_extension(url);
+    if (container_of(url, "").empty() && ending != "m3u8" && ending != "mpd") return std::string(without_fragment(url));
     url = url.substr(0, url.find_first_of("?#"));
-    const auto dot = url.rfind('.');
-    return std::string(dot != std::string_view::npos && dot > url.rfind('/') ? url.substr(0, dot) : url);
+    return std::string(url.substr(0, url.rfind('.')));
 }
 
 /// An og:video begins another video, unless it is the last one's again: by https, or in another container. What

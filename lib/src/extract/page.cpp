@@ -189,6 +189,9 @@ Result<std::optional<MediaInfo>> PageQuery::direct_file() {
 
 /// Of an answer that is media itself.
 Result<MediaInfo> PageQuery::one_source(const net::Response& answer, MediaKind kind) {
+    if (request_.nth > 1)
+        return Error{Errc::not_found, "NO_MEDIA",
+                     "the address is one video itself; there is no video number " + std::to_string(request_.nth)};
     MediaInfo info;
     MediaSource source;
     source.url = answer.final_url;

@@ -153,9 +153,11 @@ RecordedRun run_from(const json::object& one) {
 /// A stranger's folder may have a pipe or a link under that name, which would be read for ever, or from elsewhere.
 Result<std::string> read_plain_file(const std::string& path) {
     std::error_code wrong;
-    if (fs::is_regular_file(fs::symlink_status(path, wrong)))
-        if (auto text = core::read_file(path)) return text;
-    return Error{Errc::not_found, "cannot be read"};
+    const auto there = fs::symlink_status(path, wrong);
+    if (fs::exists(there) && !fs::is_regular_file(there)) return Error{Errc::not_found, "cannot be read (it is no plain file)"};
+    auto text = core::read_file(path);
+    if (!text) return Error{text.error().code, "cannot be read (" + text.error().message + ")"};
+    return text;
 }
 
 }  // namespace
@@ -270,8 +272,8 @@ Result<void> Recording::Impl::read_case(std::string_view text, const ReadBody& b
 
 Result<void> Recording::Impl::load(const std::string& folder) {
     const auto path = folder + "/" + case_file;
-    const auto text = core::read_file(path);
-    if (!text) return unreadable(path, "cannot be read (" + text.error().message + ")");
+    const auto text = read_plain_file(path);
+    if (!text) return unreadable(path, text.error().message);
     const auto read = read_case(*text, [&folder](const std::string& name) -> Result<std::string> {
         auto body = read_plain_file(folder + "/" + name);
         if (!body) body = Error{Errc::not_found, "names the body " + name + ", which cannot be read"};

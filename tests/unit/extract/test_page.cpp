@@ -263,6 +263,11 @@ TEST_CASE("web: a further video of a page, by whichever list of it is long enoug
     server.page("/frames", "<iframe src=/f1></iframe><iframe src=/f2></iframe>");
     server.page("/f1", "<video src=/a.mp4></video>");
     server.page("/f2", "<video src=/b.mp4></video>");
+    const std::string typed = R"(<meta property="og:video:type" content="video/mp4">)";
+    server.page("/queries", og("get.php?id=1") + typed + og("get.php?id=2") + typed + og("c.mp4?id=1") + og("c.webm?id=2") +
+                                og("d.php") + typed);
+    server.file("/itself.mp4", "video/mp4", "bytes");
+    server.file("/itself", "video/mp4", "bytes");  // Which shows only once it is asked for.
     server.page("/wall", "<title>Log in</title><form><input type=password></form>");
     struct Row {
         const char* page;
@@ -275,6 +280,10 @@ TEST_CASE("web: a further video of a page, by whichever list of it is long enoug
                         {"/list", 4, "NO_MEDIA", 0},           {"/metas", 2, server.url("/b.mp4"), 1},
                         {"/metas", 3, "NO_MEDIA", 0},          {"/one", 2, "NO_MEDIA", 0},
                         {"/frames", 2, server.url("/b.mp4"), 1}, {"/frames", 3, "NO_MEDIA", 0},
+                        {"/queries", 2, server.url("/get.php?id=2"), 1}, {"/queries", 3, server.url("/c.mp4?id=1"), 1},
+                        {"/queries", 4, server.url("/d.php"), 1},
+                        {"/itself.mp4", 1, server.url("/itself.mp4"), 1}, {"/itself.mp4", 2, "NO_MEDIA", 0},
+                        {"/itself", 1, server.url("/itself"), 1}, {"/itself", 2, "NO_MEDIA", 0},
                         {"/wall", 2, "AUTH_REQUIRED", 0}};
     for (const auto& row : rows) {
         CAPTURE(row.page);

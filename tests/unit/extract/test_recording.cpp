@@ -395,6 +395,12 @@ TEST_CASE("a recording that cannot be read says which file is wrong") {
     std::filesystem::create_symlink("/etc/passwd", folder / "case" + "/link.html");
     REQUIRE(::mkfifo((folder / "case" + "/pipe.html").c_str(), 0600) == 0);
     CHECK(extract::Recording::open(folder / "nowhere").error().name == "RECORDING_UNREADABLE");
+    std::filesystem::create_directory(folder / "piped");
+    REQUIRE(::mkfifo((folder / "piped" + "/case.json").c_str(), 0600) == 0);
+    const auto piped = extract::Recording::open(folder / "piped");
+    REQUIRE_FALSE(piped.has_value());
+    CHECK(piped.error().name == "RECORDING_UNREADABLE");
+    CHECK_MESSAGE(piped.error().message.find("no plain file") != std::string::npos, piped.error().message);
     for (const auto& row : rows) {
         CAPTURE(row.text);
         std::ofstream(folder / "case" + "/case.json") << row.text;

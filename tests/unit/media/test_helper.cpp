@@ -143,6 +143,23 @@ TEST_CASE("a promised duration that the file does not have is an error") {
     }
 }
 
+TEST_CASE("a file that is refused is not read to its end first") {
+    const std::string helper = media_test::helper_or_skip();
+    if (helper.empty()) return;
+    const TempDir dir;
+    const auto film = dir.path("film.mp4");
+    fs::copy_file(Clips::get()["faststart.mp4"], film);
+    // Behind the film a box of nothing, whose checksum takes minutes; the disk holds none of it.
+    constexpr std::uint64_t nothing = std::uint64_t{256} << 30;
+    const auto size = fs::file_size(film);
+    std::ofstream(film, std::ios::binary | std::ios::app) << std::string("\0\0\0\1free\0\0\0\x40\0\0\0\0", 16);
+    fs::resize_file(film, size + nothing);
+    const auto done = HelperClient({.program = helper, .timeout = std::chrono::seconds(20)})
+                          .finish({.input = film, .output = dir.path("out.mp4"), .expected_seconds = 60});
+    REQUIRE_FALSE(done);
+    CHECK_MESSAGE(done.error().name == "WRONG_DURATION", done.error().message);
+}
+
 TEST_CASE("probing describes without judging") {
     const std::string helper = media_test::helper_or_skip();
     if (helper.empty()) return;

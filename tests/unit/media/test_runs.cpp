@@ -27,17 +27,24 @@ TEST_CASE("a stream in fragments goes on behind a new init section, unless its c
     if (helper_or_skip().empty()) return;
     const std::string aac = " -c:a aac -ar 44100", x264 = "-c:v libx264 -preset ultrafast" + aac;
     const std::string x265 = "-c:v libx265 -tag:v hvc1 -preset ultrafast -x265-params log-level=error" + aac;
+    const std::string open_gop = "-c:v libx264 -preset veryfast -bf 2 -x264-params open_gop=1:b-adapt=0:scenecut=0" + aac;
     struct Row {
         const char* what;
         std::string picture, first, second;
         const char* code;
         bool same_packets;
+        std::string third = {};  // The coding of what follows the two; the first again where it is empty.
+        int begin = 0;           // Of the second's segments.
     };
     const Row rows[] = {{"the same coding", "s=160x120", x264, x264, "ok", true},
                         {"an AAC head with other last words", "s=160x120", x264, x264, "ok", true},
                         {"other parameters", "s=160x120", x264, "-c:v libx264 -preset veryfast -crf 35 -bf 2" + aac, "ok", false},
                         {"another size", "s=320x240", x264, x264, "ok", false},
                         {"another depth", "s=160x120", x264, x264 + " -pix_fmt yuv422p", "UNSUPPORTED_SOURCE", false},
+                        {"another codec behind other parameters", "s=160x120", x264, "-c:v libx264 -preset veryfast -bf 2" + aac,
+                         "UNSUPPORTED_SOURCE", false, "-c:v mpeg4" + aac},
+                        {"key frames that do not clear the decoder", "s=160x120", x264, open_gop, "ok", false},
+                        {"a run that begins with one", "s=160x120", x264, open_gop, "UNSUPPORTED_SOURCE", false, {}, 1},
                         {"another codec", "s=160x120", x264, "-c:v mpeg4" + aac, "UNSUPPORTED_SOURCE", false},
                         {"another rate of the sound", "s=160x120", x264, x264 + " -ar 22050", "UNSUPPORTED_SOURCE", false},
                         {"other parameters of H.265", "s=160x120", x265, x265 + " -preset fast -crf 40", "ok", false}};
@@ -48,6 +55,7 @@ TEST_CASE("a stream in fragments goes on behind a new init section, unless its c
         CAPTURE(row.what);
         if (made != row.first) make(dir, "a", "s=160x120", made = row.first);
         make(dir, "b", row.picture, row.second);
+        if (!row.third.empty()) make(dir, "c", row.picture, row.third);
         if (row.what == std::string("an AAC head with other last words")) {
             auto head = read_file(dir.path("b.mp4"));
             const auto at = head.find("\x56\xe5");  // That there is no extension; no word of it says the same.
@@ -55,14 +63,14 @@ TEST_CASE("a stream in fragments goes on behind a new init section, unless its c
             head.replace(at, 3, 3, '\0');
             write_file(dir.path("b.mp4"), head);
         }
-        const auto list = [&](const char* name, int segments) {
+        const auto list = [&](const char* name, int end, int begin = 0) {
             std::string text = std::string("#EXT-X-MAP:URI=\"") + name + ".mp4\"\n";
-            for (int i = 0; i < segments; ++i) text += "#EXTINF:1.0,\n" + std::string(name) + std::to_string(i) + ".m4s\n";
+            for (int i = begin; i < end; ++i) text += "#EXTINF:1.0,\n" + std::string(name) + std::to_string(i) + ".m4s\n";
             return text;
         };
         const std::string anew = "#EXT-X-DISCONTINUITY\n";
         write_file(dir.path("index.m3u8"), "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:2\n" + list("a", 2) + anew +
-                                               list("b", 2) + anew + list("a", 1) + "#EXT-X-ENDLIST\n");
+                                               list("b", 2, row.begin) + anew + list(row.third.empty() ? "a" : "c", 1) + "#EXT-X-ENDLIST\n");
         StreamBench bench;
         serve_folder(bench.server, dir.path(), "/v/");
         const auto saved = bench.save("/v/index.m3u8", ++fence);
