@@ -280,7 +280,7 @@ TEST_CASE("web: a further video of a page, by whichever list of it is long enoug
                         {"/list", 4, "NO_MEDIA", 0},           {"/metas", 2, server.url("/b.mp4"), 1},
                         {"/metas", 3, "NO_MEDIA", 0},          {"/one", 2, "NO_MEDIA", 0},
                         {"/frames", 2, server.url("/b.mp4"), 1}, {"/frames", 3, "NO_MEDIA", 0},
-                        {"/queries", 2, server.url("/get.php?id=2"), 1}, {"/queries", 3, server.url("/c.mp4?id=1"), 1},
+                        {"/queries", 2, server.url("/get.php?id=2"), 1}, {"/queries", 3, server.url("/c.mp4?id=1"), 2},
                         {"/queries", 4, server.url("/d.php"), 1},
                         {"/itself.mp4", 1, server.url("/itself.mp4"), 1}, {"/itself.mp4", 2, "NO_MEDIA", 0},
                         {"/itself", 1, server.url("/itself"), 1}, {"/itself", 2, "NO_MEDIA", 0},
