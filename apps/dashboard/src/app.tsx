@@ -1,7 +1,6 @@
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { useCell } from "./lib/cell";
-import { features } from "./lib/features";
 import { useKeys } from "./lib/keys";
 import { go, route, screenHref } from "./lib/route";
 import { setTheme, theme, themes } from "./lib/theme";
@@ -19,15 +18,13 @@ interface ScreenEntry {
     path: string;
     name: string;
     show: () => JSX.Element;
-    /** A route that it stands on; a server without it has no such screen. */
-    needs?: string;
 }
 
 const screens: ScreenEntry[] = [
     { path: "", name: "Home", show: HomeScreen },
     { path: "jobs", name: "Jobs", show: JobsScreen },
     { path: "workers", name: "Workers", show: WorkersScreen },
-    { path: "queues", name: "Queues", show: QueuesScreen, needs: "/api/queues" },
+    { path: "queues", name: "Queues", show: QueuesScreen },
     { path: "settings", name: "Settings", show: SettingsScreen },
 ];
 
@@ -100,14 +97,13 @@ export function App(): JSX.Element {
 
 function Top({ first }: { first: string }): JSX.Element {
     const current = useCell(theme);
-    const known = useCell(features);
     return (
         <header class="top">
             <a class="name" href={screenHref([])}>
                 jobrt
             </a>
             <nav aria-label="Screens">
-                {screens.filter((one) => !one.needs || known.has("get", one.needs)).map((one) => (
+                {screens.map((one) => (
                     <a key={one.path} href={screenHref(one.path ? [one.path] : [])} aria-current={one.path === first ? "page" : undefined}>
                         {one.name}
                     </a>

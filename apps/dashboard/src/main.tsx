@@ -1,8 +1,7 @@
 import { render } from "preact";
 import { App } from "./app";
 import { api, renewSession } from "./lib/api";
-import { learnFeatures } from "./lib/features";
-import { feed, whenBack } from "./lib/feed";
+import { feed } from "./lib/feed";
 import { startRouting } from "./lib/route";
 import { startTheme } from "./lib/theme";
 import { session } from "./parts/bits";
@@ -25,9 +24,6 @@ async function learnSession(): Promise<void> {
 startTheme();
 startRouting();
 void learnSession();
-void learnFeatures();
-// Another version of the server may have come back.
-whenBack(feed.state, () => void learnFeatures());
 // Somebody may have logged in, on another page.
 feed.state.watch(() => {
     if (feed.state.value === "live") void renewSession(session);

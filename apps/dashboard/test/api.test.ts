@@ -3,7 +3,6 @@ import { mock, test } from "node:test";
 import { tellOutcome } from "../src/lib/actions";
 import { ApiError, api, eventsOfJob, loggedOut, renewSession, type Session } from "../src/lib/api";
 import { Cell } from "../src/lib/cell";
-import { features, learnFeatures } from "../src/lib/features";
 
 type Fetch = (address: string, asked: RequestInit) => Promise<Response>;
 const page = globalThis as unknown as { fetch: Fetch };
@@ -76,27 +75,6 @@ test("of a job with many events the first ones are asked for, too, and none come
     asked.length = 0;
     assert.equal((await ids()).length, 1_999);
     assert.equal(asked.length, 1);
-});
-
-test("what the server can do is asked for until it says so, and anew when it is asked again", async () => {
-    mock.timers.enable({ apis: ["setTimeout"] });
-    let asked = 0;
-    const paths: Record<string, object> = { "/api/queues": { get: {} } };
-    page.fetch = () => (++asked < 4 ? (asked % 2 ? Promise.reject(new TypeError("no server")) : answer({}, 502)) : answer({ paths }));
-    const learnt = learnFeatures();
-    void learnFeatures();
-    for (const wait of [500, 1_000, 2_000]) {
-        for (let turns = 0; turns < 30; ++turns) await Promise.resolve();
-        await new Promise<void>((done) => setImmediate(done));
-        assert.equal(features.value.has("get", "/api/queues"), false);
-        mock.timers.tick(wait);
-    }
-    await learnt;
-    assert.deepEqual([asked, features.value.has("get", "/api/queues"), features.value.has("get", "/api/stats")], [4, true, false]);
-    paths["/api/stats"] = { get: {} };
-    await learnFeatures();
-    assert.equal(features.value.has("get", "/api/stats"), true);
-    mock.timers.reset();
 });
 
 test("a change of many jobs that ends halfway says how far it came", async () => {

@@ -1,5 +1,5 @@
 // What a person does to jobs, and what is told about it.
-import { ApiError, api, jobStates, type Action, type Job, type JobFilter, type JobState, type Outcome } from "./api";
+import { api, jobStates, type Action, type Job, type JobFilter, type JobState, type Outcome } from "./api";
 import { count } from "./format";
 
 export const actionWords: Record<Action, { name: string; done: string; ending: string }> = {
@@ -30,26 +30,6 @@ export function fitting(action: Action, filter: JobFilter): JobFilter | null {
     const wanted = filter.status ? filter.status.split(",") : jobStates;
     const status = wanted.filter((state) => fits[action].includes(state as JobState));
     return status.length > 0 ? { ...filter, status: status.join(",") } : null;
-}
-
-/** A few at a time, so that a long list leaves the server room for others. */
-export async function performAll(action: Action, ids: readonly string[], onStep: (n: number) => void): Promise<Outcome> {
-    const outcome: Outcome = { done: 0, refused: 0, firstRefusal: "" };
-    let next = 0;
-    const work = async (): Promise<void> => {
-        for (let id = ids[next++]; id !== undefined; id = ids[next++]) {
-            try {
-                await perform(action, id);
-                ++outcome.done;
-            } catch (error) {
-                ++outcome.refused;
-                outcome.firstRefusal ||= error instanceof ApiError ? `${error.code}: ${error.message}` : String(error);
-            }
-            onStep(outcome.done + outcome.refused);
-        }
-    };
-    await Promise.all([work(), work(), work(), work()]);
-    return outcome;
 }
 
 export function tellOutcome(action: Action, outcome: Outcome): string {

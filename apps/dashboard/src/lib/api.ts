@@ -302,7 +302,6 @@ async function inSteps(step: (cursor: string | null) => Promise<BulkAnswer>): Pr
 
 export const api = {
     session: () => json<Session>("api/session"),
-    description: () => json<unknown>("openapi.json"),
     status: () => json<Status>("api/status"),
     workers: async () => (await json<{ workers: WorkerInfo[] }>("api/workers")).workers,
     workerHealth: () => json<WorkerHealth>("api/worker/health"),

@@ -1,7 +1,6 @@
 // Changes of many jobs, asked before and told after.
-import { actionWords, fitting, mayDo, performAll, tellOutcome } from "../lib/actions";
+import { actionWords, fitting, mayDo, tellOutcome } from "../lib/actions";
 import { ApiError, api, type Action, type Job, type JobFilter } from "../lib/api";
-import { features } from "../lib/features";
 import { count, plural } from "../lib/format";
 import { confirm, tell } from "./dialogs";
 
@@ -20,9 +19,7 @@ export async function changeMany(action: Action, jobs: readonly Job[]): Promise<
         if (!yes) return false;
     }
     try {
-        const outcome = features.value.has("post", "/api/jobs/bulk")
-            ? await api.bulkIds(action, ids)
-            : await performAll(action, ids, () => undefined);
+        const outcome = await api.bulkIds(action, ids);
         tell(tellOutcome(action, outcome), outcome.refused > 0 || !!outcome.stopped);
     } catch (error) {
         tell(error instanceof ApiError ? `${error.code}: ${error.message}` : String(error), true);
@@ -35,7 +32,7 @@ export async function changeMatching(action: Action, filter: JobFilter): Promise
     const words = actionWords[action];
     try {
         const which = fitting(action, filter);
-        const counts = which ? (await api.counts(which, features.value.knows("/api/jobs/counts", "exact"))).counts : null;
+        const counts = which ? (await api.counts(which, true)).counts : null;
         const n = counts ? Object.values(counts).reduce((sum, of) => sum + of, 0) : 0;
         if (!which || n === 0) {
             tell(`Nothing to ${action}: no matching job is in a state for it`, true);

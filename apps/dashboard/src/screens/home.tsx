@@ -1,8 +1,6 @@
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
 import { api, type Counts, type QueueInfo, type Stats } from "../lib/api";
-import { useCell } from "../lib/cell";
-import { features } from "../lib/features";
 import { count, duration, percent } from "../lib/format";
 import { useLoaded, useNow } from "../lib/live";
 import { screenHref } from "../lib/route";
@@ -17,12 +15,10 @@ const touchesStates = (event: { event: string }): boolean => /^(jobs\.|worker\.j
 const shownMinutes = 60;
 
 export function HomeScreen(): JSX.Element {
-    const known = useCell(features);
-    const [counted, queued, measured] = [known.has("get", "/api/jobs/counts"), known.has("get", "/api/queues"), known.has("get", "/api/stats")];
     const live = { everyMs: 5000, when: touchesStates, atMostMs: 2000 };
-    const counts = useLoaded(`counts ${counted}`, () => (counted ? api.counts({}).then((all) => all.counts) : Promise.resolve(null)), live);
-    const queues = useLoaded(`queues ${queued}`, () => (queued ? api.queues() : Promise.resolve(null)), live);
-    const stats = useLoaded(`stats ${measured}`, () => (measured ? api.stats(shownMinutes) : Promise.resolve(null)), { everyMs: 10_000 });
+    const counts = useLoaded("counts", () => api.counts({}).then((all) => all.counts), live);
+    const queues = useLoaded("queues", () => api.queues(), live);
+    const stats = useLoaded("stats", () => api.stats(shownMinutes), { everyMs: 10_000 });
     return (
         <>
             <h1>Home</h1>

@@ -3,7 +3,6 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { actionWords, mayDo } from "../lib/actions";
 import { api, jobStates, type Action, type Job, type JobFilter, type JobPage } from "../lib/api";
 import { useCell } from "../lib/cell";
-import { features } from "../lib/features";
 import { count, duration, plural, shortId } from "../lib/format";
 import { useKeys } from "../lib/keys";
 import { useLoaded, useNow } from "../lib/live";
@@ -17,16 +16,13 @@ const filterNames = { q: "text", kind: "kind", queue: "queue", tag: "tag", trace
 type FilterName = keyof typeof filterNames;
 const filterLabels: Record<FilterName, string> = { q: "Text", kind: "Kind", queue: "Queue", tag: "Tag", trace: "Trace id", code: "Error code" };
 
-function knownFilters(): FilterName[] {
-    const older: readonly FilterName[] = ["kind", "queue", "tag", "trace"];
-    return (Object.keys(filterNames) as FilterName[]).filter((name) => older.includes(name) || features.value.knows("/api/jobs", filterNames[name]));
-}
+const allFilters = Object.keys(filterNames) as FilterName[];
 
 export function filterOf(query: URLSearchParams): JobFilter {
     const filter: JobFilter = {};
     const status = query.get("status");
     if (status) filter.status = status;
-    for (const name of knownFilters()) {
+    for (const name of allFilters) {
         const value = query.get(name);
         if (value) filter[filterNames[name]] = value;
     }
@@ -38,7 +34,6 @@ const touchesJobs = (event: { event: string }): boolean =>
 
 export function JobsScreen(): JSX.Element {
     const { query } = useCell(route);
-    useCell(features);
     const filter = filterOf(query);
     const limit = Number(query.get("limit") ?? 50) || 50;
     const cursor = query.get("cursor") ?? "";
@@ -74,7 +69,7 @@ const endsShort = (page: JobPage, limit: number): boolean => page.nextCursor !==
 
 function StateTabs({ filter }: { filter: JobFilter }): JSX.Element {
     // Words are looked for job by job, and counted only when it matters.
-    const counted = useCell(features).has("get", "/api/jobs/counts") && !filter.text;
+    const counted = !filter.text; // By words each job would have to be looked at.
     const { status: _, ...others } = filter;
     const counts = useLoaded(`counts ${counted} ${JSON.stringify(others)}`, () => (counted ? api.counts(others) : Promise.resolve(null)), {
         everyMs: 5000,
@@ -106,14 +101,13 @@ function StateTabs({ filter }: { filter: JobFilter }): JSX.Element {
 }
 
 function Filters({ query }: { query: URLSearchParams }): JSX.Element {
-    const names = knownFilters();
-    const set = names.some((name) => query.get(name));
+    const set = allFilters.some((name) => query.get(name));
     const form = useRef<HTMLFormElement>(null);
     const apply = (): void => {
         if (!form.current) return;
         const values = new FormData(form.current);
         const changes: Record<string, string> = { cursor: "" };
-        for (const name of names) changes[name] = String(values.get(name) ?? "").trim();
+        for (const name of allFilters) changes[name] = String(values.get(name) ?? "").trim();
         changeQuery(changes);
     };
     return (
@@ -127,7 +121,7 @@ function Filters({ query }: { query: URLSearchParams }): JSX.Element {
                 apply();
             }}
         >
-            {names.map((name) => (
+            {allFilters.map((name) => (
                 <label key={name}>
                     <span>{filterLabels[name]}</span>
                     <input key={query.get(name) ?? ""} name={name} type="search" defaultValue={query.get(name) ?? ""} autocomplete="off" spellcheck={false} />
@@ -255,8 +249,6 @@ function JobTable({ page, filter, reload }: { page: JobPage; filter: JobFilter; 
 }
 
 function Selection({ chosen, filter, act, more }: { chosen: Job[]; filter: JobFilter; act: (action: Action) => Promise<void>; more: boolean }): JSX.Element {
-    const known = useCell(features);
-    const bulk = known.has("post", "/api/jobs/bulk") && (!filter.text || known.knows("/api/jobs/counts", "text"));
     return (
         <div class="row selection" role="group" aria-label="Selection">
             <span role="status">{chosen.length > 0 ? `${count(chosen.length)} selected` : "None selected"}</span>
@@ -268,7 +260,7 @@ function Selection({ chosen, filter, act, more }: { chosen: Job[]; filter: JobFi
                     </button>
                 );
             })}
-            {bulk && more && Object.keys(filter).length > 0 ? (
+            {more && Object.keys(filter).length > 0 ? (
                 <span class="row">
                     <span class="quiet">all matching:</span>
                     {(["retry", "cancel", "delete"] as const).map((action) => (

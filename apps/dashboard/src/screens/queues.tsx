@@ -2,7 +2,6 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { ApiError, api, type QueueInfo } from "../lib/api";
 import { useCell } from "../lib/cell";
-import { features } from "../lib/features";
 import { count, duration } from "../lib/format";
 import { useLoaded } from "../lib/live";
 import { screenHref } from "../lib/route";
@@ -13,8 +12,7 @@ import { tell } from "../parts/dialogs";
 const shownStates = ["queued", "running", "scheduled", "failed", "completed", "canceled"] as const;
 
 export function QueuesScreen(): JSX.Element {
-    const here = useCell(features).has("get", "/api/queues");
-    const queues = useLoaded(`queues ${here}`, () => (here ? api.queues() : Promise.resolve([])), {
+    const queues = useLoaded("queues", () => api.queues(), {
         everyMs: 2000,
         when: (event) => /^(jobs\.|worker\.(job\.(claimed|completed|failed|canceled)|started|stopped)|queue)/.test(event.event),
     });
