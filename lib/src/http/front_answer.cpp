@@ -92,7 +92,7 @@ void Front::give_up(std::uint64_t key, Connection& connection) {
     const bool begun = !asked->turn.compare_exchange_strong(turn, Turn::given_up);
     if (turn == Turn::answered) return;
     // What nobody has begun with may have waited for others that are slow, not for the store.
-    auto response = begun ? router_.refuse_late(*routed.request, true) : router_.answer_at_once(*routed.request);
+    auto response = begun || asked->pool.hangs() ? router_.refuse_late(*routed.request, begun) : router_.answer_at_once(*routed.request);
     if (begun) {
         if (!response) return;  // It has other things to do than to wait for the store.
         if (asked->turn.exchange(Turn::given_up) == Turn::answered) return;

@@ -48,6 +48,11 @@ void Pool::one_came_back() {
     --hanging_;
 }
 
+bool Pool::hangs() {
+    std::lock_guard lock(mutex_);
+    return hanging_ > 0;
+}
+
 void Pool::stop() {
     std::deque<std::function<void()>> dropped;
     {

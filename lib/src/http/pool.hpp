@@ -25,6 +25,8 @@ public:
     void one_hangs();
     /// By the piece itself, at its end.
     void one_came_back();
+    /// Whether any of them does.
+    bool hangs();
     /// Drops what has not begun and waits for what has.
     void stop();
 
