@@ -252,7 +252,10 @@ TEST_CASE("whatever is asked while MongoDB is stopped dead is refused within thr
                           {"POST", "/api/jobs/bulk", R"({"action":"cancel","ids":[")" + id + R"("]})"}};
     // Twice: those that wait when it freezes, and those that come when that is known.
     for (const auto longest : {3'000ms, 2'100ms}) {
-        if (longest == 3'000ms) reached.server->freeze(true);
+        if (longest == 3'000ms) {
+            reached.server->freeze(true);
+            std::this_thread::sleep_for(100ms);  // For health a good answer counts for 50 ms.
+        }
         std::vector<std::thread> askers;
         for (auto& row : rows)
             askers.emplace_back([&row, port] { row.told = timed(port, row.method, row.path, row.body); });

@@ -75,7 +75,7 @@ void StoreProbe::look() {
 
 bool StoreProbe::is_hung() {
     std::lock_guard lock(mutex_);
-    return hangs();
+    return hangs() || gave_up_;
 }
 
 bool StoreProbe::hangs() const { return asked_at_ && std::chrono::steady_clock::now() - *asked_at_ > hung; }
@@ -109,9 +109,10 @@ void StoreProbe::run() {
         lock.unlock();
         auto answer = ask_store(store_);
         lock.lock();
+        answered_at_ = std::chrono::steady_clock::now();
+        gave_up_ = !answer && answered_at_ - *asked_at_ > hung;
         note(std::move(answer));
         asked_at_.reset();
-        answered_at_ = std::chrono::steady_clock::now();
         answered_ = up_to;
         changed_.notify_all();
     }

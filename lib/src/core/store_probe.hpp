@@ -36,7 +36,8 @@ public:
     bool is_fresh();
     /// Has the store asked, by somebody who does not wait for the answer.
     void look();
-    /// Whether the store has been silent for a second now, asked by look() or by others. Never waits.
+    /// Whether the store has been silent for a second now, asked by look() or by others, or was so until it gave up by itself, as a
+    /// driver with time limits of its own does. Never waits.
     bool is_hung();
 
 private:
@@ -61,6 +62,7 @@ private:
     std::uint64_t answered_ = 0;          // Guarded by mutex_. Those that were put before the newest answer began.
     std::optional<RealTime> asked_at_;    // Guarded by mutex_. Set while the verb runs.
     RealTime answered_at_{};              // Guarded by mutex_.
+    bool gave_up_ = false;                // Guarded by mutex_. The newest answer was an error that took so long.
     Result<std::vector<SessionInfo>> newest_ = std::vector<SessionInfo>{};  // Guarded by mutex_.
     std::map<SessionId, Beat> beats_;     // Guarded by mutex_.
     bool stop_ = false;                   // Guarded by mutex_.
