@@ -201,8 +201,9 @@ Result<void> MongoStore::release(std::vector<Mutation> mutations) {
     return {};
 }
 
-/// Claims whose answer was lost: what they took, and no handler ever saw, goes back into the queue. A token
-/// stays known for as long as its command may be on its way, or what it did on its way to a majority.
+/// Claims whose answer was lost or says too little: what they took, and no handler ever saw, goes back into the
+/// queue. A token stays known for as long as its command may be on its way, or what it did on its way to a
+/// majority.
 Result<void> MongoStore::give_back_lost(SessionId session, Time now) {
     std::map<std::string, std::set<JobId>> lost;
     {

@@ -156,7 +156,8 @@ Result<bool> Jobs::commit(std::span<Draft> drafts, const std::string& token) {
     for (const auto& doc : *mine)
         if (!JOBRT_FAILPOINT("mongo.look_lags")) written.insert(View(doc).text_or("_id"));
     for (auto& draft : drafts) draft.applied = written.contains(draft.before.job.id.str());
-    return done.has_value();
+    // Who wrote to one of them right after has put another token there: it is ours, and not found.
+    return done && written.size() >= done->matched;
 }
 
 /// What is to be done to one job, together.

@@ -55,7 +55,8 @@ public:
     Result<void> insert(std::span<Arrival> arrivals, Told& told);
     Result<void> mutate(std::span<Mutation> work, Told& told);
     /// Writes what changed; Draft::applied says which of them nobody else was quicker with. False: the answer
-    /// was lost, and of those that are not found as applied some may still turn out to be.
+    /// was lost, or some were written and then changed by others before they were looked for; of those that are
+    /// not found as applied some may still turn out to be.
     Result<bool> commit(std::span<Draft> drafts, const std::string& token);
     /// Brings the events of changes into the log. Whatever fails here is made up for by tend.
     Result<unsigned> finish(const Told& told);

@@ -2,11 +2,19 @@
 #include <atomic>
 #include <latch>
 #include <thread>
+#include <utility>
 
 #include "unit/mongo/support.hpp"
 
 using namespace jobruntime;
 using namespace jobruntime::tests;
+using namespace std::chrono_literals;
+
+namespace {
+
+const Time noon = std::chrono::sys_days{std::chrono::year{2026} / 3 / 1} + 12h;
+
+}  // namespace
 
 TEST_CASE("operations that wait at the same time travel to the server together") {
     constexpr int callers = 16, each = 10;
@@ -37,4 +45,39 @@ TEST_CASE("operations that wait at the same time travel to the server together")
     MESSAGE((callers * each) << " inserts of " << callers << " threads in " << trips << " trips");
     CHECK(trips < callers * each / 3);
     CHECK(must(store->events(EventId{0}, {}, 1000)).events.size() == callers * each);
+}
+
+TEST_CASE("a job that is asked to stop before its claimer has found it is given back, and not left running") {
+    Two stores;
+    for (int i = 0; i < 2; ++i) add(*stores.first, noon);
+    const auto session = begin(*stores.first, noon), other = begin(*stores.second, noon);
+    JobId asked;
+    {
+        // Both are about to be claimed; somebody else is quicker with one, so that the answer is a total only.
+        bool rival = false;
+        const Failpoint quicker("mongo.before_commit", [&] {
+            if (std::exchange(rival, true)) return false;
+            CHECK(must(claim(*stores.second, other, noon, 1)).jobs.size() == 1);
+            return false;
+        });
+        const Failpoint between("mongo.commit_look", [&] {
+            JobFilter mine;
+            mine.session = session;
+            const auto page = must(stores.second->list(mine, JobOrder::oldest_first, "", 10, 0));
+            CHECK(page.jobs.size() == 1);
+            for (const auto& job : page.jobs) {
+                asked = job.id;
+                must(stores.second->change(std::vector{asked}, {}, 1, "", noon));
+            }
+            return false;
+        });
+        CHECK(must(claim(*stores.first, session, noon)).jobs.empty());
+    }
+    REQUIRE(asked);
+    REQUIRE(must(stores.second->get(asked, 0))->state == JobState::running);
+    must(stores.first->beat(session, {}, noon));
+    CHECK(must(stores.second->get(asked, 0))->state == JobState::canceled);
+    JobFilter runs;
+    runs.states = {JobState::running};
+    CHECK(must(stores.first->count(runs, CountBy::nothing)).front().count == 1);
 }
