@@ -60,7 +60,7 @@ twice=$(for deb in "${libraries[0]}" "${development[0]}" "${programs[0]}"; do fi
 foreign=$(dpkg-deb -c "${programs[0]}" | awk '$2 != "root/root"')
 [ -z "$foreign" ] || fail "not owned by root: $foreign"
 
-# Unpacked as dpkg would. The maintainer scripts need a whole system; the runbook's trial covers them.
+# Unpacked as dpkg would; check_scripts.sh runs the maintainer scripts.
 root=$work/root
 rm -rf "$root"
 for deb in "${libraries[0]}" "${development[0]}" "${programs[0]}"; do dpkg-deb -x "$deb" "$root"; done
