@@ -114,10 +114,11 @@ SteadyTime Scribe::work(bool all) {
     take_endings();
     const SteadyTime now = clock_.steady();
     take_notes(now, all);
-    if (!all && now < not_before_) return not_before_;
-    if (!write_notes() || !write_endings(now)) return not_before_;
-    pause_ = Duration{0};
-    SteadyTime next = SteadyTime::max();
+    if (!all && now < away_.until) return away_.until;
+    if ((all || now >= full_.until) && !write_notes()) return away_.until;
+    if (!write_endings(now)) return away_.until;
+    away_.length = Duration{0};
+    SteadyTime next = notes_.empty() ? SteadyTime::max() : full_.until;
     for (const auto& attempt : waiting_) next = std::min(next, attempt->note_due());
     return next;
 }
@@ -183,13 +184,14 @@ bool Scribe::write_notes() {
         }
         auto answers = store_.note(notes, clock_.wall());
         if (answers) {
+            full_.length = Duration{0};
             answer_notes(batch, *answers);
         } else if (passes(answers.error())) {
             for (auto one = batch.rbegin(); one != batch.rend(); ++one) notes_.push_front(std::move(*one));
             // A full disk must not hold up the ends of jobs, which may still find room.
-            if (answers.error().code == Errc::full) return true;
-            back_off(clock_.steady(), answers.error());
-            return false;
+            const bool full = answers.error().code == Errc::full;
+            back_off(full ? full_ : away_, clock_.steady(), answers.error());
+            return full;
         } else {
             options_.log("progress and log lines of " + std::to_string(batch.size()) +
                          " jobs were refused by the store: " + answers.error().message);
@@ -240,7 +242,7 @@ bool Scribe::write_endings(SteadyTime now) {
             refuse(std::move(batch), answers.error(), ended);
         }
         if (silence) {
-            back_off(now, *silence);
+            back_off(away_, now, *silence);
             drop_late(now, ended);
         }
         if (!ended.empty()) options_.on_ended(ended);
@@ -308,10 +310,10 @@ void Scribe::drop_late(SteadyTime now, std::vector<Ended>& ended) {
     std::erase_if(endings_, [](const Ending& ending) { return !ending.attempt; });
 }
 
-void Scribe::back_off(SteadyTime now, const Error& why) {
-    if (pause_.count() == 0) options_.log("the store does not take what jobs did, trying again: " + why.message);
-    pause_ = pause_.count() == 0 ? first_pause : std::min(pause_ * 2, longest_pause);
-    not_before_ = now + pause_;
+void Scribe::back_off(Pause& pause, SteadyTime now, const Error& why) {
+    if (pause.length.count() == 0) options_.log("the store does not take what jobs did, trying again: " + why.message);
+    pause.length = pause.length.count() == 0 ? first_pause : std::min(pause.length * 2, longest_pause);
+    pause.until = now + pause.length;
 }
 
 }  // namespace jobruntime::core

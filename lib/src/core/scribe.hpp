@@ -74,6 +74,10 @@ private:
         std::shared_ptr<Attempt> attempt;  // Empty: about no attempt.
         Note note;
     };
+    struct Pause {
+        Duration length{0};  // 0 = the last try was taken.
+        SteadyTime until{};
+    };
     void run(std::stop_token stop);
     void take_endings();
     void take_notes(SteadyTime now, bool all);
@@ -86,7 +90,8 @@ private:
     void drop_late(SteadyTime now, std::vector<Ended>& ended);
     /// Nothing: the store does not say now what became of it, and the ending is kept.
     std::optional<Ended> judge(Ending ending, const SettleAnswer& answer);
-    void back_off(SteadyTime now, const Error& why);
+    /// Makes the next try wait, longer each time.
+    void back_off(Pause& pause, SteadyTime now, const Error& why);
 
     Store& store_;
     Clock& clock_;
@@ -102,8 +107,8 @@ private:
     std::deque<Ending> endings_;
     std::vector<std::shared_ptr<Attempt>> waiting_;   // Have notes that are not due yet.
     std::deque<Written> notes_;
-    SteadyTime not_before_{};
-    Duration pause_{0};
+    Pause away_;  // Of everything.
+    Pause full_;  // Of notes alone, while the disk is full.
     std::jthread thread_;
 };
 

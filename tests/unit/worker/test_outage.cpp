@@ -161,6 +161,39 @@ TEST_CASE("a disk that is full for longer than two leases loses no end: the sess
     CHECK(ran == 1);
 }
 
+TEST_CASE("what jobs note on a full disk is tried again by and by, does not hold up ends, and comes when there is room") {
+    auto inner = memory::open();
+    FaultyStore store(*inner);
+    JobQueue queue(*inner);
+    Counter over;
+    Worker worker(store, {.queues = {{.concurrency = 4}}});
+    worker.on("short", [](JobContext& job) {
+        job.log("a line");
+        return completed();
+    });
+    worker.on("long", [&](JobContext& job) {
+        job.log("a line");
+        CHECK(over.reaches(1));
+        return completed();
+    });
+    REQUIRE(worker.start());
+    store.fail_next(Verb::note, Errc::full, 1'000'000);
+    const auto runs = queue.enqueue("long", {})->id;
+    CHECK(eventually([&] { return store.failures() > 0; }));
+    constexpr int jobs = 100;
+    for (int i = 0; i < jobs; ++i) CHECK(queue.wait(queue.enqueue("short", {})->id, 20s)->state == JobState::completed);
+    // Each end came by alone; without a pause each would have tried the notes again.
+    CHECK(store.failures() < jobs / 3);
+    store.heal();
+    EventFilter lines;
+    lines.job = runs;
+    lines.name_prefix = "worker.job.log";
+    CHECK(eventually([&] { return inner->events(EventId{0}, lines, 10)->events.size() == 1; }));
+    over.add();
+    CHECK(queue.wait(runs, 20s)->state == JobState::completed);
+    worker.stop();
+}
+
 TEST_CASE("an end that the store refuses twice leaves no job running: it counts as a failed attempt") {
     Bench bench;
     Worker worker(bench.store, bench.options());
