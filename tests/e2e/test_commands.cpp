@@ -104,6 +104,22 @@ TEST_CASE("commands that look make no store, and say that nothing runs") {
     CHECK_FALSE(fs::exists(folder / "jobs.db"));
 }
 
+TEST_CASE("doctor finds jobrt-media beside jobrt or wherever PATH has it, and says when it is nowhere") {
+    const Folder folder;
+    fs::create_directory(folder / "alone");
+    fs::create_directory(folder / "elsewhere");
+    fs::copy_file(JOBRT_PROGRAM, folder / "alone/jobrt");
+    fs::create_symlink(JOBRT_BIN "/jobrt-media", folder / "elsewhere/jobrt-media");
+    auto variables = environment(folder);
+    const auto helpers_missed = [&] {
+        return run({folder / "alone/jobrt", "doctor"}, variables, folder.path()).out.find("jobrt-media is neither") !=
+               std::string::npos;
+    };
+    CHECK(helpers_missed());
+    variables["PATH"] += ":" + folder / "elsewhere";
+    CHECK(!helpers_missed());
+}
+
 TEST_CASE("config show names each setting and its source, and no password") {
     const Folder folder;
     auto variables = environment(folder);

@@ -30,12 +30,24 @@
 namespace jobruntime::host {
 namespace {
 
-/// jobrt-media beside this program, else wherever PATH has it.
+constexpr std::string_view helper_name = "jobrt-media";
+
+/// jobrt-media beside this program, else the first that PATH has, with its whole path; its bare name when it is nowhere.
 std::string helper_program() {
     std::error_code code;
     const auto self = std::filesystem::read_symlink("/proc/self/exe", code);
-    const auto beside = self.parent_path() / "jobrt-media";
-    return !code && std::filesystem::exists(beside, code) ? beside.string() : "jobrt-media";
+    const auto beside = self.parent_path() / helper_name;
+    if (!code && std::filesystem::exists(beside, code)) return beside.string();
+    const char* path = std::getenv("PATH");
+    for (std::string_view rest = path ? path : "/usr/local/bin:/usr/bin:/bin"; !rest.empty();) {
+        const auto end = std::min(rest.find(':'), rest.size());
+        const auto found = std::filesystem::path(rest.substr(0, end)) / helper_name;
+        // No working directory, however PATH names it: what is there may be anybody's.
+        if (found.is_absolute() && std::filesystem::is_regular_file(found, code) && ::access(found.c_str(), X_OK) == 0)
+            return found.string();
+        rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+    return std::string(helper_name);
 }
 
 class WorkerPart final : public Part {
@@ -273,10 +285,8 @@ private:
 std::vector<std::string> missing_programs(const Config& config) {
     std::vector<std::string> missing;
     if (auto browser = extract::find_browser(config.browser); !browser) missing.push_back(browser.error().message);
-    const auto helper = helper_program();
-    if (helper == "jobrt-media" && ::access("/usr/bin/jobrt-media", X_OK) != 0 &&
-        ::access("/usr/local/bin/jobrt-media", X_OK) != 0)
-        missing.push_back("jobrt-media is not beside this program nor in /usr/bin; install jobrt's programs together");
+    if (helper_program() == helper_name)
+        missing.push_back("jobrt-media is neither beside this program nor in PATH; install jobrt's programs together");
     if (!config.ffmpeg.empty())
         if (auto ffmpeg = media::find_ffmpeg(config.ffmpeg); !ffmpeg)
             missing.push_back(ffmpeg.error().message + "; " + std::string(code_info("FFMPEG_NOT_FOUND").remedy));
