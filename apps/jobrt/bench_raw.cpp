@@ -175,7 +175,7 @@ Result<BenchFigure> insert_by(const BenchPlan& plan, bool ours, int jobs, int gr
     RawJobs statements(*raw, ours);
     std::vector<double> times;
     BenchFigure figure;
-    figure.n = plan.count(jobs) / group * group;
+    figure.n = std::max(1, plan.count(jobs) / group) * group;
     const auto begin = BenchClock::now();
     for (long done = 0; done < figure.n; done += group) {
         const auto each = BenchClock::now();
@@ -195,7 +195,7 @@ Result<BenchFigure> drain_by(const BenchPlan& plan, bool ours, int group) {
     if (!raw) return std::move(raw).error();
     RawJobs statements(*raw, ours);
     BenchFigure figure;
-    figure.n = plan.count(50'000) / 1000 * 1000;
+    figure.n = std::max(1, plan.count(50'000) / 1000) * 1000;
     for (long done = 0; done < figure.n; done += 1000) {
         raw->begin(false);
         statements.insert(1000);
