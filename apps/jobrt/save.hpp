@@ -35,7 +35,9 @@ struct Saving {
     std::string download_dir;  ///< Where its file will lie.
     /// Blocks until the job is final; Errc::canceled when asked to stop.
     std::function<Result<boost::json::object>(ProgressView& view, std::stop_token stop)> follow;
-    host::Part* worker = nullptr;  ///< Does this job, and is stopped once its outcome was told.
+    /// What does this job here, and is stopped once its outcome was told; nullptr when somebody else does it. To be
+    /// asked after `follow`, which may start it.
+    std::function<host::Part*()> worker = [] { return nullptr; };
 };
 
 /// Puts the job in by `begin`, follows it until its end or a signal, and tells its outcome; the exit code. A signal

@@ -18,21 +18,13 @@
 namespace jobruntime::jobrt {
 namespace {
 
-/// Waits for the job's end and shows its progress.
-Result<boost::json::object> follow(JobQueue& queue, JobId id, ProgressView& view, const std::stop_token& stop) {
-    for (;;) {
-        auto ended = queue.wait(id, Duration{200}, stop);
-        if (ended) return job_object(*ended, "");
-        if (ended.error().code != Errc::timed_out) return std::move(ended).error();
-        auto job = queue.get(id, 0);
-        if (job && *job) view.show(job_object(**job, ""));
-    }
-}
+/// So often a save that waits for somebody else's worker looks whether there still is one.
+constexpr std::chrono::seconds look_again{2};
 
 /// Whether a process lives that takes such a job. Empty lists mean everything, as in JobQueue::waiting_for.
-bool live_worker(Store& store, Duration lease, const Job& job) {
+Result<bool> live_worker(Store& store, Duration lease, const Job& job) {
     auto sessions = store.sessions();
-    if (!sessions) return false;
+    if (!sessions) return std::move(sessions).error();
     const auto now = system_clock().wall();
     const auto lists = [](const std::vector<std::string>& names, const std::string& name) {
         return names.empty() || std::find(names.begin(), names.end(), name) != names.end();
@@ -91,16 +83,54 @@ public:
         saving.id = entered->id.str();
         saving.download_dir = in_.config.download_dir;
         saving.follow = [this, id = entered->id](ProgressView& view, std::stop_token stop) {
-            return follow(queue_, id, view, stop);
+            return follow(id, view, stop);
         };
-        if (saving.already || !*job || live_worker(store_, in_.config.lease, **job)) return saving;
-        worker_ = host::make_job_worker(process_, entered->id, (*job)->queue);
-        JR_TRY(worker_->start());
-        saving.worker = worker_.get();
+        saving.worker = [this] { return worker_.get(); };
+        if (saving.already || !*job) return saving;
+        const auto live = live_worker(store_, in_.config.lease, **job);
+        if (!live || !*live) JR_TRY(work(**job));
         return saving;
     }
 
 private:
+    /// A worker of this process's own, for this job.
+    Result<void> work(const Job& job) {
+        auto worker = host::make_job_worker(process_, job.id, job.queue);
+        JR_TRY(worker->start());
+        worker_ = std::move(worker);
+        return {};
+    }
+
+    /// Waits for the job's end and shows its progress. The worker that was there when it was put in may be stopped or
+    /// killed: when none has been there for a lease, this process does the job after all.
+    Result<boost::json::object> follow(JobId id, ProgressView& view, const std::stop_token& stop) {
+        auto look = process_.clock.steady() + look_again;
+        constexpr auto served = SteadyTime::max();
+        auto patient = served;  // When no worker is there: for so long one may come.
+        std::string waiting;
+        for (;;) {
+            auto ended = queue_.wait(id, Duration{200}, stop);
+            if (ended) return job_object(*ended, "");
+            if (ended.error().code != Errc::timed_out) return std::move(ended).error();
+            auto job = queue_.get(id, 0);
+            if (!job || !*job) continue;
+            const auto now = process_.clock.steady();
+            if (!worker_ && now >= look) {
+                look = now + look_again;
+                const auto live = live_worker(store_, in_.config.lease, **job);
+                if (!live || *live) patient = served;
+                else if (patient == served) patient = now + in_.config.lease;
+                waiting = queue_.waiting_for(**job, in_.config.lease).value_or("");
+                if (now >= patient) {
+                    waiting.clear();
+                    JR_TRY(work(**job));
+                }
+            }
+            const bool waits = (*job)->state == JobState::queued || (*job)->state == JobState::scheduled;
+            view.show(job_object(**job, waits ? waiting : ""));
+        }
+    }
+
     const Invocation& in_;
     Store& store_;
     JobQueue queue_;

@@ -109,7 +109,7 @@ int see_through(const Invocation& in, const std::function<Result<Saving>()>& beg
         std::cerr << "interrupted; the job " << saving->id << " stays in the queue" << std::endl;
     else
         code = ended ? tell_end(in, *ended, *saving) : fail(in, ended.error());
-    if (saving->worker) stop_worker(signals, *saving->worker, interrupted);
+    if (auto* worker = saving->worker()) stop_worker(signals, *worker, interrupted);
     return code;
 }
 

@@ -1,4 +1,5 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 
@@ -142,6 +143,35 @@ TEST_CASE("save does not count on a worker that takes no such job") {
     CHECK(saved.status.code == 0);
     worker.stop();
     CHECK(worker.stats().claimed == 0);
+}
+
+TEST_CASE("save does the job itself after all when the worker that it counted on is killed") {
+    test::TestServer site;
+    add_clip_page(site);
+    site.on("/slow.mp4", test::slowly({.bytes = made_clip()}, 1000, 200ms));
+    site.on("/slow", page_with("/slow.mp4"));
+    const Folder folder;
+    auto variables = environment(folder);
+    put_in(folder, {{{"url", site.url("/slow")}}});
+    variables["ROLE"] = "worker";
+    variables["JOBRT_CONCURRENCY"] = "1";
+    Service worker(folder, variables);
+    // It has no hand free for what is submitted now.
+    const auto busy = [&] {
+        const auto requests = site.requests();
+        return std::any_of(requests.begin(), requests.end(), [](const auto& one) { return one.target == "/slow.mp4"; });
+    };
+    REQUIRE(eventually(40s, busy));
+    Program saving({JOBRT_PROGRAM, "save", site.url("/page")}, environment(folder), folder.path());
+    REQUIRE(eventually(20s, [&] { return saving.err().find("queued") != std::string::npos; }));
+    worker.program().signal(SIGKILL);
+    const auto ended = saving.wait(60s);
+    INFO(saving.err());
+    REQUIRE(ended);
+    CHECK(ended->code == 0);
+    CHECK(saving.err().find("queued: no worker is running") != std::string::npos);
+    REQUIRE(eventually(2s, [&] { return saving.out().ends_with('\n'); }));
+    CHECK(fs::exists(line_of(saving.out())));
 }
 
 TEST_CASE("Ctrl-C ends a save at any moment, and the job stays in the queue") {
