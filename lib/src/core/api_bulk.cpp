@@ -19,6 +19,7 @@ constexpr std::size_t most_a_call = 2000;
 /// With words, which few jobs may have, it looks at no more slices and bytes than these.
 constexpr int most_slices = 40;
 constexpr std::size_t most_bytes_looked_at = 64u << 20;
+constexpr const char* wrong_cursor = "cursor must be the nextCursor of an earlier answer to the same question";
 
 std::string_view word(ChangeAnswer::How how) {
     switch (how) {
@@ -63,17 +64,38 @@ Error needs(const char* what) { return core::invalid(what); }
 
 }  // namespace
 
+/// Of a change by filter, over all calls that a cursor joins: "<left>.<createdBefore in ms>.<the store's cursor>".
+std::string ApiRouter::Impl::BulkBound::cursor(std::string_view store_cursor) const {
+    return std::to_string(left) + '.' + std::to_string(created_before.time_since_epoch().count()) + '.' + std::string(store_cursor);
+}
+
+std::optional<ApiRouter::Impl::BulkBound> ApiRouter::Impl::BulkBound::parse(std::string_view& cursor) {
+    const auto number = [&]() -> std::optional<std::uint64_t> {
+        const auto dot = cursor.find('.');
+        if (dot == std::string_view::npos) return std::nullopt;
+        const auto value = core::parse_number(cursor.substr(0, dot), INT64_MAX);
+        cursor.remove_prefix(dot + 1);
+        return value;
+    };
+    const auto left = number();
+    const auto before = left ? number() : std::nullopt;
+    // A cursor is only given while there is something left, and where the store goes on.
+    if (!before || *left == 0 || cursor.empty()) return std::nullopt;
+    return BulkBound{*left, Time(std::chrono::milliseconds(static_cast<std::int64_t>(*before)))};
+}
+
 /// Removes, and tells who wants to know what was there. Only jobs that were read before go, and none that ran then: it
 /// may have ended since, with a result that nobody was told of. It counts as what it was, one that runs.
-Result<Changed> ApiRouter::Impl::remove_many(const Selection& which, std::string_view cursor, const RouteMatch& match) const {
+Result<Changed> ApiRouter::Impl::remove_many(const Selection& which, std::string_view cursor, int most,
+                                             const RouteMatch& match) const {
     Change change;
     change.action = Action::remove;
-    if (!options.deleted) return queue.store().change(which, change, slice, cursor, clock.wall());
+    if (!options.deleted) return queue.store().change(which, change, most, cursor, clock.wall());
     Changed removed;
     std::map<JobId, Job> before;
     std::vector<JobId> listed;
     if (const auto* filter = std::get_if<JobFilter>(&which)) {
-        auto page = queue.list(*filter, cursor, slice, JobOrder::oldest_first, shown_parts);
+        auto page = queue.list(*filter, cursor, most, JobOrder::oldest_first, shown_parts);
         if (!page) return page.error();
         for (auto& job : page->jobs) {
             listed.push_back(job.id);
@@ -118,7 +140,8 @@ Response ApiRouter::Impl::bulk(const RouteMatch& match) const {
     if (filter && !expected_count && !from)
         return self.error_response(needs("expectedCount is missing; with a filter, say how many jobs it is to match"));
     Selection which;
-    std::string words;
+    std::string words, cursor;
+    BulkBound bound;
     std::uint64_t count = 0;
     if (named) {
         std::vector<JobId> list;
@@ -128,11 +151,23 @@ Response ApiRouter::Impl::bulk(const RouteMatch& match) const {
     } else {
         auto wanted = core::job_filter(filter->as_object());
         if (const auto* text = filter->as_object().if_contains("text")) words = core::words_of(text->as_string());
+        if (from) {
+            std::string_view rest = from->as_string();
+            const auto told = BulkBound::parse(rest);
+            if (!told) return self.error_response(needs(wrong_cursor));
+            bound = *told;
+            cursor = rest;
+        } else {
+            // What is made from now on was not counted. Whole milliseconds are all that a job's time has.
+            bound.created_before = clock.wall() + Duration{1};
+        }
         if (expected_count) {
             const auto rows = words.empty() ? queue.count(wanted, CountBy::nothing) : count_words(wanted, words);
             if (!rows) return self.error_response(rows.error());
             for (const auto& row : *rows) count += row.count;
         }
+        if (!from) bound.left = count;
+        wanted.created_before = std::min(wanted.created_before.value_or(bound.created_before), bound.created_before);
         which = std::move(wanted);
     }
     if (expected_count && static_cast<std::uint64_t>(expected_count->as_int64()) != count)
@@ -145,11 +180,11 @@ Response ApiRouter::Impl::bulk(const RouteMatch& match) const {
         return self.error_response(core::invalid("counting the jobs that match took too long, and nothing was done; narrow the filter with "
                                                  "status, kind, queue or times",
                                                  "FILTER_TOO_WIDE"));
-    return change_many(which, words, from ? std::string(from->as_string()) : std::string(), begun, match);
+    return change_many(which, words, std::move(cursor), bound, begun, match);
 }
 
 Response ApiRouter::Impl::change_many(const Selection& which, const std::string& words, std::string cursor,
-                                      SteadyTime begun, const RouteMatch& match) const {
+                                      BulkBound bound, SteadyTime begun, const RouteMatch& match) const {
     const auto change = change_of(match.body);
     const auto* named = std::get_if<std::vector<JobId>>(&which);
     Tally tally;
@@ -157,26 +192,31 @@ Response ApiRouter::Impl::change_many(const Selection& which, const std::string&
     std::size_t bytes = 0;
     boost::json::array results;
     do {
-        auto changed = named && named->empty() ? Result<Changed>(Changed{})
-                       : !words.empty()        ? change_words(std::get<JobFilter>(which), words, change, cursor, bytes, match)
+        // Others may have come to match since they were counted: by filter, it ends where so many were done.
+        const int most = named ? slice : static_cast<int>(std::min<std::uint64_t>(slice, bound.left));
+        auto changed = most == 0 || (named && named->empty()) ? Result<Changed>(Changed{})
+                       : !words.empty() ? change_words(std::get<JobFilter>(which), words, change, cursor, most, bytes, match)
                        : change.action == Action::remove
-                           ? remove_many(which, cursor, match)
-                           : queue.store().change(which, change, slice, cursor, clock.wall());
+                           ? remove_many(which, cursor, most, match)
+                           : queue.store().change(which, change, most, cursor, clock.wall());
         // What was done before stays done and is told, with the cursor that goes on where the store failed.
         if (!changed && tally.all() > 0) break;
         if (!changed && changed.error().code == Errc::invalid_argument && changed.error().name.empty())
-            return self.error_response(needs("cursor must be the nextCursor of an earlier answer to the same question"));
+            return self.error_response(needs(wrong_cursor));
         if (!changed) return self.error_response(changed.error());
         tally.add(changed->answers);
         if (named)
             for (const auto& answer : changed->answers) results.push_back(result_json(answer));
         cursor = std::move(changed->next_cursor);
+        if (named) continue;
+        bound.left -= std::min<std::uint64_t>(bound.left, changed->answers.size());
+        if (bound.left == 0) cursor.clear();
     } while (!cursor.empty() && tally.all() < most_a_call && (words.empty() || (++slices < most_slices && bytes < most_bytes_looked_at)) &&
              clock.steady() - begun < core::long_enough);
     boost::json::object object{{"ok", true}, {"action", match.body.at("action")}, {"done", tally.done},
                                {"requested", tally.requested}, {"refused", tally.refused}};
     if (named) object["results"] = std::move(results);
-    object["nextCursor"] = cursor.empty() ? boost::json::value(nullptr) : boost::json::value(cursor);
+    object["nextCursor"] = cursor.empty() ? boost::json::value(nullptr) : boost::json::value(bound.cursor(cursor));
     return Response::json(200, std::move(object));
 }
 

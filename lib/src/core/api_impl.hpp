@@ -125,17 +125,25 @@ struct ApiRouter::Impl {
     Result<void> remember_requeue(const std::string& key, const std::string& hash, JobId job, Time now) const;
 
     // api_bulk.cpp
+    /// What a change by filter may touch yet: no more jobs than were counted, and none that were made since.
+    struct BulkBound {
+        std::uint64_t left = 0;
+        Time created_before{};
+        std::string cursor(std::string_view store_cursor) const;
+        /// Of a cursor as above; leaves that of the store in it.
+        static std::optional<BulkBound> parse(std::string_view& cursor);
+    };
     Response bulk(const RouteMatch& match) const;
-    Response change_many(const Selection& which, const std::string& words, std::string cursor, SteadyTime begun,
-                         const RouteMatch& match) const;
-    Result<Changed> remove_many(const Selection& which, std::string_view cursor, const RouteMatch& match) const;
+    Response change_many(const Selection& which, const std::string& words, std::string cursor, BulkBound bound,
+                         SteadyTime begun, const RouteMatch& match) const;
+    Result<Changed> remove_many(const Selection& which, std::string_view cursor, int most, const RouteMatch& match) const;
 
     // api_words.cpp
     /// By state. FILTER_TOO_WIDE when more had to be looked at than one answer may.
     Result<std::vector<CountRow>> count_words(const JobFilter& filter, const std::string& words) const;
-    /// One slice of what the rest of the filter leaves. Adds to `bytes` what was looked at.
+    /// One slice of what the rest of the filter leaves, and `most` of those that have the words. Adds to `bytes` what was looked at.
     Result<Changed> change_words(const JobFilter& filter, const std::string& words, const Change& change,
-                                 std::string_view cursor, std::size_t& bytes, const RouteMatch& match) const;
+                                 std::string_view cursor, int most, std::size_t& bytes, const RouteMatch& match) const;
 
     // api_actions.cpp
     Response show_job(const Request& request, const RouteMatch& match) const;

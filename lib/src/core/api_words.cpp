@@ -55,14 +55,15 @@ Result<std::vector<CountRow>> ApiRouter::Impl::count_words(const JobFilter& filt
 }
 
 Result<Changed> ApiRouter::Impl::change_words(const JobFilter& filter, const std::string& words, const Change& change,
-                                              std::string_view cursor, std::size_t& bytes, const RouteMatch& match) const {
+                                              std::string_view cursor, int most, std::size_t& bytes,
+                                              const RouteMatch& match) const {
     auto page = queue.list(filter, cursor, slice_jobs, JobOrder::oldest_first, searched_parts);
     if (!page) return std::move(page).error();
     std::vector<JobId> found;
     for (const auto& job : page->jobs)
-        if (core::has_words(job, words, bytes)) found.push_back(job.id);
+        if (found.size() < static_cast<std::size_t>(most) && core::has_words(job, words, bytes)) found.push_back(job.id);
     auto changed = found.empty()                      ? Result<Changed>(Changed{})
-                   : change.action == Action::remove ? remove_many(found, {}, match)
+                   : change.action == Action::remove ? remove_many(found, {}, slice_jobs, match)
                                                      : queue.store().change(found, change, slice_jobs, {}, clock.wall());
     if (changed) changed->next_cursor = std::move(page->next_cursor);
     return changed;

@@ -65,6 +65,7 @@ TEST_CASE("what a bulk change must not say is refused, and nothing is done") {
           R"({"action":"cancel","ids":[],"filter":{},"expectedCount":0})", R"({"action":"cancel","filter":{}})",
           R"({"action":"cancel","filter":{"stauts":["failed"]},"expectedCount":3})", R"({"action":"cancel","ids":[],"cursor":"x"})",
           R"({"action":"cancel","filter":{"status":"failed"},"expectedCount":3})", R"({"action":"cancel","filter":{},"cursor":"nonsense"})",
+          R"({"action":"cancel","filter":{},"cursor":"5.1800000000000.nonsense"})", R"({"action":"cancel","filter":{},"cursor":"0.1800000000000.x"})",
           R"({"action":"cancel","filter":{},"expectedCount":"3"})"}) {
         CAPTURE(body);
         CHECK(api.post("/api/jobs/bulk", body).code() == "INVALID_ARGUMENT");
@@ -93,6 +94,43 @@ TEST_CASE("all that match a filter, in calls of bounded work that a cursor joins
     CHECK(answer.body.at("nextCursor").is_null());
     CHECK(api.get("/api/jobs/counts?tag=many").body.at("counts").at("canceled") == 2300);
     CHECK(api.get("/api/jobs/" + jobs.waiting).body.at("job").at("status") == "queued");
+}
+
+TEST_CASE("jobs that come to match after they were counted are not changed in addition") {
+    for (const std::string action : {"delete", "cancel"})
+        for (const std::string words : {"", R"(,"text":"demo")"})
+            for (const bool made : {true, false}) {
+                CAPTURE(action);
+                CAPTURE(words);
+                CAPTURE(made);
+                ApiOptions options;
+                if (action == "delete" && words.empty()) options.deleted = [](const Job&, const RouteMatch&) {};
+                Api api(options);
+                // The one that comes to match is older than the last that does, or made later.
+                for (int i = 0; i < 2100; ++i) api.create(R"({"kind":"demo.sleep"})");
+                const auto late = made ? std::string() : api.create(R"({"kind":"demo.sleep","tags":["late"],"runAt":"2026-02-01T00:00:00.000Z"})");
+                api.create(R"({"kind":"demo.sleep"})");
+                int calls = 0;
+                api.store.before = [&](std::string_view verb) -> std::optional<Error> {
+                    if (verb != "change" || ++calls != 3) return std::nullopt;
+                    api.clock.advance(Duration{1});
+                    for (int i = 0; made && i < 300; ++i) api.create(R"({"kind":"demo.sleep"})");
+                    if (!made) CHECK(api.post("/api/jobs/" + late + "/retry").status == 200);
+                    return std::nullopt;
+                };
+                const std::string filter = R"("filter":{"kind":["demo.sleep"],"status":["queued"])" + words + "}";
+                auto answer = api.post("/api/jobs/bulk", R"({"action":")" + action + R"(","expectedCount":2101,)" + filter + "}");
+                REQUIRE(answer.status == 200);
+                auto done = answer.body.at("done").to_number<int>();
+                while (answer.body.at("nextCursor").is_string()) {
+                    answer = api.post("/api/jobs/bulk", R"({"action":")" + action + R"(","cursor":")" + text(answer.body.at("nextCursor")) + "\"," + filter + "}");
+                    REQUIRE(answer.status == 200);
+                    done += answer.body.at("done").to_number<int>();
+                }
+                CHECK(calls > 3);
+                CHECK(done == 2101);
+                CHECK(api.get("/api/jobs/counts?status=queued").body.at("total") == (made ? 300 : 1));
+            }
 }
 
 TEST_CASE("a store that goes away in the middle leaves what was done, a cursor, and no doubt") {
@@ -226,8 +264,8 @@ TEST_CASE("a change of all that match goes by words, too, and their number is to
     Api api;
     std::vector<std::string> needles;
     for (int i = 0; i < 2100; ++i) {
-        auto id = api.create(i % 700 == 0 ? R"({"kind":"demo.echo","payload":{"a":"a Needle"}})" : R"({"kind":"demo.echo"})");
-        if (i % 700 == 0) needles.push_back(id);
+        auto id = api.create(i % 1025 == 0 ? R"({"kind":"demo.echo","payload":{"a":"a Needle"}})" : R"({"kind":"demo.echo"})");
+        if (i % 1025 == 0) needles.push_back(id);
     }
     api.create(R"({"kind":"demo.other","payload":{"a":"needle"}})");
     const auto counts = api.get("/api/jobs/counts?kind=demo.echo&text=NEEDLE").body;
@@ -240,10 +278,10 @@ TEST_CASE("a change of all that match goes by words, too, and their number is to
     CHECK(ask(R"("expectedCount":2100)").body.at("count") == 3);
     auto answer = ask(R"("expectedCount":3)");
     // It looks at so many jobs a call.
-    CHECK(answer.body.at("done") == 3);
+    CHECK(answer.body.at("done") == 2);
     REQUIRE(answer.body.at("nextCursor").is_string());
     answer = ask(R"("cursor":")" + text(answer.body.at("nextCursor")) + "\"");
-    CHECK(answer.body.at("done") == 0);
+    CHECK(answer.body.at("done") == 1);
     CHECK(answer.body.at("nextCursor").is_null());
     for (const auto& id : needles) CHECK(api.get("/api/jobs/" + id).body.at("job").at("status") == "canceled");
     CHECK(api.get("/api/jobs/counts?status=canceled").body.at("total") == 3);
