@@ -47,7 +47,7 @@ struct Options {
     Duration stream_heartbeat{15'000};///< event: heartbeat.
     Duration stream_poll{250};        ///< How often to look for events when no hint came; for requests that wait, too.
     std::size_t stream_backlog = 256 << 10;  ///< Bytes waiting for one stream's reader; then it is fed no more until it reads.
-    Duration stream_stall{10'000};    ///< A reader with a full backlog that takes nothing for so long is dropped.
+    Duration stream_stall{10'000};    ///< A reader with a full backlog that takes less than 64 KiB in so long is dropped.
     Clock* clock = nullptr;           ///< For times that are shown; nullptr = system_clock(). Time-outs are the kernel's.
     std::function<void(std::string_view line)> log;  ///< What an operator may want to know; empty = nowhere.
 };

@@ -111,7 +111,7 @@ void Hub::adopt() {
         subscriber.still_allowed = std::move(newcomer.stream.still_allowed);
         subscriber.position = newcomer.stream.after;
         subscriber.history = std::clamp(newcomer.stream.history, 1, 2'000);
-        subscriber.progress_at = now;
+        subscriber.progress.restart(now);
         if (!loop_.add(subscriber.socket.get(), subscriber.key, EPOLLIN | EPOLLRDHUP)) continue;
         setsockopt(subscriber.socket.get(), SOL_SOCKET, SO_SNDBUF, &kernel_buffer, sizeof kernel_buffer);
         subscriber.channel = &channel_for(std::move(newcomer.stream.filter));
@@ -182,9 +182,9 @@ void Hub::beat(Subscriber& subscriber, RealTime now) {
 void Hub::look_for_stall(Subscriber& subscriber, RealTime now) {
     subscriber.watched = subscriber.wants_out && !subscriber.closing;
     if (!subscriber.watched) return;
-    const auto limit = subscriber.progress_at + options_.stream_stall;
+    const auto limit = subscriber.progress.at() + options_.stream_stall;
     if (now >= limit && is_held_up(subscriber)) {
-        log("http: an event stream is dropped because its reader takes nothing");
+        log("http: an event stream is dropped because its reader takes nothing, or too little");
         return part_with(subscriber, sse_dropped(clock_.wall()));
     }
     const auto soon = now + std::max<RealClock::duration>(options_.stream_stall / 4, std::chrono::milliseconds(10));

@@ -124,7 +124,7 @@ void Hub::deliver(Channel& channel, const EventReader::Answer& answer) {
     for (auto* member : channel.members) {
         if (std::exchange(member->behind, true)) continue;
         ++channel.behind;
-        if (member->own.empty()) member->progress_at = RealClock::now();
+        if (member->own.empty()) member->progress.restart(RealClock::now());
     }
     // The last one to leave takes the channel with it, so that nothing of it may be touched any more then.
     ++channel.users;
@@ -195,7 +195,7 @@ void Hub::leave_tail(Subscriber& subscriber) {
 }
 
 void Hub::append(Subscriber& subscriber, Piece piece) {
-    if (subscriber.own.empty() && !subscriber.behind) subscriber.progress_at = RealClock::now();
+    if (subscriber.own.empty() && !subscriber.behind) subscriber.progress.restart(RealClock::now());
     subscriber.own_bytes += piece.size();
     subscriber.own.push_back(std::move(piece));
 }
@@ -229,7 +229,7 @@ void Hub::flush(Subscriber& subscriber) {
     const bool wants_out = sent == Sent::full;
     if (wants_out && !subscriber.watched) {
         subscriber.watched = true;
-        timers_.push({subscriber.progress_at + options_.stream_stall, subscriber.key, Timed::stall});
+        timers_.push({subscriber.progress.at() + options_.stream_stall, subscriber.key, Timed::stall});
     }
     if (wants_out == subscriber.wants_out) return;
     subscriber.wants_out = wants_out;
@@ -254,7 +254,10 @@ Hub::Sent Hub::send(Subscriber& subscriber) {
                 const auto& text = channel.chunks[at - channel.first].text;
                 add(text, 0, text->size());
             }
-        if (count == 0) return Sent::all;
+        if (count == 0) {
+            subscriber.progress.restart(RealClock::now());
+            return Sent::all;
+        }
         msghdr message{};
         message.msg_iov = parts.data();
         message.msg_iovlen = count;
@@ -262,8 +265,8 @@ Hub::Sent Hub::send(Subscriber& subscriber) {
         if (sent < 0 && errno == EINTR) continue;
         if (sent < 0 && errno == EAGAIN) return Sent::full;
         if (sent < 0) return Sent::broken;
-        subscriber.progress_at = RealClock::now();
         consume(subscriber, static_cast<std::size_t>(sent));
+        subscriber.progress.took(static_cast<std::size_t>(sent), RealClock::now());
         if (static_cast<std::size_t>(sent) < size) return Sent::full;
     }
 }

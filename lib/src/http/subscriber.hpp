@@ -29,6 +29,28 @@ struct Piece {
 
 struct Channel;
 
+/// How long a reader has taken too little. A byte now and then is none: by it, a reader could hold its backlog for ever.
+class Progress {
+public:
+    /// Whoever takes less than this in the time of Options::stream_stall, though there is more for it, stalls.
+    static constexpr std::size_t least = 64 << 10;
+
+    void took(std::size_t bytes, RealTime now) {
+        taken_ += bytes;
+        if (taken_ >= least) restart(now);
+    }
+    /// It has taken all that there was; or there is something for it again.
+    void restart(RealTime now) {
+        at_ = now;
+        taken_ = 0;
+    }
+    RealTime at() const { return at_; }
+
+private:
+    RealTime at_{};
+    std::size_t taken_ = 0;  ///< Since then.
+};
+
 /// One event stream's reader.
 struct Subscriber {
     std::uint64_t key = 0;
@@ -48,7 +70,7 @@ struct Subscriber {
     bool closing = false;             ///< Gets no more; closed once `own` is sent, or by a timer.
     bool wants_out = false;           ///< The socket is full.
     bool watched = false;             ///< A timer looks whether it takes anything.
-    RealTime progress_at{};           ///< When it last took a byte, or had nothing to take.
+    Progress progress;
 };
 
 /// All subscribers with the same filter share one: what is new goes as one text into its log, and each subscriber at the

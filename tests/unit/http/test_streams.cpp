@@ -4,6 +4,8 @@
 #include <atomic>
 #include <thread>
 
+#include "http/subscriber.hpp"
+
 using namespace http_test;
 
 namespace {
@@ -286,6 +288,23 @@ TEST_CASE("a reader that takes nothing is dropped with a last word, and others g
     CHECK(n < count);
     REQUIRE(last);
     CHECK(last->event == "dropped");
+}
+
+TEST_CASE("a byte now and then is no progress; a fair part of what there is, or all of it, is") {
+    http::Progress progress;
+    const http::RealTime begun{1h};
+    progress.restart(begun);
+    for (int i = 1; i <= 1'000; ++i) progress.took(1, begun + i * 1s);
+    CHECK(progress.at() == begun);
+    progress.took(http::Progress::least - 1'001, begun + 1'001s);
+    CHECK(progress.at() == begun);
+    progress.took(1, begun + 1'002s);
+    CHECK(progress.at() == begun + 1'002s);
+    progress.took(http::Progress::least - 1, begun + 1'003s);
+    CHECK(progress.at() == begun + 1'002s);
+    progress.restart(begun + 1'004s);
+    progress.took(1, begun + 1'005s);
+    CHECK(progress.at() == begun + 1'004s);
 }
 
 TEST_CASE("a reader that is only slow gets everything in the end") {
