@@ -47,6 +47,8 @@ struct Options {
     Duration stream_heartbeat{15'000};///< event: heartbeat.
     Duration stream_poll{250};        ///< How often to look for events when no hint came; for requests that wait, too.
     std::size_t stream_backlog = 256 << 10;  ///< Bytes waiting for one stream's reader; then it is fed no more until it reads.
+    std::size_t max_stream_memory = 32 << 20;  ///< Bytes of pages for readers that are behind (new, resumed or slow), of all together; without
+                                      ///< room for a further one it is read later, and who takes too little is dropped whatever it has.
     Duration stream_stall{10'000};    ///< A reader with a full backlog that takes less than 64 KiB in so long is dropped.
     Clock* clock = nullptr;           ///< For times that are shown; nullptr = system_clock(). Time-outs are the kernel's.
     std::function<void(std::string_view line)> log;  ///< What an operator may want to know; empty = nowhere.

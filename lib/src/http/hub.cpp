@@ -195,9 +195,13 @@ void Hub::look_for_stall(Subscriber& subscriber, RealTime now) {
 void Hub::part_with(Subscriber& subscriber, const std::string& last_words) {
     if (subscriber.at_tail) leave_tail(subscriber);
     if (!subscriber.own.empty()) {
-        subscriber.own.resize(1);
-        cut_to_frame(subscriber.own.front());
-        if (subscriber.own.front().size() == 0) subscriber.own.clear();
+        Piece rest = std::exchange(subscriber.own, {}).front();
+        cut_to_frame(rest);
+        // Of its own, so that it holds no page, which would keep others from theirs until it is gone.
+        if (rest.size() > 0) {
+            auto own = std::make_shared<const std::string>(*rest.text, rest.begin, rest.size());
+            subscriber.own.push_back({own, 0, own->size()});
+        }
     }
     subscriber.own_bytes = subscriber.own.empty() ? 0 : subscriber.own.front().size();
     append(subscriber, last_words);

@@ -26,8 +26,8 @@ namespace jobruntime::http {
 
 /// Sends the event streams, all from one thread, which never asks the store itself: a reader thread does. Subscribers
 /// that are up to date share one look at the store and one text of what is new (Channel); one that is behind (new,
-/// resumed, or slow) gets pages of its own, shared with those who want the same, and only while its backlog is small: a
-/// reader that never reads costs a bounded backlog and in the end is dropped.
+/// resumed, or slow) gets pages of its own, shared with those who want the same, and only once it has taken most of
+/// the last: a reader that never reads costs one small page and in the end is dropped. All pages together have a bound, too.
 class Hub {
 public:
     Hub(Store& store, const Options& options, Clock& clock);
@@ -84,6 +84,9 @@ private:
     void append(Subscriber& subscriber, Piece piece);
     void append(Subscriber& subscriber, std::string text);
     void make_hungry(Subscriber& subscriber);
+    std::size_t most_of_page() const;
+    bool has_room() const;
+    Text count_page(Text text);
     void release_those_ahead();
     bool is_held_up(const Subscriber& subscriber) const;
     /// May close and destroy it.
@@ -107,11 +110,13 @@ private:
     bool gone_ = false;                // Guarded by mutex_. Nobody takes newcomers any more.
 
     // The thread's own from here on.
+    std::size_t pages_held_ = 0;       ///< Bytes of pages of those who are behind. Outlives the subscribers, who hold them.
     std::unordered_map<std::uint64_t, std::unique_ptr<Subscriber>> subscribers_;
     std::map<std::string, std::unique_ptr<Channel>> channels_;
     std::uint64_t next_key_ = EventLoop::bell_key + 1;
     std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;
     std::vector<std::uint64_t> hungry_;                           ///< Those who want a page.
+    std::vector<std::uint64_t> starved_;                          ///< Of those: they wait until there is room for a page.
     std::vector<std::uint64_t> ahead_;                            ///< Those who wait for a look at the tail; they are hungry.
     std::map<std::string, std::vector<std::uint64_t>> waiting_;   ///< Those who wait for one that was asked for.
     std::size_t at_tail_ = 0;          ///< How many are.

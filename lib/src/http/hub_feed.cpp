@@ -15,7 +15,9 @@ namespace {
 
 constexpr int tail_events = 200;
 constexpr std::size_t tail_bytes = 64 << 10;
-constexpr int page_events = 500;
+constexpr int page_events = 200;
+/// A page that one reader alone may want. It lies in memory until that one takes it, so that it is small, however fast he reads.
+constexpr std::size_t page_bytes = 32 << 10;
 /// Hints come in bursts: what arrives within this after a look is seen by one more look.
 constexpr std::chrono::milliseconds debounce{15};
 /// With very many subscribers a round takes long; at least twice as long is rested, so that others get the processor and
@@ -41,6 +43,10 @@ void Hub::ask_store() {
         tail_asked_ = true;
         reader_.ask({"", tail_, {}, tail_events, tail_bytes}, true);
     }
+    if (!starved_.empty() && has_room()) {
+        hungry_.insert(hungry_.end(), starved_.begin(), starved_.end());
+        starved_.clear();
+    }
     for (const auto key : std::exchange(hungry_, {})) {
         const auto found = subscribers_.find(key);
         if (found == subscribers_.end() || !found->second->hungry) continue;
@@ -49,15 +55,33 @@ void Hub::ask_store() {
         // Those who want the same page share it.
         auto name = std::to_string(limit) + (subscriber.position ? "/" + std::to_string(*subscriber.position) : "") + "/" +
                     subscriber.channel->key;
+        if (!has_room() && !waiting_.contains(name)) {
+            starved_.push_back(key);
+            continue;
+        }
         auto& sharers = waiting_[name];
         sharers.push_back(key);
-        if (sharers.size() == 1)
-            reader_.ask({name, subscriber.position, subscriber.channel->filter, limit, options_.stream_backlog}, false);
+        if (sharers.size() == 1) reader_.ask({name, subscriber.position, subscriber.channel->filter, limit, most_of_page()}, false);
     }
 }
 
+std::size_t Hub::most_of_page() const { return std::min(page_bytes, options_.stream_backlog / 2); }
+
+/// Whether one more page may be read. Those that are being read count with what they may become.
+bool Hub::has_room() const {
+    return pages_held_ + waiting_.size() * most_of_page() < options_.max_stream_memory;
+}
+
+/// Counted for as long as anybody has a part of it.
+Text Hub::count_page(Text text) {
+    if (!text || text->empty()) return text;
+    pages_held_ += text->size();
+    const auto* const at = text.get();
+    return Text(at, [this, held = std::move(text)](const std::string*) { pages_held_ -= held->size(); });
+}
+
 void Hub::take_answers() {
-    for (const auto& answer : reader_.take()) {
+    for (auto& answer : reader_.take()) {
         const bool failed = !answer.error.message.empty();
         if (failed) on_store_error(answer.error);
         else store_pause_ = Duration{0};
@@ -71,6 +95,7 @@ void Hub::take_answers() {
         }
         const auto sharers = waiting_.extract(answer.key);
         if (sharers.empty()) continue;
+        answer.text = count_page(std::move(answer.text));
         for (const auto key : sharers.mapped()) {
             const auto found = subscribers_.find(key);
             if (found == subscribers_.end() || found->second->closing) continue;
@@ -213,7 +238,9 @@ void Hub::make_hungry(Subscriber& subscriber) {
 /// It has so much before it that it gets no more until it takes some.
 bool Hub::is_held_up(const Subscriber& subscriber) const {
     if (subscriber.at_tail && subscriber.next_chunk < subscriber.channel->first) return true;
-    return subscriber.own_bytes > (subscriber.at_tail ? options_.stream_backlog : options_.stream_backlog / 4);
+    // Without room, whoever does not take what he has keeps others from theirs.
+    if (!has_room() && subscriber.own_bytes > 0) return true;
+    return subscriber.own_bytes > (subscriber.at_tail ? options_.stream_backlog : most_of_page() / 4);
 }
 
 void Hub::flush(Subscriber& subscriber) {
@@ -224,7 +251,7 @@ void Hub::flush(Subscriber& subscriber) {
         subscriber.behind = false;
         if (--channel.behind == 0) channel.forget_taken();
     }
-    if (!subscriber.at_tail && !subscriber.closing && subscriber.own_bytes <= options_.stream_backlog / 4)
+    if (!subscriber.at_tail && !subscriber.closing && subscriber.own_bytes <= most_of_page() / 4)
         make_hungry(subscriber);
     const bool wants_out = sent == Sent::full;
     if (wants_out && !subscriber.watched) {

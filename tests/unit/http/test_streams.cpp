@@ -1,6 +1,8 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "http_fixture.hpp"
 
+#include <malloc.h>
+
 #include <atomic>
 #include <thread>
 
@@ -48,6 +50,12 @@ public:
     Client client;
     std::optional<Reply> reply;
 };
+
+/// Bytes that this process has allocated; 0 where a sanitizer allocates.
+std::int64_t in_use() {
+    const auto facts = mallinfo2();
+    return static_cast<std::int64_t>(facts.uordblks + facts.hblkhd);
+}
 
 std::string number_of(const Frame& frame) {
     const auto at = frame.data.find("\"n\":");
@@ -288,6 +296,55 @@ TEST_CASE("a reader that takes nothing is dropped with a last word, and others g
     CHECK(n < count);
     REQUIRE(last);
     CHECK(last->event == "dropped");
+}
+
+TEST_CASE("readers that never read cost little, also when each of them begins elsewhere") {
+    auto memory = memory::open({"test", "api"});
+    const int events = 1'000, readers = 150;
+    write_events(*memory, 0, events, 4'000);
+    const auto first = memory->events(0, {}, 1)->events.front().id;
+    OutageStore store(*memory);
+    http::Options options;
+    options.limits.streams = readers;
+    options.stream_poll = 60s;
+    options.stream_stall = 60s;
+    Host host(options, &store);
+    const int port = host.start();
+    const auto before = in_use();
+    std::vector<std::unique_ptr<Client>> deaf;
+    for (int i = 0; i < readers; ++i) {
+        deaf.push_back(std::make_unique<Client>(port, 4'096));
+        deaf.back()->send("GET /api/telemetry/stream?after=" + std::to_string(first + static_cast<EventId>(i)) + " HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    }
+    for (auto& client : deaf) REQUIRE(client->read_reply(true)->status == 200);
+    // All have got what the kernel takes, and what lies behind it.
+    for (int looks = -1; looks != store.looks;) {
+        looks = store.looks;
+        std::this_thread::sleep_for(300ms);
+    }
+    CHECK(store.looks >= readers);
+    CHECK(in_use() - before < readers * std::int64_t{64 << 10});
+}
+
+TEST_CASE("pages of those who are behind have one bound, and a reader that takes his is not kept from it for long") {
+    auto memory = memory::open({"test", "api"});
+    const int events = 400, readers = 20;
+    write_events(*memory, 0, events, 4'000);
+    const auto first = memory->events(0, {}, 1)->events.front().id;
+    http::Options options;
+    options.limits.streams = readers + 1;
+    options.max_stream_memory = 64 << 10;
+    options.stream_stall = 200ms;
+    Host host(options, memory.get());
+    const int port = host.start();
+    std::vector<std::unique_ptr<Client>> deaf;
+    for (int i = 0; i < readers; ++i) {
+        deaf.push_back(std::make_unique<Client>(port, 4'096));
+        deaf.back()->send("GET /api/telemetry/stream?after=" + std::to_string(first + static_cast<EventId>(i)) + " HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    }
+    for (auto& client : deaf) REQUIRE(client->read_reply(true)->status == 200);
+    Stream good(port, "?after=0");
+    for (int n = 0; n < events; ++n) REQUIRE(number_of(good.telemetry()) == std::to_string(n));
 }
 
 TEST_CASE("a byte now and then is no progress; a fair part of what there is, or all of it, is") {
