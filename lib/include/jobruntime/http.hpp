@@ -38,6 +38,8 @@ struct Options {
     Limits limits;
     int max_waiting = 256;            ///< Requests that wait for a thread; further ones are answered 503 (OVERLOADED).
     std::size_t max_body_memory = 64 << 20;  ///< Bytes of all bodies held at once; further ones are answered 503.
+    std::size_t max_answer_memory = 256 << 20;  ///< Bytes of all answers on their way at once, files apart; further ones above 64 KiB to a GET
+                                      ///< become 503 (OVERLOADED). What tells of a change is always sent.
     std::size_t max_body = 1 << 20;   ///< Bytes; more is 413.
     std::size_t max_head = 8 << 10;   ///< Bytes of request line and headers; more is 431 (414 for the line).
     Duration head_timeout{10'000};    ///< For a whole head, and again for a whole body.

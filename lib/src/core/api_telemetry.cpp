@@ -1,7 +1,10 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <algorithm>
+#include <string>
 #include <utility>
+#include <vector>
 
-#include <boost/json/array.hpp>
+#include <boost/json/serialize.hpp>
 
 #include "core/api_impl.hpp"
 
@@ -10,6 +13,8 @@ namespace {
 
 constexpr int usual_events = 200;
 constexpr int most_events = 2000;
+/// Of a page. Events may be large, and a page of them lies in memory until whoever asked has taken it.
+constexpr std::size_t most_page_bytes = 4u << 20;
 constexpr EventId most_event_id = (EventId{1} << 53) - 1;
 
 EventFilter event_filter(const RouteMatch& match) {
@@ -30,15 +35,25 @@ std::optional<EventId> after_of(const RouteMatch& match) {
 Response ApiRouter::Impl::list_events(const RouteMatch& match) const {
     const auto page = queue.store().events(after_of(match), event_filter(match), core::limit_of(match, usual_events, most_events));
     if (!page) return self.error_response(page.error());
-    boost::json::array events;
-    events.reserve(page->events.size());
-    for (const auto& event : page->events) events.push_back(to_json(event));
-    boost::json::object object{{"ok", true}, {"count", events.size()}, {"events", std::move(events)}, {"next", page->next}};
-    if (page->truncated) {
-        object["truncated"] = true;
-        object["oldestId"] = page->oldest;
+    std::vector<std::string> texts;
+    std::size_t bytes = 0;
+    const auto& events = page->events;
+    // The last ones are wanted when no place is named where to begin: what is too much is left out at the other end.
+    const bool last = !after_of(match);
+    while (texts.size() < events.size() && bytes < most_page_bytes) {
+        const auto at = last ? events.size() - 1 - texts.size() : texts.size();
+        bytes += texts.emplace_back(boost::json::serialize(to_json(events[at]))).size();
     }
-    return Response::json(200, std::move(object));
+    if (last) std::ranges::reverse(texts);
+    const auto next = last || texts.size() == events.size() ? page->next : events[texts.size() - 1].id;
+    std::string text = R"({"ok":true,"count":)" + std::to_string(texts.size()) + R"(,"events":[)";
+    text.reserve(text.size() + bytes + texts.size() + 100);
+    for (const auto& event : texts) (text += &event == &texts.front() ? "" : ",") += event;
+    text += R"(],"next":)" + std::to_string(next);
+    if (page->truncated) text += R"(,"truncated":true,"oldestId":)" + std::to_string(page->oldest);
+    auto response = Response::json(200, {});
+    response.body = text + '}';
+    return response;
 }
 
 Response ApiRouter::Impl::open_stream(const Request& request, const RouteMatch& match) const {

@@ -328,6 +328,7 @@ void Front::close(std::uint64_t key) {
     if (found == connections_.end()) return;
     Connection& connection = *found->second;
     hold(connection, 0);
+    hold_answer(connection, 0);
     set_idle(key, connection, false);
     set_asked(key, connection, nullptr);
     if (connection.refused) --refused_;

@@ -86,6 +86,7 @@ private:
         std::unique_ptr<Parked> parked;   ///< While it is waiting.
         std::size_t sent = 0;             ///< Of head and text together.
         std::size_t taken = 0;            ///< By the peer, since the deadline was set.
+        std::size_t answer_held = 0;      ///< Bytes of its reply, counted in answer_memory_.
         std::size_t body_held = 0;        ///< Bytes of its request's body, counted in body_memory_.
         bool begun = false;               ///< The first byte of the next request has come.
         bool answering_failure = false;   ///< The reply came from the front; the connection ends after it.
@@ -117,6 +118,8 @@ private:
     void advance(std::uint64_t key, Connection& connection);
     bool keep_reading(std::uint64_t key, Connection& connection, bool body_begins);
     void hold(Connection& connection, std::size_t bytes);
+    void hold_answer(Connection& connection, std::size_t bytes);
+    Reply within_memory(const Request& request, const Wire& wire, Reply reply);
     void route(std::uint64_t key, Connection& connection);
     bool submit(std::uint64_t key, Routed routed);
     void set_asked(std::uint64_t key, Connection& connection, std::shared_ptr<Asked> asked);
@@ -175,6 +178,7 @@ private:
     std::deque<std::uint64_t> to_ask_;  ///< Of those that wait: to be asked for again.
     int asking_ = 0;                ///< Of those: in the pool.
     std::size_t body_memory_ = 0;   ///< Bytes of all bodies held.
+    std::size_t answer_memory_ = 0; ///< Bytes of all answers held.
     bool paused_ = false;
     RealTime next_tick_{};
     Waiters waiters_;

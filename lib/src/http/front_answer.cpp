@@ -21,6 +21,10 @@ constexpr std::size_t write_least = 64 << 10;
 /// How long a closed connection may still deliver what it was sending: closing at once would reset it, and the
 /// peer would lose the answer that says why.
 constexpr std::chrono::seconds linger_time{2};
+/// An answer of this size is sent however much is on its way.
+constexpr std::size_t small_answer = 64 << 10;
+
+std::size_t size_of(const Reply& reply) { return reply.head.size() + (reply.text ? reply.text->size() : 0); }
 
 }  // namespace
 
@@ -36,8 +40,9 @@ void Front::route(std::uint64_t key, Connection& connection) {
     // Without a thread's wake-up when nothing has to be waited for. What came behind it would make this a recursion.
     if (connection.input.empty())
         if (auto response = router_.answer_at_once(*request)) {
-            if (auto reply = to_reply(std::move(*response), {request->method == "HEAD", keep_alive, http10}))
-                return begin_writing(key, connection, std::move(*reply));
+            const Wire wire{request->method == "HEAD", keep_alive, http10};
+            if (auto reply = to_reply(std::move(*response), wire))
+                return begin_writing(key, connection, within_memory(*request, wire, std::move(*reply)));
         }
     if (submit(key, {request, keep_alive, http10})) return;
     auto refused = router_.refuse(*request, 503, "OVERLOADED", "Too many requests wait for an answer; try again");
@@ -183,9 +188,24 @@ void Front::take_answers() {
                      std::move(answer.reply.place));
             close(answer.key);
         } else {
-            begin_writing(answer.key, *found->second, std::move(answer.reply));
+            const Wire wire{answer.routed.request->method == "HEAD", answer.reply.keep_alive, answer.routed.http10};
+            begin_writing(answer.key, *found->second, within_memory(*answer.routed.request, wire, std::move(answer.reply)));
         }
     }
+}
+
+/// The reply, or, when too much is on its way already, a refusal. Not of a change: it is done, and has to be told.
+Reply Front::within_memory(const Request& request, const Wire& wire, Reply reply) {
+    const auto size = size_of(reply);
+    if (size <= small_answer || answer_memory_ + size <= options_.max_answer_memory) return reply;
+    if (request.method != "GET" && request.method != "HEAD") return reply;
+    return *to_reply(router_.refuse(request, 503, "OVERLOADED", "Too many large answers are on their way; try again"), wire);
+}
+
+/// Keeps the sum of all answers. A text that several get counts for each.
+void Front::hold_answer(Connection& connection, std::size_t bytes) {
+    answer_memory_ = answer_memory_ - connection.answer_held + bytes;
+    connection.answer_held = bytes;
 }
 
 void Front::begin_writing(std::uint64_t key, Connection& connection, Reply reply) {
@@ -195,6 +215,7 @@ void Front::begin_writing(std::uint64_t key, Connection& connection, Reply reply
     connection.sent = 0;
     connection.taken = 0;
     hold(connection, 0);
+    hold_answer(connection, size_of(*connection.reply));
     connection.deadline = RealClock::now() + write_stall;
     write(key, connection);
 }
@@ -243,6 +264,7 @@ void Front::write(std::uint64_t key, Connection& connection) {
 void Front::finish(std::uint64_t key, Connection& connection) {
     const bool keep_alive = connection.reply->keep_alive && !connection.answering_failure && !stop_;
     connection.reply.reset();
+    hold_answer(connection, 0);
     if (!keep_alive) return linger(key, connection);
     connection.phase = Phase::reading;
     connection.reader = RequestReader({options_.max_head, options_.max_body, 100});

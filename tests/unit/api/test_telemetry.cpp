@@ -48,6 +48,41 @@ TEST_CASE("a position that is not kept any more is told, with the oldest that is
     CHECK_FALSE(api.get("/api/telemetry").body.contains("truncated"));
 }
 
+TEST_CASE("a page of large events ends after so many bytes: the last ones, or those to go on after") {
+    Api api;
+    for (int i = 0; i < 100; ++i) {
+        Event event;
+        event.name = "test.large";
+        event.fields = {{"n", i}, {"padding", std::string(100'000, 'x')}};
+        Note note;
+        note.events.push_back(std::move(event));
+        REQUIRE(api.store.note({&note, 1}, api.clock.wall()));
+    }
+    const auto numbers = [](const Answer& answer) {
+        std::vector<std::int64_t> list;
+        for (const auto& event : answer.body.at("events").as_array()) list.push_back(event.at("n").as_int64());
+        return list;
+    };
+    const auto last = api.get("/api/telemetry?limit=100");
+    const auto newest = numbers(last);
+    REQUIRE_FALSE(newest.empty());
+    CHECK(newest.size() < 50);
+    CHECK(newest.back() == 99);
+    CHECK(newest.front() == 100 - static_cast<std::int64_t>(newest.size()));
+    CHECK(last.body.at("count") == newest.size());
+    CHECK(last.body.at("next") == last.body.at("events").as_array().back().at("id"));
+    std::int64_t next = 0, expected = 0;
+    while (true) {
+        const auto page = api.get("/api/telemetry?limit=100&after=" + std::to_string(next));
+        const auto list = numbers(page);
+        if (list.empty()) break;
+        CHECK(list.size() < 50);
+        for (const auto n : list) REQUIRE(n == expected++);
+        next = page.body.at("next").as_int64();
+    }
+    CHECK(expected == 100);
+}
+
 TEST_CASE("the stream is described for the host: filter, position, history") {
     Api api;
     const auto id = api.create();

@@ -164,6 +164,46 @@ TEST_CASE("when all places are taken the longest idle connection goes; when none
     CHECK(two.read_reply()->status == 200);
 }
 
+TEST_CASE("answers that nobody takes have a bound together; small ones, and what tells of a change, come all the same") {
+    http::Options options;
+    const std::size_t large = 8 << 20;
+    options.max_answer_memory = large + large / 2;
+    Host host(options);
+    for (const char* method : {"GET", "POST"})
+        host.router.add({method, "/large", method == std::string("GET") ? Role::read : Role::operate, "Large.", {},
+                         [large](const Request&, const RouteMatch&) {
+                             auto response = Response::json(200, {});
+                             response.body = std::string(large, 'x');
+                             return response;
+                         }});
+    const int port = host.start();
+    Client deaf(port, 4'096);
+    deaf.send("GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    REQUIRE(deaf.read_to("\r\n\r\n"));  // It is on its way.
+    Client other(port);
+    const auto refused = other.get("/large");
+    REQUIRE(refused);
+    CHECK(refused->status == 503);
+    CHECK(refused->headers.contains("retry-after"));
+    CHECK(refused->body.find("OVERLOADED") != std::string::npos);
+    CHECK(other.get("/api/health")->status == 200);
+    CHECK(other.get("/api/jobs")->status == 200);
+    const auto told = other.ask("POST /large HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
+    REQUIRE(told);
+    CHECK(told->status == 200);
+    CHECK(told->body.size() == large);
+    // Taken, or given up: there is room again.
+    REQUIRE(deaf.read_bytes(large));
+    while (other.get("/large")->status != 200) std::this_thread::yield();
+    {
+        Client leaves(port, 4'096);
+        leaves.send("GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        REQUIRE(leaves.read_to("\r\n\r\n"));
+        CHECK(other.get("/large")->status == 503);
+    }
+    while (other.get("/large")->status != 200) std::this_thread::yield();
+}
+
 TEST_CASE("new limits count from then on, and what makes no sense is refused") {
     http::Options options;
     options.limits.streams = 0;
