@@ -34,6 +34,7 @@ struct Options {
                                       ///< tokens. "unix:/path" is a Unix socket, guarded by its mode.
     int port = 4000;                  ///< 0 = a free one, the same for all addresses.
     unsigned socket_mode = 0600;      ///< Of Unix sockets.
+    bool limit_own_machine = false;   ///< Loopback is a client like others, too; what comes through a Unix socket is nobody's.
     int threads = 8;                  ///< Requests routed at once.
     Limits limits;
     int max_waiting = 256;            ///< Requests that wait for a thread; further ones are answered 503 (OVERLOADED).

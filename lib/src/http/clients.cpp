@@ -112,9 +112,9 @@ std::string sender_of(const Request& request, std::string_view peer, const PeerN
     return sender;
 }
 
-std::string client_of(std::string_view address) {
+std::string client_of(std::string_view address, bool own) {
     auto bytes = parse_address(address);
-    if (!bytes || is_loopback(*bytes)) return {};
+    if (!bytes || (!own && is_loopback(*bytes))) return {};
     if (!is_v4(*bytes)) std::fill(bytes->begin() + 8, bytes->end(), std::uint8_t{0});
     return shown(*bytes);
 }

@@ -39,8 +39,8 @@ private:
 std::string sender_of(const Request& request, std::string_view peer, const PeerNets& proxies);
 
 /// What counts as one client for the limits: an IPv4 address, an IPv6 network of 64 bits. Empty for this machine itself,
-/// which the limits do not bind: whoever is on it can do worse.
-std::string client_of(std::string_view address);
+/// unless `own` says otherwise, which the limits do not bind: whoever is on it can do worse.
+std::string client_of(std::string_view address, bool own = false);
 
 /// Requests per second and client: a bucket that holds two seconds' worth.
 class RateLimit {

@@ -145,7 +145,7 @@ void Front::accept_all(Listener& listener) {
             return;
         }
         auto remote = name_of(peer);
-        auto client = client_of(remote);
+        auto client = client_of(remote, options_.limit_own_machine);
         if (!client.empty() && proxies_.contains(remote)) client.clear();  // It speaks for many.
         const auto refused = make_room(client);
         if (refused == Refused::no || refused_ < most_refused)
@@ -270,7 +270,7 @@ void Front::advance(std::uint64_t key, Connection& connection) {
 bool Front::admit(std::uint64_t key, Connection& connection) {
     Request& request = connection.reader.request();
     connection.sender = sender_of(request, connection.remote, proxies_);
-    const int wait = router_.is_prompt(request) ? 0 : rate_.take(client_of(connection.sender), RealClock::now());
+    const int wait = router_.is_prompt(request) ? 0 : rate_.take(client_of(connection.sender, options_.limit_own_machine), RealClock::now());
     if (wait == 0) return true;
     auto response = router_.refuse(request, 429, "RATE_LIMITED", "Too many requests came from your address; slow down");
     for (auto& [name, value] : response.headers)

@@ -136,7 +136,7 @@ Front::Answer Front::make_answer(std::uint64_t key, const Routed& routed) try {
 Places::Place Front::stream_place(Response& response, const Request& request) {
     bool each = false;
     Places::Place place;
-    if (!stop_) place = hub_.places().take(client_of(request.remote), each);
+    if (!stop_) place = hub_.places().take(client_of(request.remote, options_.limit_own_machine), each);
     if (place) return place;
     if (stop_) response = router_.refuse(request, 503, "STOPPING", "The server stops; try again");
     else if (each)

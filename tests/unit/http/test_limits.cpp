@@ -37,6 +37,8 @@ TEST_CASE("a client is an address, of IPv6 a network, and nobody on this machine
     CHECK(http::client_of("::ffff:192.0.2.7") == "192.0.2.7");
     CHECK(http::client_of("2001:db8:1:2:3:4:5:6") == "2001:db8:1:2::");
     for (const char* own : {"127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "unix", ""}) CHECK(http::client_of(own).empty());
+    CHECK(http::client_of("127.0.0.1", true) == "127.0.0.1");
+    CHECK(http::client_of("unix", true).empty());
 }
 
 TEST_CASE("only a trusted proxy is believed whom it speaks for") {
@@ -135,6 +137,44 @@ TEST_CASE("one client has so many streams, and others have theirs") {
     CHECK(ask("198.51.100.2") == 200);
     open.clear();
     while (ask("198.51.100.1") != 200) std::this_thread::yield();
+}
+
+TEST_CASE("one client has so many connections; new limits change how many, and what is closed gives its place back") {
+    http::Options options;
+    options.limit_own_machine = true;
+    options.limits.client_connections = 2;
+    Host host(options);
+    const int port = host.start();
+    std::vector<std::unique_ptr<Client>> open;
+    const auto one_more = [&] {
+        open.push_back(std::make_unique<Client>(port));
+        return open.back()->get("/api/health")->status;
+    };
+    // Refused unasked, so that the reset of what it had not read yet cannot take the answer with it.
+    const auto refused = [&] {
+        Client client(port);
+        auto reply = client.read_reply();
+        REQUIRE(reply);
+        CHECK(reply->status == 429);
+        CHECK(reply->headers.contains("retry-after"));
+        CHECK(reply->body.find("CLIENT_LIMIT") != std::string::npos);
+        CHECK(client.is_closed());
+    };
+    CHECK(one_more() == 200);
+    CHECK(one_more() == 200);
+    refused();
+    CHECK(open.front()->get("/api/health")->status == 200);  // What is open stays.
+    http::Limits limits;
+    limits.client_connections = 3;
+    CHECK(host.server.set_limits(limits));
+    while (one_more() != 200) open.pop_back();
+    refused();
+    open.pop_back();
+    while (one_more() != 200) open.pop_back();
+    limits.client_connections = 1;
+    CHECK(host.server.set_limits(limits));
+    CHECK(open.front()->get("/api/health")->status == 200);
+    refused();
 }
 
 TEST_CASE("when all places are taken the longest idle connection goes; when none is idle, the new one is refused") {
