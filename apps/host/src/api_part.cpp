@@ -25,6 +25,7 @@ http::Limits limits_of(const Config& config) {
     limits.client_connections = config.client_connections;
     limits.client_streams = config.client_streams;
     limits.client_rate = config.rate_limit;
+    limits.rate = config.max_rate;
     limits.trusted_proxies = config.trusted_proxies;
     return limits;
 }

@@ -139,6 +139,7 @@ void read_http(Reader& reader, Config& config) {
     config.client_connections = static_cast<int>(reader.number("client-connections", 1, 1'000'000));
     config.client_streams = static_cast<int>(reader.number("client-streams", 0, 1'000'000));
     config.rate_limit = static_cast<int>(reader.number("rate-limit", 0, 1'000'000));
+    config.max_rate = static_cast<int>(reader.number("max-rate", 0, 1'000'000));
     config.trusted_proxies = reader.list("trusted-proxies");
 }
 

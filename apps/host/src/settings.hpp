@@ -86,7 +86,7 @@ struct Config {
     std::vector<std::string> bind_addresses;  ///< Empty = loopback, v4 and v6.
     unsigned socket_mode = 0600;
     int max_connections = 1'024, max_streams = 1'000;
-    int client_connections = 256, client_streams = 100, rate_limit = 200;
+    int client_connections = 256, client_streams = 100, rate_limit = 200, max_rate = 0;
     std::vector<std::string> trusted_proxies;
     std::vector<std::string> allowed_hosts, allowed_origins, cors_origins;
     std::string token_file;         ///< Absolute; empty = no tokens are asked for.

@@ -33,6 +33,8 @@ constexpr std::array table{
     Setting{"client-streams", "JOBRT_CLIENT_STREAMS", "", "100", "api", Type::number, "Event streams and waiting requests of one client.", live},
     Setting{"rate-limit", "JOBRT_RATE_LIMIT", "", "200", "api", Type::number,
             "Requests a second of one client, health apart; further ones get a 429; 0 is no limit.", live},
+    Setting{"max-rate", "JOBRT_MAX_RATE", "", "0", "api", Type::number,
+            "Requests a second of all clients together, this machine's too, health apart; further ones get a 503; 0 is no limit.", live},
     Setting{"trusted-proxies", "JOBRT_TRUSTED_PROXIES", "", "", "api", Type::text,
             "Proxies whose X-Forwarded-For says who the client is: addresses, networks, or unix, separated by commas.", live},
     Setting{"token-file", "JOBRT_TOKEN_FILE", "", "", "api", Type::text,

@@ -25,6 +25,8 @@ struct Limits {
     int client_streams = 100;         ///< Of one client; further ones are answered 429.
     int client_rate = 200;            ///< Requests per second of one client, but for those that ApiRouter::is_prompt() names;
                                       ///< two seconds' worth may come at once, further ones are answered 429. 0 = no limit.
+    int rate = 0;                     ///< Requests per second of all together, this machine's too, but for those that ApiRouter::is_prompt()
+                                      ///< names; two seconds' worth may come at once, further ones are answered 503. 0 = no limit.
     std::vector<std::string> trusted_proxies;  ///< Addresses, networks ("10.0.0.0/8") or "unix". Theirs is the only
                                       ///< X-Forwarded-For that is believed; it then says who the client is.
 };

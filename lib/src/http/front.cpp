@@ -18,6 +18,8 @@ constexpr std::size_t read_size = 16 << 10;
 /// Refused connections that are told so at a time; more are closed without a word.
 constexpr std::size_t most_refused = 64;
 constexpr std::uint64_t first_connection_key = 1'000;
+/// Who all together are to the bucket that they share.
+const std::string everybody = "all";
 constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
 
 std::string name_of(const sockaddr_storage& peer) {
@@ -84,6 +86,7 @@ void Front::take_limits() {
     limits_ = std::move(new_limits_->first);
     proxies_ = std::move(new_limits_->second);
     rate_.set_rate(limits_.client_rate);
+    whole_rate_.set_rate(limits_.rate);
     new_limits_.reset();
 }
 
@@ -265,14 +268,20 @@ void Front::advance(std::uint64_t key, Connection& connection) {
     watch(key, connection, EPOLLIN);
 }
 
-/// Finds out who sends this request, and whether he has sent too many. Health is for everybody, always: whoever watches us
+/// Finds out who sends this request, and whether he, or all, have sent too many. Health is for everybody, always: whoever watches us
 /// must not lose us in another's flood.
 bool Front::admit(std::uint64_t key, Connection& connection) {
     Request& request = connection.reader.request();
     connection.sender = sender_of(request, connection.remote, proxies_);
-    const int wait = router_.is_prompt(request) ? 0 : rate_.take(client_of(connection.sender, options_.limit_own_machine), RealClock::now());
+    if (router_.is_prompt(request)) return true;
+    const auto now = RealClock::now();
+    int wait = rate_.take(client_of(connection.sender, options_.limit_own_machine), now);
+    const bool of_client = wait > 0;
+    // Asked last: whoever sends too many takes no share of what is there for all.
+    if (!of_client) wait = whole_rate_.take(everybody, now);
     if (wait == 0) return true;
-    auto response = router_.refuse(request, 429, "RATE_LIMITED", "Too many requests came from your address; slow down");
+    auto response = of_client ? router_.refuse(request, 429, "RATE_LIMITED", "Too many requests came from your address; slow down")
+                              : router_.refuse(request, 503, "OVERLOADED", "Too many requests come from all together; try again");
     for (auto& [name, value] : response.headers)
         if (name == "retry-after") value = std::to_string(wait);
     refuse(key, connection, std::move(response));

@@ -171,7 +171,8 @@ private:
     std::list<std::uint64_t> asked_;                  ///< Connections whose answer has a deadline, by that.
     Limits limits_;
     PeerNets proxies_;
-    RateLimit rate_;
+    RateLimit rate_;                ///< Of each client.
+    RateLimit whole_rate_;          ///< Of all.
     std::uint64_t next_key_ = 0;
     std::size_t refused_ = 0;       ///< Connections that are there only to be told that there are too many.
     std::size_t parked_ = 0;        ///< Requests that wait; their connections count as streams do.

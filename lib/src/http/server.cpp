@@ -31,7 +31,7 @@ Error check(const Options& options) {
 
 Error check(const Limits& limits) {
     const bool good = limits.connections >= 1 && limits.streams >= 0 && limits.client_connections >= 1 &&
-                      limits.client_streams >= 0 && limits.client_rate >= 0;
+                      limits.client_streams >= 0 && limits.client_rate >= 0 && limits.rate >= 0;
     if (good) return {};
     return {Errc::invalid_argument, "INVALID_ARGUMENT",
             "a limit of the HTTP server is out of bounds: at least one connection, and nothing below zero"};

@@ -68,6 +68,7 @@ TEST_CASE("each bad value names its variable and what is accepted") {
         {"JOBRT_SOCKET_MODE", "1777", "octal"},
         {"JOBRT_MAX_CONNECTIONS", "0", "1 to"},
         {"JOBRT_RATE_LIMIT", "-1", "0 to"},
+        {"JOBRT_MAX_RATE", "-1", "0 to"},
     };
     for (const auto& [variable, value, accepted] : rows) {
         CAPTURE(variable);

@@ -103,6 +103,42 @@ TEST_CASE("a client's requests have a rate; others, health, and this machine its
     for (int i = 0; i < 50; ++i) CHECK(own.get("/who")->status == 200);
 }
 
+TEST_CASE("all requests together have a rate, this machine's too; health is not slowed down, and new limits count") {
+    http::Options options;
+    options.limits.client_rate = 0;
+    options.limits.rate = 5;
+    options.limits.trusted_proxies = {"127.0.0.1"};
+    Host host(options);
+    add_who(host);
+    const int port = host.start();
+    Client own(port);
+    int good = 0;
+    std::optional<Reply> refused;
+    const auto begun = std::chrono::steady_clock::now();
+    for (int i = 0; i < 100 && !refused; ++i) {
+        auto reply = i % 2 ? own.get("/who") : Client(port).get("/who", forwarded("198.51.100." + std::to_string(i)));
+        REQUIRE(reply);
+        if (reply->status == 200) ++good;
+        else refused = std::move(reply);
+    }
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
+    REQUIRE(refused);
+    CHECK(good >= 10);
+    CHECK(good <= 11 + 5 * took.count());
+    CHECK(refused->status == 503);
+    CHECK(refused->headers.at("retry-after") == "1");
+    CHECK(refused->body.find("OVERLOADED") != std::string::npos);
+    CHECK(Client(port).get("/api/health")->status == 200);
+    http::Limits limits;
+    limits.client_rate = 0;
+    CHECK(host.server.set_limits(limits));
+    while (Client(port).get("/who")->status != 200) std::this_thread::yield();
+    Client unbound(port);
+    for (int i = 0; i < 50; ++i) CHECK(unbound.get("/who")->status == 200);
+    limits.rate = -1;
+    CHECK(host.server.set_limits(limits).error().code == Errc::invalid_argument);
+}
+
 TEST_CASE("the rate comes back with time, and asks for as long a wait as it takes") {
     http::RateLimit limit;
     limit.set_rate(2);
