@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 // http_load PORT PATH CONNECTIONS SECONDS: asks a server on this machine for one thing, over so many connections that are
-// used again, each with its next question as soon as it has its answer. Prints one line of JSON.
+// used again, each with its next question as soon as it has its answer. "{n}" in PATH is another number of three digits each
+// time, so that no answer can be one that was given before. Prints one line of JSON.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -49,6 +50,17 @@ jobruntime::Fd connected(int port) {
         std::exit(1);
     }
     return fd;
+}
+
+/// Counts in the digits that stand at `place`.
+void count_on(std::string& question, std::size_t place) {
+    for (auto at = place + 3; at-- > place;) {
+        if (question[at] != '9') {
+            ++question[at];
+            return;
+        }
+        question[at] = '0';
+    }
 }
 
 void ask(Connection& connection, std::string_view question) {
@@ -111,7 +123,13 @@ int main(int argc, char** argv) {
         std::fprintf(stderr, "usage: http_load PORT PATH CONNECTIONS SECONDS\n");
         return 2;
     }
-    const auto question = "GET " + std::string(argv[2]) + " HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    auto question = "GET " + std::string(argv[2]) + " HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    const auto number = question.find("{n}");
+    if (number != std::string::npos) question.replace(number, 3, "000");
+    const auto ask_next = [&](Connection& connection) {
+        ask(connection, question);
+        if (number != std::string::npos) count_on(question, number);
+    };
     std::vector<Connection> connections(static_cast<std::size_t>(std::atoi(argv[3])));
     const jobruntime::Fd loop(epoll_create1(EPOLL_CLOEXEC));
     Figures figures;
@@ -122,14 +140,14 @@ int main(int argc, char** argv) {
         connection.socket = connected(std::atoi(argv[1]));
         epoll_event wanted{.events = EPOLLIN, .data = {.ptr = &connection}};
         epoll_ctl(loop.get(), EPOLL_CTL_ADD, connection.socket.get(), &wanted);
-        ask(connection, question);
+        ask_next(connection);
     }
     std::array<epoll_event, 64> events;
     while (Clock::now() < until) {
         const int count = epoll_wait(loop.get(), events.data(), static_cast<int>(events.size()), 100);
         for (int i = 0; i < count; ++i) {
             auto& connection = *static_cast<Connection*>(events[static_cast<std::size_t>(i)].data.ptr);
-            if (take(connection, figures)) ask(connection, question);
+            if (take(connection, figures)) ask_next(connection);
         }
     }
     const std::chrono::duration<double> took = Clock::now() - begun;
