@@ -44,7 +44,10 @@ public:
                    std::string_view frame_url) {
         if (!is_http_url(url) || url.size() > max_url) return nullptr;
         const auto* sighting = seen_by_network(url);
-        const auto kind = sighting != nullptr ? sighting->kind : classify_media(url, mime);
+        auto kind = sighting != nullptr ? sighting->kind : classify_media(url, mime);
+        // Its name alone makes nothing a piece of a stream that the page itself calls a video.
+        if (sighting != nullptr && kind == MediaKind::segment && origin != "network")
+            kind = classify_media(url, sighting->mime.empty() ? mime : std::string_view(sighting->mime));
         if (kind == MediaKind::none || kind == MediaKind::segment) return nullptr;
         const std::string key(without_fragment(url));
         auto found = std::find_if(all.begin(), all.end(), [&](const auto& c) { return c.source.url == key; });

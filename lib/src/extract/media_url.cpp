@@ -32,14 +32,19 @@ std::string_view path_of(std::string_view url) {
     return url.substr(0, url.find_first_of("?#"));
 }
 
+bool one_of(std::string_view value, std::initializer_list<std::string_view> list) {
+    return std::find(list.begin(), list.end(), value) != list.end();
+}
+
+/// No one gives a whole film such a name.
+bool has_segment_extension(std::string_view url) {
+    return one_of(url_extension(url), {"ts", "m4s", "m4f", "cmfv", "cmfa", "m2ts"});
+}
+
 std::string essence(std::string_view mime) {
     auto type = lower(mime.substr(0, mime.find(';')));
     while (!type.empty() && std::isspace(static_cast<unsigned char>(type.back()))) type.pop_back();
     return type;
-}
-
-bool one_of(std::string_view value, std::initializer_list<std::string_view> list) {
-    return std::find(list.begin(), list.end(), value) != list.end();
 }
 
 }  // namespace
@@ -90,8 +95,7 @@ std::string digit_pattern(std::string_view url) {
 }
 
 bool looks_like_segment(std::string_view url) {
-    const auto ext = url_extension(url);
-    if (one_of(ext, {"ts", "m4s", "m4f", "cmfv", "cmfa", "m2ts"})) return true;
+    if (has_segment_extension(url)) return true;
     const auto path = lower(path_of(url));
     auto name = std::string_view(path).substr(path.rfind('/') == std::string::npos ? 0 : path.rfind('/') + 1);
     for (const std::string_view word : {"segment", "seg", "chunk", "frag", "fragment", "part", "init"}) {
@@ -105,6 +109,11 @@ bool looks_like_segment(std::string_view url) {
     return path.find("/range/prot/") != std::string::npos;
 }
 
+MediaKind classify_sighting(std::string_view url, std::string_view mime) {
+    const auto kind = classify_media(url, mime);
+    return kind == MediaKind::direct && looks_like_segment(url) ? MediaKind::segment : kind;
+}
+
 MediaKind classify_media(std::string_view url, std::string_view mime) {
     const auto type = essence(mime);
     const auto ext = url_extension(url);
@@ -114,7 +123,7 @@ MediaKind classify_media(std::string_view url, std::string_view mime) {
     }
     if (one_of(type, {"application/dash+xml", "video/vnd.mpeg.dash.mpd"})) return MediaKind::dash;
     if (one_of(type, {"video/mp2t", "video/iso.segment", "audio/mp2t"})) return MediaKind::segment;
-    if (type.starts_with("video/")) return looks_like_segment(url) ? MediaKind::segment : MediaKind::direct;
+    if (type.starts_with("video/")) return has_segment_extension(url) ? MediaKind::segment : MediaKind::direct;
     // A server that names another real type is believed: ".mp4" pages of text/html are common.
     if (!one_of(type, {"", "application/octet-stream", "binary/octet-stream", "application/mp4", "text/plain",
                        "application/xml", "text/xml", "application/x-www-form-urlencoded"})) {
@@ -123,7 +132,7 @@ MediaKind classify_media(std::string_view url, std::string_view mime) {
     if (ext == "m3u8") return MediaKind::hls;
     if (ext == "mpd") return MediaKind::dash;
     if (type == "text/plain" || type == "text/xml" || type == "application/xml") return MediaKind::none;
-    if (looks_like_segment(url)) return MediaKind::segment;
+    if (has_segment_extension(url)) return MediaKind::segment;
     const bool known = type == "application/mp4" || std::any_of(containers.begin(), containers.end(),
                                                                 [&](const auto& c) { return c.ext == ext; });
     return known ? MediaKind::direct : MediaKind::none;

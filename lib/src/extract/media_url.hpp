@@ -26,8 +26,11 @@ std::string url_host(std::string_view url);
 std::string_view without_fragment(std::string_view url);
 bool is_http_url(std::string_view url);
 
-/// Judges by media type first, then by the name. An unknown type and an unknown name are `none`.
+/// Judges what somebody names as a video by media type first, then by the extension. An unknown type and an unknown name
+/// are `none`.
 MediaKind classify_media(std::string_view url, std::string_view mime);
+/// The same of what was merely seen on the network: there a name like "part1.mp4" is one of a stream's pieces.
+MediaKind classify_sighting(std::string_view url, std::string_view mime);
 /// Judges an answer by its type, else by how it begins, where the type says nothing of use: MP4 and QuickTime, Matroska
 /// and WebM, a transport stream, HLS.
 MediaKind classify_answer(std::string_view url, std::string_view mime, std::string_view bytes);

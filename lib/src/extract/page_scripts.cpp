@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include <boost/json.hpp>
 
@@ -41,7 +42,14 @@ public:
     bool one_video() const {
         return std::all_of(owners_.begin(), owners_.end(), [&](const auto* owner) { return owner == owners_.front(); });
     }
-    std::vector<std::string> take_urls() { return std::move(urls_); }
+    /// Without the pieces of a stream: files whose names say so, of which there are several.
+    std::vector<std::string> take_urls() {
+        std::set<std::string> pieces;
+        for (const auto& url : urls_)
+            if (looks_like_segment(url)) pieces.insert(file_name(url));
+        if (pieces.size() > 1) std::erase_if(urls_, [](const auto& url) { return looks_like_segment(url); });
+        return std::move(urls_);
+    }
 
 private:
     static bool describes_a_video(const json::object& object) {
@@ -54,6 +62,10 @@ private:
         for (const std::string_view sample : {"preview", "teaser", "trailer", "related", "recommend"})
             if (word.find(sample) != std::string::npos) return true;
         return false;
+    }
+    static std::string file_name(std::string_view url) {
+        url = url.substr(0, url.find_first_of("?#"));
+        return std::string(url.substr(url.rfind('/') + 1));
     }
     void take(std::string url, const json::object* owner) {
         if (!is_http_url(url) || url.size() > 8192) return;

@@ -97,7 +97,7 @@ void PageState::on_response(const json::object& params) {
     if (!is_http_url(url) || url.size() > max_url || (seen.status != 200 && seen.status != 206)) return;
     seen.type = std::string(text_at(params, "type").substr(0, 32));
     seen.size = whole_size(seen.status, headers);
-    seen.kind = classify_media(url, seen.mime);
+    seen.kind = classify_sighting(url, seen.mime);
     if (seen.kind == MediaKind::none && seen.type == "Media" && seen.size.value_or(0) >= big_body &&
         seen.mime.find("octet-stream") != std::string::npos) {
         seen.kind = MediaKind::direct;

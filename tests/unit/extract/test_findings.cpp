@@ -35,8 +35,9 @@ TEST_CASE("a response is judged by its type first, then by its name") {
         {"https://a/x", "video/vnd.mpeg.dash.mpd", MediaKind::dash},
         {"https://a/x.mpd", "text/xml", MediaKind::dash},
         {"https://a/x.ts", "video/mp2t", MediaKind::segment},
-        {"https://a/seg-12.mp4", "video/mp4", MediaKind::segment},
-        {"https://a/init.mp4", "video/mp4", MediaKind::segment},
+        {"https://a/seg-12.ts", "", MediaKind::segment},
+        {"https://a/seg-12.mp4", "video/mp4", MediaKind::direct},
+        {"https://a/init.mp4", "video/mp4", MediaKind::direct},
         {"https://a/chunk_3.m4s", "", MediaKind::segment},
         {"https://a/party.mp4", "video/mp4", MediaKind::direct},
         {"https://a/song.mp3", "audio/mpeg", MediaKind::none},
@@ -46,6 +47,16 @@ TEST_CASE("a response is judged by its type first, then by its name") {
         CAPTURE(row.mime);
         CHECK(classify_media(row.url, row.mime) == row.kind);
     }
+    // What nobody names and the network merely delivers is judged by its name, too.
+    for (const char* name : {"part1", "part-2", "init", "segment", "seg-12", "chunk_3"}) {
+        CAPTURE(name);
+        const auto url = "https://a/" + std::string(name) + ".mp4";
+        CHECK(classify_sighting(url, "video/mp4") == MediaKind::segment);
+        CHECK(classify_sighting(url, "") == MediaKind::segment);
+        CHECK(classify_sighting(url, "text/html") == MediaKind::none);
+    }
+    CHECK(classify_sighting("https://a/party.mp4", "video/mp4") == MediaKind::direct);
+    CHECK(classify_sighting("https://a/segment.m3u8", "") == MediaKind::hls);
     CHECK(url_host("https://user@Host.Example:81/x") == "host.example");
     CHECK(url_host("ftp://x/") == "");
     CHECK(url_extension("https://a.mp4/x") == "");
@@ -156,6 +167,45 @@ TEST_CASE("what a script fetches beside a playlist is a piece of it, what a page
         page.metas = {{"og:video", "https://cdn.example/v/picture.mp4"}};
         seen.probes = {page};
         CHECK(find_media(seen).info.sources.front().protocol == https);
+    }
+}
+
+TEST_CASE("a file is a source where the page names it, though its name is like that of a stream's piece") {
+    for (const char* name : {"part1", "part-2", "init", "segment", "frame2"}) {
+        const auto url = "https://cdn.example/" + std::string(name) + ".mp4";
+        for (const bool delivered : {false, true}) {
+            const auto sources = [&](const Probe& page) {
+                Observation seen;
+                seen.requested_url = "https://site.example/";
+                seen.probes = {page};
+                if (delivered) {
+                    Sighting one;
+                    one.url = url;
+                    one.mime = "video/mp4";
+                    one.kind = classify_sighting(url, one.mime);
+                    seen.sightings = {one};
+                }
+                return find_media(seen).info.sources.size();
+            };
+            CAPTURE(name);
+            CAPTURE(delivered);
+            Probe tag, meta, data, script;
+            ProbedVideo video;
+            video.src = url;
+            tag.videos = {video};
+            meta.metas = {{"og:video", url}};
+            data.json_ld = {R"({"@type":"VideoObject","contentUrl":")" + url + R"("})"};
+            CHECK(sources(tag) == 1);
+            CHECK(sources(meta) == 1);
+            CHECK(sources(data) == 1);
+            CHECK(sources({}) == (delivered && std::string_view(name) == "frame2" ? 1 : 0));
+            if (delivered) continue;  // Data in scripts counts where nothing else has a word.
+            script.scripts = {{"data", R"({"title":"t","url":")" + url + R"(","low":"https://cdn.example/low/)" + name + R"(.mp4"})"}};
+            CHECK(sources(script) == 2);
+            // A list of several is a stream.
+            script.scripts = {{"data", R"({"title":"t","list":["https://cdn.example/seg-0.mp4","https://cdn.example/seg-1.mp4"]})"}};
+            CHECK(sources(script) == 0);
+        }
     }
 }
 

@@ -100,6 +100,14 @@ TEST_CASE("X: a token, then the query; the best variant first, the playlist last
     CHECK(site.ask("x", "/ada/status/1841206275088290279", 3).error().name == "NO_MEDIA");
 }
 
+TEST_CASE("X: the rule says what is a video, though its name is like that of a stream's piece") {
+    Site site;
+    site.x_answers(x_post(x_video(variant("/vid/480x270/segment.mp4", 1))));
+    const auto info = site.ask("x", "/ada/status/1841206275088290279");
+    REQUIRE_MESSAGE(info.has_value(), info.error().message);
+    CHECK(info->sources[0].url == media + "/vid/480x270/segment.mp4");
+}
+
 TEST_CASE("X: what a post without a video says") {
     struct Row {
         const char* what;
@@ -234,6 +242,18 @@ TEST_CASE("web: what pages say without a script") {
     CHECK(site.ask("web", "/oembed")->author == "Eve");
     server.file("/file.mp4", "video/mp4", "bytes");
     CHECK(only("/file.mp4") == server.url("/file.mp4"));
+    // A name like that of a stream's piece does not matter where somebody calls it a video.
+    server.page("/part-tag", "<video src=/part-2.mp4></video>");
+    CHECK(only("/part-tag") == server.url("/part-2.mp4"));
+    server.page("/part-og", R"(<meta property="og:video" content="/init.mp4">)");
+    CHECK(only("/part-og") == server.url("/init.mp4"));
+    server.file("/part1.mp4", "video/mp4", "bytes");
+    CHECK(only("/part1.mp4") == server.url("/part1.mp4"));
+    server.add("/part2.mp4", [](auto&, const std::string& request) {
+        if (request.starts_with("HEAD")) return Reply{.status = 405};
+        return Reply{.type = "video/mp4", .body = "bytes"};
+    });
+    CHECK(only("/part2.mp4") == server.url("/part2.mp4"));
     server.page("/script", "<script>document.write('<video src=/x.mp4></video>')</script><!-- <video src=c.mp4> -->");
     CHECK(site.ask("web", "/script").error().name == "NO_MEDIA");
     server.page("/public", "<a href=/login>Log in</a><video src=/a.mp4></video>");
