@@ -155,7 +155,10 @@ std::optional<Error> verdict(const PageFacts& facts, const Findings& findings) {
     }
     if (shows_challenge(facts, words)) return bot_challenge(facts);
     if (status == 403) return auth_required(facts, "HTTP 403");
-    if (contains_any(words, geo_markers)) {
+    // A wall is short. A long page may hold such words in a layer that nobody sees, in its comments or beside a log-in
+    // form: it just has no video.
+    const bool is_short = words.size() < 2500;
+    if ((is_short || status >= 400) && contains_any(words, geo_markers)) {
         return Error{Errc::unavailable, "GEO_BLOCKED",
                      url + " says that its video is not available in this country"};
     }
@@ -164,11 +167,9 @@ std::optional<Error> verdict(const PageFacts& facts, const Findings& findings) {
             Errc::unavailable, "NETWORK",
             "the server of " + url + " answered HTTP " + std::to_string(status) + "; try again later"};
     }
-    // A wall is short. A long page that also has a log-in form, or asks for one to comment, just has no video.
-    const bool is_short = words.size() < 2500;
     if (facts.password_field && is_short) return auth_required(facts, "the page shows a log-in form and no video");
     if (redirected_to_login(facts)) return auth_required(facts, "it led to its log-in page");
-    if (contains_any(words, gone_markers)) {
+    if (is_short && contains_any(words, gone_markers)) {
         return Error{Errc::not_found, "VIDEO_UNAVAILABLE",
                      url + " says that its video is no longer available"};
     }

@@ -250,6 +250,9 @@ struct Verdict {
 
 const std::string long_article = "Please log in to comment. " + std::string(4000, 'x');
 
+const std::string long_gone = "This video is not available. " + std::string(4000, 'x');
+const std::string long_geo = "This show is not available in your country. " + std::string(4000, 'x');
+
 const Verdict verdicts[] = {
     {.what = "a page with its video", .media = true},
     {.what = "a public page that offers a log-in", .text = "Log in Sign up", .media = true},
@@ -278,6 +281,8 @@ const Verdict verdicts[] = {
     {.what = "404", .status = 404, .media = true, .name = "VIDEO_UNAVAILABLE"},
     {.what = "410", .status = 410, .name = "VIDEO_UNAVAILABLE"},
     {.what = "gone by words", .text = "This video is no longer available", .name = "VIDEO_UNAVAILABLE"},
+    {.what = "a long page with a layer for videos that are gone", .text = long_gone.c_str(), .name = "NO_MEDIA"},
+    {.what = "a long page that is gone", .status = 410, .text = long_gone.c_str(), .name = "VIDEO_UNAVAILABLE"},
     {.what = "Cloudflare says so",
      .status = 403,
      .media = true,
@@ -292,6 +297,8 @@ const Verdict verdicts[] = {
     {.what = "429", .status = 429, .name = "RATE_LIMITED"},
     {.what = "451", .status = 451, .name = "GEO_BLOCKED"},
     {.what = "abroad by words", .text = "Not available in your country", .name = "GEO_BLOCKED"},
+    {.what = "a long page with a layer for viewers abroad", .text = long_geo.c_str(), .name = "NO_MEDIA"},
+    {.what = "a long page of an error that says abroad", .status = 400, .text = long_geo.c_str(), .name = "GEO_BLOCKED"},
     {.what = "a broken server", .status = 500, .media = true, .name = "NETWORK"},
 };
 

@@ -256,6 +256,13 @@ TEST_CASE("web: what pages say without a script") {
     CHECK(only("/part2.mp4") == server.url("/part2.mp4"));
     server.page("/script", "<script>document.write('<video src=/x.mp4></video>')</script><!-- <video src=c.mp4> -->");
     CHECK(site.ask("web", "/script").error().name == "NO_MEDIA");
+    // A browser would show which of its layers is meant: it must be asked.
+    const auto article = "<p>" + std::string(4000, 'x') + "</p>";
+    for (const char* layer : {"This video is not available", "Not available in your country"}) {
+        CAPTURE(layer);
+        server.page("/layer", "<div style='display:none'>" + std::string(layer) + "</div>" + article);
+        CHECK(site.ask("web", "/layer").error().name == "NO_MEDIA");
+    }
     server.page("/public", "<a href=/login>Log in</a><video src=/a.mp4></video>");
     CHECK(only("/public") == server.url("/a.mp4"));
     CHECK(site.ask("web", "/missing").error().name == "VIDEO_UNAVAILABLE");
