@@ -111,8 +111,13 @@ private:
         const std::size_t lead = pieces.front().init && pieces.size() > 1 ? 1 : 0;
         const auto& head = pieces[lead];
         const auto first = std::ranges::find(have, head.id(), &TrackFile::Entry::id);
-        if (first == have.end())
+        if (first == have.end()) {
+            // What lies between the two is lost, and the rest alone would look like a whole stream.
+            if (head.sequence > have.back().sequence + 1)
+                return Error{Errc::unavailable, "DOWNLOAD_INCOMPLETE",
+                             "the live playlist moved on before an earlier attempt had read all of its segments"};
             return head.sequence == have.back().sequence + 1 ? Result<void>() : file.cut(0);
+        }
         const auto offset = static_cast<std::size_t>(first - have.begin());
         const auto in_force = std::find_if(std::make_reverse_iterator(first), have.rend(),
                                            [](const TrackFile::Entry& entry) { return entry.init; });

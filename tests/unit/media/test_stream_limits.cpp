@@ -221,6 +221,33 @@ TEST_CASE("a live stream of fragmented MP4 goes on where it was, though its play
     }
 }
 
+TEST_CASE("a live stream that has moved on past what an earlier attempt has read stays incomplete") {
+    for (const bool ended : {false, true}) {
+        CAPTURE(ended);
+        StreamBench bench;
+        std::atomic<int> first = 0;
+        bench.server.on("/v/index.m3u8", [&](const test::ServedConnection& to, const test::ServedRequest& request) {
+            std::string list = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:" + std::to_string(first) + "\n";
+            for (int i = first; i < first + 3; ++i) list += "#EXTINF:1,\ns" + std::to_string(i) + ".ts\n";
+            test::status(200, "", list + (first > 0 && ended ? "#EXT-X-ENDLIST\n" : ""))(to, request);
+        });
+        for (int i = 0; i < 12; ++i)
+            bench.server.on("/v/s" + std::to_string(i) + ".ts",
+                            i == 2 ? test::status(403) : test::serve({.bytes = "G" + std::to_string(i)}));
+        const auto attempt = [&](std::uint64_t fence) {
+            auto work = bench.work(fence);
+            const auto got = bench.download("/v/index.m3u8", work);
+            work.keep();
+            return got ? "ok" : got.error().name;
+        };
+        CHECK(attempt(1) == "AUTH_REQUIRED");
+        first = 8;
+        CHECK(attempt(2) == "DOWNLOAD_INCOMPLETE");
+        CHECK(attempt(3) == "DOWNLOAD_INCOMPLETE");  // Not forgotten by the attempt that has found it out.
+        CHECK(bench.asked_for("/v/s8.ts") == 0);
+    }
+}
+
 TEST_CASE("segments behind a slow one wait in bounded memory") {
     StreamBench bench;
     constexpr std::size_t window = 64 * 1024;
