@@ -37,6 +37,7 @@ Result<void> write_assembly(const std::string& path, const Assembly& assembly) {
     const json::object object{
         {"seconds", assembly.seconds},
         {"tolerance", assembly.tolerance},
+        {"gapSeconds", assembly.gap_seconds},
         {"runs", json::array(assembly.runs.begin(), assembly.runs.end())},
         {"audio", assembly.audio},
         {"audioSeconds", assembly.audio_seconds},
@@ -80,6 +81,7 @@ Result<std::optional<Assembly>> read_assembly(const std::string& path) {
     if (found.audio.find('/') != std::string::npos) return unreadable;
     found.seconds = number("seconds");
     found.tolerance = number("tolerance");
+    found.gap_seconds = number("gapSeconds");
     found.audio_seconds = number("audioSeconds");
     const auto* apart = object.if_contains("audioApart");
     found.audio_apart = apart && apart->is_bool() && apart->get_bool();

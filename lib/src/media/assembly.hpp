@@ -18,6 +18,7 @@ namespace jobruntime::media {
 struct Assembly {
     double seconds = 0;               ///< Promised by the playlist, gaps not counted.
     double tolerance = 0;             ///< Seconds that the promise may be off by its own rounding.
+    double gap_seconds = 0;           ///< Of what the playlist itself says is not there.
     std::vector<std::uint64_t> runs;  ///< Where in the file each run of one clock and coding begins.
     std::string audio;                ///< Name of the sound's own file, in the same folder; or empty.
     double audio_seconds = 0;

@@ -39,7 +39,10 @@ Result<std::vector<Piece>> PlaylistFeed::take(const StreamMedia& media) {
         if (last_ && segment.sequence <= *last_) continue;
         last_ = segment.sequence;
         const bool begins_run = std::exchange(after_gap_, segment.gap) || segment.discontinuity;
-        if (segment.gap) continue;
+        if (segment.gap) {
+            gap_seconds_ += segment.seconds;
+            continue;
+        }
         const auto init = segment.init ? std::optional(media.inits[*segment.init]) : std::nullopt;
         const bool new_run = begins_run || init != init_;
         init_ = init;

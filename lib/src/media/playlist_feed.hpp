@@ -40,6 +40,8 @@ public:
     Result<std::optional<std::vector<Piece>>> poll(const StreamSource& source, const std::stop_token& stop);
 
     bool ended() const noexcept { return ended_; }
+    /// Seconds that the playlist itself says are not there.
+    double gap_seconds() const noexcept { return gap_seconds_; }
     /// What rounding of the durations may add up to: half a second each, but no more than two segments, or so
     /// many could be missing that nobody would notice.
     double tolerance() const noexcept {
@@ -55,7 +57,7 @@ private:
     std::optional<InitSection> init_;
     bool after_gap_ = true;  // The next segment begins a run.
     std::size_t segments_ = 0;
-    double seconds_ = 0, longest_ = 0;
+    double seconds_ = 0, longest_ = 0, gap_seconds_ = 0;
     Steady::time_point next_poll_{}, grown_at_ = Steady::now();
     double target_seconds_ = 0;
 };

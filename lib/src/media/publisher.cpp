@@ -1,4 +1,5 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 #include <utility>
@@ -132,6 +133,16 @@ bool is_about_content(const Error& error) {
     return false;
 }
 
+/// A playlist that ends early is whole by its own word only. What it names as missing is, and records round.
+Result<void> as_long_as_said(const Assembly& assembly, double said) {
+    const double allowed = std::max(2.0, said * 0.02) + assembly.gap_seconds + assembly.tolerance;
+    if (said <= assembly.seconds + allowed) return {};
+    const auto shown = [](double seconds) { return std::to_string(static_cast<long>(seconds + 0.5)) + " s"; };
+    return Error{Errc::corrupt, "WRONG_DURATION",
+                 "the playlist ends after " + shown(assembly.seconds) + ", but the site says that the video is " +
+                     shown(said) + " long"};
+}
+
 /// What the helper is asked: of the pieces of a stream, how they belong together too.
 Result<FinishRequest> finish_request(const PublishRequest& request, const std::string& folder) {
     FinishRequest asked{.input = request.input,
@@ -143,7 +154,10 @@ Result<FinishRequest> finish_request(const PublishRequest& request, const std::s
     if (!*stream) return asked;
     const Assembly& assembly = **stream;
     // A picture and its sound that were two files promise nothing by themselves.
-    if (assembly.seconds > 0) asked.expected_seconds = assembly.seconds;
+    if (assembly.seconds > 0) {
+        JR_TRY(as_long_as_said(assembly, request.expected_seconds));
+        asked.expected_seconds = assembly.seconds;
+    }
     asked.tolerance = assembly.tolerance;
     asked.runs = assembly.runs;
     if (!assembly.audio.empty()) asked.audio = folder + "/" + assembly.audio;
@@ -198,8 +212,7 @@ Result<Published> Publisher::publish(const PublishRequest& request, const WorkFo
 
     const HelperClient helper(options_.helper);
     auto asked = finish_request(request, work.path());
-    if (!asked) return asked.error();
-    auto file = helper.finish(*asked, progress, stop, std::move(ahead));
+    auto file = asked ? helper.finish(*asked, progress, stop, std::move(ahead)) : Result<Finished>(asked.error());
     if (file && file->remuxed && !options_.helper.ffmpeg.empty())
         file = by_ffmpeg(options_.helper, work.folder_, *asked, *file, progress, stop);
     if (!file) {

@@ -184,6 +184,7 @@ private:
         const auto& video = tracks_.front();
         assembly.seconds = video.promised.value_or(video.download->file().seconds());
         assembly.tolerance = video.feed.tolerance();
+        assembly.gap_seconds = video.feed.gap_seconds();
         assembly.runs = video.download->file().runs();
         if (tracks_.size() > 1) {
             const auto& audio = tracks_.back();

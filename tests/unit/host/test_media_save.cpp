@@ -14,7 +14,7 @@
 
 #include "host/src/media_kind.hpp"
 #include "host/src/media_save.hpp"
-#include "unit/media/clips.hpp"
+#include "unit/media/stream_bench.hpp"
 #include "unit/net/test_server.hpp"
 
 // The kind media.save, attempt by attempt: what is remembered, what is looked at again, how long it waits.
@@ -396,28 +396,56 @@ TEST_CASE("the helper starts while the file is downloaded, once for the job") {
 TEST_CASE("a file that is not as long as the site itself says is no success") {
     if (helper_or_skip().empty()) return;
     struct Row {
+        const char* path;
         const char* extractor;
         double seconds;
         bool good;
     };
-    const Row table[] = {{"yt-dlp", 6, true}, {"yt-dlp", 7, true},    {"yt-dlp", 12, false},
-                         {"page", 12, false}, {"browser", 12, true}};
+    const Row table[] = {{"/good.mp4", "yt-dlp", 6, true},
+                         {"/good.mp4", "yt-dlp", 7, true},
+                         {"/good.mp4", "yt-dlp", 12, false},
+                         {"/good.mp4", "page", 12, false},
+                         {"/good.mp4", "browser", 12, true},
+                         {"/hls/index.m3u8", "yt-dlp", 7.5, true},
+                         {"/hls/index.m3u8", "yt-dlp", 12, false},  // Its playlist has ended after half of the film.
+                         {"/hls/index.m3u8", "page", 12, false},
+                         {"/hls/index.m3u8", "browser", 12, true},
+                         {"/hls/index.m3u8", "page", 3, true},
+                         {"/hls/gap.m3u8", "yt-dlp", 12, true},  // It says itself what is missing.
+                         {"/hls/gap.m3u8", "yt-dlp", 24, false},
+                         {"/dash/index.mpd", "yt-dlp", 7.5, true},
+                         {"/dash/index.mpd", "yt-dlp", 12, false},
+                         {"/dash/index.mpd", "browser", 12, true}};
+    const TempDir dash;
+    media_test::ffmpeg("-i '" + Clips::get()["plain.mp4"] + "' -c copy -f dash -seg_duration 1 '" + dash.path("index.mpd") + "'");
+    const auto hls = media_test::Streams::get().folder("ts");
+    auto gap = read_file(hls + "/index.m3u8");
+    gap.insert(gap.find("#EXT-X-ENDLIST"), "#EXT-X-GAP\n#EXTINF:6,\nmissing.ts\n");
     for (const Row& row : table) {
+        CAPTURE(row.path);
         CAPTURE(row.extractor);
         CAPTURE(row.seconds);
         Bench* here = nullptr;
         Bench bench([&](const ExtractRequest&, const std::stop_token&) {
-            auto info = here->info({"/good.mp4"});
+            const std::string_view path = row.path;
+            auto info = here->info({row.path});
+            info.sources.front().protocol = path.ends_with("m3u8")  ? MediaProtocol::hls
+                                            : path.ends_with("mpd") ? MediaProtocol::dash
+                                                                    : MediaProtocol::https;
             info.extractor = row.extractor;
             info.duration = row.seconds;
             return info;
         });
         here = &bench;
         bench.server.on("/good.mp4", test::serve({.bytes = read_file(Clips::get()["faststart.mp4"])}));
+        media_test::serve_folder(bench.server, hls, "/hls/");
+        media_test::serve_folder(bench.server, dash.path(), "/dash/");
+        bench.server.on("/hls/gap.m3u8", test::serve({.bytes = gap, .type = "application/vnd.apple.mpegurl"}));
         testing::Harness jobs;
         jobs.on(host::media_kind, bench.handler());
         const auto job = run(jobs, jobs.enqueue(host::media_kind, bench.payload(), {.max_attempts = 1}), 1);
-        CHECK((job.state == JobState::completed) == row.good);
+        CHECK_MESSAGE((job.state == JobState::completed) == row.good, (job.errors.empty() ? "" : job.errors.back().message));
+        if (!row.good) CHECK(bench.files() == 0);
         if (!row.good) {
             REQUIRE_FALSE(job.errors.empty());
             CHECK(job.errors.back().code == "WRONG_DURATION");
