@@ -17,7 +17,7 @@ constexpr std::array table{
     media::CodeInfo{"GEO_BLOCKED", false, "The site does not serve this country; run a worker elsewhere"},
     media::CodeInfo{"EXTRACTION_TIMEOUT", true,
              "The page took too long; if it asks for a log-in run jobrt auth bootstrap x (or tiktok), else raise "
-             "EXTRACTION_TIMEOUT_MS"},
+             "EXTRACTION_TIMEOUT_MS, or timeoutMs of its extractor (docs/configuration.md)"},
     media::CodeInfo{"SSRF_BLOCKED", false,
              "The address is private; allow it with JOBRT_ALLOW_NETS only if you trust every page that is submitted"},
     media::CodeInfo{"BROWSER_LAUNCH_FAILED", false, "Run jobrt doctor: it says what is missing and how to install it"},

@@ -22,12 +22,16 @@ const std::vector<std::string> usual_next{"UNSUPPORTED_SOURCE", "AUTH_REQUIRED",
                                           "EXTRACTION_TIMEOUT", "EXTRACTOR_CRASHED", "EXTRACTOR_PROTOCOL", "EXTRACTOR_NOT_FOUND",
                                           "BROWSER_LAUNCH_FAILED", "TOO_LARGE"};
 
-ExtractorUse usual(std::string name) { return {std::move(name), std::nullopt, 1, usual_next}; }
+/// A site that stays silent would else take the time of those behind it.
+constexpr milliseconds page_timeout{30'000};
 
-/// What a page says without its scripts is not all that it shows.
-ExtractorUse page_of_any_site() {
-    auto use = usual("page");
-    use.next_on.push_back("NO_MEDIA");
+/// What an extractor's name alone means in the list of a platform.
+ExtractorUse usual(std::string name, std::string_view platform) {
+    ExtractorUse use{std::move(name), std::nullopt, 1, usual_next};
+    if (use.name != "page") return use;
+    use.timeout = page_timeout;
+    // What a page says without its scripts is not all that it shows.
+    if (platform == "web") use.next_on.push_back("NO_MEDIA");
     return use;
 }
 
@@ -35,7 +39,7 @@ std::vector<PlatformConfig> our_platforms() {
     std::vector<PlatformConfig> all;
     for (const auto& rule : net::default_platforms()) {
         PlatformConfig platform{rule.id, true, rule, {}, "", {}};
-        platform.extractors = {rule.id == "web" ? page_of_any_site() : usual("page"), usual("browser")};
+        platform.extractors = {usual("page", rule.id), usual("browser", rule.id)};
         if (rule.id == "x") {
             platform.login_page = "https://x.com/login";
             platform.login_cookies = {"auth_token@x.com"};
@@ -120,14 +124,10 @@ bool is_id(std::string_view text) {
 }
 
 /// `"page"`, or `{"use":"page","timeoutMs":…,"attempts":…,"nextOn":[…]}`.
-ExtractorUse read_use(const json::value& value, const std::string& where, bool any_site, std::optional<Error>& error) {
-    const auto by_name = [&](std::string name) {
-        if (any_site && name == "page") return page_of_any_site();
-        return usual(std::move(name));
-    };
-    if (value.is_string()) return by_name(std::string(value.get_string()));
+ExtractorUse read_use(const json::value& value, const std::string& where, std::string_view platform, std::optional<Error>& error) {
+    if (value.is_string()) return usual(std::string(value.get_string()), platform);
     Part part(value, where, error);
-    auto use = by_name(part.text("use"));
+    auto use = usual(part.text("use"), platform);
     if (use.name.empty()) part.refuse("use", "an extractor's name");
     if (auto ms = part.number("timeoutMs", 100, 86'400'000)) use.timeout = milliseconds(*ms);
     if (auto attempts = part.number("attempts", 1, 10)) use.attempts = static_cast<int>(*attempts);
@@ -163,7 +163,7 @@ void read_platforms(const json::object& platforms, MediaConfig& config, std::opt
         if (found == config.platforms.end()) {
             // In front of `web`, which takes what nobody else does.
             const auto last = std::find_if(config.platforms.begin(), config.platforms.end(), [](const auto& p) { return p.id == "web"; });
-            found = config.platforms.insert(last, PlatformConfig{id, true, {id, {}, {}}, {usual("page"), usual("browser")}, "", {}});
+            found = config.platforms.insert(last, PlatformConfig{id, true, {id, {}, {}}, {usual("page", id), usual("browser", id)}, "", {}});
         }
         found->enabled = part.flag("enabled").value_or(found->enabled);
         read_address_rules(part, *found, error);
@@ -173,7 +173,7 @@ void read_platforms(const json::object& platforms, MediaConfig& config, std::opt
             found->extractors.clear();
             if (list->is_array())
                 for (const auto& use : list->get_array())
-                    found->extractors.push_back(read_use(use, where + ".extractors", id == "web", error));
+                    found->extractors.push_back(read_use(use, where + ".extractors", id, error));
         }
         if (auto page = part.text("loginPage"); !page.empty()) found->login_page = std::move(page);
         if (auto cookies = part.texts("loginCookies")) found->login_cookies = *std::move(cookies);

@@ -18,7 +18,7 @@ namespace jobruntime::host {
 /// One extractor in a platform's list.
 struct ExtractorUse {
     std::string name;                                 ///< "page", "browser", "yt-dlp", or one of `extractors`.
-    std::optional<std::chrono::milliseconds> timeout;  ///< Unset = EXTRACTION_TIMEOUT_MS.
+    std::optional<std::chrono::milliseconds> timeout;  ///< Unset = what is left of EXTRACTION_TIMEOUT_MS.
     int attempts = 1;                                 ///< Tries within one attempt of the job, for what may pass by itself.
     std::vector<std::string> next_on;                 ///< Codes after which the next extractor is asked.
 };

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <boost/json.hpp>
+#include <jobruntime/extract.hpp>
 
 #include "host/src/extractor_chain.hpp"
 #include "host/src/platform_config.hpp"
@@ -66,6 +67,8 @@ TEST_CASE("without a file the platforms are ours, each with its extractors") {
         REQUIRE(platform.extractors.size() == 2);
         CHECK(platform.extractors[0].name == "page");
         CHECK(platform.extractors[1].name == "browser");
+        CHECK(platform.extractors[0].timeout == 30s);  // Or a silent site would take the browser's time, too.
+        CHECK_FALSE(platform.extractors[1].timeout);
     }
     CHECK(ids == "x tiktok web ");
 }
@@ -148,6 +151,25 @@ TEST_CASE("the list of a platform is asked in order, as its codes say") {
     const auto certain = fake("page", {"VIDEO_UNAVAILABLE"});
     CHECK(outcome(R"([{"use":"page","attempts":5}])", certain, fake("browser", {""})) == "VIDEO_UNAVAILABLE");
     CHECK(certain->asked == 1);
+}
+
+TEST_CASE("a site that stays silent leaves the browser its time") {
+    extract_test::PageServer server;
+    server.add("/silent", [](const std::string&, const std::string&) { return extract_test::Reply{.silent = true}; });
+    const net::Fetcher fetcher({.allow_nets = net::Network::parse_list("127.0.0.0/8").value(), .user_agent = {}});
+    const auto page = std::make_shared<extract::PageExtractor>(fetcher, extract::PageRules::parse(extract::default_page_rules()).value(), extract::PageOptions{});
+    const auto browser = std::make_shared<Fake>("browser", std::vector<std::string>{""});
+    const auto config = read(R"({"platforms":{"web":{"extractors":[{"use":"page","timeoutMs":300},"browser"]}}})");
+    REQUIRE_MESSAGE(config.has_value(), config.error().message);
+    ExtractorChain chain({}, {{"page", page}, {"browser", browser}}, *config);
+    ExtractRequest request;
+    request.url = server.url("/silent");
+    request.platform = "web";
+    request.timeout = 60s;
+    const auto info = chain.extract(request, {});
+    REQUIRE_MESSAGE(info.has_value(), info.error().message);
+    CHECK(info->extractor == "browser");
+    CHECK(browser->timeout > 30s);
 }
 
 TEST_CASE("a short link is followed under the guard before its post is known") {
