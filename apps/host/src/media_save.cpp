@@ -383,7 +383,7 @@ Outcome MediaSave::outcome_of(const Error& error, Attempt& attempt) const {
         if (attempt.link_failed && is_about_link(name)) forget(job, {"extract"});
     }
     if (!info.retryable && !expired) return failed(name, message);
-    attempt.work.keep();
+    if (!last) attempt.work.keep();  // Nobody would resume it.
     const std::chrono::milliseconds pause{job.job().attempt <= 1 ? 5'000 : 30'000};
     const std::chrono::milliseconds asked = attempt.asked_to_wait.value_or(std::chrono::seconds(0));
     return retry(name, message, std::max(pause, asked));

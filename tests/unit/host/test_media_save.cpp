@@ -453,6 +453,22 @@ TEST_CASE("a file that is not as long as the site itself says is no success") {
     }
 }
 
+TEST_CASE("the last broken attempt leaves no file") {
+    Bench* here = nullptr;
+    Bench bench([&](const ExtractRequest&, const std::stop_token&) { return here->info({"/film.mp4"}); });
+    here = &bench;
+    bench.server.on("/film.mp4", test::drop_after({.bytes = test::pattern(200'000)}, 20'000));
+    testing::Harness jobs;
+    jobs.on(host::media_kind, bench.handler());
+    const auto id = jobs.enqueue(host::media_kind, bench.payload(), {.max_attempts = 2});
+    CHECK(run(jobs, id, 1).state == JobState::scheduled);
+    CHECK(jobs.job(id).errors.back().code == "NETWORK");
+    CHECK(bench.files() > 0);  // It is to be resumed.
+    jobs.advance(1h);
+    CHECK(run(jobs, id, 1).state == JobState::failed);
+    CHECK(bench.files() == 0);
+}
+
 TEST_CASE("a deadline or a cancel ends each step within two seconds and leaves nothing but what is resumed") {
     const bool publishing = !helper_or_skip().empty();
     for (const std::string step : {"extract", "download", "publish"}) {
