@@ -30,8 +30,8 @@ ExtractorUse usual(std::string name, std::string_view platform) {
     ExtractorUse use{std::move(name), std::nullopt, 1, usual_next};
     if (use.name != "page") return use;
     use.timeout = page_timeout;
-    // What a page says without its scripts is not all that it shows.
-    if (platform == "web") use.next_on.push_back("NO_MEDIA");
+    // What a page says without its scripts is not all that it shows, unless our rules know where its data is.
+    if (platform != "x" && platform != "tiktok") use.next_on.push_back("NO_MEDIA");
     return use;
 }
 

@@ -153,6 +153,25 @@ TEST_CASE("the list of a platform is asked in order, as its codes say") {
     CHECK(certain->asked == 1);
 }
 
+TEST_CASE("a site of one's own has the page without a video shown by the browser, as any site of the web has") {
+    const auto config = read(R"({"platforms":{
+        "talks":{"hosts":["talks.example.org"],"posts":["/{id}"]},
+        "films":{"hosts":["films.example.org"],"posts":["/{id}"],"extractors":["page",{"use":"page","timeoutMs":60000},"browser"]},
+        "x":{"extractors":["page","browser"]}}})");
+    REQUIRE_MESSAGE(config.has_value(), config.error().message);
+    for (const auto& [platform, wanted] : {std::pair("talks", "browser"), std::pair("films", "browser"), std::pair("web", "browser"), std::pair("x", "NO_MEDIA")}) {
+        CAPTURE(platform);
+        const auto page = std::make_shared<Fake>("page", std::vector<std::string>{"NO_MEDIA"});
+        ExtractorChain chain({}, {{"page", page}, {"browser", std::make_shared<Fake>("browser", std::vector<std::string>{""})}}, *config);
+        ExtractRequest request;
+        request.platform = platform;
+        request.timeout = 180s;
+        const auto info = chain.extract(request, {});
+        CHECK((info ? info->extractor : info.error().name) == wanted);
+        CHECK(page->timeout == (std::string_view(platform) == "films" ? 60s : 30s));
+    }
+}
+
 TEST_CASE("a site that stays silent leaves the browser its time") {
     extract_test::PageServer server;
     server.add("/silent", [](const std::string&, const std::string&) { return extract_test::Reply{.silent = true}; });
