@@ -1,4 +1,5 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
@@ -12,8 +13,10 @@
 #include <jobruntime/memory.hpp>
 #include <jobruntime/testing/harness.hpp>
 
+#include "host/src/codes.hpp"
 #include "host/src/media_kind.hpp"
 #include "host/src/media_save.hpp"
+#include "host/src/settings.hpp"
 #include "unit/media/stream_bench.hpp"
 #include "unit/net/test_server.hpp"
 
@@ -450,6 +453,31 @@ TEST_CASE("a file that is not as long as the site itself says is no success") {
             REQUIRE_FALSE(job.errors.empty());
             CHECK(job.errors.back().code == "WRONG_DURATION");
         }
+    }
+}
+
+TEST_CASE("what a remedy tells to raise or to set is a setting") {
+    const auto is_setting = [](const std::string& word) {
+        const auto table = host::settings_table();
+        return std::any_of(table.begin(), table.end(), [&](const auto& one) { return one.variable == word || one.alias == word; });
+    };
+    for (const auto& code : media::codes()) {
+        CAPTURE(code.code);
+        const auto& remedy = host::code_info(code.code).remedy;
+        std::string word;
+        int settings = 0;
+        for (const char c : std::string(remedy) + " ") {
+            if ((c >= 'A' && c <= 'Z') || c == '_') {
+                word += c;
+            } else {
+                const bool names_one = word.find('_') != std::string::npos;
+                if (names_one) CHECK_MESSAGE(is_setting(word), word);
+                settings += names_one ? 1 : 0;
+                word.clear();
+            }
+        }
+        const bool tells_to = remedy.find("aise ") != std::string::npos || remedy.find("limit") != std::string::npos;
+        if (tells_to) CHECK_MESSAGE(settings > 0, std::string(remedy));
     }
 }
 
