@@ -38,7 +38,10 @@ export default defineConfig({
         port: 5173,
         strictPort: true,
         host: "127.0.0.1",
-        fs: { strict: false },
+        // What this page needs and nothing else of the machine, and to no page of another origin: any that a browser
+        // here opens could ask.
+        fs: { allow: ["index.html", "src", "node_modules"] },
+        cors: false,
         proxy: Object.fromEntries(
             ["/api", "/login", "/logout", "/downloads", "/metrics", "/openapi.json"].map((path) => [path, { target: api }]),
         ),

@@ -91,6 +91,10 @@ async function developed(world) {
     await page.locator(".job-head .badge").getByText("completed").waitFor({ timeout: 40_000 });
     await eventually("the video is there", () => page.locator("video").evaluate((video) => video.readyState >= 1));
     await page.locator(".stream[data-state=live]").waitFor();
+    // Other files of the machine are not its business, nor are its own that of a page of another origin.
+    for (const path of [join(world.folder, "clip.mp4"), join(process.cwd(), "package.json")]) assert.equal((await fetch(`${front}/@fs${path}?raw`)).status, 403, path);
+    const own = await fetch(`${front}/src/main.tsx`, { headers: { origin: "http://elsewhere.example" } });
+    assert.deepEqual([own.status, own.headers.get("access-control-allow-origin")], [200, null]);
 }
 
 async function caching(world) {
