@@ -97,6 +97,42 @@ async function developed(world) {
     assert.deepEqual([own.status, own.headers.get("access-control-allow-origin")], [200, null]);
 }
 
+/** In a zone that is no hour and nobody else's: +05:45. */
+async function localTimes(world) {
+    const { url } = await world.start();
+    const at = new Date(Date.now() + 86_400_000);
+    const id = await submit(url, { kind: "demo.echo", payload: {}, runAt: at.toISOString() });
+    const page = await world.browse({ timezoneId: "Asia/Kathmandu", locale: "en-GB" });
+    const local = (time) => new Intl.DateTimeFormat("en-GB", { timeZone: "Asia/Kathmandu", hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(time);
+    const utc = (time) => `${time.toISOString().replace("T", " ").replace("Z", "")} UTC`;
+    const shown = async (place, time) => {
+        const found = place.locator(`time[title="${utc(time)}"]`).first();
+        await found.waitFor();
+        assert.ok((await found.textContent()).endsWith(local(time)), await found.textContent());
+    };
+    // What a handler logs is said by the log of a job, here by a server that made it up.
+    const logged = new Date("2026-03-01T22:00:01.250Z");
+    await page.route(/\/api\/telemetry\?.*jobId/, async (route) => {
+        const answer = await route.fetch();
+        const { events, ...more } = await answer.json();
+        const line = { id: 1, ts: logged.toISOString(), event: "worker.job.log", level: "info", jobId: id, message: "a line of the log" };
+        return route.fulfill({ response: answer, json: { ...more, events: [line, ...events] } });
+    });
+    await page.goto(`${url}/#/jobs/${id}`);
+    await page.locator(".waits").getByText("Waits: waits until").waitFor();
+    await shown(page.locator(".waits"), at);
+    const log = page.locator("section[aria-label=Log]");
+    await log.getByText("info a line of the log").waitFor();
+    await shown(log, logged);
+    assert.match(await log.locator("time").textContent(), /2 Mar 2026/);
+    await page.goto(`${url}/#/jobs?p.view=history`);
+    await shown(page.locator("table.jobs .job-name"), at);
+    const [made] = (await (await fetch(`${url}/api/telemetry?jobId=${id}`)).json()).events;
+    await shown(page.locator(".event"), new Date(made.ts));
+    // No time of the API's own stands on the page as it came.
+    assert.doesNotMatch(await page.locator("body").innerText(), /\dT\d\d:/);
+}
+
 async function caching(world) {
     const { url } = await world.start();
     const page = await world.browse();
@@ -123,5 +159,6 @@ export const cases = [
     { name: "axe finds nothing in dialogs", run: dialogs },
     { name: "it works under a path of a proxy", run: prefixed },
     { name: "the development server passes requests and the stream on", run: developed },
+    { name: "times are local, with UTC in the title", run: localTimes },
     { name: "what it is made of is compressed and kept", run: caching },
 ];

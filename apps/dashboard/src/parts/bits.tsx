@@ -1,7 +1,7 @@
 // Small things that many screens show.
 import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
-import type { ApiError, JobState, Session } from "../lib/api";
+import type { ApiError, Job, JobState, Session } from "../lib/api";
 import { Cell } from "../lib/cell";
 import { duration, localTime } from "../lib/format";
 import { writeJson, type Json } from "../lib/json";
@@ -48,6 +48,19 @@ export function Ago({ at, now }: { at: string; now: number }): JSX.Element {
         <time dateTime={at} title={`${at.replace("T", " ").replace("Z", "")} UTC`}>
             {ms >= 0 ? `${duration(ms < 1000 ? 0 : ms)} ago` : `in ${duration(-ms)}`}
         </time>
+    );
+}
+
+/** Why a job waits, in the API's words; a time in them, which is the job's own, as all times here. */
+export function Why({ job }: { job: Pick<Job, "waitingFor" | "runAt"> }): JSX.Element {
+    const words = job.waitingFor ?? "";
+    const until = /^waits until \d{4}-\d\d-\d\dT[\d:.]+Z/.exec(words)?.[0];
+    if (!until) return <>{words}</>;
+    return (
+        <>
+            waits until <When at={job.runAt} />
+            {words.slice(until.length)}
+        </>
     );
 }
 

@@ -5,11 +5,11 @@ import { Activity, type ActiveJob } from "../lib/activity";
 import { api, type LogEvent } from "../lib/api";
 import { Cell, useCell } from "../lib/cell";
 import { feed } from "../lib/feed";
-import { count, duration, localTime, plural, shortId } from "../lib/format";
+import { count, duration, plural, shortId } from "../lib/format";
 import { useNow } from "../lib/live";
 import { changeQuery, route, screenHref } from "../lib/route";
 import { wordsOf } from "../lib/words";
-import { Ago, Badge, Bar, Copy } from "./bits";
+import { Ago, Badge, Bar, Copy, When } from "./bits";
 import { VirtualList } from "./virtual";
 
 const rowHeight = 54;
@@ -250,9 +250,7 @@ function Row({ event, same, raw, onPick }: { event: LogEvent; same: boolean; raw
     return (
         <div class={`event level-${event.level} ${same ? "is-same" : ""}`} data-id={event.id}>
             <div class="row quiet">
-                <time dateTime={event.ts} title={`${event.ts} UTC`}>
-                    {localTime(event.ts)}
-                </time>
+                <When at={event.ts} />
                 {event.level !== "info" ? <span class="level">{event.level}</span> : null}
                 {feed.gaps.has(event.id) ? <span class="level">older ones are not kept</span> : null}
                 {event.jobId ? (

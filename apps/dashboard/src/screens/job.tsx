@@ -10,7 +10,7 @@ import { useLoaded, useNow } from "../lib/live";
 import { go, screenHref } from "../lib/route";
 import { pace, timeline } from "../lib/timeline";
 import { fieldsOf, remedyFor, wordsOf } from "../lib/words";
-import { Badge, Bar, Command, Copy, JsonView, mayOperate, session, Trouble, When } from "../parts/bits";
+import { Badge, Bar, Command, Copy, JsonView, mayOperate, session, Trouble, When, Why } from "../parts/bits";
 import { confirm, tell } from "../parts/dialogs";
 import { filterBy } from "../parts/panel";
 import { Timeline } from "../parts/timeline";
@@ -58,7 +58,7 @@ function JobView({ job, events, error, reload }: { job: Job; events: LogEvent[];
             <Trouble error={error} />
             {job.waitingFor ? (
                 <p class="card waits">
-                    <strong>Waits:</strong> {job.waitingFor}
+                    <strong>Waits:</strong> <Why job={job} />
                 </p>
             ) : null}
             <Failure job={job} />
@@ -298,7 +298,14 @@ function Logs({ events }: { events: LogEvent[] }): JSX.Element | null {
     return (
         <section class="card" aria-label="Log">
             <h2>Log</h2>
-            <pre tabIndex={0}>{lines.map((line) => `${line.ts} ${line.level} ${wordsOf(line)}`).join("\n")}</pre>
+            <pre tabIndex={0}>
+                {lines.map((line) => (
+                    <span key={line.id}>
+                        <When at={line.ts} /> {line.level} {wordsOf(line)}
+                        {"\n"}
+                    </span>
+                ))}
+            </pre>
         </section>
     );
 }

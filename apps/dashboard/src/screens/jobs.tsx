@@ -7,7 +7,7 @@ import { count, duration, plural, shortId } from "../lib/format";
 import { useKeys } from "../lib/keys";
 import { useLoaded, useNow } from "../lib/live";
 import { changeQuery, go, route, screenHref } from "../lib/route";
-import { Ago, Badge, Bar, Copy, mayOperate, session, Trouble } from "../parts/bits";
+import { Ago, Badge, Bar, Copy, mayOperate, session, Trouble, Why } from "../parts/bits";
 import { changeMany, changeMatching } from "../parts/bulk";
 
 const pageSizes = ["50", "100", "200", "500"];
@@ -310,7 +310,12 @@ function Row({ job, now, here, picked, toggle, onFocus }: {
                         </a>
                     ))}
                     {job.errorCode ? <span class="code"> · {job.errorCode}</span> : null}
-                    {job.waitingFor && job.status !== "running" ? ` · ${job.waitingFor}` : ""}
+                    {job.waitingFor && job.status !== "running" ? (
+                        <>
+                            {" · "}
+                            <Why job={job} />
+                        </>
+                    ) : null}
                 </div>
             </td>
             <td>{job.queue}</td>
