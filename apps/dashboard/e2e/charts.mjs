@@ -72,4 +72,61 @@ async function charts(world) {
     }
 }
 
-export const cases = [{ name: "charts have readable axes and a table, in both themes", run: charts }];
+/** What a server says that has just been started: one minute, a job of which has run and one waits. */
+function freshStart() {
+    const all = hour();
+    const last = all.minutes.at(-1);
+    const only = { ...last, completed: 1, failed: 0, waitMs: { p50: 1, p95: 1, p99: 1 }, runMs: { p50: 2, p95: 2, p99: 2 }, counts: { ...last.counts, queued: 1, running: 0, scheduled: 0 } };
+    return { ...all, since: only.at, minutes: [only], starts: [{ at: only.at, role: "worker", version: "0.1.0" }] };
+}
+
+async function fresh(world) {
+    const { url } = await world.start();
+    for (const width of [1280, 390]) {
+        const page = await world.browse({ viewport: { width, height: 900 } });
+        // The texts of a canvas, since it was last cleared.
+        await page.addInitScript(() => {
+            const { clearRect, fillText } = CanvasRenderingContext2D.prototype;
+            CanvasRenderingContext2D.prototype.clearRect = function (...all) {
+                this.canvas.texts = [];
+                return clearRect.apply(this, all);
+            };
+            CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+                const half = this.measureText(text).width / 2;
+                this.canvas.texts.push({ text, x, from: x - half, to: x + half, below: this.textAlign === "center" });
+                return fillText.call(this, text, x, y);
+            };
+        });
+        await page.route(/\/api\/stats/, (route) => route.fulfill({ json: freshStart() }));
+        await page.goto(url);
+        for (const title of ["Throughput, jobs a minute", "Wait time", "Run time", "Depth, jobs"]) {
+            const canvas = page.locator(`section[aria-label="${title}"] canvas`);
+            const texts = await eventually(`${title} is drawn`, () => canvas.evaluate((one) => one.texts?.length > 0 && one.texts));
+            for (const below of [true, false]) {
+                const side = texts.filter((one) => one.below === below).map((one) => one.text);
+                assert.ok(side.length >= 2 && new Set(side).size === side.length, `${title}, ${width} px: ${side}`);
+            }
+            const times = texts.filter((one) => one.below);
+            for (let i = 1; i < times.length; ++i) assert.ok(times[i].from > times[i - 1].to, `${title}, ${width} px: ${times.map((one) => one.text)} overlap`);
+            // The one value is a point: so many pixels of the line's colour.
+            const drawn = await canvas.evaluate((one) => {
+                const probe = document.createElement("span");
+                probe.style.color = getComputedStyle(one.closest("section").querySelector(".swatch")).stroke;
+                document.body.append(probe);
+                const wanted = getComputedStyle(probe).color.match(/\d+/g).map(Number);
+                probe.remove();
+                const { data } = one.getContext("2d").getImageData(0, 0, one.width, one.height);
+                let n = 0;
+                for (let i = 0; i < data.length; i += 4) n += data[i + 3] > 200 && wanted.every((part, at) => Math.abs(data[i + at] - part) < 8);
+                return n;
+            });
+            if (title === "Throughput, jobs a minute" || title === "Depth, jobs") assert.ok(drawn >= 8, `${title}, ${width} px: ${drawn} pixels of its first line`);
+        }
+        await picture(page, `charts-fresh-${width}`);
+    }
+}
+
+export const cases = [
+    { name: "charts have readable axes and a table, in both themes", run: charts },
+    { name: "charts of a server that has just been started can be read", run: fresh },
+];

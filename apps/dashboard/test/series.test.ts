@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fitting } from "../src/lib/actions";
+import { count, duration } from "../src/lib/format";
 import type { StatMinute, Stats } from "../src/lib/api";
-import { lately, seriesOf, startsOf } from "../src/lib/series";
+import { alone, countSteps, durationSteps, lately, seriesOf, shownRange, startsOf } from "../src/lib/series";
 
 const at = (minute: number): string => `2026-03-01T12:${String(minute).padStart(2, "0")}:00.000Z`;
 const counts = { queued: 4, scheduled: 0, running: 1, completed: 0, failed: 0, canceled: 0 };
@@ -35,6 +36,20 @@ test("minutes in which nothing happened are shown, those of which nothing is kno
 
 test("starts are marked in order, and a new version is a deploy", () => {
     assert.deepEqual(startsOf(stats, Date.parse(at(2)) / 1000).map((mark) => mark.text), ["api deployed, version 2", "worker 2"]);
+});
+
+test("a chart of little data has ten minutes, no value twice at its side, and a point for a value that stands alone", () => {
+    assert.deepEqual(shownRange([6000], 9), [5400, 6000]);
+    assert.deepEqual(shownRange([1000, 3000, 6000], 9), [1000, 6000]);
+    assert.deepEqual(shownRange([], 9000), [8400, 9000]);
+    assert.deepEqual(alone([1]), [0]);
+    assert.deepEqual(alone([0, null, 5, 6, null, null, 7, undefined]), [0, 6]);
+    assert.deepEqual(alone([]), []);
+    for (const [steps, format] of [[countSteps, count], [durationSteps, duration]] as const)
+        for (const step of steps) {
+            const texts = Array.from({ length: 5 }, (_, i) => format(i * step));
+            assert.equal(new Set(texts).size, 5, texts.join());
+        }
 });
 
 test("an action goes to the states that it fits, of those that are wanted", () => {

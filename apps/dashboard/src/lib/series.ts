@@ -42,6 +42,32 @@ export function seriesOf(stats: Stats, minutes: number): Series {
     };
 }
 
+/** Between the lines of an axis of numbers; none that the texts beside them, which are of whole ones, would round. */
+export const countSteps = Array.from({ length: 13 }, (_, power) => [1, 2, 5].map((one) => one * 10 ** power)).flat();
+const [second, hour] = [1000, 60 * minute];
+/** The same for times, in milliseconds. */
+export const durationSteps = [
+    ...[1, 2, 5, 10, 20, 50, 100, 200, 500],
+    ...[1, 2, 5, 10, 15, 30].map((one) => one * second),
+    ...[1, 2, 5, 10, 15, 30].map((one) => one * minute),
+    ...[1, 2, 3, 6, 12, 24, 48, 120, 240, 720, 2400].map((one) => one * hour),
+];
+
+/** The least that a chart shows: of less its axis would have one and the same minute at every line. */
+const leastShown = 10 * 60;
+
+/** From when until when a chart goes, in seconds, for data of these times, or none. */
+export function shownRange(times: ArrayLike<number>, now: number): [number, number] {
+    const end = times[times.length - 1] ?? now;
+    return [Math.min(times[0] ?? end, end - leastShown), end];
+}
+
+/** Where a value has none beside it: no line goes through it. */
+export function alone(values: ArrayLike<number | null | undefined>): number[] {
+    const has = (index: number): boolean => (values[index] ?? null) !== null;
+    return Array.from(values, (_, index) => index).filter((index) => has(index) && !has(index - 1) && !has(index + 1));
+}
+
 /** How many jobs ended a minute lately, and which share of them failed; null when none ended. */
 export function lately(stats: Stats, minutes: number): { perMinute: number; failedShare: number | null } {
     const { times, completed, failed } = seriesOf(stats, minutes);

@@ -4,6 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { useCell } from "../lib/cell";
+import { alone, shownRange } from "../lib/series";
 import { coloursChanged } from "../lib/theme";
 
 export interface Line {
@@ -29,7 +30,12 @@ interface Shown {
     partial?: boolean[];
     marks?: Mark[];
     format: (value: number) => string;
+    /** How far apart the values beside its lines may be, ascending. */
+    steps: readonly number[];
 }
+
+/** Seconds between times on the axis, whose texts are of whole minutes; more than a day's are not shown. */
+const timeSteps = [1, 2, 5, 10, 15, 30, 60, 120, 360, 720].map((minutes) => minutes * 60);
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const clockOf = (seconds: number): string => clock.format(new Date(seconds * 1000));
@@ -46,14 +52,25 @@ function options(shown: Shown, width: number): uPlot.Options {
         height: 180,
         legend: { show: false },
         cursor: { drag: { x: false, y: false } },
-        scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
+        scales: {
+            // Of one time alone uPlot itself would make a thousand days.
+            x: { range: (plot) => shownRange(plot.data[0], Date.now() / 1000) },
+            y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] },
+        },
         axes: [
-            { ...axis, values: (_, times) => times.map(clockOf) },
-            { ...axis, size: 64, values: (_, values) => values.map(shown.format) },
+            { ...axis, space: 80, incrs: timeSteps, values: (_, times) => times.map(clockOf) },
+            { ...axis, size: 64, incrs: [...shown.steps], values: (_, values) => values.map(shown.format) },
         ],
         series: [
             {},
-            ...shown.lines.map((one) => ({ label: one.name, stroke: colour(one.colour), width: 2, ...(one.dash ? { dash: one.dash } : {}), spanGaps: false, points: { show: false } })),
+            ...shown.lines.map((one) => ({
+                label: one.name,
+                stroke: colour(one.colour),
+                width: 2,
+                ...(one.dash ? { dash: one.dash } : {}),
+                spanGaps: false,
+                points: { show: false, size: 7, fill: colour(one.colour), filter: (plot: uPlot, index: number) => alone(plot.data[index] ?? []) },
+            })),
         ],
         hooks: { draw: [(plot) => drawMarks(plot, shown.marks ?? [])] },
     };

@@ -4,7 +4,7 @@ import { api, type Counts, type QueueInfo, type Stats } from "../lib/api";
 import { count, duration, percent } from "../lib/format";
 import { useLoaded, useNow } from "../lib/live";
 import { screenHref } from "../lib/route";
-import { lately, seriesOf, startsOf } from "../lib/series";
+import { countSteps, durationSteps, lately, seriesOf, startsOf } from "../lib/series";
 import { Ago, Badge, Tile, Trouble } from "../parts/bits";
 import { Chart, type Line } from "../parts/chart";
 import { Submit } from "../parts/submit";
@@ -95,10 +95,10 @@ function Charts({ stats }: { stats: Stats }): JSX.Element {
     );
     return (
         <div class="charts">
-            <Chart title="Throughput, jobs a minute" {...shared} lines={lines.rate} format={rate} />
-            <Chart title="Wait time" {...shared} lines={lines.wait} format={duration} />
-            <Chart title="Run time" {...shared} lines={lines.run} format={duration} />
-            <Chart title="Depth, jobs" {...shared} lines={lines.depth} format={count} />
+            <Chart title="Throughput, jobs a minute" {...shared} lines={lines.rate} format={rate} steps={countSteps} />
+            <Chart title="Wait time" {...shared} lines={lines.wait} format={duration} steps={durationSteps} />
+            <Chart title="Run time" {...shared} lines={lines.run} format={duration} steps={durationSteps} />
+            <Chart title="Depth, jobs" {...shared} lines={lines.depth} format={count} steps={countSteps} />
         </div>
     );
 }
