@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { eventually, submit, waitFor } from "./world.mjs";
+import { axe, eventually, picture, submit, waitFor } from "./world.mjs";
 
 /** The ids of the events in the history that are made there after a frame; none while some that are to be seen are not. */
 const shownIds = (page) => page.locator(".virtual").evaluate((box) => new Promise((done) => requestAnimationFrame(() => {
@@ -77,6 +77,52 @@ async function restarted(world) {
     await page.locator(".job-head .badge").getByText("completed").waitFor();
 }
 
+/** On a narrow screen the panel is below it all: the bar on top, which stays, says how the stream is. */
+async function narrow(world) {
+    let front = await world.start();
+    const { url, port } = front;
+    for (let i = 0; i < 12; ++i) await submit(url, { kind: "demo.echo", payload: { i }, delayMs: 3_600_000 });
+    const page = await world.browse({ viewport: { width: 390, height: 700 } });
+    await page.goto(`${url}/#/jobs`);
+    const said = page.locator(".to-activity");
+    const isSeen = () => said.evaluate((button) => {
+        const { left, right, top, bottom } = button.getBoundingClientRect();
+        return left >= 0 && right <= innerWidth && top >= 0 && bottom <= innerHeight && button.contains(document.elementFromPoint((left + right) / 2, (top + bottom) / 2));
+    });
+    for (const where of ["jobs", ""]) {
+        await page.goto(`${url}/#/${where}`);
+        await page.locator("main h1").waitFor();
+        for (const to of [0, 0.5, 1]) {
+            await page.evaluate((share) => scrollTo(0, share * document.documentElement.scrollHeight), to);
+            await said.getByText(/^\S+ Live · \d+ s ago$/).waitFor();
+            await eventually(`it is seen on ${where || "home"}, scrolled by ${to}`, isSeen);
+        }
+        assert.ok(await page.evaluate(() => scrollY > 200), "there is something to scroll");
+    }
+    await picture(page, "narrow-live");
+    // The button goes to the panel, whose head is not below the bar.
+    await page.evaluate(() => scrollTo(0, 0));
+    await said.click();
+    const below = await page.locator("#activity h2").evaluate((head) => head.getBoundingClientRect().top - document.querySelector(".top").getBoundingClientRect().bottom);
+    assert.ok(below >= 0, `the head of the panel is ${below} px below the bar`);
+    await page.keyboard.press("p");
+    await said.getByText("Paused").waitFor();
+    await page.keyboard.press("p");
+    await said.getByText("Live").waitFor();
+    await world.stop(front, "SIGKILL");
+    await said.getByText(/Reconnecting · ([3-9]|1\d) s ago/).waitFor();
+    assert.ok(await isSeen());
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(wide <= 390, `the page is ${wide} px wide`);
+    await axe(page, "a lost stream, 390 px");
+    await picture(page, "narrow-reconnecting");
+    front = await world.start({ PORT: port });
+    await said.getByText("Live").waitFor();
+    // With room for the panel beside it the bar does not say it twice.
+    await page.setViewportSize({ width: 1280, height: 700 });
+    await said.waitFor({ state: "hidden" });
+}
+
 async function floods(world) {
     const { url } = await world.start();
     const page = await world.browse();
@@ -140,5 +186,6 @@ async function floods(world) {
 
 export const cases = [
     { name: "the API is restarted under an open page: no gap, no repeat; no worker: a banner", run: restarted },
+    { name: "on a narrow screen the bar on top says how the stream is", run: narrow },
     { name: "500 events a second and a history of 100,000 keep the page smooth", run: floods },
 ];

@@ -6,7 +6,7 @@ import { go, route, screenHref } from "./lib/route";
 import { setTheme, theme, themes } from "./lib/theme";
 import { Banner } from "./parts/banner";
 import { ConfirmDialog, HelpDialog, Notes, toggleHelp } from "./parts/dialogs";
-import { Panel, togglePause } from "./parts/panel";
+import { Panel, ToActivity, togglePause } from "./parts/panel";
 import { HomeScreen } from "./screens/home";
 import { JobScreen } from "./screens/job";
 import { JobsScreen } from "./screens/jobs";
@@ -110,9 +110,7 @@ function Top({ first }: { first: string }): JSX.Element {
                 ))}
             </nav>
             <span class="grow" />
-            <button type="button" class="small to-activity" onClick={() => document.getElementById("activity")?.scrollIntoView()}>
-                Activity
-            </button>
+            <ToActivity />
             <button type="button" class="small" onClick={nextTheme} aria-keyshortcuts="t" title="Theme: dark, light, as the system (t)">
                 <span class="wide">theme: </span>
                 {current}

@@ -91,18 +91,46 @@ function shownEvents(filter: Filter, older: LogEvent[], upTo: number | null): Lo
     return before.length ? [...before, ...mine] : mine;
 }
 
-function StreamState(): JSX.Element {
+interface StreamSaid {
+    word: string;
+    sign: string;
+    /** How old what is shown may be. */
+    age: string;
+}
+
+function useStream(): StreamSaid {
     const state = useCell(feed.state);
     const heardAt = useCell(feed.heardAt);
     const paused = useCell(pausedAt) !== null;
     const now = useNow();
     const word = paused ? "Paused" : state === "live" ? "Live" : state === "connecting" ? "Connecting" : "Reconnecting";
     const sign = paused ? "❚❚" : state === "live" ? "●" : "◌";
+    const seconds = Math.max(0, Math.floor((now - heardAt) / 1000));
+    return { word, sign, age: seconds < 60 ? `${seconds} s` : duration(seconds * 1000) };
+}
+
+function StreamState(): JSX.Element {
+    const { word, sign, age } = useStream();
     return (
         <p class={`stream is-${word.toLowerCase()}`} data-state={word.toLowerCase()}>
             <span aria-hidden="true">{sign}</span> <strong role="status">{word}</strong>
-            <span class="quiet"> · heard {duration(Math.max(0, Math.floor((now - heardAt) / 1000) * 1000))} ago</span>
+            <span class="quiet"> · heard {age} ago</span>
         </p>
+    );
+}
+
+/** To the panel where it is below the screen; says of it what has to be seen wherever one is. */
+export function ToActivity(): JSX.Element {
+    const { word, sign, age } = useStream();
+    return (
+        <button
+            type="button"
+            class={`small to-activity is-${word.toLowerCase()}`}
+            aria-label={`Activity: ${word} · ${age} ago`}
+            onClick={() => document.getElementById("activity")?.scrollIntoView()}
+        >
+            <span aria-hidden="true">{sign}</span> {word} <span class="quiet">· {age} ago</span>
+        </button>
     );
 }
 
