@@ -83,7 +83,8 @@ function drawMarks(plot: uPlot, marks: readonly Mark[]): void {
     ctx.strokeStyle = colour("--edge");
     ctx.setLineDash([3, 3]);
     for (const mark of marks) {
-        const x = plot.valToPos(mark.at, "x", true);
+        // A start in the minute that goes on is later than that minute's place.
+        const x = plot.valToPos(Math.min(mark.at, plot.scales["x"]?.max ?? mark.at), "x", true);
         if (x < bbox.left || x > bbox.left + bbox.width) continue;
         ctx.beginPath();
         ctx.moveTo(x, bbox.top);
