@@ -27,7 +27,12 @@ export function Banner(): JSX.Element {
             </>,
         );
     else if (health.error && health.error.status === 503)
-        said.push(<>The store does not answer: {health.error.message}. Jobs can neither be shown nor changed until it is back.</>);
+        said.push(
+            <>
+                The store does not answer. Jobs can neither be shown nor changed until it is back. Look whether it runs and whether{" "}
+                <code>JOBRT_STORE</code> or <code>MONGODB_URI</code> names it: <Command text="jobrt doctor" />
+            </>,
+        );
     else if (health.error instanceof ApiError && health.error.status === 0)
         said.push(
             <>
