@@ -87,6 +87,57 @@ async function byKeyboard(world) {
     await page.waitForURL(/#\/jobs\/[0-9a-f-]{36}/);
 }
 
+/** r in the list, and r and c where one job is shown; and a selection, or all that match, told by the mouse. */
+async function changes(world) {
+    const { url } = await world.start();
+    const page = await world.browse();
+    const state = async (id) => (await call(url, "GET", `/api/jobs/${id}`)).json.job?.status;
+    const comes = (id, wanted) => eventually(`${id} is ${wanted}`, async () => (await state(id)) === wanted);
+    const waits = (i) => ({ kind: "demo.echo", payload: { i }, tags: ["kept"], delayMs: 3_600_000 });
+    const [failed] = await fill(url, 1, () => ({ kind: "demo.sleep", payload: { ms: 0, failTimes: 1 }, maxAttempts: 1 }));
+    await comes(failed, "failed");
+    await page.goto(`${url}/#/jobs`);
+    await rows(page).first().waitFor();
+    await page.keyboard.press("j");
+    await page.locator("tr.is-here").waitFor();
+    await page.keyboard.press("r");
+    await page.getByText("1 queued again").waitFor();
+    await comes(failed, "completed");
+
+    const [one, ...others] = await fill(url, 6, waits);
+    await page.goto(`${url}/#/jobs/${one}`);
+    const badge = page.locator(".job-head .badge");
+    await badge.getByText("scheduled").waitFor();
+    await page.getByRole("button", { name: "Cancel" }).waitFor();
+    await page.keyboard.press("c");
+    await badge.getByText("canceled").waitFor();
+    assert.equal(await state(one), "canceled");
+    await page.keyboard.press("r");
+    await badge.getByText("completed").waitFor();
+
+    await page.goto(`${url}/#/jobs?tag=kept&status=scheduled`);
+    await eventually("the five that wait", async () => (await rows(page).count()) === 5);
+    const gone = await rows(page).locator("a.job-link").evaluateAll((links) => links.slice(0, 2).map((link) => link.href.slice(-36)));
+    for (const id of gone) await page.getByRole("checkbox", { name: `Select job ${id}` }).check();
+    await page.getByRole("button", { name: "Delete 2" }).click();
+    await page.getByRole("dialog").getByText("Delete 2 jobs?").waitFor();
+    await page.keyboard.press("Escape");
+    assert.equal(await state(gone[0]), "scheduled");
+    await page.getByRole("button", { name: "Delete 2" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete 2" }).click();
+    await page.getByText("2 deleted").waitFor();
+    await eventually("three are left", async () => (await rows(page).count()) === 3);
+    for (const id of gone) assert.equal((await call(url, "GET", `/api/jobs/${id}`)).status, 404);
+
+    await page.getByLabel("Select all on this page").check();
+    await page.getByRole("button", { name: "Cancel all…" }).click();
+    await page.getByRole("dialog").getByText("Cancel all 3 matching jobs?").waitFor();
+    await page.getByRole("dialog").getByRole("button", { name: "Cancel 3" }).click();
+    await page.getByText("3 canceled").waitFor();
+    for (const id of others.filter((id) => !gone.includes(id))) assert.equal(await state(id), "canceled");
+    assert.equal(await state(one), "completed"); // It has the tag, and another state.
+}
+
 async function bulkRetry(world) {
     const { url } = await world.start();
     const ids = await fill(url, 120, () => ({ kind: "demo.sleep", payload: { ms: 0, failTimes: 1 }, maxAttempts: 1 }));
@@ -107,5 +158,6 @@ async function bulkRetry(world) {
 export const cases = [
     { name: "filters and pages stand in the address, and Back restores them", run: filtersAndPages },
     { name: "the keyboard does it all", run: byKeyboard },
+    { name: "retry and cancel by keys, delete a selection, cancel all that match", run: changes },
     { name: "many failed jobs are retried at once", run: bulkRetry },
 ];

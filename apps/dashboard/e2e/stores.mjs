@@ -1,7 +1,7 @@
 // What the dashboard is for, on each store, in one process and in several. The other cases run combined on SQLite, but for
 // the API that is restarted, which is split.
 import assert from "node:assert/strict";
-import { resumes } from "./live.mjs";
+import { killed, resumes } from "./live.mjs";
 import { hasMongo, mongoStore } from "./mongo.mjs";
 import { fromAddressToVideo } from "./saving.mjs";
 import { call, eventually, submit, waitFor } from "./world.mjs";
@@ -50,6 +50,7 @@ if (hasMongo)
         { name: `combined on MongoDB: ${toVideo}`, run: fromAddressToVideo, on: async () => ({ store: await mongoStore() }) },
         { name: `split on MongoDB: ${toVideo}`, run: fromAddressToVideo, on: split(mongoStore) },
         { name: "split on MongoDB: the API is restarted under an open page: no gap, no repeat", run: resumes, on: split(mongoStore) },
+        { name: "split on MongoDB: the worker is killed: no banner at first, then one", run: killed, on: split(mongoStore) },
         { name: `split on MongoDB: ${pause}`, run: pausedForAll, on: split(mongoStore) },
     );
 else console.log("skipped: the dashboard on MongoDB: JOBRT_STANDIN is not set (tools/standin)");

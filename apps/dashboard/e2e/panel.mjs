@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { eventually, submit, waitFor } from "./world.mjs";
+
+const shown = (page) => page.locator("#history-count").textContent();
+
+/** What can be asked of the events: by level, as they came, one of them, and by the ids in them. */
+async function asked(world) {
+    const { url } = await world.start();
+    const good = await submit(url, { kind: "demo.echo", payload: { text: "hello" } }, { "x-trace-id": "trace-of-the-good" });
+    const bad = await submit(url, { kind: "demo.sleep", payload: { ms: 1, failTimes: 5 }, maxAttempts: 2 });
+    await waitFor(url, good, ["completed"]);
+    await waitFor(url, bad, ["failed"]);
+    const page = await world.browse({ permissions: ["clipboard-read", "clipboard-write"] });
+    await page.goto(`${url}/#/?p.view=history`);
+    const log = await eventually("the log has how both ended", async () => {
+        const { events } = await (await fetch(`${url}/api/telemetry?limit=2000`)).json();
+        return [good, bad].every((id) => events.some((event) => event.jobId === id && /\.(completed|failed)$/.test(event.event))) && events;
+    });
+    const said = (events) => eventually(`${events.length} events`, async () => (await shown(page)).startsWith(`${events.length} event`) && events);
+    await said(log);
+
+    const level = page.getByLabel("Level");
+    const errors = log.filter((event) => event.level === "error");
+    const warnings = log.filter((event) => event.level === "error" || event.level === "warn");
+    assert.ok(errors.length > 0 && warnings.length > errors.length && log.length > warnings.length, JSON.stringify(log.map((event) => event.level)));
+    await level.selectOption("warn");
+    await said(warnings);
+    await level.selectOption("error");
+    await said(errors);
+    assert.equal(await page.locator(".event").count(), errors.length);
+    assert.equal(await page.locator(".event.level-error .level", { hasText: "error" }).count(), errors.length);
+    await page.goBack();
+    await said(warnings);
+    await page.reload();
+    await said(warnings);
+    await level.selectOption("");
+
+    // As it came: each row is the text of its event, and the words are back when that is over.
+    await page.getByLabel("raw").check();
+    const raw = page.locator(".event", { has: page.locator(".event-words", { hasText: '"jobs.create.queued"' }) }).first();
+    const text = await raw.locator(".event-words").textContent();
+    assert.deepEqual(JSON.parse(text), log.find((event) => event.id === JSON.parse(text).id));
+    await page.getByLabel("raw").uncheck();
+    await page.locator(".event-words", { hasText: /^Submitted: demo\.echo/ }).click();
+    const picked = page.locator("section[aria-label=Event]");
+    await picked.locator("pre").getByText('"jobs.create.queued"').waitFor();
+    await picked.getByRole("button", { name: "Copy the event" }).click();
+    await picked.getByText("copied", { exact: true }).waitFor();
+    const copied = JSON.parse(await page.evaluate(() => navigator.clipboard.readText()));
+    assert.deepEqual(copied, log.find((event) => event.event === "jobs.create.queued" && event.jobId === good));
+    await picked.getByRole("button", { name: "Close" }).click();
+    await picked.waitFor({ state: "detached" });
+
+    // An id is the filter for what has it.
+    await page.locator(`.event .id[title="job ${bad}"]`).first().click();
+    await page.waitForURL((address) => address.hash.includes(`p.job=${bad}`));
+    await said(log.filter((event) => event.jobId === bad));
+    await page.getByRole("button", { name: "Clear" }).click();
+    await said(log);
+    await page.locator('.event .id[title="trace trace-of-the-good"]').first().click();
+    await page.waitForURL(/p\.trace=trace-of-the-good/);
+    await said(log.filter((event) => event.traceId === "trace-of-the-good"));
+    await eventually("the id is in the field", async () => (await page.locator("#panel-filter").inputValue()) === "trace-of-the-good");
+    // So is that of an active job.
+    const waits = await submit(url, { kind: "demo.echo", payload: {}, delayMs: 3_600_000 });
+    await page.goto(`${url}/#/`);
+    await page.getByRole("region", { name: "Active jobs" }).locator(`.id[title="${waits}"]`).click();
+    await page.waitForURL((address) => address.hash.includes(`p.job=${waits}`) && address.hash.includes("p.view=history"));
+    await page.locator(".event-words", { hasText: /^Submitted/ }).waitFor();
+}
+
+export const cases = [{ name: "the panel: levels, as it came, copy, and a click on an id", run: asked }];
