@@ -3,7 +3,7 @@
 #
 #   install           builds the components and installs them into WORK/LINKAGE/prefix
 #   find_package, add_subdirectory, pkg_config, message, symbols, failpoints
-#   without NAME      (in place of LINKAGE) all components but one
+#   without NAME      (in place of LINKAGE) all components but one; without mongo, jobrt is built and asked for a MongoDB, too
 #
 # From the environment: SOURCE (this project), WORK (a folder to work in), COMPONENTS and PROGRAMS
 # (in dependency order, separated by spaces), APPS (ON when the host component is to be there), BUILD (the build that runs this test).
@@ -145,6 +145,17 @@ without)
     left=$(find "$prefix" -name "$name.hpp" -o -name "libjobruntime_$name.*" -o -name "jobruntime-$name*")
     [ -z "$left" ] || fail "without $name there is still: $left"
     [ -f "$prefix/lib/libjobruntime.a" ] || fail "the core is not installed"
+    # The programs are made without MongoDB, too, and say so to whoever asks them for one.
+    if [ "$name" = mongo ] && [ "$APPS" = ON ]; then
+        quiet cmake -S "$SOURCE" -B "$build" -DJOBRUNTIME_APPS=ON
+        quiet nice cmake --build "$build" -j "$jobs" --target jobrt
+        status=0
+        said=$(cd "$WORK/$name" && env -i PATH="$PATH" HOME="$WORK/$name" PORT=0 MONGODB_URI=mongodb://user:s3cret@h/x \
+            timeout 60 "$build/bin/jobrt" 2>&1) || status=$?
+        [ $status -eq 2 ] || fail "a jobrt without MongoDB that is to use one ended with status $status: $said"
+        grep -q 'MONGODB_URI names a MongoDB.*built without MongoDB' <<<"$said" || fail "it was not said why: $said"
+        if grep -q s3cret <<<"$said"; then fail "the password was told: $said"; fi
+    fi
     ;;
 *)
     echo "consume.sh: unknown step $step" >&2
