@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
-import { Cell } from "../src/lib/cell";
-import { Feed, whenBack, type FeedState } from "../src/lib/feed";
+import { Feed } from "../src/lib/feed";
 
 /** A stream whose server is this test. */
 class Stream {
@@ -115,13 +114,3 @@ test("a stream that is silent for three heartbeats is opened anew, also when it 
         tick(1_000);
         assert.equal(Stream.opened.length, before + 2);
     }));
-
-test("the stream is back when it is live after it was lost, not when it becomes live at first", () => {
-    const state = new Cell<FeedState>("connecting");
-    let back = 0;
-    whenBack(state, () => ++back);
-    for (const [next, times] of [["reconnecting", 0], ["live", 0], ["reconnecting", 0], ["connecting", 0], ["live", 1], ["resting", 1], ["reconnecting", 1], ["live", 2]] as const) {
-        state.set(next);
-        assert.equal(back, times, next);
-    }
-});

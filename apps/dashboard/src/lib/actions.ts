@@ -20,7 +20,7 @@ export function mayDo(action: Action, job: Pick<Job, "status" | "cancelRequested
 }
 
 export async function perform(action: Action, id: string): Promise<void> {
-    if (action === "retry") await api.retry(id, false);
+    if (action === "retry") await api.retry(id);
     else if (action === "cancel") await api.cancel(id);
     else await api.remove(id);
 }

@@ -316,10 +316,8 @@ export const api = {
     job: async (id: string) => (parseJson(await ask(one(id))) as unknown as { job: Job }).job,
     save: (url: string) => json<{ job: Job; requeued?: boolean }>("api/jobs", { method: "POST", body: { url } }),
     cancel: (id: string) => json<{ job: Job; cancelRequested?: boolean }>(`${one(id)}/cancel`, { method: "POST" }),
-    retry: (id: string, fresh: boolean) =>
-        json<{ job: Job }>(`${one(id)}/retry`, { method: "POST", ...(fresh ? { body: { fresh } } : {}) }),
-    remove: (id: string, keepFiles = false) =>
-        json<object>(one(id), { method: "DELETE", query: keepFiles ? { keepFiles: "true" } : {} }),
+    retry: (id: string) => json<{ job: Job }>(`${one(id)}/retry`, { method: "POST" }),
+    remove: (id: string) => json<object>(one(id), { method: "DELETE" }),
 
     /** Not complete: there are at least so many; with `exact` it always is, and may take its time. */
     counts: async (filter: JobFilter, exact = false): Promise<{ counts: Counts; complete: boolean }> => ({

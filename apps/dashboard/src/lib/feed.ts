@@ -175,16 +175,4 @@ export class Feed {
     }
 }
 
-/** Runs whenever the stream is live again after it was not; the first time is none of them. */
-export function whenBack(state: Cell<FeedState>, run: () => void): void {
-    let lost = false;
-    let wasLive = state.value === "live";
-    state.watch(() => {
-        const live = state.value === "live";
-        if (live && lost) run();
-        lost = !live && (lost || wasLive);
-        wasLive ||= live;
-    });
-}
-
 export const feed = new Feed();
