@@ -17,8 +17,8 @@ async function unharmed(page) {
     assert.equal(await page.locator("img[src=x], #app script").count(), 0);
 }
 
-async function scripts(world) {
-    const { url } = await world.start();
+export async function scripts(world) {
+    const { url } = await world.serve();
     const header = { "x-trace-id": attack.replaceAll(" ", "/").slice(0, 100) };
     const id = await submit(url, { kind: "demo.echo", payload: { [attack]: attack, big: 1 }, tags: [attack.slice(0, 60)], uniqueKey: attack }, header);
     await waitFor(url, id, ["completed"]);
@@ -69,11 +69,11 @@ async function digits(world) {
     }
 }
 
-async function roles(world) {
+export async function roles(world) {
     const tokens = { JOBRT_TOKEN_FILE: join(world.folder, "tokens") };
     const token = (role) => world.run(["token", "create", role, "--role", role], tokens);
     const [reader, operator] = [token("read"), token("operate")];
-    const { url } = await world.start(tokens);
+    const { url } = await world.serve(tokens);
     const bearer = { authorization: `Bearer ${operator}` };
     const id = await submit(url, { kind: "demo.echo", payload: {}, delayMs: 3_600_000 }, bearer);
     const logIn = async (text) => {

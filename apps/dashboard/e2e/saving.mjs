@@ -56,9 +56,9 @@ export async function fromAddressToVideo(world) {
     await filtered();
 }
 
-async function refusals(world) {
+export async function refusals(world) {
     const site = await world.site();
-    const { url } = await world.start({ ENABLE_TIKTOK: "false" });
+    const { url } = await world.serve({ ENABLE_TIKTOK: "false" });
     const page = await world.browse();
     await page.goto(url);
     const field = page.getByLabel("Save a video");
@@ -86,8 +86,8 @@ async function refusals(world) {
     assert.equal((await call(url, "GET", "/api/jobs")).json.jobs.length, 1);
 }
 
-async function cancelRunning(world) {
-    const { url } = await world.start();
+export async function cancelRunning(world) {
+    const { url } = await world.serve();
     const id = await submit(url, { kind: "demo.sleep", payload: { ms: 60_000, steps: 50 } });
     const page = await world.browse();
     await page.goto(`${url}/#/jobs/${id}`);

@@ -1,9 +1,10 @@
-// What the dashboard is for, on each store, in one process and in several. The other cases run combined on SQLite, but for
-// the API that is restarted, which is split.
+// What the dashboard is for, on each store, in one process and in several. The other cases run on SQLite only, most of them
+// combined.
 import assert from "node:assert/strict";
 import { killed, resumes } from "./live.mjs";
 import { hasMongo, mongoStore } from "./mongo.mjs";
-import { fromAddressToVideo } from "./saving.mjs";
+import { roles, scripts } from "./safety.mjs";
+import { cancelRunning, fromAddressToVideo, refusals } from "./saving.mjs";
 import { call, eventually, submit, waitFor } from "./world.mjs";
 
 /** Pausing a queue is seen by another API and by the worker within a second, and so is that it goes on. */
@@ -51,6 +52,10 @@ if (hasMongo)
         { name: `split on MongoDB: ${toVideo}`, run: fromAddressToVideo, on: split(mongoStore) },
         { name: "split on MongoDB: the API is restarted under an open page: no gap, no repeat", run: resumes, on: split(mongoStore) },
         { name: "split on MongoDB: the worker is killed: no banner at first, then one", run: killed, on: split(mongoStore) },
+        { name: "split on MongoDB: a duplicate, a platform that is off and a bad address are told apart", run: refusals, on: split(mongoStore) },
+        { name: "split on MongoDB: a running job is canceled, then deleted after a question", run: cancelRunning, on: split(mongoStore) },
+        { name: "split on MongoDB: what jobs bring along is text, in every field", run: scripts, on: split(mongoStore) },
+        { name: "split on MongoDB: a role that may only read has no working buttons", run: roles, on: split(mongoStore) },
         { name: `split on MongoDB: ${pause}`, run: pausedForAll, on: split(mongoStore) },
     );
 else console.log("skipped: the dashboard on MongoDB: JOBRT_STANDIN is not set (tools/standin)");

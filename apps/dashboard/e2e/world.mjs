@@ -101,10 +101,10 @@ export class World {
     }
 
     /** The whole runtime, in one process or two; its API. */
-    async serve() {
-        if (!this.split) return this.start();
-        await this.start({ ROLE: "worker" });
-        return this.start({ ROLE: "api" });
+    async serve(more = {}) {
+        if (!this.split) return this.start(more);
+        await this.start({ ROLE: "worker", ...more });
+        return this.start({ ROLE: "api", ...more });
     }
 
     /** Where the page of that API is: with DASHBOARD_DEV=1 the development server's, to try sources against any jobrt. */
