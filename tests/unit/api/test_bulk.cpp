@@ -133,6 +133,28 @@ TEST_CASE("jobs that come to match after they were counted are not changed in ad
             }
 }
 
+TEST_CASE("jobs that are made after they were counted do not take the places of those that have gone meanwhile") {
+    Api api;
+    std::vector<std::string> made;
+    for (int i = 0; i < 2050; ++i) made.push_back(api.create());
+    bool begun = false;
+    api.store.before = [&](std::string_view verb) -> std::optional<Error> {
+        if (verb != "change" || std::exchange(begun, true)) return std::nullopt;
+        api.clock.advance(Duration{1});
+        for (int i = 0; i < 40; ++i) CHECK(api.call("DELETE", "/api/jobs/" + made[made.size() - 1 - static_cast<std::size_t>(i)]).status == 200);
+        for (int i = 0; i < 40; ++i) api.create();
+        return std::nullopt;
+    };
+    const std::string filter = R"("filter":{"status":["queued"]})";
+    auto answer = api.post("/api/jobs/bulk", R"({"action":"cancel","expectedCount":2050,)" + filter + "}");
+    CHECK(answer.body.at("done") == 2000);
+    REQUIRE(answer.body.at("nextCursor").is_string());
+    answer = api.post("/api/jobs/bulk", R"({"action":"cancel","cursor":")" + text(answer.body.at("nextCursor")) + "\"," + filter + "}");
+    CHECK(answer.body.at("done") == 10);
+    CHECK(answer.body.at("nextCursor").is_null());
+    CHECK(api.get("/api/jobs/counts?status=queued").body.at("total") == 40);
+}
+
 TEST_CASE("a store that goes away in the middle leaves what was done, a cursor, and no doubt") {
     Api api;
     for (int i = 0; i < 500; ++i) api.create();
