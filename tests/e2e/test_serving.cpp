@@ -55,6 +55,29 @@ TEST_CASE("SIGHUP takes over limits, names what waits for a restart, and leaves 
     CHECK(service.program().stop()->code == 0);
 }
 
+TEST_CASE("SIGHUP bounds the requests of all together, and lets them go again; health is not concerned") {
+    const Folder folder;
+    const auto file = folder / "settings.json";
+    auto variables = environment(folder);
+    variables["ROLE"] = "api";
+    variables["JOBRT_CONFIG"] = file;
+    std::ofstream(file) << "{}";
+    Service service(folder, variables);
+    const auto asked = [&](std::string_view path) { return http(service.port(), "GET", path).status; };
+    for (int i = 0; i < 20; ++i) CHECK(asked("/api/session") == 200);
+    std::ofstream(file) << R"({"max-rate": 1})";
+    service.program().signal(SIGHUP);
+    CHECK(says(service, "in force from now on: JOBRT_MAX_RATE"));
+    CHECK(eventually(10s, [&] { return asked("/api/session") == 503; }));
+    CHECK(asked("/api/health") == 200);
+    std::ofstream(file) << "{}";
+    const auto before = service.program().err().size();
+    service.program().signal(SIGHUP);
+    CHECK(eventually(10s, [&] { return service.program().err().find("JOBRT_MAX_RATE", before) != std::string::npos; }));
+    CHECK(eventually(10s, [&] { return asked("/api/session") == 200; }));
+    for (int i = 0; i < 20; ++i) CHECK(asked("/api/session") == 200);
+}
+
 TEST_CASE("SIGHUP takes over platforms, Host names, origins and the log's level for what comes next, or nothing of what is wrong") {
     const Folder folder;
     const auto file = folder / "settings.json";
