@@ -3,7 +3,7 @@
 #
 #   install           builds the components and installs them into WORK/LINKAGE/prefix
 #   find_package, add_subdirectory, pkg_config, message, symbols, failpoints
-#   without NAME      (in place of LINKAGE) all components but one; without mongo, jobrt is built and asked for a MongoDB, too
+#   without NAME      (in place of LINKAGE) all components but one; without mongo also jobrt, which says so
 #
 # From the environment: SOURCE (this project), WORK (a folder to work in), COMPONENTS and PROGRAMS
 # (in dependency order, separated by spaces), APPS (ON when the host component is to be there), BUILD (the build that runs this test).
