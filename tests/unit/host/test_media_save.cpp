@@ -374,6 +374,7 @@ TEST_CASE("a further video of a post is asked for by its number, and published u
 TEST_CASE("the helper starts while the file is downloaded, once for the job") {
     if (helper_or_skip().empty()) return;
     Bench* here = nullptr;
+    std::atomic<bool> ahead = false;  // Outlives the server's threads.
     Bench bench([&](const ExtractRequest&, const std::stop_token&) { return here->info({"/film.mp4"}); });
     here = &bench;
     const auto starts = bench.root.path("starts");
@@ -381,8 +382,7 @@ TEST_CASE("the helper starts while the file is downloaded, once for the job") {
     std::ofstream(bench.helper.program) << "#!/bin/sh\necho started >> " << starts << "\nexec " << helper_path() << "\n";
     fs::permissions(bench.helper.program, fs::perms::owner_all);
     const auto film = test::serve({.bytes = read_file(Clips::get()["faststart.mp4"])});
-    std::atomic<bool> ahead = false;
-    bench.server.on("/film.mp4", [&](const test::ServedConnection& to, const test::ServedRequest& request) {
+    bench.server.on("/film.mp4", [&ahead, film, starts](const test::ServedConnection& to, const test::ServedRequest& request) {
         const auto end = Steady::now() + 20s;
         while (!fs::exists(starts) && Steady::now() < end) std::this_thread::sleep_for(1ms);
         ahead = fs::exists(starts);
