@@ -241,9 +241,13 @@ TEST_CASE("status and workers say what the contract lists") {
     // What the worker misses is said at its start and to whoever watches.
     CHECK(runtime.worker().program().err().find("/nonexistent/chromium") != std::string::npos);
     boost::json::object started;
-    const auto events = http(runtime.port(), "GET", "/api/telemetry").json();
-    for (const auto& event : events.at("events").get_array())
-        if (text(event.get_object(), "event") == "worker.started") started = event.get_object();
+    // An event of the process is stored a moment after it is told.
+    CHECK(eventually(5s, [&] {
+        const auto events = http(runtime.port(), "GET", "/api/telemetry").json();
+        for (const auto& event : events.at("events").get_array())
+            if (text(event.get_object(), "event") == "worker.started") started = event.get_object();
+        return !started.empty();
+    }));
     CHECK_MESSAGE(text(started, "missing").find("/nonexistent/chromium") != std::string::npos,
                   boost::json::serialize(started));
     CHECK(text(started, "level") == "warn");
