@@ -120,6 +120,13 @@ TEST_CASE("lists have 50 jobs and 200 events unless asked, at most 500 and 2000"
     for (const auto* query : {"?limit=0", "?limit=-1", "?limit=many"})
         CHECK(http(api.port(), "GET", std::string("/api/jobs") + query).status == 400);
 
+    // What the API says of itself is stored a moment after its answers: nothing more is to come.
+    CHECK(eventually(5s, [&] {
+        const auto text = http(api.port(), "GET", "/api/telemetry?limit=2000").body;
+        int told = 0;
+        for (auto at = text.find("api.change.done"); at != std::string::npos; at = text.find("api.change.done", at + 1)) ++told;
+        return told == 230;
+    }));
     const auto usual = http(api.port(), "GET", "/api/telemetry").json();
     CHECK(usual.at("count") == 200);
     const auto all = http(api.port(), "GET", "/api/telemetry?limit=2000").json().at("events").get_array();
