@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "proof/scene.hpp"
 
+#include <algorithm>
 #include <thread>
 
 #include <jobruntime/clock.hpp>
@@ -58,6 +59,10 @@ void Scene::kill_one(std::uint64_t random) {
     auto& victim = actors_[random % actors_.size()];
     victim.kill();
     victim.start();
+}
+
+bool Scene::enqueuers_ended() {
+    return std::all_of(actors_.begin(), actors_.begin() + cast_.enqueuers, [](Actor& enqueuer) { return enqueuer.ended(); });
 }
 
 std::size_t Scene::lines(char word) const {

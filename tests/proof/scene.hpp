@@ -25,6 +25,8 @@ public:
     void start();
     /// SIGKILL to any one of them, which begins again.
     void kill_one(std::uint64_t random);
+    /// Whether all enqueuers have made as many as they were told to.
+    bool enqueuers_ended();
     /// No more jobs; waits until all that is there has ended and the reader has seen it; then reads the evidence.
     Findings finish(std::chrono::seconds limit = std::chrono::seconds(120));
     /// Lines of this word in the journals of the enqueuers and workers so far.

@@ -41,9 +41,9 @@ public:
         if (!value) return low;
         long parsed = 0;
         auto [end, code] = std::from_chars(value->text.data(), value->text.data() + value->text.size(), parsed);
-        if (code != std::errc{} || end != value->text.data() + value->text.size() || parsed < low || parsed > high)
-            refuse(*value, "a whole number from " + std::to_string(low) + " to " + std::to_string(high));
-        return parsed;
+        if (code == std::errc{} && end == value->text.data() + value->text.size() && parsed >= low && parsed <= high) return parsed;
+        refuse(*value, "a whole number from " + std::to_string(low) + " to " + std::to_string(high));
+        return low;  // The caller goes on, to name what else is wrong, and may calculate with it.
     }
 
     unsigned octal(std::string_view key) {
@@ -52,8 +52,9 @@ public:
         unsigned parsed = 0;
         const auto* last = value->text.data() + value->text.size();
         const auto [end, code] = std::from_chars(value->text.data(), last, parsed, 8);
-        if (code != std::errc{} || end != last || parsed > 0777) refuse(*value, "a mode in octal digits, such as 600 or 660");
-        return parsed;
+        if (code == std::errc{} && end == last && parsed <= 0777) return parsed;
+        refuse(*value, "a mode in octal digits, such as 600 or 660");
+        return 0;
     }
 
     Duration duration(std::string_view key, long low = 1) { return Duration{number(key, low, 7L * 24 * 3600 * 1000)}; }

@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { actionWords, mayDo } from "../lib/actions";
 import { api, jobStates, type Action, type Job, type JobFilter, type JobPage } from "../lib/api";
 import { useCell } from "../lib/cell";
@@ -194,7 +194,8 @@ function JobTable({ page, filter, reload }: { page: JobPage; filter: JobFilter; 
         }
     };
     const move = (by: number): void => setHere((old) => jobs[Math.max(0, Math.min(jobs.length - 1, placeOf(old) + by))]?.id ?? "");
-    useEffect(() => {
+    // At once, not after the next picture: a key pressed in between would be undone by a focus that comes late.
+    useLayoutEffect(() => {
         if (at >= 0) body.current?.querySelectorAll<HTMLElement>("a.job-link")[at]?.focus();
     }, [here]);
     useKeys({
