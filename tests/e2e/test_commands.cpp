@@ -91,7 +91,7 @@ TEST_CASE("events --follow shows what happens from now on until it is stopped") 
     CHECK(ended->code == 0);
 }
 
-TEST_CASE("commands that look make no store, and say that nothing runs") {
+TEST_CASE("commands that look make no store, and say that nothing runs" * doctest::skip(on_mongo)) {
     const Folder folder;
     const auto variables = environment(folder);
     for (const std::vector<std::string>& arguments :
@@ -104,7 +104,7 @@ TEST_CASE("commands that look make no store, and say that nothing runs") {
     CHECK_FALSE(fs::exists(folder / "jobs.db"));
 }
 
-TEST_CASE("doctor finds jobrt-media beside jobrt or wherever PATH has it, and says when it is nowhere") {
+TEST_CASE("doctor finds jobrt-media beside jobrt or wherever PATH has it, and says when it is nowhere" * doctest::skip(on_mongo)) {
     const Folder folder;
     fs::create_directory(folder / "alone");
     fs::create_directory(folder / "elsewhere");
@@ -120,7 +120,7 @@ TEST_CASE("doctor finds jobrt-media beside jobrt or wherever PATH has it, and sa
     CHECK(!helpers_missed());
 }
 
-TEST_CASE("config show names each setting and its source, and no password") {
+TEST_CASE("config show names each setting and its source, and no password" * doctest::skip(on_mongo)) {
     const Folder folder;
     auto variables = environment(folder);
     variables.erase("JOBRT_STORE");
@@ -137,7 +137,7 @@ TEST_CASE("config show names each setting and its source, and no password") {
     CHECK(ended.err.find("secret") == std::string::npos);
 }
 
-TEST_CASE("every command explains itself with an example, and so does the man page") {
+TEST_CASE("every command explains itself with an example, and so does the man page" * doctest::skip(on_mongo)) {
     const Folder folder;
     const auto variables = environment(folder);
     const auto man = jobrt({"man"}, variables, folder.path());
@@ -169,7 +169,7 @@ TEST_CASE("every command explains itself with an example, and so does the man pa
     CHECK(jobrt({"jobs", "list", "--nonsense"}, variables, folder.path()).status.code == 2);
 }
 
-TEST_CASE("the demo saves its own page, and under its looser rules nothing that was left over") {
+TEST_CASE("the demo saves its own page, and under its looser rules nothing that was left over" * doctest::skip(on_mongo)) {
     const Folder folder;
     auto variables = environment(folder);
     const test::TestServer site;
@@ -197,7 +197,7 @@ TEST_CASE("the demo saves its own page, and under its looser rules nothing that 
     CHECK(site.requests().empty());
 }
 
-TEST_CASE("bench prints one JSON line for a workload") {
+TEST_CASE("bench prints one JSON line for a workload" * doctest::skip(on_mongo)) {
     const Folder folder;
     const auto ended =
         jobrt({"bench", "--scale", "1", "--workload", "W1_bulk1000", "--json"}, environment(folder), folder.path(), 60s);
@@ -214,7 +214,7 @@ TEST_CASE("bench prints one JSON line for a workload") {
     CHECK(unknown.err.find("W1_bulk1000") != std::string::npos);
 }
 
-TEST_CASE("bench measures every workload, and the same rows by bare statements on our schema and on a minimal one") {
+TEST_CASE("bench measures every workload, and the same rows by bare statements on our schema and on a minimal one" * doctest::skip(on_mongo)) {
     const Folder folder;
     const auto ended = jobrt({"bench", "--raw", "--scale", "1"}, environment(folder), folder.path(), 120s);
     INFO(ended.err);
@@ -242,7 +242,7 @@ TEST_CASE("bench measures every workload, and the same rows by bare statements o
     CHECK(fs::is_empty(folder.path()));
 }
 
-TEST_CASE("a signal ends bench at once, with all that it began") {
+TEST_CASE("a signal ends bench at once, with all that it began" * doctest::skip(on_mongo)) {
     for (const int number : {SIGINT, SIGHUP}) {
         CAPTURE(number);
         const Folder folder;
@@ -258,7 +258,7 @@ TEST_CASE("a signal ends bench at once, with all that it began") {
     }
 }
 
-TEST_CASE("a signal ends a command that does not wait for it") {
+TEST_CASE("a signal ends a command that does not wait for it" * doctest::skip(on_mongo)) {
     const Folder folder;
     test::TestServer silent;  // Its answer never comes.
     silent.on("/api/health", [](const auto& connection, const auto&) { connection.hold(); });

@@ -59,7 +59,7 @@ TEST_CASE("save prints the path of the file, also when the post is there already
     }
 }
 
-TEST_CASE("save of a page without a video, and of no URL at all, ends with 1 and the code") {
+TEST_CASE("save of a page without a video, and of no URL at all, ends with 1 and the code" * doctest::skip(on_mongo)) {
     test::TestServer site;
     site.on("/empty", test::status(200, "Content-Type: text/html\r\n", "<!doctype html><title>Words</title>"));
     const Folder folder;
@@ -124,7 +124,7 @@ TEST_CASE("save without a worker does its own job and no other, also when the po
     for (const auto& request : site.requests()) CHECK(request.target != "/other");
 }
 
-TEST_CASE("save does not count on a worker that takes no such job") {
+TEST_CASE("save does not count on a worker that takes no such job" * doctest::skip(on_mongo)) {
     test::TestServer site;
     add_clip_page(site);
     const Folder folder;
@@ -192,7 +192,7 @@ TEST_CASE("Ctrl-C ends a save at any moment, and the job stays in the queue") {
     CHECK(kinds_in(folder, "queued") == std::vector<std::string>{"media.save"});
 }
 
-TEST_CASE("on a terminal save shows a bar in one line, and on stdout the path only") {
+TEST_CASE("on a terminal save shows a bar in one line, and on stdout the path only" * doctest::skip(on_mongo)) {
     test::TestServer site;
     site.on("/clip.mp4", test::slowly({.bytes = made_clip()}, made_clip().size() / 20, 100ms));
     site.on("/page", page_with("/clip.mp4"));
