@@ -136,7 +136,48 @@ void serve_pages(test::TestServer& site, const Canary& canary, std::function<boo
     }
 }
 
+/// An address as the value of an attribute.
+std::string escaped(const std::string& text) {
+    std::string out;
+    for (const char c : text) out += c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '"' ? "&quot;" : std::string(1, c);
+    return out;
+}
+
 std::string text_of(const boost::json::object& job) { return boost::json::serialize(job); }
+
+/// What a page embeds: its oEmbed endpoint, a frame, a frame that such an endpoint answers with, and the first two by
+/// a redirect of the site's own. The addresses of their pages.
+std::vector<std::string> embedding_pages(test::TestServer& site, const Canary& canary, std::size_t i) {
+    const auto number = std::to_string(i);
+    std::vector<std::string> pages;
+    const auto at = [&](const std::string& place) { return written(table()[i], canary, "/" + place + "-" + number); };
+    const auto page = [&](const std::string& place, const std::string& body) {
+        site.on("/page-" + place + "-" + number,
+                test::status(200, "Content-Type: text/html; charset=utf-8\r\n", "<!doctype html><title>embeds</title>" + body));
+        pages.push_back(site.url("/page-" + place + "-" + number));
+    };
+    const auto endpoint = [](const std::string& url) {
+        return "<link rel=alternate type=application/json+oembed href=\"" + escaped(url) + "\">";
+    };
+    const auto frame = [](const std::string& url) { return "<iframe src=\"" + escaped(url) + "\"></iframe>"; };
+    page("oembed", endpoint(at("oembed")));
+    page("frame", frame(at("frame")));
+    site.on("/embed-" + number, test::status(200, "Content-Type: application/json\r\n",
+                                             boost::json::serialize(boost::json::object{{"html", frame(at("embedded"))}})));
+    page("embedded", endpoint("/embed-" + number));
+    for (const auto* place : {"oembed", "frame"}) {
+        const auto moved = std::string("moved-") + place;
+        site.on("/" + moved + "-" + number, test::redirect(at(moved)));
+        page(moved, (place[0] == 'o' ? endpoint : frame)("/" + moved + "-" + number));
+    }
+    return pages;
+}
+
+/// A runtime that asks nobody but the page extractor.
+Variables page_alone(const Folder& folder, const std::string& nets) {
+    std::ofstream(folder / "page.json") << R"({"platforms":{"web":{"extractors":["page"]}}})";
+    return {{"JOBRT_ALLOW_NETS", nets}, {"JOBRT_CONFIG", folder / "page.json"}, {"JOBRT_CONCURRENCY", "4"}};
+}
 
 /// A runtime whose extractor is a program that answers what the test has written down.
 struct Told {
@@ -167,46 +208,63 @@ boost::json::object one_source(const std::string& url, const char* protocol, con
 
 /// DASH: its manifest with this base address, from which the segments are reckoned.
 std::string manifest_at(const std::string& base) {
-    std::string escaped;
-    for (const char c : base) escaped += c == '&' ? "&amp;" : c == '<' ? "&lt;" : std::string(1, c);
-    return "<MPD mediaPresentationDuration=\"PT4S\"><Period><BaseURL>" + escaped +
+    return "<MPD mediaPresentationDuration=\"PT4S\"><Period><BaseURL>" + escaped(base) +
            "</BaseURL><AdaptationSet mimeType=\"video/mp4\"><SegmentTemplate duration=\"2\" media=\"$Number$\"/>"
            "<Representation/></AdaptationSet></Period></MPD>";
 }
 
-/// The jobs of one row: its address as the file, the playlist or manifest, what stands in them, and the sound; and
-/// each time as the thumbnail.
+/// An HLS playlist's name, and what stands in it.
+using Playlists = std::vector<std::pair<std::string, std::string>>;
+
+/// Where an address can stand in HLS: each place with `at(place)` in it.
+Playlists playlists_with(const std::function<std::string(const std::string& place)>& at) {
+    const std::string begin = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:4\n";
+    const std::string piece = "#EXTINF:4,\n/clip.ts\n#EXT-X-ENDLIST\n";
+    return {{"segment", begin + "#EXTINF:4,\n" + at("segment") + "\n#EXT-X-ENDLIST\n"},
+            {"key", begin + "#EXT-X-KEY:METHOD=AES-128,URI=\"" + at("key") + "\"\n" + piece},
+            {"map", begin + "#EXT-X-MAP:URI=\"" + at("map") + "\"\n" + piece},
+            {"variant", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000000,RESOLUTION=320x180\n" + at("variant") + "\n"},
+            {"rendition", "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"a\",DEFAULT=YES,URI=\"" + at("rendition") +
+                              "\"\n#EXT-X-STREAM-INF:BANDWIDTH=1000000,AUDIO=\"a\"\n/clip.m3u8\n"}};
+}
+
+/// The jobs of one row: its address as the file, the playlist or manifest, what stands in them, and the sound; what
+/// stands in playlists also behind a redirect of the site's own; and each time as the thumbnail.
 std::vector<std::string> media_jobs(Told& told, test::TestServer& site, const Canary& canary, std::size_t i) {
     const auto number = std::to_string(i);
     const auto at = [&](const std::string& place) { return written(table()[i], canary, "/" + place + "-" + number); };
     const auto thumbnail = at("thumbnail");
     if (table()[i].patient) return {told.save(site, "file-" + number, one_source(at("file"), "https", thumbnail))};
-    const std::string begin = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:4\n";
     const auto type = "Content-Type: application/vnd.apple.mpegurl\r\n";
-    site.on("/segment-" + number + ".m3u8",
-            test::status(200, type, begin + "#EXTINF:4,\n" + at("segment") + "\n#EXT-X-ENDLIST\n"));
-    site.on("/key-" + number + ".m3u8",
-            test::status(200, type, begin + "#EXT-X-KEY:METHOD=AES-128,URI=\"" + at("key") +
-                                        "\"\n#EXTINF:4,\n/clip.ts\n#EXT-X-ENDLIST\n"));
-    site.on("/map-" + number + ".m3u8",
-            test::status(200, type, begin + "#EXT-X-MAP:URI=\"" + at("map") +
-                                        "\"\n#EXTINF:4,\n/clip.m4s\n#EXT-X-ENDLIST\n"));
+    std::vector<std::string> jobs;
+    const auto add = [&](const std::string& prefix, const Playlists& playlists) {
+        for (const auto& [place, list] : playlists) {
+            const auto name = prefix + place + "-" + number;
+            site.on("/" + name + ".m3u8", test::status(200, type, list));
+            jobs.push_back(told.save(site, name, one_source(site.url("/" + name + ".m3u8"), "m3u8_native", thumbnail)));
+        }
+    };
+    // What is fetched beside the row's address says nothing, so that the row decides.
+    site.on("/clip.ts", test::silence());
+    site.on("/clip.m3u8", test::status(200, type, "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n/clip.ts\n#EXT-X-ENDLIST\n"));
+    add("", playlists_with(at));
+    add("moved-", playlists_with([&](const std::string& place) {
+        const auto moved = "/moved-" + place + "-" + number;
+        site.on(moved, test::redirect(at("moved-" + place)));
+        return moved;
+    }));
     site.on("/base-" + number + ".mpd",
             test::status(200, "Content-Type: application/dash+xml\r\n", manifest_at(at("base") + "/")));
     auto sound = one_source(site.url("/clip.mp4"), "https", thumbnail);
     sound["formats"].as_array()[0].as_object()["sound"] = {{"url", at("sound")}, {"protocol", "https"}};
-    return {told.save(site, "file-" + number, one_source(at("file"), "https", thumbnail)),
-            told.save(site, "list-" + number, one_source(at("list"), "m3u8_native", thumbnail)),
-            told.save(site, "segment-" + number,
-                      one_source(site.url("/segment-" + number + ".m3u8"), "m3u8_native", thumbnail)),
-            told.save(site, "key-" + number,
-                      one_source(site.url("/key-" + number + ".m3u8"), "m3u8_native", thumbnail)),
-            told.save(site, "map-" + number,
-                      one_source(site.url("/map-" + number + ".m3u8"), "m3u8_native", thumbnail)),
-            told.save(site, "manifest-" + number, one_source(at("manifest"), "http_dash_segments", thumbnail)),
-            told.save(site, "base-" + number,
-                      one_source(site.url("/base-" + number + ".mpd"), "http_dash_segments", thumbnail)),
-            told.save(site, "sound-" + number, sound)};
+    for (auto& id : {told.save(site, "file-" + number, one_source(at("file"), "https", thumbnail)),
+                     told.save(site, "list-" + number, one_source(at("list"), "m3u8_native", thumbnail)),
+                     told.save(site, "manifest-" + number, one_source(at("manifest"), "http_dash_segments", thumbnail)),
+                     told.save(site, "base-" + number,
+                               one_source(site.url("/base-" + number + ".mpd"), "http_dash_segments", thumbnail)),
+                     told.save(site, "sound-" + number, sound)})
+        jobs.push_back(id);
+    return jobs;
 }
 
 TEST_CASE("submitted addresses, redirects of pages, and what pages ask for reach nobody who is not allowed") {
@@ -236,6 +294,26 @@ TEST_CASE("submitted addresses, redirects of pages, and what pages ask for reach
     }
     CHECK(blocked > 20);
     CHECK(has_asked_all(site));
+    none_reached(canary);
+}
+
+TEST_CASE("oEmbed endpoints and frames of pages lead the page extractor to nobody who is not allowed") {
+    const Canary canary;
+    test::TestServer site;
+    const Folder folder;
+    Runtime runtime(folder, false, page_alone(folder, only_site));
+    std::vector<std::string> jobs;
+    for (std::size_t i = 0; i < table().size(); ++i)
+        for (const auto& page : embedding_pages(site, canary, i)) jobs.push_back(runtime.save(page));
+    for (const auto& id : jobs) {
+        const auto job = tried(runtime, id);
+        INFO(text_of(job));
+        CHECK_FALSE(text(job, "errorCode").empty());
+    }
+    // It did follow what the site itself has.
+    const auto asked = site.requests();
+    for (const auto* own : {"/embed-0", "/moved-oembed-0", "/moved-frame-0"})
+        CHECK_MESSAGE(std::any_of(asked.begin(), asked.end(), [&](const auto& one) { return one.target == own; }), own);
     none_reached(canary);
 }
 
@@ -293,13 +371,21 @@ TEST_CASE("control: every door leads to the canary when its network is allowed")
                 sees(place_of(i));
             }
     }
+    {
+        const Folder folder;
+        Runtime runtime(folder, false, page_alone(folder, with_canary));
+        for (const auto& page : embedding_pages(site, canary, 0)) runtime.save(page);
+        for (const auto* place : {"/oembed-0", "/frame-0", "/embedded-0", "/moved-oembed-0", "/moved-frame-0"}) sees(place);
+    }
     const Folder folder;
     Told told(folder, with_canary);
     site.on("/clip.mp4", test::serve({.bytes = made_clip()}));
     media_jobs(told, site, canary, 0);
-    for (const auto* place :
-         {"/file-0", "/list-0", "/segment-0", "/key-0", "/map-0", "/manifest-0", "/base-0/1", "/sound-0"})
-        sees(place);
+    for (const auto* place : {"/file-0", "/list-0", "/manifest-0", "/base-0/1", "/sound-0"}) sees(place);
+    for (const auto* place : {"segment-0", "key-0", "map-0", "variant-0", "rendition-0"}) {
+        sees(std::string("/") + place);
+        sees(std::string("/moved-") + place);
+    }
     CHECK_FALSE(canary.seen().contains("/thumbnail-0"));
 }
 
