@@ -1,6 +1,8 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "commands.hpp"
 
+#include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <cstdlib>
 #include <filesystem>
@@ -15,6 +17,7 @@
 #include <jobruntime/extract.hpp>
 
 #include "extractors.hpp"
+#include "left_behind.hpp"
 #include "profile_slot.hpp"
 
 namespace jobruntime::jobrt {
@@ -236,9 +239,24 @@ struct Check {
     std::string detail;
 };
 
+/// One run of the program, and what became of it.
+struct Tried {
+    Result<MediaInfo> answer;
+    extract::CommandFacts facts;
+    std::chrono::milliseconds took{0};
+    std::chrono::milliseconds gone_after{0};  ///< From being asked to stop, where it was.
+    std::vector<std::string> left;            ///< Names of processes that it has left behind. They are ended.
+};
+
+std::chrono::milliseconds since(steady_clock::time_point begin) {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - begin);
+}
+
+std::string shown(std::chrono::milliseconds time) { return std::to_string(time.count()) + " ms"; }
+
 /// Asks the program once; with `stop_after` it is asked to stop so long after its start.
-Result<MediaInfo> run_once(const extract::CommandExtractor& program, const std::string& url, std::chrono::milliseconds timeout,
-                           std::optional<std::chrono::milliseconds> stop_after, extract::CommandFacts& facts) {
+Tried run_once(const extract::CommandExtractor& program, const std::string& url, std::chrono::milliseconds timeout,
+               std::optional<std::chrono::milliseconds> stop_after) {
     const Folder folder;
     ExtractRequest request;
     request.url = url;
@@ -248,19 +266,49 @@ Result<MediaInfo> run_once(const extract::CommandExtractor& program, const std::
     request.tmp_dir = folder.path();
     request.log = [](std::string_view line) { std::cerr << line << "\n"; };
     std::stop_source source;
+    std::atomic<steady_clock::time_point> stopped{steady_clock::time_point::max()};
     std::jthread stopper([&](const std::stop_token& ended) {
         if (!stop_after) return;
         std::mutex mutex;
         std::condition_variable_any never;
         std::unique_lock lock(mutex);
         never.wait_for(lock, ended, *stop_after, [] { return false; });
+        stopped = steady_clock::now();
         source.request_stop();
     });
-    return program.extract(request, source.get_token(), facts);
+    Tried tried{Error{Errc::internal, ""}, {}};
+    const auto begin = steady_clock::now();
+    tried.answer = program.extract(request, source.get_token(), tried.facts);
+    tried.took = since(begin);
+    if (stopped.load() != steady_clock::time_point::max()) tried.gone_after = since(stopped);
+    tried.left = end_left_behind();
+    return tried;
 }
 
-std::string seconds_since(steady_clock::time_point begin) {
-    return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - begin).count()) + " ms";
+/// Asks it to stop while it works. One that is quick is asked sooner, at last at once: it is to be seen for whatever answers.
+Tried run_and_cancel(const extract::CommandExtractor& program, const std::string& url, std::chrono::milliseconds timeout,
+                     std::chrono::milliseconds answers_after, std::chrono::milliseconds& asked_after) {
+    asked_after = std::min(std::chrono::milliseconds(200), answers_after / 2);
+    while (true) {
+        auto tried = run_once(program, url, timeout, asked_after);
+        if ((!tried.answer && tried.answer.error().code == Errc::canceled) || asked_after == 0ms) return tried;
+        asked_after /= 2;
+    }
+}
+
+Check cancel_check(const Tried& tried, std::chrono::milliseconds asked_after) {
+    const auto asked = "asked to stop " + shown(asked_after) + " after its start, ";
+    if (tried.facts.killed) return {"cancel", false, asked + "it ignored SIGTERM and was killed a second later"};
+    // It may have had its last word in that very moment.
+    return {"cancel", tried.gone_after < 2s, asked + "it was gone " + shown(tried.gone_after) + " later"};
+}
+
+Check processes_check(std::vector<std::string> left, const std::vector<std::string>& later) {
+    for (const auto& name : later)
+        if (std::ranges::find(left, name) == left.end()) left.push_back(name);
+    std::string names;
+    for (const auto& name : left) names += (names.empty() ? "" : ", ") + name;
+    return {"processes", left.empty(), left.empty() ? "none is left" : "left behind, outside of its process group: " + names};
 }
 
 int check_extractor(const Invocation& in) {
@@ -272,25 +320,23 @@ int check_extractor(const Invocation& in) {
     const auto url = in.text("url");
     std::vector<Check> checks;
     const auto timeout = std::chrono::milliseconds(*limit);
+    adopt_orphans();
 
-    extract::CommandFacts facts;
-    auto begin = steady_clock::now();
-    const auto answer = run_once(*program, url, timeout, std::nullopt, facts);
+    const auto first = run_once(*program, url, timeout, std::nullopt);
+    const auto& [answer, facts, took, gone_after, left] = first;
     const std::string said = answer ? "a result" : answer.error().name + ": " + answer.error().message;
     if (!facts.status) return fail(in, answer ? Error{Errc::internal, "no status"} : answer.error());
     const bool in_time = answer || answer.error().name != "EXTRACTION_TIMEOUT";
     checks.push_back({"answer", facts.answers >= 1 && (answer || answer.error().name != "EXTRACTOR_CRASHED"), said});
-    checks.push_back({"hang", in_time, in_time ? "it ended after " + seconds_since(begin) : "no answer within " + std::to_string(*limit) + " ms"});
+    checks.push_back({"hang", in_time, in_time ? "it ended after " + shown(took) : "no answer within " + shown(timeout)});
     checks.push_back({"garbage", !facts.garbage, facts.garbage ? said : "every line is a message"});
     checks.push_back({"two results", facts.answers <= 1, std::to_string(facts.answers) + " answers"});
     checks.push_back({"flood", !facts.flooded, facts.flooded ? said : std::to_string(facts.lines) + " lines"});
+    std::chrono::milliseconds asked_after{};
+    const auto stopped = run_and_cancel(*program, url, timeout, took, asked_after);
+    checks.push_back(cancel_check(stopped, asked_after));
+    checks.push_back(processes_check(left, stopped.left));
 
-    begin = steady_clock::now();
-    const auto stopped = run_once(*program, url, timeout, 200ms, facts);
-    const bool obeyed = !facts.killed && (stopped || stopped.error().name != "EXTRACTION_TIMEOUT");
-    checks.push_back({"cancel", obeyed,
-                      facts.killed ? "it ignored SIGTERM and was killed a second later"
-                                   : "gone " + seconds_since(begin) + " after its start, asked to stop after 200 ms"});
     bool good = true;
     boost::json::array rows;
     for (const auto& check : checks) {
@@ -319,7 +365,7 @@ std::vector<Command> extract_commands() {
              {"jobrt extract https://x.com/somebody/status/1234567890", "jobrt extract https://example.org/talk/1 --command ./my.py",
               "jobrt extract https://example.org/talk/1 --record talk-1", "jobrt extract --replay talk-1"},
              extract_url},
-            {"extractor check", "Tries a program that is to serve as an extractor: answer, hang, garbage, two results, flood, cancel.",
+            {"extractor check", "Tries a program that is to serve as an extractor: answer, hang, garbage, two results, flood, cancel, processes left.",
              {{"PROGRAM", "The program."},
               {"--url URL", "The post to ask it for.", "https://example.org/"},
               {"--timeout MS", "How long one answer may take.", "30000"},

@@ -106,34 +106,52 @@ TEST_CASE("extractor check says what a program does wrong") {
     const auto variables = environment(folder);
     struct Row {
         const char* name;
-        const char* text;
+        std::string text;
         const char* fails;  // Empty = it passes.
+        const char* timeout = "700";
     };
-    const std::string good = R"(echo '{"url":"http://127.0.0.1/a.mp4"}')";
-    const std::string scripts[] = {"#!/bin/sh\n" + good + "\n", "#!/bin/sh\n" + good + "\n" + good + "\n"};
+    const std::string good = "echo '{\"url\":\"http://127.0.0.1/a.mp4\"}'\n";
+    // Out of its process group, and with nothing of ours in its hands: nobody would end it.
+    const std::string leaves = "setsid sh -c \"mkdir left; exec sleep 987.25\" </dev/null >/dev/null 2>&1 &\n"
+                               "until [ -d left ]; do sleep 0.02; done\n";
     const Row rows[] = {
-        {"good.sh", scripts[0].c_str(), ""},
+        {"good.sh", "#!/bin/sh\n" + good, ""},
+        // One that is at work when it is asked to stop.
+        {"slow.sh", "#!/bin/sh\ntrap 'echo stopped >>" + (folder / "stopped") + "; exit' TERM\nread -r request\nsleep 1 & wait\n" + good,
+         "", "30000"},
         {"says_no.sh", "#!/bin/sh\necho '{\"type\":\"error\",\"code\":\"NO_MEDIA\"}'\n", ""},
-        {"twice.sh", scripts[1].c_str(), "two results"},
+        {"twice.sh", "#!/bin/sh\n" + good + good, "two results"},
         {"garbage.sh", "#!/bin/sh\necho hello\n", "garbage"},
         {"hangs.sh", "#!/bin/sh\nexec sleep 100\n", "hang"},
         {"floods.sh", "#!/bin/sh\nhead -c 3000000 /dev/zero | tr '\\0' x\n", "flood"},
         {"stubborn.sh", "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.2; done\n", "cancel"},
+        {"stubborn_but_answers.sh", "#!/bin/sh\ntrap '' TERM\nsleep 3\n" + good, "cancel", "30000"},
+        {"leaves.sh", "#!/bin/sh\n" + leaves + good, "processes"},
+        {"leaves_when_stopped.sh", "#!/bin/sh\ntrap '" + leaves + "exit' TERM\nsleep 1 & wait\n" + good, "processes", "30000"},
         {"silent.sh", "#!/bin/sh\nexit 0\n", "answer"},
     };
     for (const auto& row : rows) {
         CAPTURE(row.name);
         const auto path = program(folder, row.name, row.text);
-        const auto ended = jobrt({"extractor", "check", path, "--timeout", "700", "--json"}, variables, folder.path(), 60s);
+        const auto ended =
+            jobrt({"extractor", "check", path, "--timeout", row.timeout, "--json"}, variables, folder.path(), 60s);
         REQUIRE_MESSAGE(!ended.out.empty(), ended.err);
         const auto report = object_in(ended.out);
+        CAPTURE(ended.out);
         CHECK(report.at("ok").as_bool() == (*row.fails == '\0'));
         CHECK(ended.status.code == (*row.fails == '\0' ? 0 : 1));
         bool named = *row.fails == '\0';
-        for (const auto& check : report.at("checks").as_array())
+        std::string cancel;
+        for (const auto& check : report.at("checks").as_array()) {
             named = named || (check.at("check") == row.fails && !check.at("ok").as_bool());
-        CHECK_MESSAGE(named, ended.out);
+            if (check.at("check") == "cancel") cancel = check.at("detail").as_string();
+        }
+        CHECK(named);
+        // Also of one that answers at once it was seen.
+        CHECK(cancel.starts_with("asked to stop "));
+        CHECK(children_with(0, "987.25").empty());
     }
+    CHECK(contents(folder / "stopped") == "stopped\n");
 }
 
 TEST_CASE("auth import puts cookies into the profile, and auth status knows them") {
