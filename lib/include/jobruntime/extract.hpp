@@ -272,7 +272,7 @@ private:
 /// `pipx install yt-dlp`.
 struct YtDlpOptions {
     std::string program = "yt-dlp";  ///< A path, or a name that PATH of `environment` leads to.
-    std::vector<std::string> environment;
+    std::vector<std::string> environment;  ///< "NAME=value", all of it besides the proxies and TRACEPARENT.
     std::vector<net::Network> allow_nets;
     LineLimits limits{.max_line = std::size_t{16} << 20, .max_total = std::size_t{16} << 20};
     Recording* recording = nullptr;

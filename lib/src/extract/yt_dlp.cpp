@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdlib>
 #include <filesystem>
 #include <mutex>
@@ -23,16 +24,19 @@ namespace jobruntime::extract {
 namespace {
 
 /// What yt-dlp's "ERROR:" lines mean. Its words are for people, and it has no codes; the first row that fits decides.
+/// `status` stands for the HTTP status that they name.
 struct Said {
     std::string_view words;
     std::string_view code;
 };
+constexpr std::string_view status = "http error ";
 constexpr std::array said{
     Said{"unsupported url", "UNSUPPORTED_SOURCE"},
     Said{"drm", "DRM_PROTECTED"},
     Said{"not available in your country", "GEO_BLOCKED"},
     Said{"geo restrict", "GEO_BLOCKED"},
-    Said{"http error 429", "RATE_LIMITED"},
+    Said{"anti-bot", "BOT_CHALLENGE"},
+    Said{status, ""},
     Said{"rate-limit", "RATE_LIMITED"},
     Said{"not a bot", "BOT_CHALLENGE"},
     Said{"captcha", "BOT_CHALLENGE"},
@@ -45,8 +49,6 @@ constexpr std::array said{
     Said{"no video could be found", "NO_MEDIA"},
     Said{"no video formats", "NO_MEDIA"},
     Said{"there's no video", "NO_MEDIA"},
-    Said{"http error 404", "VIDEO_UNAVAILABLE"},
-    Said{"http error 410", "VIDEO_UNAVAILABLE"},
     Said{"unavailable", "VIDEO_UNAVAILABLE"},
     Said{"not available", "VIDEO_UNAVAILABLE"},
     Said{"removed", "VIDEO_UNAVAILABLE"},
@@ -55,11 +57,30 @@ constexpr std::array said{
     Said{"connection", "NETWORK"},
 };
 
+/// Without "[extractor] id: " before them: the id is a part of the address, in which any word may stand.
+std::string_view words_of(std::string_view complaint) {
+    if (!complaint.starts_with('[')) return complaint;
+    const auto id = complaint.find("] ");
+    const auto end = id == std::string_view::npos ? id : complaint.find(": ", id);
+    return end == std::string_view::npos ? complaint : complaint.substr(end + 2);
+}
+
+/// The code of the HTTP status at the beginning of `digits`; empty for one that is no error.
+std::string code_of_status(std::string_view digits) {
+    int number = 0;
+    std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    const auto error = number >= 400 && number < 600 ? net::status_error(number, false) : std::nullopt;
+    return error ? error->name : std::string();
+}
+
 Error meaning_of(const std::string& complaint, const std::string& how) {
-    const auto words = lower(complaint);
-    for (const auto& row : said)
-        if (words.find(row.words) != std::string::npos)
-            return {errc_of(row.code), std::string(row.code), "yt-dlp says: " + complaint};
+    const auto words = lower(words_of(complaint));
+    for (const auto& row : said) {
+        const auto at = words.find(row.words);
+        if (at == std::string::npos) continue;
+        const auto code = row.words == status ? code_of_status(std::string_view(words).substr(at + status.size())) : std::string(row.code);
+        if (!code.empty()) return {errc_of(code), code, "yt-dlp says: " + complaint};
+    }
     return {Errc::unavailable, "EXTRACTOR_CRASHED",
             complaint.empty() ? "yt-dlp ended with " + how + " and gave no answer" : "yt-dlp says: " + complaint};
 }
@@ -141,6 +162,7 @@ Result<MediaInfo> YtDlpExtractor::extract(const ExtractRequest& request, std::st
     if (!cookies.path().empty()) run.argv.insert(run.argv.end(), {"--cookies", cookies.path()});
     run.argv.insert(run.argv.end(), {"--", url->str()});
     run.environment = proxy ? with_proxy(options_.environment, *proxy) : options_.environment;
+    if (!request.traceparent.empty()) run.environment.push_back("TRACEPARENT=" + request.traceparent);
     run.directory = request.tmp_dir;
     run.limits = options_.limits;
     run.on_line = [&](std::string_view line) -> Result<void> {
@@ -154,7 +176,7 @@ Result<MediaInfo> YtDlpExtractor::extract(const ExtractRequest& request, std::st
     run.on_stderr = [&](std::string_view line) {
         const std::lock_guard lock(mutex);
         if (request.log) request.log("yt-dlp: " + std::string(line));
-        if (line.starts_with("ERROR:")) complaint = clean_line(line.substr(6), 300);
+        if (line.starts_with("ERROR: ")) complaint = clean_line(line.substr(7), 300);
     };
     run.answered = [&] { return dict.has_value(); };
     ChildEnd end;

@@ -53,6 +53,7 @@ struct Bench {
         request.job_id = "the-job";
         request.timeout = timeout;
         request.tmp_dir = tmp;
+        request.traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         request.log = [this](std::string_view line) { log.emplace_back(line); };
         request.progress = [this](std::optional<double> percent, std::string_view message) {
             progress.push_back((percent ? std::to_string(static_cast<int>(*percent)) : "-") + " " + std::string(message));
@@ -80,7 +81,7 @@ TEST_CASE("a program gets one request line and its result becomes sources, best 
     Bench bench;
     auto info = bench.shell(
         "cat > request\n" + say(R"({"type":"progress","percent":40,"message":"half way"})") + "\n" +
-        say(R"({"type":"log","message":"hello"})") + "\necho on stderr >&2\necho $GIVEN $TMPDIR $PWD > seen\n" +
+        say(R"({"type":"log","message":"hello"})") + "\necho on stderr >&2\necho $GIVEN $TMPDIR $PWD $TRACEPARENT > seen\n" +
         say(R"({"type":"result","title":"Talk","uploader":"ada","timestamp":1700000000,"formats":[)"
             R"({"url":"http://127.0.0.1/low.mp4","height":240,"http_headers":{"Referer":"http://127.0.0.1/","Bad":"a\r\nb"}},)"
             R"({"url":"http://127.0.0.1/audio.m4a","vcodec":"none"},)"
@@ -105,7 +106,7 @@ TEST_CASE("a program gets one request line and its result becomes sources, best 
     const auto request = boost::json::parse(extract_test::read_file(bench.tmp + "/request")).as_object();
     CHECK(request == boost::json::object{{"v", 1}, {"jobId", "the-job"}, {"url", "https://example.org/talk/1"},
                                          {"postId", "7"}, {"timeoutMs", 20000}, {"tmpDir", bench.tmp}});
-    CHECK(extract_test::read_file(bench.tmp + "/seen") == "yes " + bench.tmp + " " + bench.tmp + "\n");
+    CHECK(extract_test::read_file(bench.tmp + "/seen") == "yes " + bench.tmp + " " + bench.tmp + " 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\n");
 }
 
 TEST_CASE("what a program may answer, and what each answer means") {
@@ -293,6 +294,16 @@ TEST_CASE("yt-dlp is asked without its user's settings, and what it says is unde
         {"null and a log-in", "echo null; echo 'ERROR: [x] 1: Log in to see this' >&2; exit 1", "AUTH_REQUIRED"},
         {"no video", "echo null; echo 'ERROR: [x] 1: No video could be found in this tweet' >&2; exit 1", "NO_MEDIA"},
         {"too many requests", "echo null; echo 'ERROR: HTTP Error 429: Too Many Requests' >&2; exit 1", "RATE_LIMITED"},
+        {"a log-in by its status", "echo null; echo 'ERROR: [generic] a: Unable to download webpage: HTTP Error 401: Unauthorized (caused by <HTTPError 401>)' >&2; exit 1",
+         "AUTH_REQUIRED"},
+        {"words in the address", "echo null; echo 'ERROR: [generic] private-drm-removed: Unable to download webpage: HTTP Error 404: Not Found' >&2; exit 1",
+         "VIDEO_UNAVAILABLE"},
+        {"words of a status", "echo null; echo 'ERROR: [x] 1: Unable to download JSON metadata: HTTP Error 503: Service Unavailable' >&2; exit 1",
+         "NETWORK"},
+        {"a challenge", "echo null; echo 'ERROR: [generic] Got HTTP Error 403 caused by Cloudflare anti-bot challenge; try again with' >&2; exit 1",
+         "BOT_CHALLENGE"},
+        {"an address that it cannot get", "echo null; echo 'ERROR: [x] 1: Unable to download webpage: <urlopen error [Errno 111] Connection refused>' >&2; exit 1",
+         "NETWORK"},
         {"a site it does not know", "echo null; echo 'ERROR: Unsupported URL: x' >&2; exit 1", "UNSUPPORTED_SOURCE"},
         {"a crash", "exit 2", "EXTRACTOR_CRASHED"},
         {"something else", "echo hello", "EXTRACTOR_PROTOCOL"},
@@ -301,14 +312,16 @@ TEST_CASE("yt-dlp is asked without its user's settings, and what it says is unde
         CAPTURE(row.what);
         Bench bench;
         extract::YtDlpOptions options;
-        options.program = bench.program("#!/bin/sh\nprintf '%s\\n' \"$@\" > arguments\n" + row.script + "\n");
+        options.program = bench.program("#!/bin/sh\nprintf '%s\\n' \"$@\" > arguments\nprintf %s \"$TRACEPARENT\" > trace\n" + row.script + "\n");
         options.environment = {"PATH=/usr/bin:/bin"};
         options.allow_nets = net::Network::parse_list("127.0.0.0/8").value();
         ExtractRequest request;
         request.timeout = 10s;
         request.tmp_dir = bench.tmp;
         request.url = "http://127.0.0.1/-post";
+        request.traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         const auto info = extract::YtDlpExtractor(options).extract(request, {});
+        CHECK(extract_test::read_file(bench.tmp + "/trace") == request.traceparent);
         CHECK((info ? info->sources.front().url : info.error().name) == row.outcome);
         CHECK(extract_test::read_file(bench.tmp + "/arguments") ==
               "--ignore-config\n--no-plugin-dirs\n--no-cache-dir\n--no-playlist\n--no-warnings\n-q\n-J\n--\nhttp://127.0.0.1/-post\n");
