@@ -73,8 +73,9 @@ std::string part_named(const ApiRouter& router, std::string_view name) {
 
 }  // namespace
 
-Table::Table() {
+Table::Table(TelemetrySink* sink) {
     ApiOptions options;
+    options.sink = sink;
     media.prepare(options);
     router = std::make_unique<ApiRouter>(queue, options);
     media.add_routes(*router);

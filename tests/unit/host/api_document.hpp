@@ -14,7 +14,7 @@ namespace api_document {
 
 /// All routes of jobrt, on a store of memory.
 struct Table {
-    Table();
+    explicit Table(jobruntime::TelemetrySink* sink = nullptr);
 
     jobruntime::host::Config config;
     std::unique_ptr<jobruntime::Store> store = jobruntime::memory::open();
