@@ -48,6 +48,7 @@ struct Options {
     Duration head_timeout{10'000};    ///< For a whole head, and again for a whole body.
     Duration idle_timeout{60'000};    ///< Between two requests of a connection.
     Duration answer_patience{2'500};  ///< For the router's answer; then ApiRouter::refuse_late() says that the store hangs.
+    Duration write_stall{30'000};     ///< A reader that takes less than 64 KiB of its answer in so long is let go.
     Duration grace{30'000};           ///< How long stop() lets requests finish.
     Duration stream_heartbeat{15'000};///< event: heartbeat.
     Duration stream_poll{250};        ///< How often to look for events when no hint came; for requests that wait, too.

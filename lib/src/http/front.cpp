@@ -93,7 +93,7 @@ void Front::take_limits() {
 void Front::run() {
     block_signals();
     std::array<epoll_event, 128> events;
-    const auto tick = std::clamp(std::min(options_.head_timeout, options_.idle_timeout) / 4, Duration{10}, Duration{1'000});
+    const auto tick = std::clamp(std::min({options_.head_timeout, options_.idle_timeout, options_.write_stall}) / 4, Duration{10}, Duration{1'000});
     bool stopping = false;
     take_limits();
     while (true) {

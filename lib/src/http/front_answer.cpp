@@ -15,8 +15,7 @@
 namespace jobruntime::http {
 namespace {
 
-/// A peer that takes less than this of its answer in this time is let go: one byte now and then does not hold it.
-constexpr std::chrono::seconds write_stall{30};
+/// A peer that takes less than this of its answer in Options::write_stall is let go: one byte now and then does not hold it.
 constexpr std::size_t write_least = 64 << 10;
 /// How long a closed connection may still deliver what it was sending: closing at once would reset it, and the
 /// peer would lose the answer that says why.
@@ -216,7 +215,7 @@ void Front::begin_writing(std::uint64_t key, Connection& connection, Reply reply
     connection.taken = 0;
     hold(connection, 0);
     hold_answer(connection, size_of(*connection.reply));
-    connection.deadline = RealClock::now() + write_stall;
+    connection.deadline = RealClock::now() + options_.write_stall;
     write(key, connection);
 }
 
@@ -256,7 +255,7 @@ void Front::write(std::uint64_t key, Connection& connection) {
         connection.taken += static_cast<std::size_t>(sent);
         if (connection.taken < write_least) continue;
         connection.taken = 0;
-        connection.deadline = RealClock::now() + write_stall;
+        connection.deadline = RealClock::now() + options_.write_stall;
     }
     watch(key, connection, EPOLLOUT);
 }

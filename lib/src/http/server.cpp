@@ -21,7 +21,7 @@ constexpr int prompt_threads = 2;
 Error check(const Options& options) {
     const bool good = options.threads >= 1 && options.threads <= 1'024 && options.max_waiting >= 1 &&
                       options.max_head >= 256 && options.head_timeout > Duration{0} &&
-                      options.idle_timeout > Duration{0} && options.answer_patience > Duration{0} && options.stream_heartbeat > Duration{0} &&
+                      options.idle_timeout > Duration{0} && options.answer_patience > Duration{0} && options.write_stall > Duration{0} && options.stream_heartbeat > Duration{0} &&
                       options.stream_poll > Duration{0};
     if (good) return {};
     return {Errc::invalid_argument, "INVALID_ARGUMENT",

@@ -277,6 +277,45 @@ TEST_CASE("answers that nobody takes have a bound together; small ones, and what
     while (other.get("/large")->status != 200) std::this_thread::yield();
 }
 
+TEST_CASE("an answer that nobody takes, or too slowly, is given up; a reader who is slow but goes on gets all of it") {
+    http::Options options;
+    const std::size_t large = 12 << 20;  // More than the kernel takes off our hands.
+    options.max_answer_memory = large + large / 2;
+    options.write_stall = 1s;
+    Host host(options);
+    host.router.add({"GET", "/large", Role::read, "Large.", {}, [large](const Request&, const RouteMatch&) {
+                         auto response = Response::json(200, {});
+                         response.body = std::string(large, 'x');
+                         return response;
+                     }});
+    const int port = host.start();
+    const std::string request = "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    Client other(port);
+    for (const bool drips : {false, true}) {
+        CAPTURE(drips);
+        Client slow(port, 4'096);
+        slow.send(request);
+        REQUIRE(slow.read_to("\r\n\r\n"));
+        std::size_t taken = 0;
+        // There is room for another one as soon as this one is given up.
+        while (other.get("/large")->status != 200) {
+            std::this_thread::sleep_for(20ms);
+            if (drips) REQUIRE(slow.read_bytes(1));
+            taken += drips ? 1 : 0;
+        }
+        CHECK_FALSE(slow.read_bytes(large - taken));
+    }
+    Client steady(port, 4'096);
+    steady.send(request);
+    REQUIRE(steady.read_to("\r\n\r\n"));
+    const auto begun = std::chrono::steady_clock::now();
+    for (std::size_t left = large; left > 0; left -= large / 16) {
+        REQUIRE(steady.read_bytes(large / 16));
+        std::this_thread::sleep_for(100ms);
+    }
+    CHECK(std::chrono::steady_clock::now() - begun > options.write_stall);
+}
+
 TEST_CASE("new limits count from then on, and what makes no sense is refused") {
     http::Options options;
     options.limits.streams = 0;
