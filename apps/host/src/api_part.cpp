@@ -13,7 +13,7 @@
 #include "platforms.hpp"
 #include "reload.hpp"
 #include "stores.hpp"
-#include "tokens.hpp"
+#include "token_check.hpp"
 
 namespace jobruntime::host {
 namespace {
@@ -87,9 +87,9 @@ public:
         std::size_t valid = 0;
         if (tokens_) {
             // They count as they are in the file at any moment; a reload only says whether it is in order.
-            auto tokens = read_tokens(config_.token_file);
-            if (!tokens) return std::move(tokens).error();
-            valid = tokens->size();
+            auto count = tokens_->count();
+            if (!count) return std::move(count).error();
+            valid = *count;
         }
         return std::function<void()>([this, fresh, valid, limits = std::move(limits), rules = sites->rules()] {
             if (tokens_) process_.in.log.info(std::to_string(valid) + " access tokens are valid");

@@ -84,6 +84,7 @@ Result<Contents> read(const std::string& path) {
         if (size < 0 && errno == EINTR) continue;
         if (size < 0) return refused("cannot read " + path + ": " + why());
         if (size == 0) return contents;
+        if (contents.text.size() >= most_bytes) return refused(path + " grows while it is read; that is no file of tokens");
         contents.text.append(part.data(), static_cast<std::size_t>(size));
     }
 }

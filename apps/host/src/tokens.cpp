@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <mutex>
 #include <system_error>
 
 #include <boost/json/array.hpp>
@@ -30,7 +29,34 @@ std::string text_of(const boost::json::object& object, std::string_view name) {
     return value && value->is_string() ? std::string(value->get_string()) : std::string();
 }
 
-Result<std::vector<Token>> parse(const std::string& path, const std::string& text) {
+std::string to_text(const std::vector<Token>& tokens) {
+    boost::json::array list;
+    for (const auto& token : tokens)
+        list.push_back({{"id", token.id}, {"name", token.name}, {"role", to_string(token.role)}, {"hash", token.hash},
+                        {"createdAt", token.created_at}});
+    // A token a line, so that people can read it.
+    std::string text = "{\"version\":1,\"tokens\":[";
+    for (std::size_t i = 0; i < list.size(); ++i) text += (i == 0 ? "\n" : ",\n") + boost::json::serialize(list[i]);
+    return text + "\n]}\n";
+}
+
+bool is_good_name(std::string_view name) {
+    return !name.empty() && name.size() <= 64 && std::ranges::all_of(name, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-' ||
+               c == '@';
+    });
+}
+
+/// The tokens under the lock; none when there is no file yet.
+Result<std::vector<Token>> read_for_change(const std::string& path) {
+    auto tokens = read_tokens(path);
+    if (!tokens && tokens.error().code == Errc::not_found) return std::vector<Token>{};
+    return tokens;
+}
+
+}  // namespace
+
+Result<std::vector<Token>> parse_tokens(const std::string& path, const std::string& text) {
     boost::system::error_code code;
     const auto value = boost::json::parse(text, code);
     const auto* object = code ? nullptr : value.if_object();
@@ -52,46 +78,10 @@ Result<std::vector<Token>> parse(const std::string& path, const std::string& tex
     return tokens;
 }
 
-std::string to_text(const std::vector<Token>& tokens) {
-    boost::json::array list;
-    for (const auto& token : tokens)
-        list.push_back({{"id", token.id}, {"name", token.name}, {"role", to_string(token.role)}, {"hash", token.hash},
-                        {"createdAt", token.created_at}});
-    // A token a line, so that people can read it.
-    std::string text = "{\"version\":1,\"tokens\":[";
-    for (std::size_t i = 0; i < list.size(); ++i) text += (i == 0 ? "\n" : ",\n") + boost::json::serialize(list[i]);
-    return text + "\n]}\n";
-}
-
-/// Always looks at every byte, so that the time it takes tells nothing of where two texts differ.
-bool same_in_constant_time(std::string_view left, std::string_view right) {
-    if (left.size() != right.size()) return false;
-    unsigned difference = 0;
-    for (std::size_t i = 0; i < left.size(); ++i)
-        difference |= static_cast<unsigned>(static_cast<unsigned char>(left[i]) ^ static_cast<unsigned char>(right[i]));
-    return difference == 0;
-}
-
-bool is_good_name(std::string_view name) {
-    return !name.empty() && name.size() <= 64 && std::ranges::all_of(name, [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-' ||
-               c == '@';
-    });
-}
-
-/// The tokens under the lock; none when there is no file yet.
-Result<std::vector<Token>> read_for_change(const std::string& path) {
-    auto tokens = read_tokens(path);
-    if (!tokens && tokens.error().code == Errc::not_found) return std::vector<Token>{};
-    return tokens;
-}
-
-}  // namespace
-
 Result<std::vector<Token>> read_tokens(const std::string& path) {
     const auto text = token_file::read(path);
     if (!text) return text.error();
-    return parse(path, text->text);
+    return parse_tokens(path, text->text);
 }
 
 Result<NewToken> create_token(const std::string& path, const std::string& name, Role role, Time now) {
@@ -139,77 +129,6 @@ Result<Token> revoke_token(const std::string& path, const std::string& id_or_nam
     tokens->erase(found);
     JR_TRY(token_file::replace(path, to_text(*tokens)));
     return gone;
-}
-
-struct TokenCheck::Impl {
-    const std::string path;
-    const std::function<void(std::string_view line)> log;
-    const std::function<void(const Token& token, bool made)> changed;
-    std::mutex mutex;
-    token_file::Stamp stamp;             // Guarded by mutex, as is what follows.
-    std::vector<Token> tokens;
-    std::optional<std::vector<Token>> read_last;  ///< As the file had them when it was last in order.
-    std::string complaint;               ///< Said once, until it changes.
-
-    /// With the mutex held.
-    void tell_changes(const std::vector<Token>& before) const {
-        const auto has = [](const std::vector<Token>& all, const Token& one) {
-            return std::ranges::any_of(all, [&](const Token& other) { return other.id == one.id && other.role == one.role; });
-        };
-        for (const auto& token : before)
-            if (!has(tokens, token)) changed(token, false);
-        for (const auto& token : tokens)
-            if (!has(before, token)) changed(token, true);
-    }
-
-    /// With the mutex held.
-    void look() {
-        const auto now = token_file::stamp_of(path);
-        if (now && *now == stamp && complaint.empty()) return;
-        auto text = token_file::read(path);
-        auto read = text ? parse(path, text->text) : Result<std::vector<Token>>(text.error());
-        std::string wrong;
-        if (read) {
-            tokens = *std::move(read);
-            if (changed && read_last) tell_changes(*read_last);
-            read_last = tokens;
-            stamp = text->stamp;
-        } else {
-            tokens.clear();
-            wrong = read.error().message;
-        }
-        if (!wrong.empty() && wrong != complaint && log) log("nobody can come in: " + wrong);
-        complaint = std::move(wrong);
-    }
-};
-
-TokenCheck::TokenCheck(std::string path, std::function<void(std::string_view line)> log,
-                       std::function<void(const Token& token, bool made)> changed)
-    : impl_(new Impl{std::move(path), std::move(log), std::move(changed), {}, {}, {}, {}, {}}) {}
-
-TokenCheck::~TokenCheck() = default;
-
-Result<void> TokenCheck::start() {
-    const auto tokens = read_tokens(impl_->path);
-    if (!tokens && tokens.error().code == Errc::not_found)
-        return refused(impl_->path + " (JOBRT_TOKEN_FILE) is not there; make it with: jobrt token create NAME --role admin");
-    if (!tokens) return tokens.error();
-    if (tokens->empty())
-        return refused(impl_->path + " (JOBRT_TOKEN_FILE) has no token in it; make one with: jobrt token create NAME --role admin");
-    const std::lock_guard lock(impl_->mutex);
-    impl_->look();
-    return {};
-}
-
-std::optional<Caller> TokenCheck::caller(std::string_view token) {
-    const std::string hash = sha256(token.substr(0, 256));
-    const std::lock_guard lock(impl_->mutex);
-    impl_->look();
-    std::optional<Caller> found;
-    // All of them, so that time does not tell which one it was.
-    for (const auto& known : impl_->tokens)
-        if (same_in_constant_time(known.hash, hash)) found = Caller{known.id, known.name, known.role};
-    return found;
 }
 
 }  // namespace jobruntime::host

@@ -1,11 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #pragma once
 
-#include <functional>
-#include <memory>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include <jobruntime/api_router.hpp>
@@ -31,6 +27,8 @@ struct NewToken {
 /// The tokens of a file: JSON, which only its owner may read and write. Errc::invalid_argument (TOKEN_FILE_REFUSED) says
 /// what is wrong with it and what to do; Errc::not_found when it is not there.
 Result<std::vector<Token>> read_tokens(const std::string& path);
+/// The same from what such a file has; the path is for the error.
+Result<std::vector<Token>> parse_tokens(const std::string& path, const std::string& text);
 
 /// Makes a token and, when it is the first, the file (mode 0600). A name has at most two, so that the old one works until the
 /// new one is everywhere; then it is to be revoked. Atomic, also against other processes, and on disk once returned.
@@ -39,22 +37,5 @@ Result<NewToken> create_token(const std::string& path, const std::string& name, 
 /// Takes away the token of this id, or of this name when it has only one; answers which it was. An API that runs
 /// refuses it from its next request on.
 Result<Token> revoke_token(const std::string& path, const std::string& id_or_name);
-
-/// Says whose token it is, by the file as it is at that moment: made, replaced and revoked tokens count at once, and a
-/// file that is missing or broken lets nobody in. Thread-safe.
-class TokenCheck {
-public:
-    /// `changed` is told of each token that has come or gone since the file was read last; it must be quick.
-    TokenCheck(std::string path, std::function<void(std::string_view line)> log,
-               std::function<void(const Token& token, bool made)> changed = {});
-    ~TokenCheck();
-    /// Refuses a file that is missing, broken, or empty: nobody could ever come in.
-    Result<void> start();
-    std::optional<Caller> caller(std::string_view token);
-
-private:
-    struct Impl;
-    std::unique_ptr<Impl> impl_;
-};
 
 }  // namespace jobruntime::host

@@ -1,8 +1,12 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <sys/stat.h>
 
+#include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <future>
 #include <sstream>
 #include <thread>
 
@@ -10,7 +14,7 @@
 #include <jobruntime/telemetry_sink.hpp>
 
 #include "host/src/sha256.hpp"
-#include "host/src/tokens.hpp"
+#include "host/src/token_check.hpp"
 
 using namespace jobruntime;
 using namespace jobruntime::host;
@@ -157,6 +161,63 @@ TEST_CASE("a token that comes or goes is told of, once, and not those that were 
     CHECK_FALSE(check.caller(second.text));
     CHECK_FALSE(check.caller(second.text));
     CHECK(told == std::vector<std::string>{"+" + second.token.id, "-" + second.token.id});
+}
+
+TEST_CASE("what is no plain file, or grows without end, is refused, and nobody waits for it") {
+    const Folder folder;
+    const auto ada = made(folder, "ada");
+    TokenCheck check(folder.file(), {});
+    REQUIRE(check.start());
+    const auto put = [&](const std::function<void()>& make) {
+        std::filesystem::remove(folder.file());
+        make();
+        const auto read = read_tokens(folder.file());
+        REQUIRE_FALSE(read);
+        CHECK_FALSE(check.caller(ada.text));
+        return read.error().message;
+    };
+    CHECK(put([&] { REQUIRE(mkfifo(folder.file().c_str(), 0600) == 0); }).find("no plain file") != std::string::npos);
+    CHECK(put([&] { std::filesystem::create_symlink("/dev/zero", folder.file()); }).find("no plain file") != std::string::npos);
+    CHECK(put([&] { std::filesystem::create_directory(folder.file()); }).find("no plain file") != std::string::npos);
+    CHECK(put([&] {
+              std::ofstream(folder.file()) << "{";
+              REQUIRE(chmod(folder.file().c_str(), 0600) == 0);
+              std::filesystem::resize_file(folder.file(), 1ull << 40);
+          }).find("larger than 1 MiB") != std::string::npos);
+    std::filesystem::remove(folder.file());
+    const auto bob = made(folder, "bob");
+    CHECK(check.caller(bob.text));
+    CHECK(check.count().value() == 1);
+}
+
+TEST_CASE("a look at the file that hangs holds up nobody for long: what was read last counts until one is quick") {
+    using namespace std::chrono_literals;
+    const Folder folder;
+    const auto ada = made(folder, "ada");
+    std::promise<void> hangs, goes_on;
+    std::atomic<int> said = 0;
+    TokenCheck check(folder.file(), [&](std::string_view line) { said += line.find("does not answer") != std::string_view::npos; },
+                     [&, n = 0](const Token&, bool) mutable {
+                         if (n++ > 0) return;
+                         hangs.set_value();
+                         goes_on.get_future().wait();
+                     });
+    REQUIRE(check.start());
+    const auto bob = made(folder, "bob");
+    CHECK(check.caller(bob.text));  // Waits a second for the look that has found it.
+    hangs.get_future().wait();
+    CHECK(said == 1);
+    REQUIRE(revoke_token(folder.file(), "ada"));
+    const auto begun = std::chrono::steady_clock::now();
+    for (int i = 0; i < 100; ++i) CHECK(check.caller(ada.text));
+    CHECK(std::chrono::steady_clock::now() - begun < 10s);  // A second each it would be a hundred.
+    CHECK_FALSE(check.caller("jrt_12345678_" + std::string(64, '0')));
+    CHECK(check.count().error().code == Errc::unavailable);
+    CHECK(said == 1);
+    goes_on.set_value();
+    while (check.caller(ada.text)) std::this_thread::yield();
+    CHECK(check.caller(bob.text));
+    CHECK(check.count().value() == 1);
 }
 
 TEST_CASE("many at once each make their token, and none is lost") {
