@@ -1,7 +1,9 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <sstream>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -89,6 +91,79 @@ TEST_CASE("events --follow shows what happens from now on until it is stopped") 
     const auto ended = follower.stop(5s);
     REQUIRE(ended);
     CHECK(ended->code == 0);
+}
+
+/// The events that a command has printed, one JSON object a line.
+std::vector<boost::json::object> events_in(const std::string& lines) {
+    std::vector<boost::json::object> events;
+    std::istringstream in(lines);
+    for (std::string line; std::getline(in, line);) {
+        boost::system::error_code code;
+        auto event = boost::json::parse(line, code);
+        CHECK_MESSAGE((!code && event.is_object()), "not an event: " << line);
+        if (!code && event.is_object()) events.push_back(std::move(event.get_object()));
+    }
+    return events;
+}
+
+std::size_t count_of(const std::vector<boost::json::object>& events, std::string_view name, std::string_view id) {
+    return static_cast<std::size_t>(std::count_if(events.begin(), events.end(), [&](const boost::json::object& event) {
+        return text(event, "event") == name && text(event, "jobId") == id;
+    }));
+}
+
+TEST_CASE("events shows only what --trace and --level ask for, also when it follows") {
+    const Folder folder;
+    Runtime runtime(folder, false);
+    const auto variables = environment(folder);
+    const auto done = runtime.submit({{"kind", "demo.echo"}});
+    const auto dropped = runtime.submit({{"kind", "demo.echo"}, {"delayMs", 3'600'000}});
+    REQUIRE(text(runtime.wait(done, "completed", 10s), "status") == "completed");
+    REQUIRE(http(runtime.port(), "POST", "/api/jobs/" + dropped + "/cancel").status == 200);
+    const auto done_trace = text(runtime.job(done), "traceId");
+    const auto dropped_trace = text(runtime.job(dropped), "traceId");
+    REQUIRE(done_trace != dropped_trace);
+    const auto shown = [&](std::vector<std::string> arguments) {
+        arguments.insert(arguments.begin(), "events");
+        arguments.insert(arguments.end(), {"--json", "--limit", "2000"});
+        const auto ended = jobrt(std::move(arguments), variables, folder.path());
+        INFO(ended.err);
+        CHECK(ended.status.code == 0);
+        return events_in(ended.out);
+    };
+
+    const auto traced = shown({"--trace", done_trace});
+    for (const auto& event : traced) CHECK(text(event, "traceId") == done_trace);
+    CHECK(count_of(traced, "jobs.create.queued", done) == 1);
+    CHECK(count_of(traced, "worker.job.completed", done) == 1);
+    CHECK(shown({"--trace", "nobody-has-it"}).empty());
+
+    const auto warned = shown({"--level", "warn"});
+    for (const auto& event : warned) CHECK(text(event, "level") == "warn");
+    CHECK(count_of(warned, "worker.job.canceled", dropped) == 1);
+    const auto told = shown({"--level", "info"});
+    for (const auto& event : told) CHECK(text(event, "level") == "info");
+    CHECK(count_of(told, "worker.job.completed", done) == 1);
+    CHECK(count_of(told, "jobs.create.queued", dropped) == 1);
+    CHECK(shown({"--level", "error"}).empty());
+    const auto both = shown({"--trace", dropped_trace, "--level", "warn"});
+    CHECK(both.size() == 1);
+    CHECK(count_of(both, "worker.job.canceled", dropped) == 1);
+    CHECK(shown({"--trace", done_trace, "--level", "warn"}).empty());
+    CHECK(jobrt({"events", "--level", "loud"}, variables, folder.path()).status.code == 2);
+
+    Program follower({JOBRT_PROGRAM, "events", "--follow", "--json", "--trace", "followed"}, variables, folder.path());
+    const auto other = runtime.submit({{"kind", "demo.echo"}});
+    REQUIRE(text(runtime.wait(other, "completed", 10s), "status") == "completed");
+    const auto answer = http(runtime.port(), "POST", "/api/jobs", R"({"kind":"demo.echo"})", {{"x-trace-id", "followed"}});
+    REQUIRE(answer.status == 201);
+    CHECK(eventually(10s, [&] { return follower.out().find("worker.job.completed") != std::string::npos; }));
+    const auto ended = follower.stop(5s);
+    REQUIRE(ended);
+    CHECK(ended->code == 0);
+    const auto followed = events_in(follower.out());
+    for (const auto& event : followed) CHECK(text(event, "traceId") == "followed");
+    CHECK(count_of(followed, "worker.job.completed", text(answer.json().at("job").get_object(), "id")) == 1);
 }
 
 TEST_CASE("commands that look make no store, and say that nothing runs" * doctest::skip(on_mongo)) {
