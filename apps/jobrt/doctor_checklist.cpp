@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 #include <jobruntime/job_queue.hpp>
-#include <jobruntime/media.hpp>
 #include <jobruntime/net.hpp>
 
 #include "demo_site.hpp"
@@ -278,8 +277,8 @@ private:
             return report_.warn("the job of the checklist stays in the store: jobrt jobs delete " + id);
         }
         const auto path = text_of(job_, "outputPath");
-        const media::Publisher publisher({.root = text_of(*status_, "downloadDir"), .helper = {}});
-        if (auto gone = path.empty() ? Result<int>(0) : publisher.remove_files(*job, path); !gone)
+        const auto folder = text_of(*status_, "downloadDir");
+        if (auto gone = path.empty() ? Result<int>(0) : net::remove_saved_files(folder, *job, path); !gone)
             report_.warn("the clip of the checklist stays in the download folder: " + gone.error().message);
     }
 

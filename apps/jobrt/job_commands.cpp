@@ -7,7 +7,7 @@
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 #include <jobruntime/job_queue.hpp>
-#include <jobruntime/media.hpp>
+#include <jobruntime/net.hpp>
 
 #include "media_kind.hpp"
 
@@ -162,9 +162,8 @@ int change_jobs(const Invocation& in, const Change& change, std::string_view ver
         if (change.action == Action::remove && !in.has("keep-files") && job->kind == host::media_kind &&
             job->result.is_object()) {
             const auto* path = job->result.get_object().if_contains("outputPath");
-            const media::Publisher publisher({.root = in.config.download_dir, .helper = {}});
             if (path && path->is_string())
-                if (auto removed = publisher.remove_files(job->id, path->get_string()); !removed)
+                if (auto removed = net::remove_saved_files(in.config.download_dir, job->id, path->get_string()); !removed)
                     code = fail(in, removed.error());
         }
         const std::string_view outcome = answer->how == How::requested ? "cancel requested" : verb;

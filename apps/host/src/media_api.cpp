@@ -6,8 +6,6 @@
 #include <filesystem>
 #include <utility>
 
-#include <jobruntime/media.hpp>
-
 #include "media_kind.hpp"
 #include "platform_config.hpp"
 
@@ -83,9 +81,8 @@ void MediaApi::prepare(ApiOptions& options) {
         const auto keep = match.query_value("keepFiles").value_or("");
         if (job.kind != media_kind || keep == "1" || keep == "true") return;
         const auto path = result_text(job, "outputPath");
-        media::Publisher publisher({.root = download_dir_, .helper = {}, .forgotten_after = std::chrono::hours(24)});
         // What cannot be removed now is an orphan on disk, not a reason to keep the job.
-        if (!path.empty()) (void)publisher.remove_files(job.id, path).has_value();
+        if (!path.empty()) (void)net::remove_saved_files(download_dir_, job.id, path).has_value();
     };
 }
 
@@ -163,17 +160,15 @@ Result<JobSpec> MediaApi::job_for(std::string_view text, EnqueueOptions options)
 bool MediaApi::has_file(const Job& job) const {
     const auto path = result_text(job, "outputPath");
     if (path.empty()) return false;
-    media::Publisher publisher({.root = download_dir_, .helper = {}, .forgotten_after = std::chrono::hours(24)});
-    auto there = publisher.has_file(job.id, path);
+    auto there = net::has_saved_file(download_dir_, job.id, path);
     return there && *there;
 }
 
 bool MediaApi::clear_if_gone(const Job& job) const {
     if (has_file(job)) return false;
-    const media::Publisher publisher({.root = download_dir_, .helper = {}});
     const auto path = result_text(job, "outputPath");
     // What stays all the same is an orphan, which the sweeper of a worker removes.
-    if (!path.empty()) (void)publisher.remove_files(job.id, path).has_value();
+    if (!path.empty()) (void)net::remove_saved_files(download_dir_, job.id, path).has_value();
     return true;
 }
 

@@ -151,19 +151,7 @@ private:
     HelperOptions options_;
 };
 
-// ---- Names and folders -----------------------------------------------------------------
-
-/// A file of ours below the download root: `<slug>/<jobId>-<fence>[-<nth>].<ext>`, the slug by net::slug.
-struct JOBRUNTIME_API FileName {
-    JobId job;
-    Fence fence = Fence::none;
-    int nth = 0;      ///< 2 … 999 for the further videos of a post; 0 for the first.
-    std::string ext;  ///< mp4 and other containers, jpg, json.
-    std::string str() const;
-    /// Reads exactly what str() writes; nothing for every other name.
-    static std::optional<FileName> parse(std::string_view text);
-    bool operator==(const FileName&) const = default;
-};
+// ---- Folders ---------------------------------------------------------------------------
 
 /// The private folder of one attempt, `<root>/.jobrt-tmp/<jobId>-<fence>`, mode 0700. Locked
 /// while it lives, so that nobody else takes it over; removed with all that is in it when it
@@ -228,7 +216,8 @@ struct PublisherOptions {
 };
 
 /// Owns the names below the download root. Stateless between calls and thread-safe; several
-/// processes may use one root.
+/// processes may use one root. What was published is looked for and removed with has_saved_file()
+/// and remove_saved_files() of net.hpp, for which nobody needs this component.
 ///
 /// Never leaves the root: every folder on the way is opened without following symbolic links
 /// (PATH_REFUSED when there is one), and every file is reached from its open folder. The
@@ -252,13 +241,6 @@ public:
                               HelperAhead ahead = {}) const;
     /// Starts the helper of a later publish(): while the file is downloaded, say.
     HelperAhead start_helper() const { return HelperClient(options_.helper).start_ahead(); }
-
-    /// Is the published file there? PATH_REFUSED for a path that publish() cannot have made for this job.
-    Result<bool> has_file(JobId job, std::string_view output_path) const;
-
-    /// Removes a published video, its thumbnail and its JSON; says how many files that were.
-    /// Files that are gone already are no error. PATH_REFUSED as above.
-    Result<int> remove_files(JobId job, std::string_view output_path) const;
 
     /// Removes files and work folders of dead attempts. Touches nothing whose name is not of our
     /// pattern, and no work folder whose worker lives. Says how many files and folders went.

@@ -19,12 +19,13 @@
 
 #include <jobruntime/export.hpp>
 #include <jobruntime/extractor.hpp>
+#include <jobruntime/id.hpp>
 #include <jobruntime/result.hpp>
 
 struct sockaddr;
 
 // Guarded fetching: one strict URL grammar, platforms and their posts, an address guard, and
-// transfers over libcurl that go nowhere the guard does not allow.
+// transfers over libcurl that go nowhere the guard does not allow; and the files that were saved from posts.
 namespace jobruntime::net {
 
 // ---------------------------------------------------------------------------------- URLs
@@ -97,6 +98,21 @@ JOBRUNTIME_API const std::vector<Platform>& default_platforms();
 /// platform says that this is no post; Errc::unsupported, UNSUPPORTED_SOURCE when none matches.
 JOBRUNTIME_API Result<Post> identify(const Url& url,
                                      std::span<const Platform> platforms = default_platforms());
+
+// --------------------------------------------------------------------------- saved files
+
+// What media::Publisher has made of a post lies at `<slug>/<jobId>-<fence>[-<nth>].<ext>` below the download
+// folder, with a thumbnail and a JSON beside it. Whoever only shows or deletes it needs these two, and no media
+// component. Both never leave `root`: a path that was not made for this job is refused, and so is a folder that
+// is a symbolic link. Errors: PATH_REFUSED, DOWNLOAD_DIR_UNUSABLE, DISK_FULL, MEDIA_IO.
+
+/// Is the saved file there? `output_path` is media::Published::output_path.
+JOBRUNTIME_API Result<bool> has_saved_file(const std::string& root, JobId job, std::string_view output_path);
+
+/// Removes a saved video, its thumbnail and its JSON; says how many files that were. Files that are gone
+/// already are no error.
+JOBRUNTIME_API Result<int> remove_saved_files(const std::string& root, JobId job,
+                                              std::string_view output_path);
 
 // ------------------------------------------------------------------------- address guard
 

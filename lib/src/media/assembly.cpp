@@ -13,8 +13,8 @@
 #include <jobruntime/subprocess.hpp>
 
 #include "core/read_file_linux.hpp"
-#include "media/folders.hpp"
 #include "media/track_file.hpp"
+#include "net/folders.hpp"
 
 namespace jobruntime::media {
 namespace {
@@ -46,15 +46,16 @@ Result<void> write_assembly(const std::string& path, const Assembly& assembly) {
     const std::string text = json::serialize(object);
     const std::string name = path + std::string(parts_suffix);
     const Fd file(::open(name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!file) return folder_error(errno, "write " + name);
+    if (!file) return net::folder_error(errno, "write " + name);
     std::string_view rest = text;
     while (!rest.empty()) {
         const auto wrote = ::write(file.get(), rest.data(), rest.size());
         if (wrote < 0 && errno == EINTR) continue;
-        if (wrote < 0) return folder_error(errno, "write " + name);
+        if (wrote < 0) return net::folder_error(errno, "write " + name);
         rest.remove_prefix(static_cast<std::size_t>(wrote));
     }
-    return ::fsync(file.get()) == 0 ? Result<void>() : Result<void>(folder_error(errno, "flush " + name));
+    if (::fsync(file.get()) != 0) return net::folder_error(errno, "flush " + name);
+    return {};
 }
 
 Result<std::optional<Assembly>> read_assembly(const std::string& path) {

@@ -29,7 +29,7 @@ struct Assembly {
 inline constexpr std::string_view parts_suffix = ".parts";
 inline constexpr std::string_view audio_suffix = ".audio";
 
-/// Beside the download at `path`, synced. Errors as folder_error.
+/// Beside the download at `path`, synced. Errors as net::folder_error.
 Result<void> write_assembly(const std::string& path, const Assembly& assembly);
 /// Nothing when the download is a plain file; MEDIA_IO when the description cannot be read.
 Result<std::optional<Assembly>> read_assembly(const std::string& path);

@@ -8,13 +8,13 @@
 #include <jobruntime/net.hpp>
 
 #include "media/assembly.hpp"
-#include "media/folders.hpp"
 #include "media/host_gate.hpp"
 #include "media/retries.hpp"
 #include "media/stream_download.hpp"
 #include "media/track_file.hpp"
 #include "media/watch.hpp"
 #include "media/work_folder.hpp"
+#include "net/folders.hpp"
 
 namespace jobruntime::media {
 namespace {
@@ -133,7 +133,7 @@ Result<void> join(const fs::path& target) {
     JR_TRY(write_assembly(target.string(), *both));
     std::error_code wrong;
     fs::rename(picture_of(target), target, wrong);
-    if (wrong) return folder_error(wrong.value(), "rename the finished download");
+    if (wrong) return net::folder_error(wrong.value(), "rename the finished download");
     fs::remove(picture_of(target).string() + std::string(parts_suffix), wrong);
     fs::remove(sound_of(target).string() + std::string(parts_suffix), wrong);
     return {};
@@ -145,15 +145,15 @@ Result<Downloaded> take_file(const MediaSource& source, const fs::path& target,
     std::error_code wrong;
     const fs::path folder =
         options.extractor_dir.empty() ? fs::path() : fs::canonical(options.extractor_dir, wrong);
-    if (wrong || folder.empty()) return refused(source.url);
+    if (wrong || folder.empty()) return net::path_refused(source.url);
     const fs::path file = fs::canonical(folder / source.url, wrong);
     if (wrong)
         return Error{Errc::not_found, "MEDIA_IO", "the extractor's file " + source.url + " is not there"};
     const auto [end, rest] = std::ranges::mismatch(folder, file);
     if (end != folder.end() || rest == file.end() || !fs::is_regular_file(fs::symlink_status(file, wrong)))
-        return refused(source.url);
+        return net::path_refused(source.url);
     const auto bytes = fs::file_size(file, wrong);
-    if (wrong) return folder_error(wrong.value(), "read " + file.string());
+    if (wrong) return net::folder_error(wrong.value(), "read " + file.string());
     if (bytes > options.max_bytes)
         return Error{Errc::full, "TOO_LARGE",
                      "the extractor's file has " + std::to_string(bytes) + " bytes, allowed are " +
@@ -165,7 +165,7 @@ Result<Downloaded> take_file(const MediaSource& source, const fs::path& target,
         fs::copy_file(file, half, fs::copy_options::overwrite_existing, wrong);
         if (!wrong) fs::rename(half, target, wrong);
     }
-    if (wrong) return folder_error(wrong.value(), "take over " + file.string());
+    if (wrong) return net::folder_error(wrong.value(), "take over " + file.string());
     return Downloaded{.path = target.string(), .bytes = bytes};
 }
 

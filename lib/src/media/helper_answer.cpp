@@ -6,7 +6,7 @@
 
 #include <boost/json/array.hpp>
 
-#include "media/names.hpp"
+#include "net/names.hpp"
 
 namespace jobruntime::media {
 namespace {
@@ -96,7 +96,7 @@ Result<Finished> finished_of(const object& answer) {
                              return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
                          });
     if (!is_hash) return helper_nonsense("without a checksum");
-    if (!is_container_ext(done.ext)) return helper_nonsense("with an unknown file extension");
+    if (!net::is_container_ext(done.ext)) return helper_nonsense("with an unknown file extension");
     if (done.facts.video_codec.empty() || done.facts.bytes == 0)
         return helper_nonsense("a result without video");
     return done;

@@ -15,8 +15,8 @@
 
 #include "media/assembly.hpp"
 #include "media/ffmpeg.hpp"
-#include "media/folders.hpp"
-#include "media/names.hpp"
+#include "net/folders.hpp"
+#include "net/names.hpp"
 
 namespace jobruntime::media {
 namespace {
@@ -78,15 +78,15 @@ std::string sidecar(const PublishRequest& request, const Finished& file, const s
 
 Result<void> write_file(const Fd& folder, const char* name, std::string_view text) {
     const Fd file(::openat(folder.get(), name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644));
-    if (!file) return folder_error(errno, std::string("write ") + name);
+    if (!file) return net::folder_error(errno, std::string("write ") + name);
     while (!text.empty()) {
         const auto wrote = ::write(file.get(), text.data(), text.size());
         if (wrote < 0 && errno == EINTR) continue;
-        if (wrote < 0) return folder_error(errno, std::string("write ") + name);
+        if (wrote < 0) return net::folder_error(errno, std::string("write ") + name);
         text.remove_prefix(static_cast<std::size_t>(wrote));
     }
     return ::fsync(file.get()) == 0 ? Result<void>()
-                                    : Result<void>(folder_error(errno, std::string("sync ") + name));
+                                    : Result<void>(net::folder_error(errno, std::string("sync ") + name));
 }
 
 /// Files on their way from the work folder to their place. What was placed is taken back
@@ -97,12 +97,12 @@ public:
     Placement(const Placement&) = delete;
     Placement& operator=(const Placement&) = delete;
     ~Placement() {
-        for (const auto& name : placed_) (void)remove_name(to_, name);
+        for (const auto& name : placed_) (void)net::remove_name(to_, name);
     }
 
     Result<void> move(const std::string& name, const std::string& final_name) {
         if (::renameat(from_.get(), name.c_str(), to_.get(), final_name.c_str()) != 0)
-            return folder_error(errno, "move " + final_name + " into place");
+            return net::folder_error(errno, "move " + final_name + " into place");
         placed_.push_back(final_name);
         return {};
     }
@@ -110,7 +110,7 @@ public:
     /// The download itself stays in the work folder as well: should this process die before the
     /// result is accepted, the next attempt need not fetch it again.
     Result<void> link(const std::string& name, const std::string& final_name) {
-        (void)remove_name(to_, final_name);  // Only this attempt can have made one.
+        (void)net::remove_name(to_, final_name);  // Only this attempt can have made one.
         if (::linkat(from_.get(), name.c_str(), to_.get(), final_name.c_str(), 0) != 0)
             return move(name, final_name);
         placed_.push_back(final_name);
@@ -168,7 +168,8 @@ Result<FinishRequest> finish_request(const PublishRequest& request, const std::s
 }
 
 void remove_half_made(const Fd& work) {
-    for (const char* name : {out_video, out_by_ffmpeg, out_thumbnail, out_json}) (void)remove_name(work, name);
+    for (const char* name : {out_video, out_by_ffmpeg, out_thumbnail, out_json})
+        (void)net::remove_name(work, name);
 }
 
 /// What the helper has rewritten is written once more by the operator's ffmpeg, and judged once more by the
@@ -185,8 +186,8 @@ Result<Finished> by_ffmpeg(const HelperOptions& options, const Fd& work, const F
                        .mp4 = vetted.ext == "mp4",
                        .seconds = vetted.facts.seconds},
                       progress, stop));
-    JR_TRY(remove_name(work, out_video));
-    JR_TRY(remove_name(work, out_thumbnail));
+    JR_TRY(net::remove_name(work, out_video));
+    JR_TRY(net::remove_name(work, out_thumbnail));
     auto judged = HelperClient(options).finish(again, progress, stop);
     if (!judged && is_about_content(judged.error()))
         return Error{Errc::corrupt, "FFMPEG_FAILED",
@@ -194,7 +195,7 @@ Result<Finished> by_ffmpeg(const HelperOptions& options, const Fd& work, const F
     if (!judged) return judged;
     // A faststart file stays as it is: it takes the place of the one that it was made from.
     if (!judged->remuxed && ::renameat(work.get(), out_by_ffmpeg, work.get(), out_video) != 0)
-        return folder_error(errno, "rename what ffmpeg has written");
+        return net::folder_error(errno, "rename what ffmpeg has written");
     judged->remuxed = true;
     return judged;
 }
@@ -205,7 +206,7 @@ Result<Published> Publisher::publish(const PublishRequest& request, const WorkFo
                                      const OnProgress& progress, std::stop_token stop,
                                      HelperAhead ahead) const {
     const auto input = name_in(work, request.input);
-    if (!input) return refused(request.input);
+    if (!input) return net::path_refused(request.input);
     if (!request.job || request.nth < 0 || request.nth == 1 || request.nth > 999)
         return Error{Errc::invalid_argument, "publishing needs a job id, and nth 0 or 2 to 999"};
     remove_half_made(work.folder_);
@@ -218,7 +219,7 @@ Result<Published> Publisher::publish(const PublishRequest& request, const WorkFo
     if (!file) {
         remove_half_made(work.folder_);  // A killed helper could not.
         if (is_about_content(file.error())) {
-            (void)remove_name(work.folder_, *input);
+            (void)net::remove_name(work.folder_, *input);
             discard_stream(request.input);
         }
         return file.error();
@@ -226,15 +227,15 @@ Result<Published> Publisher::publish(const PublishRequest& request, const WorkFo
     if (stop.stop_requested())
         return Error{Errc::canceled, "the save was stopped before its file was published"};
 
-    auto root = open_root(options_.root);
+    auto root = net::open_root(options_.root);
     if (!root) return root.error();
     const std::string folder_name = folder_for(request);
-    auto folder = make_folder(*root, folder_name, 0755);
+    auto folder = net::make_folder(*root, folder_name, 0755);
     if (!folder) return folder.error();
 
-    const FileName name{request.job, request.fence, request.nth, file->ext};
+    const net::FileName name{request.job, request.fence, request.nth, file->ext};
     const auto with_ext = [&name](const char* ext) {
-        FileName other = name;
+        net::FileName other = name;
         other.ext = ext;
         return other.str();
     };
@@ -254,8 +255,8 @@ Result<Published> Publisher::publish(const PublishRequest& request, const WorkFo
     } else {
         JR_TRY(placement.link(*input, name.str()));
     }
-    JR_TRY(sync_folder(*folder));
-    JR_TRY(sync_folder(*root));
+    JR_TRY(net::sync_folder(*folder));
+    JR_TRY(net::sync_folder(*root));
     placement.accept();
     return done;
 }

@@ -11,10 +11,10 @@
 #include <mutex>
 
 #include "media/assembly.hpp"
-#include "media/folders.hpp"
 #include "media/playlist_feed.hpp"
 #include "media/stream_choice.hpp"
 #include "media/track_download.hpp"
+#include "net/folders.hpp"
 
 namespace jobruntime::media {
 namespace {
@@ -195,7 +195,7 @@ private:
         }
         JR_TRY(write_assembly(request_.target, assembly));
         if (std::rename(stream_of(request_.target).c_str(), request_.target.c_str()) != 0)
-            return folder_error(errno, "rename the finished download");
+            return net::folder_error(errno, "rename the finished download");
         remove_track(stream_of(request_.target));
         std::error_code ignored;
         fs::remove(audio_of(request_.target) + ".log", ignored);

@@ -10,7 +10,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "media/folders.hpp"
+#include "net/folders.hpp"
 
 namespace jobruntime::media {
 namespace {
@@ -24,7 +24,7 @@ Result<void> write_all_bytes(const Fd& file, std::string_view bytes, const std::
     while (!bytes.empty()) {
         const auto wrote = ::write(file.get(), bytes.data(), bytes.size());
         if (wrote < 0 && errno == EINTR) continue;
-        if (wrote < 0) return folder_error(errno, "write " + path);
+        if (wrote < 0) return net::folder_error(errno, "write " + path);
         bytes.remove_prefix(static_cast<std::size_t>(wrote));
     }
     return {};
@@ -70,7 +70,7 @@ Result<std::string> read_whole(const Fd& file, const std::string& path) {
     while (text.size() < most) {
         const auto got = ::read(file.get(), block, sizeof block);
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return folder_error(errno, "read " + path);
+        if (got < 0) return net::folder_error(errno, "read " + path);
         if (got == 0) return text;
         text.append(block, static_cast<std::size_t>(got));
     }
@@ -98,9 +98,9 @@ std::uint64_t Piece::id() const {
 Result<TrackFile> TrackFile::open(const std::string& path, std::uint64_t variant) {
     constexpr int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
     Fd data(::open(path.c_str(), flags, 0600));
-    if (!data) return folder_error(errno, "open " + path);
+    if (!data) return net::folder_error(errno, "open " + path);
     Fd journal(::open((path + ".log").c_str(), flags, 0600));
-    if (!journal) return folder_error(errno, "open " + path + ".log");
+    if (!journal) return net::folder_error(errno, "open " + path + ".log");
     TrackFile file(path, std::move(data), std::move(journal), variant);
     JR_TRY(file.load());
     return file;
@@ -114,7 +114,7 @@ Result<void> TrackFile::load() {
     auto text = read_whole(journal_, path_);
     if (!text) return std::move(text).error();
     const auto there = ::lseek(data_.get(), 0, SEEK_END);
-    if (there < 0) return folder_error(errno, "read " + path_);
+    if (there < 0) return net::folder_error(errno, "read " + path_);
     std::string_view rest = *text;
     const std::string first = first_line(variant_);
     if (rest.starts_with(first)) {
@@ -135,7 +135,7 @@ Result<void> TrackFile::load() {
 Result<void> TrackFile::truncate(std::uint64_t size) {
     if (::ftruncate(data_.get(), static_cast<off_t>(size)) != 0 ||
         ::lseek(data_.get(), static_cast<off_t>(size), SEEK_SET) < 0)
-        return folder_error(errno, "shorten " + path_);
+        return net::folder_error(errno, "shorten " + path_);
     size_ = size;
     return {};
 }
@@ -146,7 +146,7 @@ Result<void> TrackFile::cut(std::size_t count) {
     std::string text = first_line(variant_);
     for (const auto& entry : entries_) text += line_of(entry);
     if (::ftruncate(journal_.get(), 0) != 0 || ::lseek(journal_.get(), 0, SEEK_SET) < 0)
-        return folder_error(errno, "shorten " + path_ + ".log");
+        return net::folder_error(errno, "shorten " + path_ + ".log");
     JR_TRY(truncate(entries_.empty() ? 0 : entries_.back().end));
     unsynced_.clear();
     synced_size_ = size_;
@@ -180,7 +180,7 @@ Result<void> TrackFile::finish_piece(const Piece& piece) {
 
 Result<void> TrackFile::sync() {
     if (unsynced_.empty()) return {};
-    if (::fdatasync(data_.get()) != 0) return folder_error(errno, "flush " + path_);
+    if (::fdatasync(data_.get()) != 0) return net::folder_error(errno, "flush " + path_);
     JR_TRY(write_all_bytes(journal_, unsynced_, path_ + ".log"));
     unsynced_.clear();
     synced_size_ = size_;

@@ -15,27 +15,27 @@ namespace jobruntime::media {
 namespace {
 
 /// Other attempts' folders of this job, oldest first.
-Result<std::vector<Attempt>> attempts_of(const Fd& parent, JobId job) {
-    std::vector<Attempt> found;
-    JR_TRY(each_name(parent, [&](const std::string& name) {
-        const auto attempt = parse_attempt(name);
+Result<std::vector<net::Attempt>> attempts_of(const Fd& parent, JobId job) {
+    std::vector<net::Attempt> found;
+    JR_TRY(net::each_name(parent, [&](const std::string& name) {
+        const auto attempt = net::parse_attempt(name);
         if (attempt && attempt->job == job) found.push_back(*attempt);
     }));
-    std::ranges::sort(found, {}, &Attempt::fence);
+    std::ranges::sort(found, {}, &net::Attempt::fence);
     return found;
 }
 
 /// What an earlier attempt was making is half-made; what it had fetched is not.
 void remove_half_made(const Fd& folder) {
-    (void)each_name(folder, [&](const std::string& name) {
-        if (name.starts_with(output_prefix)) (void)remove_name(folder, name);
+    (void)net::each_name(folder, [&](const std::string& name) {
+        if (name.starts_with(output_prefix)) (void)net::remove_name(folder, name);
     });
 }
 
 }  // namespace
 
 Claimed lock_folder(const Fd& parent, const std::string& name) {
-    auto folder = open_folder(parent, name);
+    auto folder = net::open_folder(parent, name);
     if (!folder) return {};
     if (::flock(folder->get(), LOCK_EX | LOCK_NB) != 0) return {};
     // Between opening and locking somebody else may have renamed or removed it.
@@ -57,22 +57,22 @@ WorkFolder::~WorkFolder() {
 }
 
 Result<WorkFolder> Publisher::claim_work_folder(JobId job, Fence fence) const {
-    auto root = open_root(options_.root);
+    auto root = net::open_root(options_.root);
     if (!root) return root.error();
-    auto parent = make_folder(*root, std::string(work_folders), 0700);
+    auto parent = net::make_folder(*root, std::string(work_folders), 0700);
     if (!parent) return parent.error();
     std::error_code wrong;
     const std::string parent_path =
         (std::filesystem::canonical(options_.root, wrong) / work_folders).string();
-    if (wrong) return folder_error(wrong.value(), "find the download folder");
-    const std::string name = attempt_name(job, fence);
+    if (wrong) return net::folder_error(wrong.value(), "find the download folder");
+    const std::string name = net::attempt_name(job, fence);
 
     auto others = attempts_of(*parent, job);
     if (!others) return others.error();
     if (!others->empty() && others->back().fence > fence)
         return Error{Errc::conflict, "a newer attempt of job " + job.str() + " has its work folder already"};
     for (auto it = others->rbegin(); it != others->rend(); ++it) {
-        const std::string old = attempt_name(job, it->fence);
+        const std::string old = net::attempt_name(job, it->fence);
         if (old == name) break;  // Ours, from before: the same attempt asks again.
         const Claimed claimed = lock_folder(*parent, old);
         if (!claimed.ok) continue;  // Its late worker lives and may still write there.
@@ -83,7 +83,7 @@ Result<WorkFolder> Publisher::claim_work_folder(JobId job, Fence fence) const {
             remove_tree(parent_path + "/" + old);
         }
     }
-    auto made = make_folder(*parent, name, 0700);
+    auto made = net::make_folder(*parent, name, 0700);
     if (!made) return made.error();
     Claimed own = lock_folder(*parent, name);
     if (!own.ok)

@@ -3,10 +3,15 @@
 
 #include <string>
 
-#include "media/folders.hpp"
-#include "media/names.hpp"
+#include <jobruntime/media.hpp>
+
+#include "net/folders.hpp"
+#include "net/names.hpp"
 
 namespace jobruntime::media {
+
+/// The folder of all work folders, below the root.
+inline constexpr std::string_view work_folders = ".jobrt-tmp";
 
 /// Names in a work folder: what was fetched, and what is being made of it. Only the first is
 /// of use to the job's next attempt.

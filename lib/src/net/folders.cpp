@@ -1,5 +1,5 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
-#include "media/folders.hpp"
+#include "net/folders.hpp"
 
 #include <cerrno>
 #include <cstring>
@@ -10,7 +10,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-namespace jobruntime::media {
+namespace jobruntime::net {
 namespace {
 
 constexpr int folder_flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
@@ -23,7 +23,7 @@ bool no_space(int code) { return code == ENOSPC || code == EDQUOT; }
 
 }  // namespace
 
-Error refused(const std::string& what) {
+Error path_refused(const std::string& what) {
     return Error{Errc::conflict, "PATH_REFUSED",
                  what + " would lead out of the download folder; remove the link or the foreign file there"};
 }
@@ -52,7 +52,7 @@ Result<Fd> open_root(const std::string& path) {
 Result<Fd> open_folder(const Fd& parent, const std::string& name) {
     Fd folder(::openat(parent.get(), name.c_str(), folder_flags | O_NOFOLLOW));
     if (folder) return folder;
-    if (errno == ELOOP || errno == ENOTDIR) return refused(name);
+    if (errno == ELOOP || errno == ENOTDIR) return path_refused(name);
     if (errno == ENOENT) return Error{Errc::not_found, "the folder " + name + " is not there"};
     return folder_error(errno, "open the folder " + name);
 }
@@ -87,4 +87,4 @@ Result<void> sync_folder(const Fd& folder) {
     return ::fsync(folder.get()) == 0 ? Result<void>() : Result<void>(folder_error(errno, "sync the folder"));
 }
 
-}  // namespace jobruntime::media
+}  // namespace jobruntime::net

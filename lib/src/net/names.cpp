@@ -1,11 +1,11 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
-#include "media/names.hpp"
+#include "net/names.hpp"
 
 #include <charconv>
 
 #include <jobruntime/net.hpp>
 
-namespace jobruntime::media {
+namespace jobruntime::net {
 namespace {
 
 constexpr std::size_t id_length = 36;
@@ -80,4 +80,4 @@ std::optional<PublishedPath> parse_published(std::string_view path) {
     return PublishedPath{std::string(path.substr(0, slash)), *file};
 }
 
-}  // namespace jobruntime::media
+}  // namespace jobruntime::net

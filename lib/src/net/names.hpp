@@ -5,32 +5,43 @@
 #include <string>
 #include <string_view>
 
-#include <jobruntime/media.hpp>
+#include <jobruntime/export.hpp>
+#include <jobruntime/id.hpp>
 
-namespace jobruntime::media {
-
-inline constexpr std::string_view work_folders = ".jobrt-tmp";
+namespace jobruntime::net {
 
 /// Extensions that a published video may have.
-bool is_container_ext(std::string_view ext);
+JOBRUNTIME_API bool is_container_ext(std::string_view ext);
 
 /// "<jobId>-<fence>", the name of a work folder.
-std::string attempt_name(JobId job, Fence fence);
+JOBRUNTIME_API std::string attempt_name(JobId job, Fence fence);
 
 struct Attempt {
     JobId job;
     Fence fence = Fence::none;
 };
-std::optional<Attempt> parse_attempt(std::string_view text);
+JOBRUNTIME_API std::optional<Attempt> parse_attempt(std::string_view text);
 
 /// True for what net::slug() can return: one folder name, never ".", ".." or our work folders'.
-bool is_slug(std::string_view text);
+JOBRUNTIME_API bool is_slug(std::string_view text);
+
+/// A file of ours below the download root: `<slug>/<jobId>-<fence>[-<nth>].<ext>`.
+struct JOBRUNTIME_API FileName {
+    JobId job;
+    Fence fence = Fence::none;
+    int nth = 0;      ///< 2 … 999 for the further videos of a post; 0 for the first.
+    std::string ext;  ///< mp4 and other containers, jpg, json.
+    std::string str() const;
+    /// Reads exactly what str() writes; nothing for every other name.
+    static std::optional<FileName> parse(std::string_view text);
+    bool operator==(const FileName&) const = default;
+};
 
 /// The parts of "<slug>/<file>". Nothing unless both are names that publish() could have made.
 struct PublishedPath {
     std::string folder;
     FileName file;
 };
-std::optional<PublishedPath> parse_published(std::string_view path);
+JOBRUNTIME_API std::optional<PublishedPath> parse_published(std::string_view path);
 
-}  // namespace jobruntime::media
+}  // namespace jobruntime::net

@@ -11,6 +11,7 @@
 #include <boost/json/parse.hpp>
 
 #include <jobruntime/media.hpp>
+#include <jobruntime/net.hpp>
 
 #include "clips.hpp"
 
@@ -97,8 +98,8 @@ TEST_CASE("a download becomes a video, a thumbnail and a JSON under one name") {
         CHECK(json.at("published").is_null());
         CHECK(json.at("sha256").as_string() == std::string_view(done->file.sha256));
         CHECK(json.at("size").to_number<std::uint64_t>() == fs::file_size(base + done->output_path));
-        CHECK(publisher.has_file(job, done->output_path).value());
-        CHECK(publisher.remove_files(job, done->output_path).value() == 3);
+        CHECK(net::has_saved_file(base, job, done->output_path).value());
+        CHECK(net::remove_saved_files(base, job, done->output_path).value() == 3);
         CHECK(files_below(base) == 0);
     }
 }

@@ -152,33 +152,3 @@ TEST_CASE("sweeping removes dead attempts of known jobs and nothing else") {
     CHECK_FALSE(fs::exists(tmp + other_job.str() + "-5"));
     CHECK(fs::exists(tmp + "notes"));
 }
-
-TEST_CASE("removing takes the video, its thumbnail and its JSON, by names of ours only") {
-    const TempDir root;
-    const Publisher publisher({.root = root.path()});
-    const std::string base = "ada/" + job.str() + "-7";
-    fs::create_directory(root.path("ada"));
-    for (const char* ext : {".mp4", ".jpg", ".json", ".txt"}) write_file(root.path(base + ext), "x");
-    CHECK(publisher.has_file(job, base + ".mp4").value());
-    CHECK(publisher.remove_files(job, base + ".mp4").value() == 3);
-    CHECK(publisher.remove_files(job, base + ".mp4").value() == 0);
-    CHECK_FALSE(publisher.has_file(job, base + ".mp4").value());
-    CHECK(fs::exists(root.path(base + ".txt")));
-    CHECK(publisher.remove_files(job, "gone/" + job.str() + "-7.mp4").value() == 0);
-
-    const TempDir outside;
-    write_file(outside.path(job.str() + "-7.mp4"), "x");
-    fs::create_directory_symlink(outside.path(), root.path("link"));
-    for (const std::string& path :
-         {"link/" + job.str() + "-7.mp4",
-          "../" + fs::path(outside.path()).filename().string() + "/" + job.str() + "-7.mp4",
-          outside.path(job.str() + "-7.mp4"), "ada/" + other_job.str() + "-7.mp4", base + ".txt",
-          std::string("ada")}) {
-        CAPTURE(path);
-        const auto removed = publisher.remove_files(job, path);
-        REQUIRE_FALSE(removed);
-        CHECK(removed.error().name == "PATH_REFUSED");
-        CHECK_FALSE(publisher.has_file(job, path));
-    }
-    CHECK(fs::exists(outside.path(job.str() + "-7.mp4")));
-}
