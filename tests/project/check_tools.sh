@@ -61,6 +61,19 @@ expect "quick: one run" last_line "10 passed, 0 failed"
 expect "quick: success" ends 0
 try "$tree/tools/test"
 expect "full: the sum of six runs" last_line "60 passed, 0 failed"
+# Without a stand-in for MongoDB, nor a server, half of what a full run is for would be skipped.
+standin_as_it_is=$(cat "$tree/tools/standin")
+printf '#!/bin/bash\necho "tools/standin: it could not be installed" >&2\nexit 1\n' >"$tree/tools/standin"
+JOBRT_STANDIN='' try "$tree/tools/test"
+expect "full, no stand-in: a failure" last_line "60 passed, 1 failed"
+expect "full, no stand-in: it is said" says "nothing is tried on MongoDB"
+JOBRT_STANDIN=/nowhere try "$tree/tools/test"
+expect "full, a stand-in that is not there: a failure" last_line "60 passed, 1 failed"
+JOBRT_STANDIN='' JOBRT_TEST_MONGODB_URI=mongodb://db.example try "$tree/tools/test"
+expect "full, a real server: no stand-in is wanted" last_line "60 passed, 0 failed"
+JOBRT_STANDIN='' try "$tree/tools/test" --quick
+expect "quick, no stand-in: its tests are skipped" last_line "10 passed, 0 failed"
+printf '%s\n' "$standin_as_it_is" >"$tree/tools/standin"
 BAD=3 try "$tree/tools/test" -R something
 expect "some: failures are counted" last_line "7 passed, 3 failed"
 expect "some: failures fail" ends 1
