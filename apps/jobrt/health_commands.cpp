@@ -10,12 +10,12 @@
 namespace jobruntime::jobrt {
 namespace {
 
-/// As the API says it; but one look sees no beat change, so the wall clocks tell its age.
+/// As the API says it; but one look sees no beat change.
 boost::json::object health_of_workers(const Invocation& in, std::vector<SessionInfo> sessions) {
     const auto now = system_clock().wall();
     std::vector<AgedSession> aged;
     for (auto& session : sessions) {
-        const auto age = std::max(Duration{0}, now - session.beat_at);
+        const auto age = age_of(session, now);
         aged.push_back({std::move(session), age});
     }
     return worker_health(aged, in.config.stale, in.config.lease);

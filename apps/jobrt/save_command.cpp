@@ -30,8 +30,7 @@ Result<bool> live_worker(Store& store, Duration lease, const Job& job) {
         return names.empty() || std::find(names.begin(), names.end(), name) != names.end();
     };
     for (const auto& session : *sessions)
-        if (session.facts.works && !session.facts.stopped && !session.declared_dead && !session.seen_dead &&
-            (session.seen_alive || now - session.beat_at < lease) && lists(session.facts.kinds, job.kind) &&
+        if (session.facts.works && seems_alive(session, now, lease) && lists(session.facts.kinds, job.kind) &&
             lists(session.facts.queues, job.queue))
             return true;
     return false;

@@ -212,9 +212,8 @@ Result<std::map<std::string, boost::json::array, std::less<>>> MediaApi::logins(
     std::map<std::string, boost::json::array, std::less<>> said;
     for (const auto& session : *sessions) {
         const auto& facts = session.facts;
-        if (!facts.works || facts.stopped || session.declared_dead || session.seen_dead) continue;
         // Nobody may be left to declare it dead.
-        if (!session.seen_alive && clock_->wall() - session.beat_at > lease_) continue;
+        if (!facts.works || !seems_alive(session, clock_->wall(), lease_)) continue;
         const auto* logins = facts.details.if_contains("logins");
         if (!logins || !logins->is_object()) continue;
         for (const auto& [platform, state] : logins->get_object()) {

@@ -43,7 +43,7 @@ Result<std::vector<LiveProcess>> live_processes(Store& store, Clock& clock, cons
         if (ended(session)) continue;
         if (session.facts.host != options.own_host && !session.seen_alive) {
             watched.emplace(session.id, session.beat);
-        } else if (session.seen_alive || clock.wall() - session.beat_at < options.lease) {
+        } else if (seems_alive(session, clock.wall(), options.lease)) {
             live.push_back({session, std::nullopt});
         }
     }

@@ -90,12 +90,9 @@ Result<void> Copying::check_rest() {
     };
     auto sessions = from_.sessions();
     if (!sessions) return of(from_, std::move(sessions).error());
-    for (const auto& session : *sessions) {
-        if (session.facts.stopped || session.declared_dead || session.seen_dead) continue;
-        if (session.seen_alive || clock_.wall() - session.beat_at < options_.lease)
-            return in_use(session.facts);
-    }
-    // Another host's clock may be slow, so that its beats only look old.
+    for (const auto& session : *sessions)
+        if (seems_alive(session, clock_.wall(), options_.lease)) return in_use(session.facts);
+    // A store's clock may have jumped, so that a beat only looks old.
     WatchOptions watching;
     watching.lease = options_.lease;
     watching.heartbeat = options_.heartbeat;

@@ -120,7 +120,7 @@ public:
 
     /// Why the job is not running, as a sentence for people; empty when it runs or is final: its time,
     /// its own reason (snooze), queue paused, no live worker, none for its kind, waits to run alone, all busy.
-    /// `lease` = how long a session may be silent and still counts as live by the wall clock.
+    /// `lease` = how long a session may be silent and still counts as live (seems_alive).
     Result<std::string> waiting_for(const Job& job, Duration lease = Duration{30'000});
     /// The same for many jobs with one look at sessions and records.
     Result<std::vector<std::string>> waiting_for(std::span<const Job> jobs, Duration lease = Duration{30'000});

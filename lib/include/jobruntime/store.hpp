@@ -256,10 +256,19 @@ struct SessionInfo {
                                     ///< its own steady clock may recover the session's jobs.
     Time started_at{};              ///< Wall clock of its first beat.
     Time beat_at{};                 ///< Wall clock of its last beat, as that process had it; for people only.
+    std::optional<Duration> age;    ///< Since its last beat, by the store's own clock; unset where the store has none, and all
+                                    ///< processes share one wall clock.
     bool declared_dead = false;     ///< recover has been here.
     bool seen_dead = false;         ///< The store can see, now, that the process is gone (same host).
     bool seen_alive = false;        ///< The store can see, now, that the process lives (same host).
 };
+
+/// How long ago a session beat, for who looks only once: by the store's clock, else by the wall clock, `now`. Never below
+/// zero. Who looks again counts on its own steady clock from when it saw the counter change.
+JOBRUNTIME_API Duration age_of(const SessionInfo& session, Time now);
+/// Whether it has neither ended nor been silent for longer than a lease, for who looks only once. For what people are told;
+/// no lease is decided by it.
+JOBRUNTIME_API bool seems_alive(const SessionInfo& session, Time now, Duration lease);
 
 struct CancelRequest {
     JobId job;

@@ -1,6 +1,8 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <jobruntime/store.hpp>
 
+#include <algorithm>
+
 namespace jobruntime {
 
 Subscription& Subscription::operator=(Subscription&& other) noexcept {
@@ -12,6 +14,13 @@ Subscription& Subscription::operator=(Subscription&& other) noexcept {
 
 Subscription::~Subscription() {
     if (end_) end_();
+}
+
+Duration age_of(const SessionInfo& session, Time now) { return std::max(session.age.value_or(now - session.beat_at), Duration{0}); }
+
+bool seems_alive(const SessionInfo& session, Time now, Duration lease) {
+    if (session.facts.stopped || session.declared_dead || session.seen_dead) return false;
+    return session.seen_alive || age_of(session, now) <= lease;
 }
 
 Result<Counts> Store::rough_count(const JobFilter& filter, CountBy by) {

@@ -128,8 +128,7 @@ void StoreProbe::note(Result<std::vector<SessionInfo>> answer) {
         const auto known = beats_.find(info.id);
         Beat beat{info.beat, now};
         if (known == beats_.end())
-            // Nothing was seen to change yet: the wall clocks are the best there is.
-            beat.seen_at = now - std::max(wall - info.beat_at, Duration{0});
+            beat.seen_at = now - age_of(info, wall);  // Nothing was seen to change yet.
         else if (known->second.counter == info.beat)
             beat.seen_at = known->second.seen_at;
         beats.emplace(info.id, beat);

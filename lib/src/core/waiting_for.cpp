@@ -15,11 +15,6 @@ struct Surroundings {
     std::vector<SessionInfo> live;  ///< Working sessions that were heard of within a lease.
 };
 
-bool is_live(const SessionInfo& session, Time now, Duration lease) {
-    if (session.facts.stopped || session.declared_dead || session.seen_dead) return false;
-    return session.seen_alive || now - session.beat_at <= lease;
-}
-
 /// Empty lists of a session mean everything, for programs that do not tell.
 bool lists(const std::vector<std::string>& names, const std::string& name) {
     return names.empty() || std::find(names.begin(), names.end(), name) != names.end();
@@ -97,7 +92,7 @@ Result<std::vector<std::string>> JobQueue::waiting_for(std::span<const Job> jobs
         if (!sessions) return std::move(sessions).error();
         around.paused = std::move(*paused);
         for (auto& session : *sessions)
-            if (session.facts.works && is_live(session, around.now, lease)) around.live.push_back(std::move(session));
+            if (session.facts.works && seems_alive(session, around.now, lease)) around.live.push_back(std::move(session));
     }
     std::map<std::string, std::uint64_t> running;
     for (std::size_t i = 0; i < jobs.size(); ++i) {

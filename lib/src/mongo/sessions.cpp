@@ -39,7 +39,8 @@ Doc facts_document(const SessionFacts& facts, Time now) {
     return doc;
 }
 
-std::optional<SessionInfo> read_session(const View& doc) {
+/// `now` is the server's, as is heardAt; a row of an older program has none.
+std::optional<SessionInfo> read_session(const View& doc, std::optional<Time> now = {}) {
     const auto id = SessionId::parse(doc.text_or("_id"));
     const auto beat = doc.number("beat");
     const auto dead = doc.flag("declaredDead");
@@ -50,6 +51,7 @@ std::optional<SessionInfo> read_session(const View& doc) {
     info.declared_dead = *dead;
     info.started_at = doc.time("startedAt").value_or(Time{});
     info.beat_at = doc.time("beatAt").value_or(Time{});
+    if (const auto heard = doc.time("heardAt"); heard && now) info.age = std::max(*now - *heard, Duration{0});
     SessionFacts& facts = info.facts;
     facts.host = doc.text_or("host");
     facts.boot_id = doc.text_or("bootId");
@@ -90,7 +92,7 @@ Result<BeatAnswer> MongoStore::beat(SessionId session, const SessionFacts& facts
     return again([&]() -> Result<BeatAnswer> {
         Doc change;
         change.doc("$set", facts_document(facts, now)).doc("$inc", Doc().number("beat", 1));
-        change.doc("$setOnInsert", Doc().time("startedAt", now));
+        change.doc("$setOnInsert", Doc().time("startedAt", now)).doc("$currentDate", Doc().flag("heardAt", true));
         Doc alive;
         alive.text("_id", session.str()).flag("declaredDead", false);
         // The first beat makes the row. Of one that was declared dead the filter finds nothing, and the
@@ -207,14 +209,34 @@ Result<Recovered> MongoStore::recover(SessionId session, std::uint64_t beat_seen
     });
 }
 
+/// The clock of the primary, which stamps the beats. Asked for now and then; in between our steady clock counts on.
+Result<Time> MongoStore::server_time() {
+    constexpr std::chrono::seconds good_for{10};  // Another server may be the primary then.
+    {
+        const std::scoped_lock lock(server_clock_mutex_);
+        const auto passed = std::chrono::steady_clock::now() - server_clock_.second;
+        if (server_clock_.first != Time{} && passed < good_for)
+            return server_clock_.first + std::chrono::duration_cast<Duration>(passed);
+    }
+    const auto answer = parts_->server.command(std::move(Doc().integer("isMaster", 1)));
+    if (!answer) return answer.error();
+    const auto now = View(*answer).time("localTime");
+    if (!now) return Error{Errc::internal, "MongoDB at " + place_.hosts + " does not tell its time"};
+    const std::scoped_lock lock(server_clock_mutex_);
+    server_clock_ = {*now, std::chrono::steady_clock::now()};
+    return *now;
+}
+
 Result<std::vector<SessionInfo>> MongoStore::sessions() {
     return again([&]() -> Result<std::vector<SessionInfo>> {
+        const auto now = server_time();
+        if (!now) return now.error();
         const auto found =
             parts_->server.find(Where::sessions, {.order = std::move(Doc().integer("_id", 1))});
         if (!found) return found.error();
         std::vector<SessionInfo> all;
         for (const auto& doc : *found) {
-            if (auto info = read_session(doc))
+            if (auto info = read_session(doc, *now))
                 all.push_back(*std::move(info));
             else
                 parts_->jobs.skip({Errc::corrupt, "a document in jobrt_sessions is no session"});

@@ -91,6 +91,7 @@ private:
     Result<void> give_back_lost(SessionId session, Time now);
     Result<void> release(std::vector<Mutation> mutations);
     Result<bool> session_lives(SessionId session);
+    Result<Time> server_time();
     Mutation settle_one(const Settlement& settlement, const std::string& token, Time now,
                         SettleAnswer& answer);
     Entry loose_entry(JobId job, Doc event);
@@ -117,6 +118,10 @@ private:
     std::optional<Error> refused_;  // Guarded by preparing_, as is the next.
     std::chrono::steady_clock::time_point refused_at_{};
     Combiner combiner_;
+
+    std::mutex server_clock_mutex_;
+    /// What it said, and when on our steady clock. Guarded by server_clock_mutex_.
+    std::pair<Time, std::chrono::steady_clock::time_point> server_clock_{};
 
     std::mutex tending_;
     std::vector<JobId> pruned_;         // Guarded by tending_. Removed, and not yet answered.
