@@ -184,13 +184,30 @@ std::string contents_of(JobId job, const Doc& event) {
     return job.str() + std::string(reinterpret_cast<const char*>(bson_get_data(event.raw())), event.size());
 }
 
+/// A note of an attempt, by all that its events say.
+std::string contents_of(const Note& note) {
+    auto contents = std::to_string(static_cast<std::uint64_t>(note.fence)) + "/";
+    for (const auto& event : note.events) contents += contents_of(note.job, event_document(event));
+    return contents;
+}
+
 }  // namespace
 
-Mutation MongoStore::note_one(const Note& note, NoteAnswer& answer) {
-    auto apply = [this, &note, &answer](Row* row) {
+/// Progress and checkpoints may be written again; events may not, so a note that has some leaves its token in the document.
+Mutation MongoStore::note_one(const Note& note, const std::string& token, NoteAnswer& answer) {
+    std::vector<std::string> tokens;
+    if (!note.events.empty()) {
+        tokens.push_back(token);
+        const std::scoped_lock lock(lost_mutex_);
+        if (!lost_attempt_notes_.empty())
+            if (const auto lost = lost_attempt_notes_.find(contents_of(note)); lost != lost_attempt_notes_.end())
+                tokens.insert(tokens.end(), lost->second.begin(), lost->second.end());
+    }
+    auto apply = [this, &note, &answer, token, tokens = std::move(tokens)](Row* row) {
         answer = NoteAnswer::conflict;
         if (!holds(row, note.fence)) return;
         answer = NoteAnswer::done;
+        if (std::find(tokens.begin(), tokens.end(), row->noted_by) != tokens.end()) return;  // Only the answer was lost.
         if (note.step_name || note.forget_step) {
             auto names = row->step_names;
             auto sizes = row->step_sizes;
@@ -221,6 +238,7 @@ Mutation MongoStore::note_one(const Note& note, NoteAnswer& answer) {
             Event copy = event;
             copy.job = note.job;
             mongo::tell(*row, std::move(copy), origin_);
+            row->note_token = token;
         }
     };
     return {.id = note.job,
@@ -236,11 +254,12 @@ Result<std::vector<NoteAnswer>> MongoStore::note(std::span<const Note> notes, Ti
     JR_TRY(usable());
     Operation operation;
     operation.items = notes.size();
+    const auto token = parts_->jobs.token();  // Notes of one call to one job are one update of its document.
     for (std::size_t i = 0; i < notes.size(); ++i) {
         const Note& note = notes[i];
         operation.bytes += note.step_value.size() + note.events.size() * 300;
         if (note.fence != Fence::none || note.progress || note.step_name || note.forget_step) {
-            operation.mutations.push_back(note_one(note, answers[i]));
+            operation.mutations.push_back(note_one(note, token, answers[i]));
             continue;
         }
         for (const Event& given : note.events) {
@@ -255,14 +274,26 @@ Result<std::vector<NoteAnswer>> MongoStore::note(std::span<const Note> notes, Ti
     }
     if (operation.mutations.empty() && operation.loose.empty()) return answers;
     auto written = write(operation);
-    if (!written) {
-        const std::scoped_lock lock(lost_mutex_);
-        if (lost_notes_.size() > most_lost) lost_notes_.clear();
-        for (const auto& entry : operation.loose)
-            lost_notes_.emplace(contents_of(entry.job, entry.event), entry.key);
-        return std::move(written).error();
-    }
+    remember_lost(notes, token, operation, !written);
+    if (!written) return std::move(written).error();
     return answers;
+}
+
+void MongoStore::remember_lost(std::span<const Note> notes, const std::string& token, const Operation& operation, bool lost) {
+    const std::scoped_lock lock(lost_mutex_);
+    if (!lost && lost_attempt_notes_.empty()) return;
+    if (lost_attempt_notes_.size() > most_lost) lost_attempt_notes_.clear();
+    for (const Note& note : notes) {
+        if (note.fence == Fence::none || note.events.empty()) continue;
+        if (lost)
+            lost_attempt_notes_[contents_of(note)].push_back(token);
+        else
+            lost_attempt_notes_.erase(contents_of(note));
+    }
+    if (!lost) return;
+    if (lost_notes_.size() > most_lost) lost_notes_.clear();
+    for (const auto& entry : operation.loose)
+        lost_notes_.emplace(contents_of(entry.job, entry.event), entry.key);
 }
 
 /// One that is told again, because nobody knows whether it was, has the key that it had: the log takes it

@@ -172,6 +172,7 @@ void parts_difference(const Row& row, Difference& found) {
     }
     if (row.error) found.set.text("errorCode", row.error->code);
     if (!row.claim_token.empty()) found.set.text("claimToken", row.claim_token);
+    if (!row.note_token.empty()) found.set.text("lastNote", row.note_token);
     if (!row.settle_token.empty())
         found.set.doc("lastSettle", Doc()
                                         .number("fence", static_cast<std::int64_t>(row.settled_fence))

@@ -70,7 +70,7 @@ Doc fields_of_parts(unsigned parts) {
 
 Doc fields_of_row(unsigned parts) {
     auto fields = fields_of_parts(parts);
-    include(fields, {"rev", "eventCount", "untold", "outbox", "lastWrite", "lastSettle"});
+    include(fields, {"rev", "eventCount", "untold", "outbox", "lastWrite", "lastSettle", "lastNote"});
     if (!(parts & part_steps)) include(fields, {"steps.name", "steps.bytes"});
     return fields;
 }
@@ -159,6 +159,7 @@ Result<Row> read_row(const View& doc, unsigned parts) {
         row.settled_by = settled->text_or("by");
         row.settled_fence = static_cast<Fence>(settled->number("fence").value_or(0));
     }
+    row.noted_by = doc.text_or("lastNote");
     row.whole_steps = parts & part_steps;
     if (const auto steps = doc.list("steps"))
         steps->each_doc([&](const View& step) {

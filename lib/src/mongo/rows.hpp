@@ -40,6 +40,7 @@ struct Row {
     std::string last_write;  ///< The token of the newest write.
     std::string settled_by;  ///< lastSettle.by: the token of the settlement that was accepted last,
     Fence settled_fence = Fence::none;
+    std::string noted_by;  ///< lastNote: the token of the newest note with events.
     std::vector<std::string> step_names;
     std::vector<std::int64_t> step_sizes;  ///< stored_size of each.
     bool whole_steps = false;              ///< Job::steps was read too.
@@ -50,6 +51,7 @@ struct Row {
     // New.
     std::string claim_token;   ///< Set: it is claimed.
     std::string settle_token;  ///< Set: it is settled.
+    std::string note_token;    ///< Set: events were noted.
     std::optional<JobError> error;
     std::optional<boost::json::value> result;
     bool forget_result = false;

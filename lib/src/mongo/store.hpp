@@ -95,7 +95,8 @@ private:
     Mutation settle_one(const Settlement& settlement, const std::string& token, Time now,
                         SettleAnswer& answer);
     Entry loose_entry(JobId job, Doc event);
-    Mutation note_one(const Note& note, NoteAnswer& answer);
+    Mutation note_one(const Note& note, const std::string& token, NoteAnswer& answer);
+    void remember_lost(std::span<const Note> notes, const std::string& token, const Operation& operation, bool lost);
     Mutation change_one(JobId id, const Change& change, Time now, ChangeAnswer& answer);
     Result<Changed> change_ids(std::span<const JobId> ids, const Change& change, Time now);
     Result<std::pair<std::vector<JobId>, std::string>> matching(const JobFilter& filter,
@@ -140,6 +141,8 @@ private:
     /// Events about no attempt of which nobody knows whether they are in the log: the keys under which they
     /// would be, by all that they say. Guarded by lost_mutex_.
     std::multimap<std::string, std::string> lost_notes_;
+    /// The same of attempts' notes: the tokens that they would have left. Guarded by lost_mutex_.
+    std::map<std::string, std::vector<std::string>> lost_attempt_notes_;
 };
 
 }  // namespace jobruntime::mongo

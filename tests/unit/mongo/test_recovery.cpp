@@ -142,27 +142,6 @@ TEST_CASE("a settlement of which nothing was heard is done when it is repeated, 
           std::vector<std::string>{"jobs.create.queued", "worker.job.claimed", "worker.job.completed"});
 }
 
-TEST_CASE("a note whose answer was lost is written once") {
-    Two stores;
-    const auto id = add(*stores.first, noon);
-    const auto job = must(claim(*stores.first, begin(*stores.first, noon), noon)).jobs.at(0);
-    Note note;
-    note.job = id;
-    note.fence = job.fence;
-    note.step_name = "step";
-    note.step_value = "17";
-    Event event;
-    event.name = "worker.job.log";
-    event.at = noon;
-    note.events.push_back(event);
-    {
-        const Failpoint answer("mongo.commit_answer", 1);
-        CHECK(must(stores.first->note({&note, 1}, noon)).front() == NoteAnswer::done);
-    }
-    CHECK(names_of(*stores.second, id).size() == 3);
-    CHECK(must(stores.second->get(id, part_steps))->steps.size() == 1);
-}
-
 TEST_CASE("jobs that a session got after it was declared dead run again") {
     Two stores;
     const auto id = add(*stores.first, noon);
