@@ -81,12 +81,13 @@ unsigned hints_of(std::string_view name) {
     return hints;
 }
 
-Result<Tail> Journal::tail() {
+Result<Tail> Journal::tail(bool unconfirmed) {
     auto newest = server_.find(Where::log, {.filter = batches(0),
                                             .order = std::move(Doc().integer("_id", -1)),
                                             .fields = std::move(Doc().integer("last", 1)),
                                             .limit = 1,
-                                            .skip = JOBRT_FAILPOINT("mongo.tail_lags") ? 1 : 0});
+                                            .skip = !unconfirmed && JOBRT_FAILPOINT("mongo.tail_lags") ? 1 : 0,
+                                            .unconfirmed = unconfirmed});
     if (!newest) return std::move(newest).error();
     if (newest->empty()) return Tail{};
     const View doc(newest->front());
@@ -227,6 +228,16 @@ Result<EventPage> Journal::read(std::optional<EventId> after, const EventFilter&
         page.next = std::max(end->last, *pruned);
         page.oldest = end->last > *pruned ? *pruned + 1 : 0;
         page.truncated = after && (*after < *pruned || *after > page.next);
+        if (after && *after > page.next) {
+            // A new primary has all that was ever confirmed, and does not know at once that it is: it comes again.
+            const auto newest = tail(true);
+            if (!newest) return newest.error();
+            page.truncated = *after > newest->last;
+            if (!page.truncated) {
+                page.next = *after;
+                return page;
+            }
+        }
         const EventId from = !after || page.truncated ? *pruned : *after;
         if (end->last <= from) return page;
         if (JOBRT_FAILPOINT("mongo.between_reads")) return Error{Errc::unavailable, "a failpoint"};

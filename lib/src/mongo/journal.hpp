@@ -27,7 +27,8 @@ public:
     /// this fails, the events of jobs stay in their outboxes, and whoever comes next brings them.
     Result<void> append(const std::vector<Entry>& entries);
 
-    Result<Tail> tail();
+    /// `unconfirmed`: with what a majority of the members is not known to have.
+    Result<Tail> tail(bool unconfirmed = false);
     Result<EventId> pruned_through();
     Result<EventPage> read(std::optional<EventId> after, const EventFilter& filter, int limit);
     /// At most `budget` events past `retention`; how many went, and whether there are more.

@@ -43,6 +43,26 @@ TEST_CASE("a batch of the log that a majority does not have yet is waited for") 
     CHECK(!blames_a_document(stores));
 }
 
+TEST_CASE("a reader who has seen more of the log than a new primary knows to be confirmed is not told that it is truncated") {
+    Two stores;
+    must(stores.first->note(std::vector{loose("test.one")}, noon));
+    must(stores.first->note(std::vector{loose("test.two")}, noon));
+    const auto seen = must(stores.second->events(EventId{0}, {}, 10)).next;
+    {
+        const Failpoint behind("mongo.tail_lags", 1);
+        const auto page = must(stores.second->events(seen, {}, 10));
+        CHECK_FALSE(page.truncated);
+        CHECK(page.events.empty());
+        CHECK(page.next == seen);
+    }
+    must(stores.first->note(std::vector{loose("test.three")}, noon));
+    const auto page = must(stores.second->events(seen, {}, 10));
+    CHECK_FALSE(page.truncated);
+    REQUIRE(page.events.size() == 1);
+    CHECK(page.events.front().name == "test.three");
+    CHECK(must(stores.second->events(page.next + 1, {}, 10)).truncated);  // Nobody can have seen that one here.
+}
+
 TEST_CASE("a majority that stays behind is no foreign document: nobody is told to delete one") {
     Two stores(300ms);
     add(*stores.first, noon);
