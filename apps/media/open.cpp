@@ -171,11 +171,17 @@ Result<Media> open_head(const std::string& path, Slice slice) {
 }
 
 Result<Media> open_media(const std::string& path, Slice slice) {
-    auto media = open_head(path, slice);
-    if (!media) return media;
-    if (avformat_find_stream_info(media->file.get(), nullptr) < 0) return unknown_format(path);
-    media->video = best_video(*media->file);
-    return media;
+    // Pictures that stand for seconds are not told within the first few; most films need not be looked at for longer.
+    for (const std::int64_t looked_at : {std::int64_t{0}, std::int64_t{60} * AV_TIME_BASE}) {
+        auto media = open_head(path, slice);
+        if (!media) return media;
+        media->file->max_analyze_duration = looked_at;
+        if (avformat_find_stream_info(media->file.get(), nullptr) < 0) return unknown_format(path);
+        media->video = best_video(*media->file);
+        const auto* video = media->video_stream();
+        if (!video || video->codecpar->width > 0 || looked_at > 0) return media;
+    }
+    return unknown_format(path);
 }
 
 Result<void> refuse_encrypted(const Media& media) {

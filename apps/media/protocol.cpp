@@ -11,7 +11,7 @@
 namespace jobruntime::helper {
 namespace {
 
-constexpr std::size_t max_line = std::size_t{1} << 20;
+constexpr std::size_t max_line = std::size_t{8} << 20;  // A hundred thousand pieces, and more.
 
 Error bad_request(std::string text) {
     return Error{Errc::invalid_argument, "BAD_REQUEST",
@@ -54,6 +54,22 @@ Result<void> take_runs(const boost::json::value& value, std::string_view key,
     return {};
 }
 
+/// [end, seconds, pause, exact] each; the ends never turn back.
+Result<void> take_pieces(const boost::json::value& value, std::string_view key, std::vector<Piece>& into) {
+    if (!value.is_array()) return bad_request(std::string(key) + " is not a list");
+    for (const auto& one : value.get_array()) {
+        const auto* parts = one.if_array();
+        if (!parts || parts->size() != 4 || !(*parts)[0].is_int64() || !(*parts)[3].is_bool())
+            return bad_request(std::string(key) + " has an entry that is no piece");
+        Piece piece{.end = (*parts)[0].get_int64(), .exact = (*parts)[3].get_bool()};
+        if (piece.end < (into.empty() ? 0 : into.back().end)) return bad_request(std::string(key) + " turns back");
+        JR_TRY(take_seconds((*parts)[1], key, piece.seconds));
+        JR_TRY(take_seconds((*parts)[2], key, piece.pause));
+        into.push_back(piece);
+    }
+    return {};
+}
+
 Result<void> take_member(Request& request, std::string_view key, const boost::json::value& value) {
     if (key == "v") {
         if (value != boost::json::value(1)) return bad_request("protocol version is not 1");
@@ -80,6 +96,8 @@ Result<void> take_member(Request& request, std::string_view key, const boost::js
     if (key == "expectedSeconds") return take_seconds(value, key, request.expected_seconds);
     if (key == "tolerance") return take_seconds(value, key, request.tolerance);
     if (key == "runs") return take_runs(value, key, request.runs);
+    if (key == "pieces") return take_pieces(value, key, request.pieces);
+    if (key == "audioPieces") return take_pieces(value, key, request.audio_pieces);
     if (key == "audio") return take_path(value, key, request.audio);
     if (key == "audioSeconds") return take_seconds(value, key, request.audio_seconds);
     if (key == "audioRuns") return take_runs(value, key, request.audio_runs);
@@ -119,7 +137,7 @@ Result<std::string> read_line() {
         if (byte == '\n') return line;
         line += byte;
     }
-    return bad_request("the request line is longer than 1 MiB");
+    return bad_request("the request line is longer than 8 MiB");
 }
 
 void send(const boost::json::object& answer) {

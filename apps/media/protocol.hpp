@@ -13,6 +13,14 @@
 
 namespace jobruntime::helper {
 
+/// A piece of a stream, in the file that it was put into.
+struct Piece {
+    std::int64_t end = 0;  ///< It begins where the one before it ends.
+    double seconds = 0;    ///< How long its playlist says that it plays; 0 for an init section.
+    double pause = 0;      ///< Before it, by the same word.
+    bool exact = false;    ///< The word is about this piece; else it was rounded or reckoned.
+};
+
 /// What is asked of this process: one line of JSON on stdin, e.g.
 /// {"v":1,"op":"finish","input":"/d/in.part","output":"/d/out.mp4","thumbnail":"/d/out.jpg"}.
 struct Request {
@@ -24,9 +32,11 @@ struct Request {
     double tolerance = 0;         ///< Seconds that it may be off besides the 2 %.
     /// Where in the input each run of one clock and coding begins, the first at 0; empty = a plain file.
     std::vector<std::int64_t> runs;
-    std::string audio;  ///< Absolute path of the sound's own file, with the following three; empty = none.
+    std::vector<Piece> pieces;  ///< What the input was put together from; empty = unknown.
+    std::string audio;  ///< Absolute path of the sound's own file, with the following four; empty = none.
     double audio_seconds = 0;
     std::vector<std::int64_t> audio_runs;
+    std::vector<Piece> audio_pieces;
     bool audio_apart = false;  ///< Sound and picture begin together, whatever their clocks say.
     int thumbnail_width = 640;  ///< Largest width and height of the thumbnail in pixels.
     std::int64_t cpu_seconds = 600;
@@ -37,7 +47,7 @@ struct Request {
 /// Reads the request line. Unknown members are refused: they would be a wish not granted.
 Result<Request> parse_request(std::string_view line);
 
-/// Reads one line of at most 1 MiB from file descriptor 0.
+/// Reads one line of at most 8 MiB from file descriptor 0.
 Result<std::string> read_line();
 
 /// One answer line on file descriptor 1. Ends the process when nobody reads any more.

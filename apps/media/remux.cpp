@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "coverage.hpp"
 #include "muxer.hpp"
 #include "protocol.hpp"
 
@@ -46,6 +47,12 @@ std::string ext_of(const std::string& container) {
 }
 
 std::string in_seconds(double seconds) { return std::to_string(std::llround(seconds)) + " s"; }
+
+/// An MP4 with a table of samples says by itself how long its picture is; such a film was made so.
+bool says_lengths(const Media& media) {
+    const auto container = media.container();
+    return (container == "mp4" || container == "mov") && !read_structure(media.path).fragmented;
+}
 
 /// Only a duration that the container itself declares can convict it.
 Result<void> judge(const Media& media, const Span& span, int read_error, double expected_seconds) {
@@ -102,12 +109,14 @@ Result<double> copy_streams(Media& media, const std::string& output, double expe
     Packet packet(av_packet_alloc());
     if (!packet) return write_error(AVERROR(ENOMEM));
     Span span;
+    Endings endings;
     std::int64_t pictures = 0;
     int code = 0;
     while ((code = av_read_frame(media.file.get(), packet.get())) >= 0) {
         const AVStream& stream = *media.file->streams[packet->stream_index];
         JR_TRY(refuse_encrypted(*packet));
         span.add(*packet, stream);
+        endings.add(*packet, stream, packet->stream_index == media.video);
         if (packet->stream_index == media.video) ++pictures;
         if (packet->pos >= 0) progress.at(packet->pos, media.bytes);
         const auto index = static_cast<std::size_t>(packet->stream_index);
@@ -123,6 +132,8 @@ Result<double> copy_streams(Media& media, const std::string& output, double expe
     if (pictures == 0)
         return Error{Errc::corrupt, "NO_VIDEO", "the file declares a video stream but has no picture in it"};
     JR_TRY(judge(media, span, code, expected_seconds));
+    endings.end_run();
+    if (!says_lengths(media)) JR_TRY(endings.judge());
     if (!output.empty()) JR_TRY(muxer.finish());
     return span.seconds();
 }

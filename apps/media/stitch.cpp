@@ -10,10 +10,12 @@
 #include <vector>
 
 #include "coding.hpp"
+#include "coverage.hpp"
 #include "muxer.hpp"
 #include "open.hpp"
 #include "remux.hpp"
 #include "structure.hpp"
+#include "transport.hpp"
 
 namespace jobruntime::helper {
 namespace {
@@ -25,8 +27,8 @@ double in_seconds(std::int64_t at, AVRational base) { return static_cast<double>
 /// One file's runs, read one after the other.
 class Track {
 public:
-    Track(std::string path, std::vector<std::int64_t> begins, bool picture)
-        : path_(std::move(path)), begins_(std::move(begins)), picture_(picture), packet_(av_packet_alloc()) {}
+    Track(std::string path, std::vector<std::int64_t> begins, const std::vector<Piece>& pieces, bool picture)
+        : path_(std::move(path)), begins_(std::move(begins)), pieces_(pieces), picture_(picture), packet_(av_packet_alloc()) {}
 
     Result<void> open() {
         if (!packet_) return write_error(AVERROR(ENOMEM));
@@ -35,7 +37,15 @@ public:
             return Error{Errc::not_found, "MEDIA_IO", "cannot read " + path_};
         bytes_ = facts.st_size;
         JR_TRY(compare_heads());
-        return open_run();
+        JR_TRY(open_run());
+        Holes::Kind kind{.without_clock = without_clock(), .packets_lost = {}};
+        if (media_->container() == "mpegts" && picture_)
+            kind.packets_lost = [this](Slice before, Slice after) {
+                return packets_lost(path_, before, after, media_->video_stream()->id);
+            };
+        holes_.emplace(pieces_, std::move(kind));
+        holes_->begin_run(slice_of(0).begin, slice_of(0).end);
+        return {};
     }
 
     const Media& media() const { return *media_; }
@@ -58,6 +68,8 @@ public:
         return container == "aac" || container == "mp3" || container == "flac" || container == "wav";
     }
     double covered() const { return covered_ + span_.seconds(); }
+    Holes::Found holes() const { return holes_->find(); }
+    const Endings& endings() const { return endings_; }
     std::int64_t pictures() const { return pictures_; }
     std::int64_t position() const { return begins_[run_] + (packet_->pos > 0 ? packet_->pos : 0); }
     std::int64_t bytes() const { return bytes_; }
@@ -72,12 +84,14 @@ public:
                 if (code != AVERROR_EOF)
                     return Error{Errc::corrupt, "MEDIA_DAMAGED",
                                  "the stream cannot be read to its end: " + av_text(code)};
+                holes_->end_run();
+                endings_.end_run();
                 return false;
             }
             JR_TRY(refuse_encrypted(*packet_));
             const auto index = static_cast<std::size_t>(packet_->stream_index);
             if (index >= lanes_.size() || lanes_[index] < 0) continue;
-            span_.add(*packet_, *media_->file->streams[index]);
+            count(*media_->file->streams[index]);
             if (static_cast<int>(index) != media_->video) return true;
             ++pictures_;
             if (in_band_) JR_TRY(in_band_->rewrite(*packet_));
@@ -90,6 +104,7 @@ public:
         covered_ += span_.seconds();
         span_ = {};
         ++run_;
+        holes_->begin_run(slice_of(run_).begin, slice_of(run_).end);
         return open_run();
     }
 
@@ -122,6 +137,17 @@ public:
     bool over = false;
 
 private:
+    void count(const AVStream& stream) {
+        span_.add(*packet_, stream);
+        endings_.add(*packet_, stream, packet_->stream_index == media_->video);
+        if (packet_->dts == AV_NOPTS_VALUE && packet_->pts == AV_NOPTS_VALUE) return;
+        holes_->add({.lane = lane(),
+                     .position = packet_->pos < 0 ? -1 : position(),
+                     .begin = time(),
+                     .seconds = in_seconds(packet_->duration, stream.time_base),
+                     .sound = stream.codecpar->codec_type == AVMEDIA_TYPE_AUDIO});
+    }
+
     bool kept(unsigned index) const {
         const auto type = media_->file->streams[index]->codecpar->codec_type;
         return (picture_ && static_cast<int>(index) == media_->video) || type == AVMEDIA_TYPE_AUDIO;
@@ -182,6 +208,7 @@ private:
     };
     std::string path_;
     std::vector<std::int64_t> begins_;
+    const std::vector<Piece>& pieces_;
     bool picture_;
     std::int64_t bytes_ = 0;
     std::size_t run_ = 0;
@@ -192,6 +219,8 @@ private:
     std::vector<Taken> codings_;
     Packet packet_;
     Span span_;
+    std::optional<Holes> holes_;
+    Endings endings_;
     double covered_ = 0;
     std::int64_t pictures_ = 0;
 };
@@ -288,9 +317,9 @@ private:
     std::vector<Anchor> anchors_;  // Of the video's runs.
 };
 
-Result<void> judge(const char* what, double covered, double expected, double tolerance) {
+Result<void> judge(const char* what, double covered, double expected, double tolerance, double longer) {
     if (expected <= 0) return {};
-    const double off = std::abs(expected - covered);
+    const double off = covered > expected ? std::max(0.0, covered - expected - longer) : expected - covered;
     // Half a second: sound and picture never end together, and short streams have few frames to count.
     if (off <= std::max(0.5, expected * 0.02) + tolerance) return {};
     return Error{Errc::corrupt, "WRONG_DURATION",
@@ -298,14 +327,27 @@ Result<void> judge(const char* what, double covered, double expected, double tol
                      ", the file has " + std::to_string(covered) + " s; download it again"};
 }
 
+/// Against what its source promises, and against what its pieces do.
+Result<void> judge(const char* what, const Track& track, double expected, double tolerance) {
+    const auto holes = track.holes();
+    if (holes.hole)
+        return Error{Errc::corrupt, "WRONG_DURATION",
+                     std::string("after ") + std::to_string(holes.hole->at) + " s there is no " + what + " for " +
+                         std::to_string(holes.hole->seconds) +
+                         " s: a segment has less than its playlist says; download it again"};
+    // Pictures that stand for long: who made the playlist may not have known until when the last ones do.
+    const double longer = track.endings().usual() > 0.5 ? 2 * track.endings().usual() : 0;
+    return judge(what, track.covered() - holes.seconds, expected, tolerance, longer);
+}
+
 }  // namespace
 
 Result<Stitched> stitch(const Request& request) {
-    Track video(request.input, request.runs, true);
+    Track video(request.input, request.runs, request.pieces, true);
     JR_TRY(video.open());
     std::optional<Track> audio;
     if (!request.audio.empty()) {
-        audio.emplace(request.audio, request.audio_runs, false);
+        audio.emplace(request.audio, request.audio_runs, request.audio_pieces, false);
         JR_TRY(audio->open());
     }
     // Without a playlist the files' own words count: one that was cut short still says how long it was.
@@ -327,8 +369,9 @@ Result<Stitched> stitch(const Request& request) {
     JR_TRY(Stitcher(video, audio ? &*audio : nullptr, request.audio_apart, muxer).run());
     if (video.pictures() == 0)
         return Error{Errc::corrupt, "NO_VIDEO", "the stream declares a video but has no picture in it"};
-    JR_TRY(judge("video", video.covered(), video_promised, request.tolerance));
-    if (audio) JR_TRY(judge("sound", audio->covered(), audio_promised, request.tolerance));
+    JR_TRY(judge("video", video, video_promised, request.tolerance));
+    JR_TRY(video.endings().judge());
+    if (audio) JR_TRY(judge("sound", *audio, audio_promised, request.tolerance));
     JR_TRY(muxer.finish());
     done.seconds = video.covered();
     return done;

@@ -95,6 +95,15 @@ struct Finished {
     bool thumbnail = false;  ///< A JPEG was written.
 };
 
+/// One piece of a stream, in the file that it was put into.
+struct StreamPiece {
+    std::uint64_t end = 0;  ///< Where in the file it ends; it begins where the one before it ends.
+    double seconds = 0;     ///< How long it plays, as its playlist or manifest says; 0 for an init section.
+    double pause = 0;       ///< Before it, by the same word: that nothing plays then is no fault.
+    bool exact = false;     ///< The word is about this piece; else it was rounded or reckoned.
+    bool operator==(const StreamPiece&) const = default;
+};
+
 struct FinishRequest {
     std::string input;            ///< Absolute path of the download.
     std::string output;           ///< Absolute path for the MP4; must not exist.
@@ -104,10 +113,12 @@ struct FinishRequest {
     // Of an input that was put together from the pieces of a stream:
     double tolerance = 0;  ///< Seconds that `expected_seconds` may be off besides the 2 %.
     std::vector<std::uint64_t>
-        runs;           ///< Where in the input each run of one clock and coding begins; empty = a plain file.
-    std::string audio;  ///< Absolute path of the sound's own file, or empty.
+        runs;  ///< Where in the input each run of one clock and coding begins; empty = a plain file.
+    std::vector<StreamPiece> pieces;  ///< What the input was put together from; empty = unknown.
+    std::string audio;                ///< Absolute path of the sound's own file, or empty.
     double audio_seconds = 0;  ///< What its playlist promises.
     std::vector<std::uint64_t> audio_runs;
+    std::vector<StreamPiece> audio_pieces;
     bool audio_apart = false;  ///< Its clock is not the picture's: both begin together.
 };
 

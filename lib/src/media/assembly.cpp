@@ -31,6 +31,30 @@ bool take_runs(const json::object& from, std::string_view name, std::vector<std:
     return true;
 }
 
+/// [end, seconds, pause, exact] each.
+json::array list_of(const std::vector<StreamPiece>& pieces) {
+    json::array list;
+    for (const auto& piece : pieces) list.push_back({piece.end, piece.seconds, piece.pause, piece.exact});
+    return list;
+}
+
+bool take_pieces(const json::object& from, std::string_view name, std::vector<StreamPiece>& into) {
+    const auto* list = from.if_contains(name);
+    if (!list) return true;  // Written by a version that did not know them.
+    if (!list->is_array()) return false;
+    for (const auto& one : list->get_array()) {
+        const auto* parts = one.if_array();
+        if (!parts || parts->size() != 4 || !(*parts)[0].is_int64() || (*parts)[0].get_int64() < 0 ||
+            !(*parts)[1].is_number() || !(*parts)[2].is_number() || !(*parts)[3].is_bool())
+            return false;
+        into.push_back({.end = static_cast<std::uint64_t>((*parts)[0].get_int64()),
+                        .seconds = (*parts)[1].to_number<double>(),
+                        .pause = (*parts)[2].to_number<double>(),
+                        .exact = (*parts)[3].get_bool()});
+    }
+    return true;
+}
+
 }  // namespace
 
 Result<void> write_assembly(const std::string& path, const Assembly& assembly) {
@@ -39,9 +63,11 @@ Result<void> write_assembly(const std::string& path, const Assembly& assembly) {
         {"tolerance", assembly.tolerance},
         {"gapSeconds", assembly.gap_seconds},
         {"runs", json::array(assembly.runs.begin(), assembly.runs.end())},
+        {"pieces", list_of(assembly.pieces)},
         {"audio", assembly.audio},
         {"audioSeconds", assembly.audio_seconds},
         {"audioRuns", json::array(assembly.audio_runs.begin(), assembly.audio_runs.end())},
+        {"audioPieces", list_of(assembly.audio_pieces)},
         {"audioApart", assembly.audio_apart}};
     const std::string text = json::serialize(object);
     const std::string name = path + std::string(parts_suffix);
@@ -76,7 +102,7 @@ Result<std::optional<Assembly>> read_assembly(const std::string& path) {
     };
     const auto* audio = object.if_contains("audio");
     if (!take_runs(object, "runs", found.runs) || !take_runs(object, "audioRuns", found.audio_runs) ||
-        !audio || !audio->is_string() || found.runs.empty())
+        !take_pieces(object, "pieces", found.pieces) || !take_pieces(object, "audioPieces", found.audio_pieces) || !audio || !audio->is_string() || found.runs.empty())
         return unreadable;
     found.audio = std::string_view(audio->get_string());
     if (found.audio.find('/') != std::string::npos) return unreadable;

@@ -9,6 +9,7 @@
 
 #include <boost/json/object.hpp>
 
+#include <jobruntime/media.hpp>
 #include <jobruntime/result.hpp>
 
 namespace jobruntime::media {
@@ -20,9 +21,11 @@ struct Assembly {
     double tolerance = 0;             ///< Seconds that the promise may be off by its own rounding.
     double gap_seconds = 0;           ///< Of what the playlist itself says is not there.
     std::vector<std::uint64_t> runs;  ///< Where in the file each run of one clock and coding begins.
+    std::vector<StreamPiece> pieces;  ///< Empty = a plain file, or one that an earlier version has put together.
     std::string audio;                ///< Name of the sound's own file, in the same folder; or empty.
     double audio_seconds = 0;
     std::vector<std::uint64_t> audio_runs;
+    std::vector<StreamPiece> audio_pieces;
     bool audio_apart = false;  ///< Its clock is not the picture's.
 };
 

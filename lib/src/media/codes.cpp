@@ -11,7 +11,7 @@ std::span<const CodeInfo> codes() noexcept {
         {"NOT_MEDIA", true,
          "The server sent something else than a video; retry, and log in if the page asks for it"},
         {"TRUNCATED", true, "The download ended early; it is fetched again"},
-        {"WRONG_DURATION", true, "The download is not as long as its source says; it is fetched again"},
+        {"WRONG_DURATION", true, "The download is not as long as its source says, or has a hole; it is fetched again"},
         {"MEDIA_DAMAGED", false, "The video cannot be decoded; check whether the page itself plays it"},
         {"TOO_LARGE", false, "Raise JOBRT_MAX_FILE_MB, or set JOBRT_MAX_HEIGHT, for a smaller variant"},
         {"TOO_LONG", false, "Raise JOBRT_MAX_DURATION_MS, or record a live stream by other means"},

@@ -61,7 +61,7 @@ private:
         return {};
     }
 
-    Result<void> add(std::string_view reference, std::optional<ByteRange> range, double seconds) {
+    Result<void> add(std::string_view reference, std::optional<ByteRange> range, double seconds, double pause = 0) {
         if (media_.segments.size() == limits_.max_segments) return too_long();
         auto url = resolve(reference);
         if (!url) return std::move(url).error();
@@ -71,6 +71,8 @@ private:
         if (!media_.inits.empty()) fresh.init = 0;
         fresh.sequence = media_.segments.size();
         fresh.seconds = seconds;
+        fresh.pause = pause;
+        fresh.exact = how_.timeline != nullptr;
         media_.segments.push_back(std::move(fresh));
         return {};
     }
@@ -95,7 +97,7 @@ private:
             const double length = how_.timeline   ? length_of(*spans, i)
                                   : i + 1 < count ? share
                                                   : std::min(share, left);
-            JR_TRY(add(url.media, url.range, length));
+            JR_TRY(add(url.media, url.range, length, how_.timeline ? pause_before(*spans, i) : 0));
         }
         return {};
     }
@@ -117,7 +119,7 @@ private:
                 how_.media,
                 {.id = from_.id, .bandwidth = bandwidth(), .number = number, .time = (*spans)[i].begin});
             if (!address) return dash_broken("its pattern for segments has an unknown name in it");
-            JR_TRY(add(*address, std::nullopt, length_of(*spans, i)));
+            JR_TRY(add(*address, std::nullopt, length_of(*spans, i), pause_before(*spans, i)));
         }
         // Reckoned from a duration that tracks share; this one may end a moment earlier. Not so where much is left.
         if (!how_.timeline && !how_.end_number && media_.segments.size() > 1) {
@@ -137,6 +139,11 @@ private:
         const auto end = spans[at].begin + spans[at].duration;
         const auto begin = at == 0 ? spans[at].begin : spans[at - 1].begin + spans[at - 1].duration;
         return end > begin ? ticks(end - begin) : 0;
+    }
+
+    double pause_before(const std::vector<Span>& spans, std::size_t at) const {
+        const auto before = at == 0 ? spans[at].begin : spans[at - 1].begin + spans[at - 1].duration;
+        return spans[at].begin > before ? ticks(spans[at].begin - before) : 0;
     }
 
     /// Segments of one length until the period ends. The last is as long as what is left.
@@ -263,6 +270,7 @@ std::optional<StreamMedia> segments_by_index(const DashRepresentation& represent
         segment.init = 0;
         segment.sequence = i;
         segment.seconds = static_cast<double>(duration) / static_cast<double>(timescale);
+        segment.exact = true;
         media.segments.push_back(std::move(segment));
         at += reference;
     }

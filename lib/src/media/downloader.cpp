@@ -126,6 +126,7 @@ Result<void> join(const fs::path& target) {
         both->audio = sound_of(target).filename().string();
         both->audio_seconds = sound->seconds;
         both->audio_runs = sound->runs;
+        both->audio_pieces = sound->pieces;
         both->tolerance = std::max(both->tolerance, sound->tolerance);
         // A stream's clock begins anywhere, a file's at zero.
         both->audio_apart = (both->seconds > 0) != (sound->seconds > 0);

@@ -44,6 +44,13 @@ object request_with_limits(const HelperOptions& options, std::string_view op, co
             {"fileBytes", options.max_file_bytes}};
 }
 
+/// [end, seconds, pause, exact] each.
+boost::json::array list_of(const std::vector<StreamPiece>& pieces) {
+    boost::json::array list;
+    for (const auto& piece : pieces) list.push_back({piece.end, piece.seconds, piece.pause, piece.exact});
+    return list;
+}
+
 void report(const object& line, const OnProgress& progress) {
     if (!progress) return;
     const auto* stage = line.if_contains("stage");
@@ -159,12 +166,14 @@ Result<Finished> HelperClient::finish(const FinishRequest& wanted, const OnProgr
     if (!wanted.runs.empty()) {
         request["tolerance"] = wanted.tolerance;
         request["runs"] = boost::json::array(wanted.runs.begin(), wanted.runs.end());
+        if (!wanted.pieces.empty()) request["pieces"] = list_of(wanted.pieces);
     }
     if (!wanted.audio.empty()) {
         request["audio"] = wanted.audio;
         request["audioSeconds"] = wanted.audio_seconds;
         request["audioRuns"] = boost::json::array(wanted.audio_runs.begin(), wanted.audio_runs.end());
         request["audioApart"] = wanted.audio_apart;
+        if (!wanted.audio_pieces.empty()) request["audioPieces"] = list_of(wanted.audio_pieces);
     }
     auto answer = Call(options_, progress, std::move(stop)).run(request, std::move(ahead.child_));
     return answer ? finished_of(*answer) : Result<Finished>(answer.error());

@@ -283,6 +283,7 @@ private:
             return HlsPlaylist(std::move(master_));
         }
         media_.whole_seconds = !fractions_;
+        for (auto& segment : media_.segments) segment.exact = fractions_;
         return HlsPlaylist(std::move(media_));
     }
 

@@ -58,10 +58,12 @@ Result<std::vector<Piece>> PlaylistFeed::take(const StreamMedia& media) {
                          .range = segment.range,
                          .key = segment.key,
                          .seconds = segment.seconds,
+                         .pause = segment.pause,
                          .sequence = segment.sequence,
                          .init = false,
                          .begins_run = new_run && !init,
-                         .may_be_missing = segment.may_be_missing});
+                         .may_be_missing = segment.may_be_missing,
+                         .exact = segment.exact});
         ++segments_;
         seconds_ += segment.seconds;
         longest_ = std::max(longest_, segment.seconds);

@@ -160,9 +160,11 @@ Result<FinishRequest> finish_request(const PublishRequest& request, const std::s
     }
     asked.tolerance = assembly.tolerance;
     asked.runs = assembly.runs;
+    asked.pieces = assembly.pieces;
     if (!assembly.audio.empty()) asked.audio = folder + "/" + assembly.audio;
     asked.audio_seconds = assembly.audio_seconds;
     asked.audio_runs = assembly.audio_runs;
+    asked.audio_pieces = assembly.audio_pieces;
     asked.audio_apart = assembly.audio_apart;
     return asked;
 }

@@ -186,11 +186,13 @@ private:
         assembly.tolerance = video.feed.tolerance();
         assembly.gap_seconds = video.feed.gap_seconds();
         assembly.runs = video.download->file().runs();
+        assembly.pieces = video.download->file().pieces();
         if (tracks_.size() > 1) {
             const auto& audio = tracks_.back();
             assembly.audio = fs::path(audio_of(request_.target)).filename().string();
             assembly.audio_seconds = audio.download->file().seconds();
             assembly.audio_runs = audio.download->file().runs();
+            assembly.audio_pieces = audio.download->file().pieces();
             assembly.tolerance = std::max(assembly.tolerance, audio.feed.tolerance());
         }
         JR_TRY(write_assembly(request_.target, assembly));

@@ -43,6 +43,8 @@ struct StreamSegment {
     std::optional<std::size_t> init;  ///< Index into StreamMedia::inits.
     std::uint64_t sequence = 0;
     double seconds = 0;
+    double pause = 0;            ///< Of these, before it: nothing plays then, and its manifest says so.
+    bool exact = false;          ///< The seconds were said of this segment, not rounded to whole ones and not reckoned.
     bool discontinuity = false;  ///< Its clock or its coding is not that of the segment before it.
     bool gap = false;            ///< Announced, but not there.
     bool may_be_missing =

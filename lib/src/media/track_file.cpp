@@ -18,7 +18,7 @@ namespace {
 // What a power cut may cost: fetching this much again.
 constexpr std::uint64_t sync_bytes = std::uint64_t{16} << 20;
 constexpr std::chrono::milliseconds sync_every{1000};
-constexpr std::string_view magic = "jobrt-track 2 ";
+constexpr std::string_view magic = "jobrt-track 3 ";
 
 Result<void> write_all_bytes(const Fd& file, std::string_view bytes, const std::string& path) {
     while (!bytes.empty()) {
@@ -37,10 +37,10 @@ std::string first_line(std::uint64_t variant) {
 }
 
 std::string line_of(const TrackFile::Entry& entry) {
-    char text[128];
+    char text[160];
     const int length =
-        std::snprintf(text, sizeof text, "%016" PRIx64 " %" PRIu64 " %.6f %" PRIu64 " %d%d\n", entry.id,
-                      entry.end, entry.seconds, entry.sequence, entry.init ? 1 : 0, entry.begins_run ? 1 : 0);
+        std::snprintf(text, sizeof text, "%016" PRIx64 " %" PRIu64 " %.6f %.6f %" PRIu64 " %d%d%d\n", entry.id, entry.end, entry.seconds,
+                      entry.pause, entry.sequence, entry.init ? 1 : 0, entry.begins_run ? 1 : 0, entry.exact ? 1 : 0);
     return std::string(text, static_cast<std::size_t>(length));
 }
 
@@ -56,10 +56,11 @@ bool take(std::string_view& line, Number& into, Base... base) {
 std::optional<TrackFile::Entry> entry_of(std::string_view line) {
     TrackFile::Entry entry;
     if (!take(line, entry.id, 16) || !take(line, entry.end) || !take(line, entry.seconds) ||
-        !take(line, entry.sequence) || line.size() != 2)
+        !take(line, entry.pause) || !take(line, entry.sequence) || line.size() != 3)
         return std::nullopt;
     entry.init = line[0] == '1';
     entry.begins_run = line[1] == '1';
+    entry.exact = line[2] == '1';
     return entry;
 }
 
@@ -169,9 +170,11 @@ Result<void> TrackFile::finish_piece(const Piece& piece) {
     entries_.push_back({.id = piece.id(),
                         .end = size_,
                         .seconds = piece.seconds,
+                        .pause = piece.pause,
                         .sequence = piece.sequence,
                         .init = piece.init,
-                        .begins_run = piece.begins_run});
+                        .begins_run = piece.begins_run,
+                        .exact = piece.exact});
     unsynced_ += line_of(entries_.back());
     const bool due =
         size_ - synced_size_ >= sync_bytes || std::chrono::steady_clock::now() - synced_at_ >= sync_every;
@@ -196,6 +199,14 @@ std::vector<std::uint64_t> TrackFile::runs() const {
         at = entry.end;
     }
     return starts;
+}
+
+std::vector<StreamPiece> TrackFile::pieces() const {
+    std::vector<StreamPiece> all;
+    all.reserve(entries_.size());
+    for (const auto& entry : entries_)
+        all.push_back({.end = entry.end, .seconds = entry.seconds - entry.pause, .pause = entry.pause, .exact = entry.exact});
+    return all;
 }
 
 double TrackFile::seconds() const {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include <jobruntime/media.hpp>
 #include <jobruntime/result.hpp>
 #include <jobruntime/subprocess.hpp>
 
@@ -20,11 +21,13 @@ struct Piece {
     std::string url;
     std::optional<ByteRange> range;
     std::optional<SegmentKey> key;
-    double seconds = 0;
+    double seconds = 0;           ///< With the pause before it.
+    double pause = 0;             ///< As in StreamSegment.
     std::uint64_t sequence = 0;
     bool init = false;            ///< An initialization section: no time of its own.
     bool begins_run = false;      ///< Does not go on with the clock and coding of the piece before.
-    bool may_be_missing = false;  ///< As in StreamSegment.
+    bool may_be_missing = false;  ///< As in StreamSegment, and so is the next.
+    bool exact = false;
 
     /// The same for the same piece under another signature (query). FNV-1a, 64 bits. An initialization
     /// section is the same wherever a live playlist begins at that moment.
@@ -39,9 +42,11 @@ public:
         std::uint64_t id = 0;
         std::uint64_t end = 0;  ///< Of the piece in the file.
         double seconds = 0;
+        double pause = 0;
         std::uint64_t sequence = 0;
         bool init = false;
         bool begins_run = false;
+        bool exact = false;
     };
 
     /// Opens or makes it. What the journal does not vouch for is cut off, and so is everything of another
@@ -56,6 +61,7 @@ public:
     std::uint64_t size() const noexcept { return size_; }
     /// Where the runs begin.
     std::vector<std::uint64_t> runs() const;
+    std::vector<StreamPiece> pieces() const;
     double seconds() const;
 
     /// Keeps the first `count` pieces only.

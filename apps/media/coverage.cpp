@@ -1,0 +1,173 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "coverage.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+
+namespace jobruntime::helper {
+namespace {
+
+// Independently coded pieces leave less than this between their sound.
+constexpr double no_hole = 0.2;
+// So many times what lies between a stream's packets elsewhere is no step of it any more.
+constexpr double not_usual = 4;
+
+}  // namespace
+
+std::size_t Holes::piece_at(std::int64_t position) const {
+    const auto at = std::ranges::upper_bound(pieces_, position, {}, &Piece::end);
+    return std::min(static_cast<std::size_t>(at - pieces_.begin()), pieces_.size() - 1);
+}
+
+std::optional<double> Holes::promised(std::size_t first, std::size_t last) const {
+    double sum = 0;
+    for (auto i = first; i < last; ++i) {
+        if (pieces_[i].seconds > 0 && !pieces_[i].exact) return std::nullopt;
+        sum += pieces_[i].seconds + pieces_[i].pause;
+    }
+    return sum;
+}
+
+bool Holes::pauses(std::size_t after, std::size_t until) const {
+    for (auto i = after + 1; i <= until; ++i)
+        if (pieces_[i].pause > 0) return true;
+    return false;
+}
+
+void Holes::begin_run(std::int64_t begin, std::int64_t end) {
+    run_ = runs_++;
+    if (pieces_.empty()) return;
+    run_first_ = piece_at(begin);
+    run_last_ = end > begin ? piece_at(end - 1) + 1 : run_first_;
+    // Pieces without a byte at the run's end.
+    while (run_last_ < pieces_.size() && pieces_[run_last_].end == pieces_[run_last_ - 1].end) ++run_last_;
+}
+
+void Holes::add(const Seen& packet) {
+    if (pieces_.empty()) return;
+    const auto index = static_cast<std::size_t>(packet.lane);
+    if (index >= lanes_.size()) lanes_.resize(index + 1);
+    Lane& lane = lanes_[index];
+    lane.sound = packet.sound;
+    const double begin = packet.begin;
+    const auto piece = packet.position < 0 ? (lane.in_run ? lane.piece : run_first_) : piece_at(packet.position);
+    if (!lane.in_run) {
+        const auto before = promised(run_first_, piece);
+        if (before && *before > 0) lane.jumps.push_back({begin - *before, begin, run_first_, run_first_, run_});
+        lane.in_run = true;
+        lane.runs.push_back(run_);
+        lane.first_piece = lane.piece = piece;
+        lane.first_begin = lane.piece_begin = begin;
+        lane.end = begin;
+    } else if (piece > lane.piece) {
+        cross(lane, piece, packet);
+        lane.piece = piece;
+        lane.piece_begin = begin;
+    } else if (begin > lane.last_begin) {
+        lane.usual = std::max(lane.usual, begin - lane.last_begin);
+        ++lane.steps;
+    }
+    lane.last_begin = begin;
+    lane.end = std::max(lane.end, begin + packet.seconds);
+}
+
+void Holes::cross(Lane& lane, std::size_t to, const Seen& packet) const {
+    if (pauses(lane.piece, to)) return;
+    double missing = packet.begin - lane.end;
+    if (kind_.without_clock) {
+        const auto all = promised(lane.piece, to);
+        missing = all ? *all - (packet.begin - lane.piece_begin) : 0;
+    }
+    if (missing > no_hole) lane.jumps.push_back({packet.begin - missing, packet.begin, lane.piece, to, run_});
+}
+
+/// What is missing at the end shows in the playlist only. Where that has been right so far it is believed.
+void Holes::end(Lane& lane) const {
+    auto last = run_last_;
+    while (last > lane.piece + 1 && pieces_[last - 1].seconds <= 0) --last;
+    const auto before = promised(lane.first_piece, lane.piece);
+    const auto left = promised(lane.piece, last);
+    if (!before || !left) return;
+    const double shortest = 0.5 * pieces_[last - 1].seconds;
+    const bool was_right = std::abs(*before - (lane.piece_begin - lane.first_begin)) < 0.5 * shortest;
+    const double missing = *left - pieces_[lane.piece].pause - (lane.end - lane.piece_begin);
+    if (was_right && missing > std::max(0.5, shortest))
+        lane.jumps.push_back({lane.end, lane.end + missing, last - 1, last - 1, run_});
+}
+
+void Holes::end_run() {
+    for (auto& lane : lanes_)
+        if (std::exchange(lane.in_run, false)) end(lane);
+}
+
+/// Where all streams of a run jump at once.
+std::vector<Holes::Jump> Holes::shared(std::size_t run) const {
+    std::optional<std::vector<Jump>> common;
+    bool heard = false;
+    for (const auto& lane : lanes_) {
+        if (!lane.tells() || std::ranges::find(lane.runs, run) == lane.runs.end()) continue;
+        heard = heard || lane.sound;
+        std::vector<Jump> next;
+        for (const auto& jump : lane.jumps) {
+            if (jump.run != run || jump.to - jump.from <= std::max(no_hole, not_usual * lane.usual)) continue;
+            if (!common) next.push_back(jump);
+            for (const auto& other : common.value_or(std::vector<Jump>())) {
+                const Jump both{std::max(jump.from, other.from), std::min(jump.to, other.to), other.piece, other.next, run};
+                if (both.to - both.from > no_hole) next.push_back(both);
+            }
+        }
+        common = std::move(next);
+    }
+    if (common && !heard) std::erase_if(*common, [this](const Jump& jump) { return stands_still(jump); });
+    return common.value_or(std::vector<Jump>());
+}
+
+bool Holes::stands_still(const Jump& jump) const {
+    return kind_.packets_lost && jump.next != jump.piece && !kind_.packets_lost(place_of(jump.piece), place_of(jump.next));
+}
+
+Holes::Found Holes::find() const {
+    Found found;
+    for (std::size_t run = 0; run < runs_; ++run)
+        for (const auto& jump : shared(run)) {
+            const double seconds = jump.to - jump.from;
+            found.seconds += seconds;
+            if (!found.hole && seconds > std::max(0.5, 0.25 * pieces_[jump.piece].seconds))
+                found.hole = Hole{std::max(0.0, jump.from), seconds};
+        }
+    return found;
+}
+
+void Endings::add(const AVPacket& packet, const AVStream& stream, bool picture) {
+    if (!picture) {
+        if (stream.codecpar->codec_type == AVMEDIA_TYPE_AUDIO) sound_.add(packet, stream);
+        return;
+    }
+    picture_.add(packet, stream);
+    ++pictures_;
+    const auto at = packet.dts != AV_NOPTS_VALUE ? packet.dts : packet.pts;
+    if (at == AV_NOPTS_VALUE) return;
+    const double begin = static_cast<double>(at) * av_q2d(stream.time_base);
+    if (std::exchange(in_run_, true)) usual_ = std::max(usual_, begin - last_picture_);
+    last_picture_ = begin;
+}
+
+void Endings::end_run() {
+    sound_seconds_ += sound_.seconds();
+    if (sound_.seconds() > 0 && picture_.last > picture_.first) late_ += std::max(0.0, sound_.last - picture_.last);
+    picture_ = sound_ = {};
+    in_run_ = false;
+}
+
+Result<void> Endings::judge() const {
+    // A cover stands as long as the sound lasts, and so may the last of a few pictures.
+    const double allowed = std::max({std::clamp(0.25 * sound_seconds_, 1.0, 5.0), 0.02 * sound_seconds_, not_usual * usual_});
+    if (pictures_ < 5 || late_ <= allowed) return {};
+    return Error{Errc::corrupt, "WRONG_DURATION",
+                 "the picture ends " + std::to_string(late_) + " s before the sound, which has " +
+                     std::to_string(sound_seconds_) + " s; download it again"};
+}
+
+}  // namespace jobruntime::helper

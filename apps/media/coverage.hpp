@@ -1,0 +1,108 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include <jobruntime/result.hpp>
+
+#include "muxer.hpp"
+#include "open.hpp"
+#include "protocol.hpp"
+
+namespace jobruntime::helper {
+
+/// Finds where nothing of a stream plays though its pieces promise something: one that came shorter than its playlist
+/// says, or empty, leaves the clock of what follows where it belongs, and a hole in front of it.
+///
+/// A hole is where no stream of the file goes on: sound that does tells that the picture only stands still. It lies
+/// where two pieces meet, and it is longer than what the stream's own packets leave between them elsewhere, so that few
+/// pictures a second, or pictures at uneven times, are no hole. Of a stream with too few packets to tell nothing is said.
+/// The pictures of a transport stream do not say how long they stand. Where there is no sound beside them, what their
+/// container's packets are counted by must show as well that some are missing: one may stand still there.
+class Holes {
+public:
+    struct Kind {
+        bool without_clock = false;  ///< Packets' times only count what came before: what a piece has is compared.
+        /// Of a transport stream: whether packets of the picture are missing between two parts of the file.
+        std::function<bool(Slice before, Slice after)> packets_lost;
+    };
+    Holes(const std::vector<Piece>& pieces, Kind kind) : pieces_(pieces), kind_(kind) {}
+
+    /// The packets that follow are of a run that begins and ends there in the file.
+    void begin_run(std::int64_t begin, std::int64_t end);
+    /// Times are those of the finished file.
+    struct Seen {
+        int lane = 0;
+        std::int64_t position = -1;  ///< In the file; -1 = where the one before it was.
+        double begin = 0, seconds = 0;
+        bool sound = false;
+    };
+    void add(const Seen& packet);
+    /// After the last packet of a run.
+    void end_run();
+
+    struct Hole {
+        double at = 0, seconds = 0;
+    };
+    struct Found {
+        std::optional<Hole> hole;  ///< The first that is too long to be let pass.
+        double seconds = 0;        ///< Of all, also of those that are not.
+    };
+    Found find() const;
+
+private:
+    struct Jump {
+        double from = 0, to = 0;
+        std::size_t piece = 0, next = 0;  // On both sides of it; the same where there is only one.
+        std::size_t run = 0;
+    };
+    struct Lane {
+        bool in_run = false, sound = false;
+        std::size_t first_piece = 0, piece = 0;
+        double first_begin = 0, piece_begin = 0, last_begin = 0, end = 0;
+        double usual = 0;  // The longest time from one packet to the next within a piece.
+        int steps = 0;
+        std::vector<Jump> jumps;
+        std::vector<std::size_t> runs;  // In which it has packets.
+        bool tells() const { return steps >= 5; }
+    };
+    std::size_t piece_at(std::int64_t position) const;
+    /// What the pieces from `first` to before `last` promise; nothing when the word of one is not about itself.
+    std::optional<double> promised(std::size_t first, std::size_t last) const;
+    bool pauses(std::size_t after, std::size_t until) const;
+    void cross(Lane& lane, std::size_t to, const Seen& packet) const;
+    void end(Lane& lane) const;
+    std::vector<Jump> shared(std::size_t run) const;
+    bool stands_still(const Jump& jump) const;
+    Slice place_of(std::size_t piece) const { return {piece == 0 ? 0 : pieces_[piece - 1].end, pieces_[piece].end}; }
+
+    const std::vector<Piece>& pieces_;
+    const Kind kind_;
+    std::size_t run_ = 0, runs_ = 0;
+    std::size_t run_first_ = 0, run_last_ = 0;  // Its pieces; the second is the one behind them.
+    std::vector<Lane> lanes_;
+};
+
+/// Finds a picture that ends well before the sound beside it.
+class Endings {
+public:
+    void add(const AVPacket& packet, const AVStream& stream, bool picture);
+    void end_run();
+    /// WRONG_DURATION.
+    Result<void> judge() const;
+    /// The longest time from one picture to the next.
+    double usual() const { return usual_; }
+
+private:
+    Span picture_, sound_;
+    double sound_seconds_ = 0, late_ = 0;
+    double last_picture_ = 0, usual_ = 0;
+    std::int64_t pictures_ = 0;
+    bool in_run_ = false;
+};
+
+}  // namespace jobruntime::helper
