@@ -12,6 +12,7 @@
 
 #include "codes.hpp"
 #include "platform_config.hpp"
+#include "traceparent.hpp"
 
 namespace jobruntime::host {
 namespace {
@@ -203,6 +204,7 @@ Result<boost::json::value> MediaSave::look(Attempt& attempt, std::optional<Media
     request.job_id = job.job().id.str();
     request.timeout = options_.extraction_timeout;
     request.tmp_dir = attempt.folder();
+    request.traceparent = traceparent_of(job.job());
     request.nth = attempt.nth;
     if (std::filesystem::exists(options_.cookies_file, code)) request.cookies_file = options_.cookies_file;
     request.asked_to_wait = [&attempt](std::chrono::seconds wait) { attempt.asked_to_wait = wait; };

@@ -154,6 +154,35 @@ TEST_CASE("a stored link that has expired is looked for again, once, however the
     }
 }
 
+TEST_CASE("extractors get the job's trace, with a span of each attempt") {
+    std::vector<std::string> given;
+    Bench bench([&](const ExtractRequest& request, const std::stop_token&) -> Result<MediaInfo> {
+        given.push_back(request.traceparent);
+        return Error{Errc::unavailable, "NETWORK", "try again"};
+    });
+    testing::Harness jobs;
+    jobs.on(host::media_kind, bench.handler());
+    const std::string trace = "0af7651916cd43dd8448eb211c80319c";
+    const auto id = jobs.enqueue(host::media_kind, bench.payload(), {.trace_id = trace});
+    run(jobs, id, 2);
+    REQUIRE(given.size() == 2);
+    for (const auto& parent : given) {
+        CHECK(parent.size() == 55);
+        CHECK(parent.starts_with("00-" + trace + "-"));
+        CHECK(parent.find_first_not_of("0123456789abcdef-") == std::string::npos);
+        CHECK(parent.ends_with("-01"));
+    }
+    CHECK(given[0] != given[1]);
+    // A job that was given none has one of its own; one of another form is no trace of W3C's.
+    given.clear();
+    run(jobs, jobs.enqueue(host::media_kind, bench.payload("https://x.com/ada/status/2")), 1);
+    for (const auto* other : {"my-trace", "0AF7651916CD43DD8448EB211C80319C", "00000000000000000000000000000000"})
+        run(jobs, jobs.enqueue(host::media_kind, bench.payload("https://x.com/ada/status/3"), {.trace_id = other}), 1);
+    REQUIRE(given.size() == 4);
+    CHECK(given[0].size() == 55);
+    for (std::size_t i = 1; i < 4; ++i) CHECK(given[i].empty());
+}
+
 TEST_CASE("a fresh link that is dead is no reason to look again") {
     Bench* here = nullptr;
     Bench bench([&](const ExtractRequest&, const std::stop_token&) { return here->info({"/gone.mp4"}); });
