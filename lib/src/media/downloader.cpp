@@ -24,8 +24,9 @@ namespace fs = std::filesystem;
 /// A server that asks a whole download to wait longer is left to the job's next attempt.
 constexpr std::chrono::milliseconds longest_wait_in_a_call{10'000};
 
-/// One name for the same media file, also when its signature in the query is a new one. Two
-/// files that share a name are told apart by what the server says of them (If-Range).
+/// One name for the same media file, also when its signature in the query is a new one. Where the query itself names
+/// a file, two share a name: what is begun of one is told from the other by what the server says (If-Range), and one
+/// that was no good is gone before the next is fetched.
 std::string target_name(const MediaSource& source) {
     const auto hash = hash_of(std::string_view(source.url).substr(0, source.url.find('?')));
     std::string name(download_prefix);

@@ -356,22 +356,39 @@ TEST_CASE("servers and sites that ask to wait are left alone for so long") {
 
 TEST_CASE("a source that was no good is not fetched again, by the next attempt neither") {
     if (helper_or_skip().empty()) return;
-    Bench* here = nullptr;
-    Bench bench([&](const ExtractRequest&, const std::stop_token&) { return here->info({"/bad.mp4", "/good.mp4"}); });
-    here = &bench;
-    const test::ServedFile good{.bytes = read_file(Clips::get()["faststart.mp4"])};
-    bench.server.on("/bad.mp4", test::serve({.bytes = "<!doctype html><html>a page</html>"}));
-    bench.server.on("/good.mp4", test::stall_after(good, 10'000));
-    testing::Harness jobs;
-    jobs.on(host::media_kind, bench.handler());
-    const auto id = jobs.enqueue(host::media_kind, bench.payload());
-    CHECK(run(jobs, id, 1).state == JobState::scheduled);
-    bench.server.on("/good.mp4", test::serve(good));
-    jobs.advance(1h);
-    const auto job = run(jobs, id, 1);
-    CHECK_MESSAGE(job.state == JobState::completed, (job.errors.empty() ? "" : job.errors.back().message));
-    CHECK(bench.asked_for("/bad.mp4") == 1);
-    CHECK(bench.extractor->asked == 1);
+    // The second time only their queries tell the two files apart.
+    const std::string page = "<!doctype html><html>a page</html>", rubbish = test::pattern(20'000);
+    struct Row {
+        const char *bad_path, *good_path;
+        const std::string& bytes;
+    };
+    for (const auto& [bad_path, good_path, bytes] : {Row{"/bad.mp4", "/good.mp4", page}, Row{"/get?file=bad", "/get?file=good", rubbish}}) {
+        CAPTURE(bad_path);
+        Bench* here = nullptr;
+        Bench bench([&, bad = bad_path, fine = good_path](const ExtractRequest&, const std::stop_token&) {
+            return here->info({bad, fine});
+        });
+        here = &bench;
+        const test::ServedFile good{.bytes = read_file(Clips::get()["faststart.mp4"])};
+        std::atomic<bool> stalls = true;
+        const auto serve = [&, &bad = bytes](const test::ServedConnection& to, const test::ServedRequest& request) {
+            if (request.target.find("bad") != std::string::npos)
+                test::serve({.bytes = bad})(to, request);
+            else
+                (stalls ? test::stall_after(good, 10'000) : test::serve(good))(to, request);
+        };
+        for (const auto* path : {"/bad.mp4", "/good.mp4", "/get"}) bench.server.on(path, serve);
+        testing::Harness jobs;
+        jobs.on(host::media_kind, bench.handler());
+        const auto id = jobs.enqueue(host::media_kind, bench.payload());
+        CHECK(run(jobs, id, 1).state == JobState::scheduled);
+        stalls = false;
+        jobs.advance(1h);
+        const auto job = run(jobs, id, 1);
+        CHECK_MESSAGE(job.state == JobState::completed, (job.errors.empty() ? "" : job.errors.back().message));
+        CHECK(bench.asked_for(bad_path) == 1);
+        CHECK(bench.extractor->asked == 1);
+    }
 }
 
 TEST_CASE("a further video of a post is asked for by its number, and published under it") {
