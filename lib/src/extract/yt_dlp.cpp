@@ -32,6 +32,7 @@ struct Said {
 constexpr std::string_view status = "http error ";
 constexpr std::array said{
     Said{"unsupported url", "UNSUPPORTED_SOURCE"},
+    Said{"no such option", "EXTRACTOR_PROTOCOL"},
     Said{"drm", "DRM_PROTECTED"},
     Said{"not available in your country", "GEO_BLOCKED"},
     Said{"geo restrict", "GEO_BLOCKED"},
@@ -176,7 +177,9 @@ Result<MediaInfo> YtDlpExtractor::extract(const ExtractRequest& request, std::st
     run.on_stderr = [&](std::string_view line) {
         const std::lock_guard lock(mutex);
         if (request.log) request.log("yt-dlp: " + std::string(line));
-        if (line.starts_with("ERROR: ")) complaint = clean_line(line.substr(7), 300);
+        // The second is about its arguments, when it is older than they are.
+        for (const std::string_view begin : {"ERROR: ", "yt-dlp: error: "})
+            if (line.starts_with(begin)) complaint = clean_line(line.substr(begin.size()), 300);
     };
     run.answered = [&] { return dict.has_value(); };
     ChildEnd end;

@@ -305,6 +305,7 @@ TEST_CASE("yt-dlp is asked without its user's settings, and what it says is unde
         {"an address that it cannot get", "echo null; echo 'ERROR: [x] 1: Unable to download webpage: <urlopen error [Errno 111] Connection refused>' >&2; exit 1",
          "NETWORK"},
         {"a site it does not know", "echo null; echo 'ERROR: Unsupported URL: x' >&2; exit 1", "UNSUPPORTED_SOURCE"},
+        {"one that is too old", "echo 'yt-dlp: error: no such option: --no-plugin-dirs' >&2; exit 2", "EXTRACTOR_PROTOCOL"},
         {"a crash", "exit 2", "EXTRACTOR_CRASHED"},
         {"something else", "echo hello", "EXTRACTOR_PROTOCOL"},
     };
