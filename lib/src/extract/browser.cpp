@@ -18,6 +18,12 @@ namespace {
 /// What Chromium gets to write its cookies; a browser whose pipe is closed is not waited for.
 constexpr std::chrono::milliseconds close_grace{3000};
 
+/// The same for one who has not as long; some of it in any case, or its cookies are lost.
+std::chrono::milliseconds grace_until(Deadline deadline) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - steady_clock::now());
+    return std::clamp(left, std::chrono::milliseconds(500), close_grace);
+}
+
 }  // namespace
 
 Browser::Impl::Impl(BrowserOptions options)
@@ -64,11 +70,11 @@ Result<void> Browser::Impl::ensure_engine(Lock& lock, const std::stop_token& sto
     return {};
 }
 
-void Browser::Impl::end_engine(Lock& lock, std::chrono::milliseconds grace) {
+void Browser::Impl::end_engine(Lock& lock, std::chrono::milliseconds grace, const std::stop_token& stop) {
     busy_ = true;
     auto engine = std::exchange(engine_, nullptr);
     lock.unlock();
-    engine->shut(grace);
+    engine->shut(grace, stop);
     log("browser process " + std::to_string(engine->pid()) + " ended");
     engine.reset();
     lock.lock();
@@ -90,7 +96,8 @@ Result<Browser::Impl::Lease> Browser::Impl::acquire(Deadline deadline, const std
         if (!busy_) {
             const bool replaced = worn();
             if (replaced && active_ == 0) {
-                end_engine(lock, close_grace);
+                // Whoever comes next ends it. One that does not answer must not hold him up beyond his own time.
+                end_engine(lock, grace_until(deadline), stop);
                 continue;
             }
             if (!replaced && active_ < options_.tabs) {

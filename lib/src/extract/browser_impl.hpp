@@ -48,7 +48,7 @@ private:
     /// The browser is to be replaced before it works again.
     bool worn() const;
     Result<void> ensure_engine(Lock& lock, const std::stop_token& stop);
-    void end_engine(Lock& lock, std::chrono::milliseconds grace);
+    void end_engine(Lock& lock, std::chrono::milliseconds grace, const std::stop_token& stop = {});
     void release(std::shared_ptr<Engine> engine);
     void keep(const std::stop_token& stop);
     void log(std::string_view line) const;

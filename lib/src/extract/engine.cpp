@@ -352,12 +352,12 @@ std::optional<Engine::Spare> Engine::take_spare() {
     return std::exchange(spare_, std::nullopt);
 }
 
-void Engine::shut(std::chrono::milliseconds grace) {
+void Engine::shut(std::chrono::milliseconds grace, const std::stop_token& stop) {
     if (std::exchange(shut_, true)) return;
     if (grace.count() > 0 && connection_ != nullptr && connection_->alive()) {
         const auto deadline = std::chrono::steady_clock::now() + grace;
         connection_->send(nullptr, {}, "Browser.close", {});
-        if (process_.wait(deadline)) return;
+        if (process_.wait(deadline, stop)) return;
     }
     // What ignores SIGTERM is killed with its whole group; the Subprocess waits until it is gone.
     [[maybe_unused]] const auto ended = process_.terminate(grace.count() > 0 ? std::chrono::milliseconds(1000)

@@ -59,8 +59,8 @@ public:
     /// Windows that pages open stay from then on. Errc::canceled, unavailable.
     Result<void> show(const std::vector<std::string>& pages, const std::stop_token& stop);
 
-    /// Browser.close, up to `grace`; SIGTERM, one second; SIGKILL. No process is left afterwards.
-    void shut(std::chrono::milliseconds grace);
+    /// Browser.close, up to `grace` or `stop`; SIGTERM, one second; SIGKILL. No process is left afterwards.
+    void shut(std::chrono::milliseconds grace, const std::stop_token& stop = {});
 
 private:
     Engine(ProfileLock lock, std::unique_ptr<net::Proxy> proxy, Subprocess process)

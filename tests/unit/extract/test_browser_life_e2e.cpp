@@ -226,6 +226,20 @@ TEST_CASE("a browser that does not answer its protocol is replaced, and the next
     const auto late = extractor.extract(hasty, {});
     REQUIRE_FALSE(late);
     CHECK(late.error().code == jobruntime::Errc::timed_out);
+    // It takes its time to end. Whoever comes next and is canceled meanwhile does not wait for that.
+    std::stop_source stop;
+    std::chrono::steady_clock::time_point asked;
+    std::jthread stopper([&] {
+        std::this_thread::sleep_for(300ms);
+        asked = std::chrono::steady_clock::now();
+        stop.request_stop();
+    });
+    const auto canceled = extractor.extract(request(server.url("/v")), stop.get_token());
+    const auto over = std::chrono::steady_clock::now();
+    stopper.join();
+    REQUIRE_FALSE(canceled);
+    CHECK(canceled.error().code == jobruntime::Errc::canceled);
+    CHECK(over - asked < 2s);
     const auto next = extractor.extract(request(server.url("/v")), {});
     REQUIRE_MESSAGE(next, (next ? "" : next.error().message));
     CHECK(browser.status().launches == 2);
