@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createServer, request as httpRequest } from "node:http";
-import { axe, eventually, join, picture, submit, waitFor } from "./world.mjs";
+import { axe, call, eventually, join, picture, submit, waitFor } from "./world.mjs";
 
 async function accessible(world) {
     const site = await world.site();
@@ -97,6 +97,54 @@ async function developed(world) {
     assert.deepEqual([own.status, own.headers.get("access-control-allow-origin")], [200, null]);
 }
 
+/** A page of another origin changes nothing through it either; the dashboard's own may. */
+async function guardedWhileDeveloped(world) {
+    const site = await world.site();
+    const { url } = await world.start({ ROLE: "api" });
+    const front = await world.develop(url);
+    const own = { origin: front, "sec-fetch-site": "same-origin" };
+    const job = () => submit(url, { kind: "demo.echo", payload: {}, delayMs: 3_600_000 });
+    const count = async () => (await call(url, "GET", "/api/jobs/counts")).json.total;
+    const id = await job();
+    const changes = [
+        ["POST", "/api/jobs", { kind: "demo.echo", payload: {}, delayMs: 3_600_000 }, 201],
+        ["POST", "/api/jobs/bulk", { action: "cancel", ids: [await job()] }, 200],
+        ["POST", `/api/jobs/${id}/cancel`, undefined, 200],
+        ["DELETE", `/api/jobs/${id}`, undefined, 200],
+        ["POST", "/api/queues/default/pause", undefined, 200],
+        ["PATCH", "/api/capabilities", { platforms: { x: false } }, 200],
+        ["POST", "/logout", undefined, 200],
+    ];
+    const foreign = [
+        { origin: "http://elsewhere.example" },
+        { origin: "null" },
+        { origin: site },
+        { origin: front.replace("127.0.0.1", "localhost") },
+        { origin: "http://elsewhere.example", "sec-fetch-site": "cross-site" },
+        { origin: site, "sec-fetch-site": "same-site" },
+    ];
+    for (const [method, path, body, status] of changes) {
+        const there = await count();
+        for (const headers of foreign) {
+            const refused = await call(front, method, path, body, headers);
+            assert.deepEqual([refused.status, refused.json.code], [403, "FORBIDDEN"], `${method} ${path} ${JSON.stringify(headers)}`);
+        }
+        assert.equal(await count(), there);
+        assert.equal((await call(front, method, path, body, own)).status, status, `${method} ${path}`);
+    }
+    // As a browser does it: what needs no leave of ours to be sent, and what does.
+    const before = await count();
+    const page = await world.browse();
+    await page.goto(`${site}/page`);
+    const send = (options) => page.evaluate(([to, more]) => fetch(to, { method: "POST", body: '{"kind":"demo.echo"}', ...more }).then(({ type }) => type, () => "refused"), [`${front}/api/jobs`, options]);
+    assert.equal(await send({ mode: "no-cors" }), "refused"); // It was sent; the answer is not for that page.
+    assert.equal(await send({ headers: { "content-type": "application/json" } }), "refused");
+    assert.equal(await count(), before);
+    await page.goto(front);
+    assert.equal(await send({ headers: { "content-type": "application/json" } }), "basic");
+    assert.equal(await count(), before + 1);
+}
+
 /** In a zone that is no hour and nobody else's: +05:45. */
 async function localTimes(world) {
     const { url } = await world.start();
@@ -159,6 +207,7 @@ export const cases = [
     { name: "axe finds nothing in dialogs", run: dialogs },
     { name: "it works under a path of a proxy", run: prefixed },
     { name: "the development server passes requests and the stream on", run: developed },
+    { name: "through the development server no page of another origin changes anything", run: guardedWhileDeveloped },
     { name: "times are local, with UTC in the title", run: localTimes },
     { name: "what it is made of is compressed and kept", run: caching },
 ];
