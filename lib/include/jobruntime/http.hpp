@@ -63,7 +63,8 @@ struct Options {
 /// Serves an ApiRouter on sockets: HTTP/1.1 with keep-alive, one request of a connection at a time.
 ///
 /// One thread owns every socket, reads each request whole under the limits above, refuses what RFC 9112 forbids or
-/// lets two readers understand differently, and writes the answers; `threads` threads only run the router; one
+/// lets two readers understand differently, and writes the answers; `threads` threads only run the router; four read what of
+/// files that are sent is not in memory, so that a disk which hangs holds up its own readers only; one
 /// more thread sends the event streams, and another reads events for it, so that a store which hangs holds up no stream.
 /// Whoever has to wait for the store longer than `answer_patience` is told so; the thread that hangs in it is replaced, up to
 /// 64 times, and what it still brings goes nowhere.

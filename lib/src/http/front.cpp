@@ -34,8 +34,8 @@ std::string name_of(const sockaddr_storage& peer) {
 
 }  // namespace
 
-Front::Front(ApiRouter& router, Store& store, Hub& hub, Pool& pool, Pool& prompt, const Options& options)
-    : router_(router), hub_(hub), pool_(pool), prompt_(prompt), options_(options), next_key_(first_connection_key),
+Front::Front(ApiRouter& router, Store& store, Hub& hub, Pool& pool, Pool& prompt, Pool& disk, const Options& options)
+    : router_(router), hub_(hub), pool_(pool), prompt_(prompt), disk_(disk), options_(options), next_key_(first_connection_key),
       waiters_(store, options, [this](std::vector<Waiters::Call> calls) {
           {
               std::lock_guard lock(mutex_);
@@ -120,6 +120,7 @@ void Front::run() {
         take_limits();
         take_answers();
         take_calls();
+        take_brought();
         give_up_late();
         const auto now = RealClock::now();
         if (now < next_tick_) continue;
@@ -228,6 +229,8 @@ void Front::on_socket(std::uint64_t key, std::uint32_t events) {
         loop_.remove(connection.socket.get());
         return;
     }
+    // Nothing is asked for while a part of a file is brought, so that this says that the peer is gone.
+    if (connection.bringing) return close(key);
     if (connection.phase == Phase::writing) return write(key, connection);
     if (connection.phase == Phase::waiting) return left_waiting(key, connection);
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) on_readable(key, connection);

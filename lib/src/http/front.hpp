@@ -32,7 +32,8 @@ namespace jobruntime::http {
 class Front {
 public:
     /// `prompt` runs what is answered soon whatever the store does, `pool` everything else.
-    Front(ApiRouter& router, Store& store, Hub& hub, Pool& pool, Pool& prompt, const Options& options);
+    /// `disk` reads files.
+    Front(ApiRouter& router, Store& store, Hub& hub, Pool& pool, Pool& prompt, Pool& disk, const Options& options);
     ~Front();
 
     bool ready() const { return loop_.ready(); }
@@ -85,6 +86,8 @@ private:
         std::optional<Reply> reply;
         std::unique_ptr<Parked> parked;   ///< While it is waiting.
         std::size_t sent = 0;             ///< Of head and text together.
+        std::int64_t file_ready = 0;      ///< What comes before it in the reply's file lies in memory.
+        bool bringing = false;            ///< A thread reads the next part of that file.
         std::size_t taken = 0;            ///< By the peer, since the deadline was set.
         std::size_t answer_held = 0;      ///< Bytes of its reply, counted in answer_memory_.
         std::size_t body_held = 0;        ///< Bytes of its request's body, counted in body_memory_.
@@ -101,6 +104,12 @@ private:
         Reply reply;
         std::optional<Later> later;       ///< Instead of the reply.
         bool good = false;                ///< Its status is 200.
+    };
+
+    /// A part of a file was read, up to there.
+    struct Brought {
+        std::uint64_t key = 0;
+        std::int64_t end = 0;
     };
 
     void run();
@@ -140,6 +149,10 @@ private:
     void close_quiet_ones();
     void count_client(const Connection& connection, int by);
 
+    // front_file.cpp
+    bool bring_file(std::uint64_t key, Connection& connection);
+    void take_brought();
+
     // front_wait.cpp
     void park(std::uint64_t key, Connection& connection, Answer answer);
     void unpark(std::uint64_t key, Connection& connection, bool served);
@@ -153,6 +166,7 @@ private:
     Hub& hub_;
     Pool& pool_;
     Pool& prompt_;
+    Pool& disk_;
     const Options& options_;
     EventLoop loop_;
     std::atomic<bool> stop_{false};
@@ -160,6 +174,7 @@ private:
     std::mutex mutex_;
     std::vector<Answer> answers_;   // Guarded by mutex_.
     std::vector<Waiters::Call> calls_;  // Guarded by mutex_.
+    std::vector<Brought> brought_;  // Guarded by mutex_.
     bool gone_ = false;             // Guarded by mutex_. Nobody takes answers any more.
     std::optional<std::pair<Limits, PeerNets>> new_limits_;  // Guarded by mutex_.
 

@@ -212,6 +212,7 @@ void Front::begin_writing(std::uint64_t key, Connection& connection, Reply reply
     set_asked(key, connection, nullptr);
     connection.reply = std::move(reply);
     connection.sent = 0;
+    connection.file_ready = 0;
     connection.taken = 0;
     hold(connection, 0);
     hold_answer(connection, size_of(*connection.reply));
@@ -222,7 +223,7 @@ void Front::begin_writing(std::uint64_t key, Connection& connection, Reply reply
 void Front::write(std::uint64_t key, Connection& connection) {
     Reply& reply = *connection.reply;
     const std::size_t text_size = reply.text ? reply.text->size() : 0;
-    // A bound, so that one large file to a fast reader, or from a slow disk, leaves time for the others.
+    // A bound, so that one large file to a fast reader leaves time for the others.
     for (int turns = 0; turns < 8; ++turns) {
         ssize_t sent = 0;
         if (connection.sent < reply.head.size() + text_size) {
@@ -238,9 +239,9 @@ void Front::write(std::uint64_t key, Connection& connection) {
             sent = sendmsg(connection.socket.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT | more);
             if (sent > 0) connection.sent += static_cast<std::size_t>(sent);
         } else if (reply.file_left > 0) {
+            if (reply.file_at >= connection.file_ready && !bring_file(key, connection)) return;
             off_t at = reply.file_at;
-            sent = sendfile(connection.socket.get(), reply.file.get(), &at,
-                            static_cast<std::size_t>(std::min<std::uint64_t>(reply.file_left, 256 << 10)));
+            sent = sendfile(connection.socket.get(), reply.file->get(), &at, static_cast<std::size_t>(connection.file_ready - at));
             if (sent == 0) return close(key);  // The file was cut short: only a broken connection can say so.
             if (sent > 0) {
                 reply.file_at = at;

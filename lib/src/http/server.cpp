@@ -17,6 +17,10 @@ namespace {
 constexpr Duration most_goodbye{1'000};
 /// Health is asked of one thread in the router, so it takes two here only to wait side by side.
 constexpr int prompt_threads = 2;
+/// Which read what is not in memory of files that are sent.
+constexpr int disk_threads = 4;
+/// Parts of files that wait for them: small things, at most one a connection that is still there.
+constexpr std::size_t most_parts_waiting = 16'384;
 
 Error check(const Options& options) {
     const bool good = options.threads >= 1 && options.threads <= 1'024 && options.max_waiting >= 1 &&
@@ -42,7 +46,7 @@ Error check(const Limits& limits) {
 struct Server::Impl {
     Impl(ApiRouter& api, Store& its_store, Options given)
         : options(std::move(given)), router(api), store(its_store),
-          hub(its_store, options, options.clock ? *options.clock : system_clock()), front(api, its_store, hub, pool, prompt, options) {}
+          hub(its_store, options, options.clock ? *options.clock : system_clock()), front(api, its_store, hub, pool, prompt, disk, options) {}
 
     const Options options;
     ApiRouter& router;
@@ -53,6 +57,7 @@ struct Server::Impl {
     Hub hub;
     Pool pool;
     Pool prompt;
+    Pool disk;
     Front front;
 };
 
@@ -77,6 +82,7 @@ Result<void> Server::start() {
         impl_->hub.start();
         impl_->pool.start(impl_->options.threads, static_cast<std::size_t>(impl_->options.max_waiting));
         impl_->prompt.start(prompt_threads, static_cast<std::size_t>(impl_->options.max_waiting));
+        impl_->disk.start(disk_threads, most_parts_waiting);
         impl_->front.start(std::move(*listeners));
     } catch (const std::system_error&) {
         stop();
@@ -91,6 +97,7 @@ void Server::stop() {
     impl_->front.join();
     impl_->pool.stop();
     impl_->prompt.stop();
+    impl_->disk.stop();
 }
 
 void Server::stop_now() { impl_->front.begin_stop(Duration{0}); }

@@ -44,7 +44,7 @@ bool open_slice(const FileSlice& slice, Reply& reply) {
     struct stat facts {};
     if (!file || fstat(file.get(), &facts) != 0 || !S_ISREG(facts.st_mode)) return false;
     if (static_cast<std::uint64_t>(facts.st_size) < slice.offset + slice.length) return false;
-    reply.file = std::move(file);
+    reply.file = std::make_shared<const Fd>(std::move(file));
     reply.file_at = static_cast<std::int64_t>(slice.offset);
     reply.file_left = slice.length;
     return true;
@@ -121,7 +121,7 @@ std::optional<Reply> to_reply(Response&& response, const Wire& wire) {
     reply.head += "\r\n";
 
     if (wire.head_only || has_no_body(response.status)) {
-        reply.file = Fd();
+        reply.file.reset();
         reply.file_left = 0;
     } else if (auto* text = std::get_if<std::string>(&response.body)) {
         if (text->size() <= small_body) reply.head += *text;

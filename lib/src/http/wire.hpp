@@ -18,7 +18,7 @@ namespace jobruntime::http {
 struct Reply {
     std::string head;                          ///< Status line, headers, empty line; often with a small body behind.
     std::shared_ptr<const std::string> text;   ///< The body, when it is not in `head`.
-    Fd file;                                   ///< Else the body is `file_left` bytes of it from `file_at`.
+    std::shared_ptr<const Fd> file;            ///< Else the body is `file_left` bytes of it from `file_at`.
     std::int64_t file_at = 0;
     std::uint64_t file_left = 0;
     std::optional<EventStream> stream;

@@ -1,8 +1,12 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "core/failpoint.hpp"
 #include "http_fixture.hpp"
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <future>
+#include <memory>
 #include <thread>
 
 #include <unistd.h>
@@ -188,6 +192,53 @@ TEST_CASE("files are sent whole and in ranges, large ones too, and a file that i
     std::filesystem::remove_all(folder);
     CHECK(client.get("/file")->status == 404);
 }
+
+#ifdef JOBRUNTIME_FAILPOINTS
+TEST_CASE("a disk that hangs holds up those who want its files, and nobody else; it goes on where it was") {
+    const auto file = std::filesystem::temp_directory_path() / ("http-cold-" + std::to_string(getpid()));
+    std::string content(1'000'000, '\0');
+    for (std::size_t i = 0; i < content.size(); ++i) content[i] = static_cast<char>('a' + i % 23);
+    std::ofstream(file) << content;
+    Host host;
+    host.router.add({"GET", "/file", Role::read, "A file.", {}, [&](const Request& request, const RouteMatch&) {
+                         return file_response(request, file.string(), "application/octet-stream");
+                     }});
+    const int port = host.start();
+    std::promise<void> goes_on;
+    const auto until = goes_on.get_future().share();
+    std::atomic<int> hang = 0;
+    core::set_failpoint("http.cold_file", [] { return true; });
+    core::set_failpoint("http.read_file", [&] {
+        ++hang;
+        until.wait();
+        return false;
+    });
+    // More than there are threads that read.
+    std::vector<std::unique_ptr<Client>> readers;
+    for (int i = 0; i < 8; ++i) {
+        readers.push_back(std::make_unique<Client>(port));
+        readers.back()->send("GET /file HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    }
+    while (hang < 4) std::this_thread::yield();
+    readers.pop_back();  // It does not wait for the end.
+    Client other(port);
+    for (int i = 0; i < 20; ++i) {
+        CHECK(other.get("/api/health")->status == 200);
+        CHECK(other.get("/api/jobs")->status == 200);
+    }
+    CHECK(hang == 4);
+    goes_on.set_value();
+    for (auto& reader : readers) {
+        const auto reply = reader->read_reply();
+        REQUIRE(reply);
+        CHECK(reply->body == content);
+        CHECK(reader->get("/api/health")->status == 200);
+    }
+    core::clear_failpoints();
+    CHECK(other.get("/file")->body == content);
+    std::filesystem::remove(file);
+}
+#endif
 
 TEST_CASE("fifty clients are served beside hundreds of half-sent requests, which hold no thread") {
     http::Options options;
