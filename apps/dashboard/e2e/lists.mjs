@@ -140,17 +140,17 @@ async function changes(world) {
 
 async function bulkRetry(world) {
     const { url } = await world.start();
-    const ids = await fill(url, 120, () => ({ kind: "demo.sleep", payload: { ms: 0, failTimes: 1 }, maxAttempts: 1 }));
+    const ids = await fill(url, 60, () => ({ kind: "demo.sleep", payload: { ms: 0, failTimes: 1 }, maxAttempts: 1 }));
     await eventually("all have failed", async () => (await call(url, "GET", "/api/jobs?status=failed&limit=500")).json.jobs.length === ids.length, 30_000);
     const page = await world.browse();
     await page.goto(`${url}/#/jobs?status=failed&limit=500`);
     await eventually("the failed ones", async () => (await rows(page).count()) === ids.length);
     await page.getByLabel("Select all on this page").check();
     await picture(page, "jobs-selected");
-    await page.getByRole("button", { name: "Retry 120" }).click();
-    await page.getByRole("dialog").getByText("Retry 120 jobs?").waitFor();
-    await page.getByRole("dialog").getByRole("button", { name: "Retry 120" }).click();
-    await page.getByText("120 queued again").waitFor({ timeout: 30_000 });
+    await page.getByRole("button", { name: "Retry 60" }).click();
+    await page.getByRole("dialog").getByText("Retry 60 jobs?").waitFor();
+    await page.getByRole("dialog").getByRole("button", { name: "Retry 60" }).click();
+    await page.getByText("60 queued again").waitFor({ timeout: 30_000 });
     await eventually("all complete", async () => (await call(url, "GET", "/api/jobs?status=completed&limit=500")).json.jobs.length === ids.length, 30_000);
     await page.getByText("No job matches these filters").waitFor();
 }

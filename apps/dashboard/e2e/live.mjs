@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { axe, eventually, picture, submit, waitFor } from "./world.mjs";
+import { axe, call, eventually, picture, submit, waitFor } from "./world.mjs";
 
 /** The ids of the events in the history that are made there after a frame; none while some that are to be seen are not. */
 const shownIds = (page) => page.locator(".virtual").evaluate((box) => new Promise((done) => requestAnimationFrame(() => {
@@ -30,11 +30,10 @@ async function historyIds(page) {
     }
 }
 
-/** The API is restarted under an open page, which goes on by itself: no event is missing, none is there twice. */
-export async function resumes(world) {
-    const worker = await world.start({ ROLE: "worker" });
-    let front = await world.start({ ROLE: "api" });
-    const { url, port } = front;
+/** The API is killed under an open page, which goes on by itself: no event is missing, none is there twice. */
+async function resumes(world) {
+    let front = await world.serve();
+    const { url } = front;
     const page = await world.browse();
     await page.goto(`${url}/#/?p.view=history`);
     await page.locator(".stream[data-state=live]").waitFor();
@@ -45,9 +44,10 @@ export async function resumes(world) {
     await world.stop(front, "SIGKILL");
     await page.locator(".stream[data-state=reconnecting]").waitFor();
     await page.getByText("jobrt does not answer").waitFor();
-    front = await world.start({ ROLE: "api", PORT: port });
+    front = await world.serveAgain(front);
     await page.locator(".stream[data-state=live]").waitFor();
     await page.getByText("jobrt does not answer").waitFor({ state: "detached" });
+    // A worker that was killed with the API leaves the job to the next one.
     await waitFor(url, through, ["completed"]);
     await submit(url, { kind: "demo.echo", payload: {} }).then((id) => waitFor(url, id, ["completed"]));
 
@@ -60,13 +60,14 @@ export async function resumes(world) {
     const seen = await historyIds(page);
     assert.deepEqual(seen, all.events.map((event) => event.id));
     assert.equal(Number(shown), seen.length);
-    return { url, page, worker };
+    return { front, page };
 }
 
-async function restarted(world) {
-    const { url, page, worker } = await resumes(world);
+export async function restarted(world) {
+    const { front, page } = await resumes(world);
+    const { url } = front;
     // Without a worker a banner says so, and what helps.
-    await world.stop(worker);
+    await world.withoutWorker(front);
     await page.locator(".banner", { hasText: "No worker is running" }).waitFor();
     await page.locator(".banner code", { hasText: "ROLE=worker jobrt" }).waitFor();
     const waiting = await submit(url, { kind: "demo.echo", payload: {} });
@@ -119,12 +120,40 @@ async function lost(world) {
     await noWorker(page).waitFor({ state: "detached" });
     await world.stop(hangs, "SIGKILL");
     await noWorker(page).filter({ hasText: "Worker died" }).waitFor();
-    // Without its store it can say nothing of workers; what helps is another thing then.
-    await page.route(/\/api\/worker\/health/, (route) => route.fulfill({ status: 503, json: { ok: false, status: "unavailable", error: "The store does not answer" } }));
+}
+
+/** The store is away for a while under an open page: the banner says what helps, what was shown stays, and all goes on. */
+export async function away(world) {
+    const { url } = await world.serve();
+    const before = await submit(url, { kind: "demo.echo", payload: {}, tags: ["before"] });
+    await waitFor(url, before, ["completed"]);
+    const page = await world.browse();
+    await page.goto(`${url}/#/jobs`);
+    const row = (id) => page.locator("tr", { has: page.locator(`a[href$="${id}"]`) });
+    await row(before).getByText("completed").waitFor();
+    const comeBack = await world.takeAway();
     const banner = page.locator(".banner", { hasText: "The store does not answer" });
     await banner.waitFor();
     for (const code of ["jobrt doctor", "JOBRT_STORE", "MONGODB_URI"]) await banner.locator("code", { hasText: code }).waitFor();
+    // Without its store it can say nothing of workers.
     assert.equal(await noWorker(page).count(), 0);
+    await page.locator("main > .trouble", { hasText: "STORE_UNAVAILABLE" }).waitFor();
+    await row(before).getByText("completed").waitFor();
+    assert.equal((await call(url, "POST", "/api/jobs", { kind: "demo.echo", payload: {} })).status, 503);
+    await page.locator("nav").getByRole("link", { name: "Home" }).click();
+    await page.getByLabel("Save a video").fill("https://example.org/page");
+    await page.keyboard.press("Enter");
+    await page.locator("#submit-said").getByText("STORE_UNAVAILABLE").waitFor();
+    await page.goBack();
+    await page.locator("main > .trouble", { hasText: "STORE_UNAVAILABLE" }).waitFor();
+    await comeBack();
+    await banner.waitFor({ state: "detached", timeout: 30_000 });
+    await page.locator("main > .trouble").waitFor({ state: "detached" });
+    await row(before).getByText("completed").waitFor();
+    const after = await eventually("jobs are taken again", async () => (await call(url, "POST", "/api/jobs", { kind: "demo.echo", payload: {} })).json.job?.id, 30_000);
+    await row(after).getByText("completed").waitFor({ timeout: 30_000 });
+    await page.locator(".stream[data-state=live]").waitFor();
+    assert.equal(await page.locator(".banner").count(), 0);
 }
 
 /** On a narrow screen the panel is below it all: the bar on top, which stays, says how the stream is. */
@@ -235,8 +264,7 @@ async function floods(world) {
 }
 
 export const cases = [
-    { name: "the API is restarted under an open page: no gap, no repeat; no worker: a banner", run: restarted },
-    { name: "a worker that hangs or is killed, and a store that is down: a banner with what helps", run: lost },
+    { name: "a worker that hangs or is killed: a banner", run: lost },
     { name: "on a narrow screen the bar on top says how the stream is", run: narrow },
     { name: "500 events a second and a history of 100,000 keep the page smooth", run: floods },
 ];

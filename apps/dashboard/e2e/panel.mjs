@@ -69,4 +69,35 @@ async function asked(world) {
     await page.locator(".event-words", { hasText: /^Submitted/ }).waitFor();
 }
 
-export const cases = [{ name: "the panel: levels, as it came, copy, and a click on an id", run: asked }];
+/** Back, before the page has seen the address in between: no field says what was typed. */
+async function backAtOnce(world) {
+    const { url } = await world.start();
+    await submit(url, { kind: "demo.echo", payload: {} });
+    const page = await world.browse();
+    await page.goto(`${url}/#/jobs?tag=kept&p.trace=kept-trace&p.view=history`);
+    for (const [field, kept] of [["#panel-filter", "kept-trace"], ["form.filters input[name=tag]", "kept"]]) {
+        await page.locator(field).waitFor();
+        await page.evaluate((name) => {
+            const field = document.querySelector(name);
+            const before = location.hash;
+            window.seen = new Promise((done) => addEventListener("hashchange", done, { once: true }));
+            field.value = "typed";
+            field.form.requestSubmit();
+            history.replaceState(null, "", before);
+        }, field);
+        await page.evaluate(() => window.seen);
+        await eventually(`${field} says what the address does`, async () => (await page.locator(field).inputValue()) === kept);
+    }
+    // Whoever goes on typing after Enter is still in the field.
+    const tag = page.locator("form.filters input[name=tag]");
+    await tag.fill("other");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/tag=other/);
+    await page.getByText("No job matches these filters").waitFor();
+    assert.ok(await tag.evaluate((field) => field === document.activeElement && field.value === "other"));
+}
+
+export const cases = [
+    { name: "the panel: levels, as it came, copy, and a click on an id", run: asked },
+    { name: "Back at once restores also what fields say", run: backAtOnce },
+];

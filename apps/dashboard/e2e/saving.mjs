@@ -105,9 +105,3 @@ export async function cancelRunning(world) {
     await page.waitForURL(/#\/jobs$/);
     assert.equal((await call(url, "GET", `/api/jobs/${id}`)).status, 404);
 }
-
-export const cases = [
-    { name: "an address becomes a video that plays, and its events can be followed", run: fromAddressToVideo },
-    { name: "a duplicate, a platform that is off and a bad address are told apart", run: refusals },
-    { name: "a running job is canceled, then deleted after a question", run: cancelRunning },
-];

@@ -42,9 +42,13 @@ export async function freePort() {
 }
 
 export class World {
-    /** `store` has the variables that name another store than a SQLite file; `split`: API and worker are two processes. */
-    constructor({ store = {}, split = false } = {}) {
+    /**
+     * `store` has the variables that name another store than a SQLite file, and `takeAway` takes that away until what it answers
+     * is called; `split`: API and worker are two processes.
+     */
+    constructor({ store = {}, takeAway, split = false } = {}) {
         this.store = store;
+        this.takeAway = takeAway ?? (() => this.lockFile());
         this.split = split;
         this.folder = mkdtempSync(join(tmpdir(), "jobrt-dashboard."));
         this.programs = new Set();
@@ -102,9 +106,19 @@ export class World {
 
     /** The whole runtime, in one process or two; its API. */
     async serve(more = {}) {
-        if (!this.split) return this.start(more);
-        await this.start({ ROLE: "worker", ...more });
-        return this.start({ ROLE: "api", ...more });
+        if (this.split) this.worker = await this.start({ ROLE: "worker", ...more });
+        return this.start({ ...(this.split ? { ROLE: "api" } : {}), ...more });
+    }
+
+    /** That API again, at its address, once its process has ended. */
+    serveAgain(api, more = {}) {
+        return this.start({ ...(this.split ? { ROLE: "api" } : {}), PORT: api.port, ...more });
+    }
+
+    /** No worker from now on, only an API at the same address. */
+    async withoutWorker(api) {
+        await this.stop(this.split ? this.worker : api);
+        return this.split ? api : this.start({ ROLE: "api", PORT: api.port });
     }
 
     /** Where the page of that API is: with DASHBOARD_DEV=1 the development server's, to try sources against any jobrt. */
@@ -121,6 +135,23 @@ export class World {
         const program = this.collect(spawn(command, args, { env: { ...process.env, JOBRT_API: api, BUILD_ROOT: dirname(process.cwd()) }, stdio: ["ignore", "pipe", "pipe"] }));
         await this.until(program, "the development server is ready", () => /ready in/.test(program.out));
         return `http://127.0.0.1:${port}`;
+    }
+
+    /**
+     * Another program has locked the SQLite file, so that nobody can read or write; until what this answers is called. A file
+     * that is moved away is still there for whoever has it open.
+     */
+    async lockFile() {
+        const script = [
+            "import fcntl, sys",
+            "file = open(sys.argv[1], 'r+b')",
+            "fcntl.lockf(file, fcntl.LOCK_EX, 8, 120)", // All locks of the write-ahead log's index.
+            "print('locked', flush=True)",
+            "sys.stdin.read()",
+        ];
+        const program = this.collect(spawn("python3", ["-c", script.join("\n"), join(this.folder, "jobs.db-shm")], { stdio: ["pipe", "pipe", "pipe"] }));
+        await this.until(program, "the file is locked", () => program.out.includes("locked"));
+        return () => this.stop(program);
     }
 
     async stop(program, signal = "SIGTERM") {

@@ -1,6 +1,6 @@
 // Small things that many screens show.
 import type { ComponentChildren, JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { ApiError, Job, JobState, Session } from "../lib/api";
 import { Cell } from "../lib/cell";
 import { duration, localTime } from "../lib/format";
@@ -115,6 +115,18 @@ export function JsonView({ title, value }: { title: string; value: Json }): JSX.
             </pre>
         </section>
     );
+}
+
+/**
+ * A field whose text stands in the address. Whenever the address has changed, the field says what stands there: also when
+ * Back came so soon that the page never saw the address in between, and what was typed is in the field still.
+ */
+export function AddressField({ value, at, ...more }: { value: string; at: URLSearchParams } & JSX.HTMLAttributes<HTMLInputElement>): JSX.Element {
+    const field = useRef<HTMLInputElement>(null);
+    useLayoutEffect(() => {
+        if (field.current) field.current.value = value;
+    }, [at]);
+    return <input {...more} ref={field} type="search" defaultValue={value} spellcheck={false} />;
 }
 
 export function Trouble({ error }: { error: ApiError | undefined }): JSX.Element | null {

@@ -9,7 +9,7 @@ import { count, duration, plural, shortId } from "../lib/format";
 import { useNow } from "../lib/live";
 import { changeQuery, route, screenHref } from "../lib/route";
 import { wordsOf } from "../lib/words";
-import { Ago, Badge, Bar, Copy, When } from "./bits";
+import { AddressField, Ago, Badge, Bar, Copy, When } from "./bits";
 import { VirtualList } from "./virtual";
 
 const rowHeight = 54;
@@ -150,7 +150,7 @@ export function Panel(): JSX.Element {
                     {upTo === null ? "Pause" : "Resume"}
                 </button>
             </header>
-            <FilterForm filter={filter} />
+            <FilterForm filter={filter} query={query} />
             <div class="row panel-views">
                 <div class="switch" role="group" aria-label="View">
                     {(["active", "history"] as const).map((name) => (
@@ -168,12 +168,8 @@ export function Panel(): JSX.Element {
     );
 }
 
-function FilterForm({ filter }: { filter: Filter }): JSX.Element {
+function FilterForm({ filter, query }: { filter: Filter; query: URLSearchParams }): JSX.Element {
     const current = filter.job || filter.trace;
-    const field = useRef<HTMLInputElement>(null);
-    useEffect(() => {
-        if (field.current) field.current.value = current;
-    }, [current]);
     return (
         <form
             class="row panel-filter"
@@ -181,10 +177,10 @@ function FilterForm({ filter }: { filter: Filter }): JSX.Element {
             aria-label="Filter activity"
             onSubmit={(event) => {
                 event.preventDefault();
-                filterBy(field.current?.value ?? "");
+                filterBy(String(new FormData(event.currentTarget).get("id") ?? ""));
             }}
         >
-            <input ref={field} type="search" id="panel-filter" placeholder="job or trace id" aria-label="Job or trace id" defaultValue={current} spellcheck={false} />
+            <AddressField id="panel-filter" name="id" placeholder="job or trace id" aria-label="Job or trace id" value={current} at={query} />
             <select aria-label="Level" value={filter.level} onChange={(event) => changeQuery({ "p.level": event.currentTarget.value })}>
                 <option value="">all levels</option>
                 <option value="warn">warnings</option>

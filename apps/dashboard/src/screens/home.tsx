@@ -33,6 +33,7 @@ export function HomeScreen(): JSX.Element {
 function Tiles({ counts, queues, stats }: { counts: Counts | null; queues: QueueInfo[] | null; stats: Stats | null }): JSX.Element {
     const workers = useLoaded("workers", () => api.workers(), { everyMs: 3000 });
     const living = workers.value?.filter((one) => one.live) ?? [];
+    const running = living.reduce((sum, one) => sum + one.running, 0);
     const tiles: JSX.Element[] = [];
     const depth = (state: "queued" | "running" | "scheduled" | "failed"): void => {
         if (!counts) return;
@@ -59,7 +60,7 @@ function Tiles({ counts, queues, stats }: { counts: Counts | null; queues: Queue
                 name="workers"
                 value={count(living.length)}
                 href={screenHref(["workers"])}
-                more={`${count(living.reduce((sum, one) => sum + one.running, 0))} jobs run`}
+                more={running === 1 ? "1 job runs" : `${count(running)} jobs run`}
                 {...(living.length === 0 ? { tone: "bad" } : {})}
             />,
         );

@@ -7,7 +7,7 @@ import { count, duration, plural, shortId } from "../lib/format";
 import { useKeys } from "../lib/keys";
 import { useLoaded, useNow } from "../lib/live";
 import { changeQuery, go, route, screenHref } from "../lib/route";
-import { Ago, Badge, Bar, Copy, mayOperate, session, Trouble, Why } from "../parts/bits";
+import { AddressField, Ago, Badge, Bar, Copy, mayOperate, session, Trouble, Why } from "../parts/bits";
 import { changeMany, changeMatching } from "../parts/bulk";
 
 const pageSizes = ["50", "100", "200", "500"];
@@ -124,7 +124,7 @@ function Filters({ query }: { query: URLSearchParams }): JSX.Element {
             {allFilters.map((name) => (
                 <label key={name}>
                     <span>{filterLabels[name]}</span>
-                    <input key={query.get(name) ?? ""} name={name} type="search" defaultValue={query.get(name) ?? ""} autocomplete="off" spellcheck={false} />
+                    <AddressField name={name} value={query.get(name) ?? ""} at={query} autocomplete="off" />
                 </label>
             ))}
             <button class="small">Filter</button>

@@ -71,6 +71,7 @@ function WorkerTable({ workers }: { workers: WorkerInfo[] }): JSX.Element {
                             <td>{worker.role}</td>
                             <td class="number">{worker.running}</td>
                             <td>
+                                {worker.queues.length === 0 ? "every queue" : null}
                                 {worker.queues.map((queue) => (
                                     <div key={queue}>
                                         {queue}
@@ -78,7 +79,7 @@ function WorkerTable({ workers }: { workers: WorkerInfo[] }): JSX.Element {
                                     </div>
                                 ))}
                             </td>
-                            <td>{worker.kinds.join(", ")}</td>
+                            <td>{worker.kinds.join(", ") || "every kind"}</td>
                             <td class="number">{duration(worker.beatAgeMs)} ago</td>
                             <td>
                                 <When at={worker.startedAt} />
