@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { createServer, request as httpRequest } from "node:http";
-import { axe, call, eventually, join, picture, submit, waitFor } from "./world.mjs";
+import { Stranger } from "./screens.mjs";
+import { axe, call, eventually, join, picture, pictures, submit, waitFor } from "./world.mjs";
 
 async function accessible(world) {
     const site = await world.site();
@@ -12,21 +14,65 @@ async function accessible(world) {
     await waitFor(url, saved, ["completed"]);
     await waitFor(url, failed, ["failed"]);
     const screens = { home: "", jobs: "jobs?p.view=history", saved: `jobs/${saved}`, failed: `jobs/${failed}?p.job=${failed}&p.view=history`, workers: "workers", queues: "queues", settings: "settings" };
-    for (const width of [1280, 390])
-        for (const theme of ["light", "dark"]) {
-            const page = await world.browse({ viewport: { width, height: 900 }, colorScheme: theme });
+    // Wide, with what moves; the others are as whoever wants no motion sees them.
+    const wide = [1920, "no-preference"];
+    for (const [width, reducedMotion] of [[1280, "reduce"], [390, "reduce"], wide])
+        for (const theme of width === 1920 ? ["dark"] : ["light", "dark"]) {
+            const page = await world.browse({ viewport: { width, height: 900 }, colorScheme: theme, reducedMotion });
             for (const [name, where] of Object.entries(screens)) {
                 await page.goto(`${url}/#/${where}`);
                 await page.locator("main h1").waitFor();
                 await page.getByText("Loading…").waitFor({ state: "detached" });
                 await page.waitForTimeout(150);
                 await axe(page, `${name}, ${theme}, ${width} px`);
-                const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-                assert.ok(wide <= 0, `${name} is ${wide} px wider than ${width}`);
+                const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+                assert.ok(over <= 0, `${name} is ${over} px wider than ${width}`);
+                if (width === 1920) await usesRoom(page, name);
                 await picture(page, `${name}-${theme}-${width}`);
             }
             await page.context().close();
         }
+    for (const name of Object.keys(screens))
+        for (const one of ["light-1280", "dark-1280", "light-390", "dark-390", "dark-1920"]) assert.ok(existsSync(join(pictures, `${name}-${one}.png`)), `a picture of ${name}, ${one}`);
+}
+
+/** On a wide screen the panel stands beside the screen, which takes the rest, and no table has to be scrolled sideways. */
+async function usesRoom(page, name) {
+    const { main, panel, tables } = await page.evaluate(() => ({
+        main: document.querySelector("main").getBoundingClientRect().toJSON(),
+        panel: document.querySelector("#activity").getBoundingClientRect().toJSON(),
+        tables: [...document.querySelectorAll(".table-box")].filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.ariaLabel),
+    }));
+    assert.ok(panel.left >= main.right - 1 && panel.right <= 1920 && panel.width <= 480 && main.width >= 1400, `${name}: ${JSON.stringify({ main, panel })}`);
+    assert.deepEqual(tables, [], name);
+}
+
+/** Whoever wants no motion sees none: what breathes stands still, and so does the bar of a job that does not say how far it is. */
+async function motion(world) {
+    const { url } = await world.start();
+    const far = new Stranger(url, { kinds: ["far.work"] });
+    await far.start();
+    const id = await submit(url, { kind: "far.work", payload: {} });
+    await far.claim();
+    for (const reducedMotion of ["no-preference", "reduce"]) {
+        const page = await world.browse({ reducedMotion });
+        await page.goto(`${url}/#/jobs/${id}`);
+        const bar = page.locator("section[aria-label=Progress] progress:not([value])");
+        await bar.waitFor();
+        await page.locator(".phase.is-open").first().waitFor();
+        // Headless Chromium paints what itself animates for a screenshot only: several show whether it has moved.
+        const seen = new Set();
+        for (let i = 0; i < 6; ++i) {
+            seen.add((await bar.screenshot()).toString("base64"));
+            await page.waitForTimeout(120);
+        }
+        const moving = await page.evaluate(() => document.getAnimations().map((one) => one.animationName));
+        if (reducedMotion === "reduce") assert.deepEqual([moving, seen.size], [[], 1]);
+        else assert.ok(moving.includes("breathe") && seen.size > 1, `${moving}, ${seen.size} pictures of the bar`);
+        if (reducedMotion === "reduce") await axe(page, "a bar that stands still");
+        if (reducedMotion === "reduce") await picture(page, "still");
+    }
+    await far.stop();
 }
 
 async function dialogs(world) {
@@ -203,7 +249,8 @@ async function caching(world) {
 }
 
 export const cases = [
-    { name: "axe finds nothing, in both themes and both widths", run: accessible },
+    { name: "axe finds nothing, in both themes and at each width", run: accessible },
+    { name: "nothing moves for whoever wants no motion", run: motion },
     { name: "axe finds nothing in dialogs", run: dialogs },
     { name: "it works under a path of a proxy", run: prefixed },
     { name: "the development server passes requests and the stream on", run: developed },

@@ -1,7 +1,8 @@
 // The dashboard in a real browser, against real jobrt processes. `node e2e/main.mjs [WORD]` runs the cases whose
 // names hold the word.
-import { browserPath, picture, World } from "./world.mjs";
 import { execFileSync } from "node:child_process";
+import { rmSync } from "node:fs";
+import { browserPath, picture, pictures, World } from "./world.mjs";
 
 const skip = (why) => {
     console.log(`skipped: ${why}`);
@@ -19,6 +20,7 @@ const cases = [];
 for (const file of ["stores", "lists", "queues", "panel", "live", "safety", "charts", "looks", "screens"]) cases.push(...(await import(`./${file}.mjs`)).cases);
 
 const word = process.argv[2] ?? "";
+if (!word) rmSync(pictures, { recursive: true, force: true }); // Of an earlier run.
 let failed = 0;
 let ran = 0;
 for (const { name, run, on } of cases) {
@@ -45,5 +47,5 @@ for (const { name, run, on } of cases) {
     }
     await world?.close();
 }
-console.log(`counts: ${ran} cases in a browser`);
+console.log(`counts: ${ran} cases in a browser; screenshots are in ${pictures}`);
 process.exit(failed || ran === 0 ? 1 : 0);

@@ -10,7 +10,7 @@ const cells = (rows) => rows.evaluateAll((all) => all.map((row) => [...row.child
 const get = async (url, path) => (await call(url, "GET", path)).json;
 
 /** A worker in another language, as the API's protocol has it. It beats until it is told to stop. */
-class Stranger {
+export class Stranger {
     constructor(url, facts) {
         this.url = url;
         this.facts = facts;

@@ -240,11 +240,12 @@ export function waitFor(url, id, states) {
     }, 40_000);
 }
 
-/** Screenshots are an output of the tests, kept beside them. */
+/** Screenshots are an output of the tests, kept in this folder until the next whole run. */
+export const pictures = process.env.DASHBOARD_PICTURES ?? "pictures";
+
 export async function picture(page, name) {
-    const folder = join(process.env.DASHBOARD_PICTURES ?? "pictures");
-    mkdirSync(folder, { recursive: true });
-    await page.screenshot({ path: join(folder, `${name}.png`) });
+    mkdirSync(pictures, { recursive: true });
+    await page.screenshot({ path: join(pictures, `${name}.png`) });
 }
 
 /** No rule of WCAG 2.2 AA is broken. */
