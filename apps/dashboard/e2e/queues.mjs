@@ -59,6 +59,8 @@ async function allMatching(world) {
     for (let done = 0; done < 60; done++) await submit(url, { kind: "demo.sleep", payload: { ms: 0, failTimes: 1, note: done < 55 ? "Needle" : "hay" }, maxAttempts: 1 });
     await eventually("these have failed, too", async () => (await failed()) === 61, 60_000);
     await page.goto(page.url().replace(/#.*/, "#/jobs?q=needle&status=failed"));
+    await eventually("they are listed", async () => (await page.locator("table.jobs tbody tr").count()) === 50);
+    assert.equal(await page.locator(".tab .count").count(), 0); // Beside a text nothing is counted until it matters.
     await page.getByRole("button", { name: "Delete all…" }).click();
     await page.getByRole("dialog").getByText("Delete all 55 matching jobs?").waitFor();
     await page.getByRole("dialog").getByRole("button", { name: "Delete 55" }).click();

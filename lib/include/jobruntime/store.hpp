@@ -457,9 +457,9 @@ public:
     /// what a crash left behind. Harmless when several processes do it.
     virtual Result<Tended> tend(const Retention& retention, int budget, Time now) = 0;
 
-    /// Events after a position, oldest first; without `after` the last `limit` ones. `after` = 0 begins at the
-    /// very first event ever, so it is truncated once anything was pruned. Events become visible in the
-    /// order of their ids: after id n was seen, none below n appears.
+    /// Events after a position, oldest first; without it the last `limit`, of a trace perhaps only those of its newest
+    /// 10,000 jobs. `after` = 0 begins at the very first event ever, so it is truncated once anything was pruned.
+    /// Events become visible in the order of their ids: after id n was seen, none below n appears.
     virtual Result<EventPage> events(std::optional<EventId> after, const EventFilter& filter, int limit) = 0;
 
     /// All records whose key begins with `prefix`, by key.

@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <algorithm>
 
+#include "core/failpoint.hpp"
 #include "core/ids.hpp"
 #include "core/json.hpp"
 #include "core/state_event.hpp"
@@ -9,6 +10,9 @@
 
 namespace jobruntime::sqlite {
 namespace {
+
+/// The last events of a trace are looked for at so many of its jobs, the newest; those after an id at all of them.
+std::int64_t jobs_looked_at() { return JOBRT_FAILPOINT("sqlite.short_looks") ? 50 : 10'000; }
 
 constexpr int event_codes = static_cast<int>(core::last_event_code) + 1;
 
@@ -23,24 +27,41 @@ std::string codes_where(Wanted wanted) {
 }
 
 /// The numbers of the events of these jobs: those that name them, and those of their creation.
-std::string events_of(std::string_view term, const std::string& jobs) {
-    return "SELECT id FROM jobrt_event INDEXED BY jobrt_event_job WHERE " + std::string(term) + "job IN (" + jobs +
-           ") UNION " + jobs;
+std::string events_of(const std::string& jobs) {
+    return "SELECT id FROM jobrt_event INDEXED BY jobrt_event_job WHERE job IN (" + jobs + ") UNION " + jobs;
 }
 
-/// Terms over jobrt_event e, beside the position: ?2 is the job's id, ?3 the trace, ?4 and ?5 the names' bounds.
-std::string terms_of(const EventFilter& filter) {
+/// The newest of what an index lists.
+std::string newest(const std::string& listed, std::string_view number, const std::string& most) {
+    return "SELECT * FROM (" + listed + " ORDER BY " + std::string(number) + " DESC LIMIT " + most + ")";
+}
+
+/// Events that carry the trace themselves, and those of its jobs that carry none. Whether they do is asked only of those that
+/// are wanted: a look at every event of a large trace takes several times as long as its number in an index.
+std::string of_trace(const EventFilter& filter, bool last) {
+    std::string own = "SELECT id FROM jobrt_event INDEXED BY jobrt_event_trace WHERE trace = ?3";
+    std::string jobs = "SELECT seq FROM jobrt_job WHERE trace = ?3";
+    std::string gone = "SELECT job FROM jobrt_gone WHERE trace = ?3";
+    if (last) {
+        const auto most = std::to_string(jobs_looked_at());
+        const bool more_terms = filter.job || filter.level || !filter.name_prefix.empty();
+        own = newest(own, "id", more_terms ? most : "?6");
+        jobs = newest(jobs, "seq", most);
+        gone = newest(gone, "job", most);
+    }
+    jobs += " UNION ALL " + gone;
+    if (const auto self = own_trace_term(filter.trace_id); !self.empty()) jobs += " UNION ALL SELECT seq FROM jobrt_job WHERE " + self;
+    return " AND (+e.trace IS NULL OR +e.trace = ?3) AND e.id IN (" + own + " UNION " + events_of(jobs) + ")";
+}
+
+/// Terms over jobrt_event e, beside the position: ?2 is the job's id, ?3 the trace, ?4 and ?5 the names' bounds, ?6 how many.
+std::string terms_of(const EventFilter& filter, bool last) {
     std::string terms;
     if (filter.job) {
-        terms += " AND e.id IN (" + events_of("", "SELECT seq FROM jobrt_job WHERE id = ?2 UNION ALL "
+        terms += " AND e.id IN (" + events_of("SELECT seq FROM jobrt_job WHERE id = ?2 UNION ALL "
                                                   "SELECT job FROM jobrt_gone WHERE id = ?2") + ")";
     }
-    if (!filter.trace_id.empty()) {
-        terms +=
-            " AND e.id IN (SELECT id FROM jobrt_event INDEXED BY jobrt_event_trace WHERE trace = ?3 "
-            "UNION " + events_of("trace IS NULL AND ", jobs_of_trace("?3", filter.trace_id) +
-                                                          " UNION ALL SELECT job FROM jobrt_gone WHERE trace = ?3") + ")";
-    }
+    if (!filter.trace_id.empty()) terms += of_trace(filter, last);
     if (filter.level) {
         auto codes = codes_where([&](auto code) { return core::event_level(code) == *filter.level; });
         codes.append(codes.empty() ? "" : ",").append(std::to_string(static_cast<int>(*filter.level) * 32));
@@ -136,7 +157,7 @@ RawEvents read_events(Connection& connection, Words& words, std::optional<EventI
                                  "LEFT JOIN jobrt_job j ON j.seq = coalesce(e.job, e.id) "
                                  "LEFT JOIN jobrt_gone g ON g.job = coalesce(e.job, e.id) "
                                  "WHERE e.id > ?1") +
-                     terms_of(filter) + (after ? " ORDER BY e.id LIMIT ?6" : " ORDER BY e.id DESC LIMIT ?6");
+                     terms_of(filter, !after) + (after ? " ORDER BY e.id LIMIT ?6" : " ORDER BY e.id DESC LIMIT ?6");
     auto statement = connection.prepare(sql);
     statement.bind(1, from);
     if (filter.job) statement.bind(2, bytes(filter.job));

@@ -107,12 +107,6 @@ std::string own_trace_term(std::string_view trace_id) {
     return "id = x'" + std::string(trace_id) + "' AND side & " + std::to_string(side_own_trace);
 }
 
-std::string jobs_of_trace(std::string_view parameter, std::string_view trace_id) {
-    auto sql = "SELECT seq FROM jobrt_job WHERE trace = " + std::string(parameter);
-    if (const auto own = own_trace_term(trace_id); !own.empty()) sql += " UNION ALL SELECT seq FROM jobrt_job WHERE " + own;
-    return sql;
-}
-
 std::string write_cursor(char what, std::int64_t seq) {
     std::string text = what + hex(static_cast<std::uint64_t>(seq), 16);
     return text + hex(fingerprint("jobruntime " + text), 8);

@@ -45,8 +45,6 @@ std::string list_of(const std::vector<std::int64_t>& numbers);
 
 /// The term for the one job that has this trace id because it is made of the job's own id; empty when none can.
 std::string own_trace_term(std::string_view trace_id);
-/// A query of the numbers (seq) of a trace's jobs; `parameter` is where the trace id is bound.
-std::string jobs_of_trace(std::string_view parameter, std::string_view trace_id);
 
 /// A position in a listing as text that only this store makes.
 std::string write_cursor(char what, std::int64_t seq);

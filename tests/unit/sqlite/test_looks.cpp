@@ -138,6 +138,7 @@ TEST_CASE("lists, counts, details and events look at few rows, however many ther
     check("records", [&] { read_records(reader.connection, "queue/"); });
     check("last events", [&] { read_events(reader.connection, reader.words, {}, {}, 200); });
     check("events of a job", [&] { read_events(reader.connection, reader.words, {}, {.job = first.id}, 200); });
+    check("last events of a trace", [&] { read_events(reader.connection, reader.words, {}, {.trace_id = "large"}, 200); });
     check("the next events", [&] { read_events(reader.connection, reader.words, EventId{1}, {}, 200); });
     // The control: what does look at every job is seen to.
     CHECK(reader.steps([&] {
@@ -145,6 +146,31 @@ TEST_CASE("lists, counts, details and events look at few rows, however many ther
     }) > most_steps);
     core::set_failpoint("sqlite.short_looks", {});
     MESSAGE("at most " << worst.first << " steps, for " << worst.second);
+}
+
+TEST_CASE("the last events of a trace are those of its newest jobs, and those after an id are of all") {
+    const Scratch scratch;
+    auto store = open_store(scratch / "jobs.db");
+    fill_badly(*store);
+    const EventFilter large{.trace_id = "large"};
+    const auto all_of = [&] {
+        std::vector<Event> all;
+        for (EventId after = 0;;) {
+            const auto page = must(store->events(after, large, 1000));
+            all.insert(all.end(), page.events.begin(), page.events.end());
+            if (page.events.empty()) return all;
+            after = page.next;
+        }
+    };
+    const auto all = all_of();
+    CHECK(all.size() == jobs / 5);
+    const auto last = [&](std::size_t n) { return std::vector<Event>(all.end() - static_cast<long>(n), all.end()); };
+    CHECK(must(store->events({}, large, 2000)).events == last(2000));
+    CHECK(must(store->events({}, large, 7)).events == last(7));
+    core::set_failpoint("sqlite.short_looks", [] { return true; });
+    CHECK(must(store->events({}, large, 2000)).events == last(50));
+    CHECK(all_of() == all);
+    core::set_failpoint("sqlite.short_looks", {});
 }
 
 TEST_CASE("a count that was cut says so, and is at least as much as it says") {
