@@ -70,7 +70,6 @@ struct ApiRouter::Impl {
     using Handle = std::function<Response(const Request&, const RouteMatch&)>;
     /// Gives a row of core's table its handler.
     void on(std::string_view method, std::string_view path, Handle handle);
-    Response or_error(Result<Response> response) const;
     Response answer(const Request& request, const std::string& trace_id, bool at_once);
     Response whole_answer(const Request& request, bool at_once);
     std::optional<Response> refuse_head(const Request& head, RouteMatch& match, Way* way = nullptr);
@@ -78,7 +77,6 @@ struct ApiRouter::Impl {
     void finish(const Request& request, Response& response, const std::string& trace_id) const;
     Response serve(const Request& request, const Route& route, RouteMatch& match,
                    std::vector<std::pair<std::string, std::string>>& query);
-    Response failure(const Request& request, const std::string& trace_id, const std::string& what) const;
     std::string trace_id_of(const Request& request);
 
     // What the rows of api_table.cpp do.
@@ -169,7 +167,9 @@ struct ApiRouter::Impl {
     /// A change whose handler could not reach the store any more may have been done.
     void say_if_unsure(const Route& route, Response& response) const;
 
-    // api_router.cpp
+    // api_errors.cpp
+    Response or_error(Result<Response> response) const;
+    Response failure(const Request& request, const std::string& trace_id, const std::string& what) const;
     /// 503: the store is away, or keeps whoever asks it waiting.
     Response store_unavailable(std::string text, boost::json::object more = {}) const;
 };
