@@ -1,4 +1,6 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <string>
+
 #include <doctest/doctest.h>
 
 #include "e2e/support.hpp"
@@ -9,7 +11,7 @@ namespace jobruntime::e2e {
 namespace {
 
 struct Row {
-    const char* program;
+    std::string program;  // CAPTURE shows a char* as an address.
     bool libav, media, extract, http, curl;
 };
 
