@@ -18,7 +18,7 @@ mapfile -t files < <(find lib apps -name '*.hpp' -o -name '*.h' -o -name '*.cpp'
 components="core testing sqlite mongo http net extract media capi host"
 
 # Boost.JSON is the core's; in public headers it stays with those whose values hold it.
-json_headers="job event outcome store typed api_router job_queue worker extractor testing/harness"
+json_headers="job event outcome store_values typed api_router job_queue worker extractor testing/harness"
 
 awk -v components="$components" -v json_headers="$json_headers" '
 BEGIN {
