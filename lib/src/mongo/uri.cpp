@@ -15,6 +15,12 @@ Error bad_uri(std::string why) {
                 "; it has the form mongodb://[user:password@]host[:port][,host…]/[database][?options]"};
 }
 
+Error unencoded() {
+    return bad_uri(
+        "user or password hold a character that must be percent-encoded (/ is %2F, @ is %40, : is %3A, ? is "
+        "%3F)");
+}
+
 /// What the driver would take, in another sense than whoever wrote it meant.
 std::optional<Error> ambiguous(std::string_view text) {
     const auto rest = text.substr(text.find("://") + 3);
@@ -26,6 +32,12 @@ std::optional<Error> ambiguous(std::string_view text) {
         if (std::count(user.begin(), user.end(), ':') > 1)
             return bad_uri("user or password hold a colon, which must be written %3A");
     }
+    // A password of numbers, then a / or a ?: the driver would take it for a port, and what follows for a
+    // database, both of which are shown.
+    const auto path = rest.substr(authority.size());
+    const auto name_end = std::min(path.find('?'), path.size());
+    const bool nobody_named = authority.size() == user.size();
+    if (path.substr(0, nobody_named ? path.size() : name_end).find('@') != path.npos) return unencoded();
     // A driver that does not understand whether to encrypt does not; better not to connect then.
     auto options = rest.substr(std::min(rest.find('?'), rest.size()));
     while (!options.empty()) {
@@ -62,9 +74,7 @@ Error refuse(std::string_view text) {
     const auto rest = text.substr(text.find("://") + 3);
     const auto hosts_end = std::min(rest.find('/'), rest.size());
     const auto at = rest.rfind('@');
-    if (at != rest.npos && at > hosts_end)
-        return bad_uri(
-            "user or password hold a character that must be percent-encoded (/ is %2F, @ is %40, : is %3A)");
+    if (at != rest.npos && at > hosts_end) return unencoded();
     const auto authority = rest.substr(0, hosts_end);
     const auto first = authority.find('@');
     const auto hosts = first == authority.npos ? authority : authority.substr(first + 1);
@@ -134,6 +144,9 @@ Result<Uri> read_uri(std::string_view text, const Options& options, Place& place
     unless_said(MONGOC_URI_SOCKETTIMEOUTMS, milliseconds(options.socket_timeout));
     unless_said(MONGOC_URI_MAXPOOLSIZE, options.connections);
     unless_said(MONGOC_URI_WAITQUEUETIMEOUTMS, milliseconds(options.socket_timeout));
+    // One is held by whoever listens for changes, and what it hears of is looked at over another.
+    if (mongoc_uri_get_option_as_int32(raw, MONGOC_URI_MAXPOOLSIZE, options.connections) < 2)
+        return bad_uri("its option maxPoolSize is below two, and a store needs two connections at least");
     // Every write here may be repeated, and a verb that repeats it knows what it is looking for.
     mongoc_uri_set_option_as_bool(raw, MONGOC_URI_RETRYWRITES, false);
     if (!mongoc_uri_get_appname(raw)) mongoc_uri_set_appname(raw, "jobruntime");
