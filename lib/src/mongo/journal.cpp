@@ -59,6 +59,21 @@ bool matches(const EventFilter& filter, const Event& event) {
            (!filter.level || event.level == *filter.level) && event.name.starts_with(filter.name_prefix);
 }
 
+bool has_repeats(const std::vector<Entry>& entries) {
+    std::unordered_set<std::string_view> seen;
+    for (const auto& entry : entries)
+        if (!seen.insert(entry.key).second) return true;
+    return false;
+}
+
+std::vector<Entry> each_once(const std::vector<Entry>& entries) {
+    std::unordered_set<std::string_view> seen;
+    std::vector<Entry> once;
+    for (const auto& entry : entries)
+        if (seen.insert(entry.key).second) once.push_back(entry);
+    return once;
+}
+
 Doc log_record_filter() { return std::move(Doc().doc("_id", Doc().text("jobrt", "log"))); }
 
 }  // namespace
@@ -96,6 +111,9 @@ Result<Tail> Journal::tail(bool unconfirmed) {
 
 Result<void> Journal::append(const std::vector<Entry>& entries) {
     if (entries.empty()) return {};
+    // Two who tell of one job in the same trip bring its outbox twice, and a unique index lets one document
+    // hold a key twice.
+    if (has_repeats(entries)) return append(each_once(entries));
     if (JOBRT_FAILPOINT("mongo.before_append")) return Error{Errc::unavailable, "a failpoint"};
     {
         const std::scoped_lock lock(mutex_);
@@ -229,7 +247,7 @@ Result<EventPage> Journal::read(std::optional<EventId> after, const EventFilter&
         page.oldest = end->last > *pruned ? *pruned + 1 : 0;
         page.truncated = after && (*after < *pruned || *after > page.next);
         if (after && *after > page.next) {
-            // A new primary has all that was ever confirmed, and does not know at once that it is: it comes again.
+            // A new primary has all that was ever confirmed, and does not know at once that it is.
             const auto newest = tail(true);
             if (!newest) return newest.error();
             page.truncated = *after > newest->last;

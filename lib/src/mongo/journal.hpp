@@ -23,8 +23,8 @@ class Journal {
 public:
     explicit Journal(Server& server) : server_(server) {}
 
-    /// Appends what is not in the log yet, in this order, and then empties the outboxes it came from. When
-    /// this fails, the events of jobs stay in their outboxes, and whoever comes next brings them.
+    /// Appends what is not in the log yet, in this order and each once, and then empties the outboxes it came
+    /// from. When this fails, the events of jobs stay in their outboxes, and whoever comes next brings them.
     Result<void> append(const std::vector<Entry>& entries);
 
     /// `unconfirmed`: with what a majority of the members is not known to have.

@@ -99,3 +99,22 @@ TEST_CASE("log lines of which nothing was heard are told once when they are sent
         CHECK(lines() == 2);
     }
 }
+
+TEST_CASE("an event of a job that is told of in two ways at once stands in the log once") {
+    Two stores;
+    const auto id = add(*stores.first, noon);
+    const auto job = must(claim(*stores.first, begin(*stores.first, noon), noon)).jobs.at(0);
+    std::vector<Note> notes(2);
+    for (auto& note : notes) {
+        note.job = id;
+        note.events.emplace_back();
+        note.events.back().at = noon;
+    }
+    notes[0].fence = job.fence;
+    notes[0].events.back().name = "worker.job.log";
+    notes[1].events.back().name = "test.from_outside";  // Of no attempt: behind all that the job's outbox holds.
+    must(stores.first->note(notes, noon));
+    CHECK(names_of(*stores.second, id) ==
+          std::vector<std::string>{"jobs.create.queued", "worker.job.claimed", "worker.job.log",
+                                   "test.from_outside"});
+}
