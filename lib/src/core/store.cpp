@@ -16,7 +16,9 @@ Subscription::~Subscription() {
     if (end_) end_();
 }
 
-Duration age_of(const SessionInfo& session, Time now) { return std::max(session.age.value_or(now - session.beat_at), Duration{0}); }
+Duration age_of(const SessionInfo& session, Time now) {
+    return std::max(session.age.value_or(now - session.beat_at), Duration{0});
+}
 
 bool seems_alive(const SessionInfo& session, Time now, Duration lease) {
     if (session.facts.stopped || session.declared_dead || session.seen_dead) return false;

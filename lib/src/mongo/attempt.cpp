@@ -193,21 +193,24 @@ std::string contents_of(const Note& note) {
 
 }  // namespace
 
-/// Progress and checkpoints may be written again; events may not, so a note that has some leaves its token in the document.
+/// Progress and checkpoints may be written again; events may not, so a note that has some leaves its token in
+/// the document.
 Mutation MongoStore::note_one(const Note& note, const std::string& token, NoteAnswer& answer) {
     std::vector<std::string> tokens;
     if (!note.events.empty()) {
         tokens.push_back(token);
         const std::scoped_lock lock(lost_mutex_);
-        if (!lost_attempt_notes_.empty())
-            if (const auto lost = lost_attempt_notes_.find(contents_of(note)); lost != lost_attempt_notes_.end())
-                tokens.insert(tokens.end(), lost->second.begin(), lost->second.end());
+        const auto lost = lost_attempt_notes_.empty() ? lost_attempt_notes_.end()
+                                                      : lost_attempt_notes_.find(contents_of(note));
+        if (lost != lost_attempt_notes_.end())
+            tokens.insert(tokens.end(), lost->second.begin(), lost->second.end());
     }
     auto apply = [this, &note, &answer, token, tokens = std::move(tokens)](Row* row) {
         answer = NoteAnswer::conflict;
         if (!holds(row, note.fence)) return;
         answer = NoteAnswer::done;
-        if (std::find(tokens.begin(), tokens.end(), row->noted_by) != tokens.end()) return;  // Only the answer was lost.
+        // It was kept, and only the answer lost.
+        if (std::find(tokens.begin(), tokens.end(), row->noted_by) != tokens.end()) return;
         if (note.step_name || note.forget_step) {
             auto names = row->step_names;
             auto sizes = row->step_sizes;
@@ -279,7 +282,8 @@ Result<std::vector<NoteAnswer>> MongoStore::note(std::span<const Note> notes, Ti
     return answers;
 }
 
-void MongoStore::remember_lost(std::span<const Note> notes, const std::string& token, const Operation& operation, bool lost) {
+void MongoStore::remember_lost(std::span<const Note> notes, const std::string& token,
+                               const Operation& operation, bool lost) {
     const std::scoped_lock lock(lost_mutex_);
     if (!lost && lost_attempt_notes_.empty()) return;
     if (lost_attempt_notes_.size() > most_lost) lost_attempt_notes_.clear();

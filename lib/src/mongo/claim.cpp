@@ -18,9 +18,6 @@ namespace {
 constexpr int claim_rounds = 20;
 constexpr int due_at_once = 500;
 constexpr int promote_rounds = 40;
-constexpr std::size_t most_lost_claims = 1000;
-/// No command is on its way for longer.
-constexpr std::chrono::minutes late_command{10};
 
 Doc ready(const Want& want, bool alone, const List& without = {}) {
     List kinds;
@@ -141,6 +138,13 @@ Result<void> MongoStore::take(const Want& want, bool alone, std::size_t limit, S
                                       static_cast<int>(limit), turn());
         if (!rows) return std::move(rows).error();
         if (rows->empty()) return {};
+        {
+            const std::scoped_lock lock(lost_mutex_);
+            if (lost_claims_.full())
+                return Error{Errc::unavailable,
+                             "the answers of too many claims from " + place_.text +
+                                 " were lost; those are looked for first, try again later"};
+        }
         const auto token = parts_->jobs.token();
         std::vector<Draft> drafts;
         for (auto& row : *rows) {
@@ -159,11 +163,11 @@ Result<void> MongoStore::take(const Want& want, bool alone, std::size_t limit, S
         if (!known || !*known) {
             // Perhaps they are this session's now, and nobody knows: the next claims and beats look for the
             // token.
-            LostClaim lost{token, {}, std::chrono::steady_clock::now()};
+            std::set<JobId> adopted;
             for (const auto& draft : drafts)
-                if (draft.applied) lost.adopted.insert(draft.row.job.id);
+                if (draft.applied) adopted.insert(draft.row.job.id);
             const std::scoped_lock lock(lost_mutex_);
-            if (lost_claims_.size() < most_lost_claims) lost_claims_.emplace(session, std::move(lost));
+            lost_claims_.add(session, token, std::move(adopted), std::chrono::steady_clock::now());
         }
         if (!known) return std::move(known).error();
         Told told;
@@ -201,17 +205,14 @@ Result<void> MongoStore::release(std::vector<Mutation> mutations) {
     return {};
 }
 
-/// Claims whose answer was lost or says too little: what they took, and no handler ever saw, goes back into the
-/// queue. A token stays known for as long as its command may be on its way, or what it did on its way to a
-/// majority.
-Result<void> MongoStore::give_back_lost(SessionId session, Time now) {
+/// What lost claims took goes back into the queue. `confirmed`: a majority has just confirmed a write of this
+/// process.
+Result<void> MongoStore::give_back_lost(SessionId session, bool confirmed, Time now) {
+    const auto looked_at = std::chrono::steady_clock::now();
     std::map<std::string, std::set<JobId>> lost;
     {
         const std::scoped_lock lock(lost_mutex_);
-        const auto longest = std::chrono::steady_clock::now() - late_command;
-        std::erase_if(lost_claims_, [&](const auto& entry) { return entry.second.since < longest; });
-        const auto [first, last] = lost_claims_.equal_range(session);
-        for (auto it = first; it != last; ++it) lost.emplace(it->second.token, it->second.adopted);
+        lost = lost_claims_.of(session);
     }
     if (lost.empty()) return {};
     List list;
@@ -234,12 +235,16 @@ Result<void> MongoStore::give_back_lost(SessionId session, Time now) {
                                      release_row(*row, origin_, now);
                              }});
     }
-    return release(std::move(mutations));
+    JR_TRY(release(std::move(mutations)));
+    if (!confirmed) return {};
+    const std::scoped_lock lock(lost_mutex_);
+    lost_claims_.looked(session, looked_at);
+    return {};
 }
 
 Result<Claimed> MongoStore::claim_once(std::span<const Want> wants, SessionId session, ClaimMode mode,
                                        Time now) {
-    JR_TRY(give_back_lost(session, now));
+    JR_TRY(give_back_lost(session, false, now));
     const auto lives = session_lives(session);
     if (!lives) return lives.error();
     if (!*lives) return session_gone(session);

@@ -92,7 +92,8 @@ Result<BeatAnswer> MongoStore::beat(SessionId session, const SessionFacts& facts
     return again([&]() -> Result<BeatAnswer> {
         Doc change;
         change.doc("$set", facts_document(facts, now)).doc("$inc", Doc().number("beat", 1));
-        change.doc("$setOnInsert", Doc().time("startedAt", now)).doc("$currentDate", Doc().flag("heardAt", true));
+        change.doc("$setOnInsert", Doc().time("startedAt", now));
+        change.doc("$currentDate", Doc().flag("heardAt", true));
         Doc alive;
         alive.text("_id", session.str()).flag("declaredDead", false);
         // The first beat makes the row. Of one that was declared dead the filter finds nothing, and the
@@ -115,7 +116,7 @@ Result<BeatAnswer> MongoStore::beat(SessionId session, const SessionFacts& facts
         } else {
             answer.beat = static_cast<std::uint64_t>(View(*row).number("beat").value_or(0));
         }
-        if (const auto done = give_back_lost(session, now); !done) return done.error();
+        if (const auto done = give_back_lost(session, row.has_value(), now); !done) return done.error();
         Doc asked;
         asked.text("status", "running").text("workerId", session.str());
         asked.doc("cancelRequestedAt", Doc().flag("$exists", true));
@@ -209,7 +210,8 @@ Result<Recovered> MongoStore::recover(SessionId session, std::uint64_t beat_seen
     });
 }
 
-/// The clock of the primary, which stamps the beats. Asked for now and then; in between our steady clock counts on.
+/// The clock of the primary, which stamps the beats. Asked for now and then; in between our steady clock
+/// counts on.
 Result<Time> MongoStore::server_time() {
     constexpr std::chrono::seconds good_for{10};  // Another server may be the primary then.
     {

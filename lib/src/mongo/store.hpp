@@ -19,6 +19,7 @@
 #include "mongo/operation.hpp"
 #include "mongo/jobs.hpp"
 #include "mongo/journal.hpp"
+#include "mongo/lost_claims.hpp"
 #include "mongo/watcher.hpp"
 
 namespace jobruntime::mongo {
@@ -88,15 +89,17 @@ private:
     Result<void> take(const Want& want, bool alone, std::size_t limit, SessionId session, Time now,
                       std::vector<Job>& taken);
     Result<bool> solitary_waits(std::span<const Want> wants);
-    Result<void> give_back_lost(SessionId session, Time now);
+    Result<void> give_back_lost(SessionId session, bool confirmed, Time now);
     Result<void> release(std::vector<Mutation> mutations);
     Result<bool> session_lives(SessionId session);
+    Result<bool> session_known(const std::string& session);
     Result<Time> server_time();
     Mutation settle_one(const Settlement& settlement, const std::string& token, Time now,
                         SettleAnswer& answer);
     Entry loose_entry(JobId job, Doc event);
     Mutation note_one(const Note& note, const std::string& token, NoteAnswer& answer);
-    void remember_lost(std::span<const Note> notes, const std::string& token, const Operation& operation, bool lost);
+    void remember_lost(std::span<const Note> notes, const std::string& token, const Operation& operation,
+                       bool lost);
     Mutation change_one(JobId id, const Change& change, Time now, ChangeAnswer& answer);
     Result<Changed> change_ids(std::span<const JobId> ids, const Change& change, Time now);
     Result<std::pair<std::vector<JobId>, std::string>> matching(const JobFilter& filter,
@@ -129,13 +132,7 @@ private:
     std::vector<JobId> unsure_pruned_;  // Guarded by tending_. To be removed; nobody knows whether they are.
 
     std::mutex lost_mutex_;
-    struct LostClaim {
-        std::string token;
-        std::set<JobId> adopted;  ///< Those of it that were found at once, and are worked on.
-        std::chrono::steady_clock::time_point since;
-    };
-    /// Claims whose answer never came, by session. Guarded by lost_mutex_.
-    std::multimap<SessionId, LostClaim> lost_claims_;
+    LostClaims lost_claims_;  // Guarded by lost_mutex_.
     /// Settlements of which nobody knows whether they were accepted. Guarded by lost_mutex_.
     std::map<std::pair<JobId, Fence>, std::vector<std::string>> lost_settlements_;
     /// Events about no attempt of which nobody knows whether they are in the log: the keys under which they

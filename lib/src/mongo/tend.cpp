@@ -17,6 +17,17 @@ Time before(Time now, Duration age) { return now < Time::min() + age ? Time::min
 
 }  // namespace
 
+/// Also when a new primary does not know yet that a majority has its row: a worker that has just begun is not
+/// a lost one.
+Result<bool> MongoStore::session_known(const std::string& session) {
+    const auto found = parts_->server.find(Where::sessions, {.filter = std::move(Doc().text("_id", session)),
+                                                             .fields = std::move(Doc().integer("_id", 1)),
+                                                             .limit = 1,
+                                                             .unconfirmed = true});
+    if (!found) return found.error();
+    return !found->empty();
+}
+
 Result<void> MongoStore::mend(int budget, Time now, Tended& tended) {
     // Changes whose process died before their events were in the log, and deletions that stopped half-way.
     auto untold = parts_->jobs.rows(std::move(Doc().flag("untold", true)), 0, budget);
@@ -44,9 +55,10 @@ Result<void> MongoStore::mend(int budget, Time now, Tended& tended) {
         parts_->server.aggregate(Where::jobs, std::move(Doc().list("pipeline", stages.made())));
     if (!owners) return owners.error();
     if (owners->empty()) return {};
-    const auto sessions = parts_->server.find(
+    auto sessions = parts_->server.find(
         Where::sessions, {.fields = std::move(Doc().integer("declaredDead", 1).integer("loss", 1))});
     if (!sessions) return sessions.error();
+    if (JOBRT_FAILPOINT("mongo.sessions_lag")) sessions->clear();
     std::map<std::string, std::optional<Loss>> known;  // Nothing: it lives.
     for (const auto& doc : *sessions) {
         const View session(doc);
@@ -60,6 +72,11 @@ Result<void> MongoStore::mend(int budget, Time now, Tended& tended) {
         if (!owner) continue;
         const auto place = known.find(*owner);
         if (place != known.end() && !place->second) continue;
+        if (place == known.end()) {
+            const auto there = session_known(*owner);
+            if (!there) return there.error();
+            if (*there) continue;
+        }
         const auto loss = place == known.end() ? Loss::crash : *place->second;
         Doc running;
         running.text("status", "running").text("workerId", *owner);

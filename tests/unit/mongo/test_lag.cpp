@@ -43,7 +43,7 @@ TEST_CASE("a batch of the log that a majority does not have yet is waited for") 
     CHECK(!blames_a_document(stores));
 }
 
-TEST_CASE("a reader who has seen more of the log than a new primary knows to be confirmed is not told that it is truncated") {
+TEST_CASE("a reader who has seen more of the log than a new primary knows to be confirmed reads on") {
     Two stores;
     must(stores.first->note(std::vector{loose("test.one")}, noon));
     must(stores.first->note(std::vector{loose("test.two")}, noon));
@@ -156,4 +156,17 @@ TEST_CASE("a claim that arrives late, when its token was looked for already, is 
                        .doc("$inc", mongo::Doc().number("rev", 1).integer("attempt", 1))));
     must(stores.first->beat(session, {}, noon));
     CHECK(must(stores.second->get(id, 0))->state == JobState::queued);
+}
+
+TEST_CASE("a job of a session whose row a majority is not known to have is not taken for one of a vanished process") {
+    Two stores;
+    const auto id = add(*stores.first, noon);
+    const auto job = must(claim(*stores.first, begin(*stores.first, noon), noon)).jobs.at(0);
+    {
+        const Failpoint behind("mongo.sessions_lag", 1);
+        must(stores.second->tend({}, 100, noon));
+    }
+    CHECK(must(stores.second->get(id, 0))->state == JobState::running);
+    const auto settlement = completed(job);
+    CHECK(must(stores.first->settle({&settlement, 1}, noon)).front().done);
 }
