@@ -142,12 +142,17 @@ Result<object> finish(const Request& request) {
     if (!media) return media.error();
     const Structure structure = read_structure(request.input);
     if (structure.cut_off) return damaged("is shorter than it says");
+    JR_TRY(refuse_too_long(media->seconds(), request.max_seconds));
     const Plan plan = plan_for(*media, structure);
     const std::string& result = plan.remux ? request.output : request.input;
     std::optional<DigestBeside> digesting;
     if (!plan.remux) digesting.emplace(result);  // Nothing of it changes any more.
     auto seconds = copy_streams(*media, plan.remux ? request.output : "", request.expected_seconds);
     if (!seconds) return seconds.error();
+    if (auto good = refuse_too_long(*seconds, request.max_seconds); !good) {
+        if (plan.remux) ::unlink(request.output.c_str());
+        return std::move(good).error();
+    }
     const std::string source = media->container();
     media->file.reset();
 

@@ -94,6 +94,7 @@ Result<void> take_member(Request& request, std::string_view key, const boost::js
         return {};
     }
     if (key == "expectedSeconds") return take_seconds(value, key, request.expected_seconds);
+    if (key == "maxSeconds") return take_seconds(value, key, request.max_seconds);
     if (key == "tolerance") return take_seconds(value, key, request.tolerance);
     if (key == "runs") return take_runs(value, key, request.runs);
     if (key == "pieces") return take_pieces(value, key, request.pieces);

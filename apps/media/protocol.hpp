@@ -29,6 +29,7 @@ struct Request {
     std::string output;           ///< Absolute path to write the MP4 to; must not exist yet.
     std::string thumbnail;        ///< Absolute path to write the JPEG to; empty = none wanted.
     double expected_seconds = 0;  ///< The source's own idea of its duration; 0 = unknown.
+    double max_seconds = 0;       ///< A longer one is refused; 0 = any.
     double tolerance = 0;         ///< Seconds that it may be off besides the 2 %.
     /// Where in the input each run of one clock and coding begins, the first at 0; empty = a plain file.
     std::vector<std::int64_t> runs;

@@ -89,6 +89,12 @@ Plan plan_for(const Media& media, const Structure& structure) {
     return {true, "mp4"};
 }
 
+Result<void> refuse_too_long(double seconds, double most) {
+    if (most <= 0 || seconds <= most) return {};
+    return Error{Errc::full, "TOO_LONG",
+                 "the video is " + in_seconds(seconds) + " long, the limit is " + in_seconds(most)};
+}
+
 Result<double> copy_streams(Media& media, const std::string& output, double expected_seconds) {
     Muxer muxer;
     // Streams that appear only in the middle of a file (MPEG-TS) have no lane and are left out.

@@ -20,6 +20,9 @@ Plan plan_for(const Media& media, const Structure& structure);
 /// True when what would be kept of it can stand in an MP4 that players and browsers read.
 bool fits_mp4(const Media& media);
 
+/// TOO_LONG; `most` 0 = any length will do.
+Result<void> refuse_too_long(double seconds, double most);
+
 /// Reads the file to its last packet and, unless `output` is empty, copies the best video and
 /// all audio streams into a faststart MP4 there, its time beginning at zero.
 /// TRUNCATED when the packets end before the declared duration; WRONG_DURATION when they

@@ -357,6 +357,8 @@ Result<Stitched> stitch(const Request& request) {
     if ((request.expected_seconds <= 0 && video.cut_off()) || (audio && request.audio_seconds <= 0 && audio->cut_off()))
         return Error{Errc::corrupt, "TRUNCATED",
                      "the picture's or the sound's file is shorter than it says; it was cut off, download it again"};
+    // What a playlist promises was held against the limit before anything of it was fetched.
+    if (request.expected_seconds <= 0) JR_TRY(refuse_too_long(video.declared(), request.max_seconds));
     Stitched done;
     done.container = video.media().container();
     const bool mp4 = fits_mp4(video.media()) && (!audio || fits_mp4(audio->media()));
@@ -372,6 +374,7 @@ Result<Stitched> stitch(const Request& request) {
     JR_TRY(judge("video", video, video_promised, request.tolerance));
     JR_TRY(video.endings().judge());
     if (audio) JR_TRY(judge("sound", *audio, audio_promised, request.tolerance));
+    if (request.expected_seconds <= 0) JR_TRY(refuse_too_long(video.covered(), request.max_seconds));
     JR_TRY(muxer.finish());
     done.seconds = video.covered();
     return done;

@@ -79,6 +79,27 @@ TEST_CASE("PLAYWRIGHT_NAV_TIMEOUT_MS alone ends the wait for a page that does no
     CHECK_MESSAGE(Clock::now() - begun < 15s, "the extraction's own limit is three minutes");
 }
 
+TEST_CASE("JOBRT_BROWSER_RECYCLE: a warm browser serves so many extractions, and then there is a new one" * doctest::skip(on_mongo)) {
+    test::TestServer site;
+    site.on("/clip.mp4", test::serve({.bytes = made_clip(), .type = "video/mp4"}));
+    for (const char* page : {"/one", "/two"})
+        site.on(page, test::status(200, "Content-Type: text/html\r\n",
+                                   "<!doctype html><title>A clip</title><video preload=none src=/clip.mp4></video>"));
+    for (const bool once : {true, false}) {
+        CAPTURE(once);
+        const Folder folder;
+        Runtime runtime(folder, false, {{"JOBRT_BROWSER_RECYCLE", once ? "1" : "200"}});
+        const auto browsers_after = [&](const char* page) {
+            const auto job = runtime.wait(runtime.save(site.url(page)), "failed|completed", 60s);
+            CHECK(text(job, "status") == "completed");
+            return children_with(runtime.worker().program().pid(), "--remote-debugging-pipe");
+        };
+        const auto first = browsers_after("/one"), second = browsers_after("/two");
+        const bool same = std::ranges::any_of(first, [&](int pid) { return std::ranges::find(second, pid) != second.end(); });
+        CHECK(same == !once);
+    }
+}
+
 TEST_CASE("a platform that its variable switches off takes no post, in the API of either mode") {
     struct Row {
         const char *variable, *platform, *url;

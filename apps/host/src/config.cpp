@@ -191,6 +191,7 @@ Result<Config> Config::from(const Settings& settings, const std::string& directo
     config.parallel_segments = static_cast<int>(reader.number("parallel-segments", 1, 64));
     config.browser = reader.text("browser");
     config.browser_no_sandbox = reader.flag("browser-no-sandbox").value_or(false);
+    config.browser_recycle = static_cast<int>(reader.number("browser-recycle", 1, 1'000'000));
     config.concurrency = static_cast<int>(reader.number("concurrency", 0, 4096));
     config.heartbeat = reader.duration("heartbeat", 10);
     config.lease = reader.duration("lease", 30);

@@ -74,6 +74,8 @@ bool states_duration(const MediaInfo& info, std::string_view platform) {
     return info.duration && (info.extractor == "yt-dlp" || (info.extractor == "page" && platform != "web"));
 }
 
+double seconds_of(std::chrono::milliseconds time) { return static_cast<double>(time.count()) / 1000; }
+
 /// What a server says of a link that has expired: that there is nothing, that one may not, or a page that says so.
 bool is_about_link(std::string_view code) {
     return code == "VIDEO_UNAVAILABLE" || code == "AUTH_REQUIRED" || code == "NOT_MEDIA" || code == "UNSUPPORTED_SOURCE";
@@ -103,6 +105,7 @@ struct MediaSave::Attempt {
     media::WorkFolder work;
     bool extracted_earlier = false;  ///< The sources come from an attempt before this one and may have expired.
     bool secrets_are_gone = false;   ///< And what they were found with, such as a log-in, went with that attempt.
+    std::chrono::milliseconds downloading{0};  ///< So far, over all the sources that were no good.
     bool bytes_came = false;         ///< They were good when the download began.
 
     bool link_failed = false;        ///< It ended while it asked for the media, not before and not after.
@@ -277,6 +280,11 @@ Result<MediaSave::Fetched> MediaSave::download(Attempt& attempt, const MediaInfo
     media::DownloadOptions options = options_.download;
     options.extractor_dir = attempt.folder();
     options.first_source = first_source;
+    const double most = seconds_of(options.max_duration);
+    if (states_duration(info, attempt.post.platform) && *info.duration > most)
+        return Error{Errc::full, "TOO_LONG",
+                     "the site says that the video is " + std::to_string(static_cast<long>(*info.duration)) +
+                         " s long, the limit is " + std::to_string(static_cast<long>(most)) + " s"};
     auto fetch = [&]() -> Result<boost::json::value> {
         job.event("worker.job.download.started", {{"sources", info.sources.size()}});
         attempt.helper = publisher_.start_helper();
@@ -286,8 +294,12 @@ Result<MediaSave::Fetched> MediaSave::download(Attempt& attempt, const MediaInfo
             attempt.bytes_came = attempt.bytes_came || progress.bytes > 0;
             tell(progress);
         };
+        // The limit is the attempt's, however many sources it tries.
+        options.time_limit = std::max(options.time_limit - attempt.downloading, std::chrono::milliseconds(1));
+        const auto begun = std::chrono::steady_clock::now();
         net::TransferFacts facts;
         auto got = downloader_.download(info, attempt.work, options, report, job.stop(), &facts);
+        attempt.downloading += std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begun);
         if (!got) {
             attempt.link_failed = true;
             attempt.asked_to_wait = facts.retry_after;
@@ -316,6 +328,8 @@ Result<boost::json::value> MediaSave::publish(Attempt& attempt, const MediaInfo&
     request.source_url = attempt.post.canonical;
     request.info = info;
     if (states_duration(info, attempt.post.platform)) request.expected_seconds = *info.duration;
+    request.max_seconds = seconds_of(options_.download.max_duration);
+    request.min_free_bytes = options_.download.min_free_bytes;
     auto published =
         publisher_.publish(request, attempt.work, report_to(job), job.stop(), std::exchange(attempt.helper, {}));
     if (!published) return std::move(published).error();

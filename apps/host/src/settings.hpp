@@ -105,6 +105,7 @@ struct Config {
     int per_host = 16, parallel_segments = 16;
     std::string browser;
     bool browser_no_sandbox = false;
+    int browser_recycle = 200;      ///< Extractions.
     int concurrency = 0;            ///< 0 = 2 for media, 2 × cores for others.
     Duration heartbeat{10'000}, lease{30'000}, stale{120'000}, grace{30'000};
     std::string log_format = "text", log_level = "info";

@@ -184,6 +184,7 @@ private:
         options.profile_dir = profile_->path();
         options.headless = config_.headless;
         options.no_sandbox = config_.browser_no_sandbox;
+        options.recycle_after = config_.browser_recycle;
         options.environment = child_environment();
         options.allow_nets = nets;
         options.tabs = std::clamp(config_.concurrency == 0 ? 2 : config_.concurrency, 1, 2);

@@ -109,6 +109,7 @@ struct FinishRequest {
     std::string output;           ///< Absolute path for the MP4; must not exist.
     std::string thumbnail;        ///< Absolute path for the JPEG, or empty; must not exist.
     double expected_seconds = 0;  ///< The source's duration when it is known exactly (a playlist), else 0.
+    double max_seconds = 0;  ///< TOO_LONG beyond it, before it is read to its end where it says so; 0 = any.
     int thumbnail_width = 640;
     // Of an input that was put together from the pieces of a stream:
     double tolerance = 0;  ///< Seconds that `expected_seconds` may be off besides the 2 %.
@@ -141,7 +142,7 @@ private:
 /// checked like any input: a helper that a file has taken over can lie, not more.
 /// MEDIA_HELPER_NOT_FOUND when the program is missing. Errc::canceled within a second of
 /// `stop`, with the helper gone. Of the file it says NOT_MEDIA, TRUNCATED, MEDIA_DAMAGED,
-/// WRONG_DURATION, NO_VIDEO, DRM_PROTECTED, UNSUPPORTED_SOURCE; of the machine DISK_FULL, MEDIA_IO.
+/// WRONG_DURATION, TOO_LONG, NO_VIDEO, DRM_PROTECTED, UNSUPPORTED_SOURCE; of the machine DISK_FULL, MEDIA_IO.
 class JOBRUNTIME_API HelperClient {
 public:
     explicit HelperClient(HelperOptions options = {}) : options_(std::move(options)) {}
@@ -197,7 +198,9 @@ struct PublishRequest {
     std::string account;          ///< Becomes the folder; when nothing of it can be kept, the host does.
     std::string source_url;       ///< The post's canonical URL.
     MediaInfo info;               ///< Title, author, date and page go into the JSON.
-    double expected_seconds = 0;  ///< See FinishRequest.
+    double expected_seconds = 0;  ///< See FinishRequest, and so is the next.
+    double max_seconds = 0;
+    std::uint64_t min_free_bytes = 0;  ///< DISK_FULL when less stays free on the disk meanwhile; 0 = whatever there is.
 };
 
 /// A published video. Paths lie below the root, with '/'.
@@ -269,7 +272,7 @@ struct DownloadOptions {
     std::size_t first_source = 0;  ///< Sources before this one are skipped: they were tried.
     std::string extractor_dir;     ///< Where sources with protocol `file` lie; empty = refused.
     std::chrono::milliseconds time_limit{
-        std::chrono::hours(6)};        ///< One call; DOWNLOAD_TIMEOUT, and resumed later.
+        std::chrono::hours(6)};        ///< One call, whatever it tries; DOWNLOAD_TIMEOUT, and resumed later.
     std::uint64_t min_free_bytes = 0;  ///< DISK_FULL when less stays free on the disk.
     // Of streams:
     int max_height = 0;  ///< The tallest variant within it is taken; 0 = any.

@@ -190,6 +190,7 @@ Result<Downloaded> Downloader::download(const MediaInfo& info, const WorkFolder&
                 .path = target_of(i).string(), .source = i, .bytes = bytes, .resumed_from = bytes};
     }
 
+    const Watch watch({.time = options.time_limit, .min_free_bytes = options.min_free_bytes}, work.path(), stop);
     net::CookieJar cookies(info.cookies);
     std::optional<Error> telling;  // The error to give when every source has failed.
     const auto tell = [&](Error error, const net::TransferFacts& of) -> Result<Downloaded> {
@@ -198,13 +199,15 @@ Result<Downloaded> Downloader::download(const MediaInfo& info, const WorkFolder&
     };
     net::TransferFacts telling_facts;
     for (std::size_t i = options.first_source; i < info.sources.size(); ++i) {
+        if (auto ended = watch.error()) return *std::move(ended);
         if (stop.stop_requested()) return Error{Errc::canceled, "the download was stopped"};
         net::TransferFacts met;
-        auto got = fetch(info.sources[i], target_of(i).string(), options, progress, stop, met, cookies);
+        auto got = fetch(info.sources[i], target_of(i).string(), options, progress, watch.token(), met, cookies);
         if (got) {
             got->source = i;
             return got;
         }
+        if (auto ended = watch.error()) return tell(*std::move(ended), met);
         const Error& error = got.error();
         const bool begun = has_begun(target_of(i));
         if (ends_all(error) || (goes_on_later(error) && begun)) return tell(error, met);
@@ -226,21 +229,18 @@ Result<Downloaded> Downloader::fetch(const MediaSource& source, const std::strin
     if (source.sound && source.sound->url != source.url)
         return fetch_joined(source, target, options, progress, stop, facts, cookies);
     if (source.protocol == MediaProtocol::file) return take_file(source, target, options);
-    const Watch watch(options, fs::path(target).parent_path(), stop);
     const auto fetch_stream = [&] {
         return download_stream(
             fetcher_, *gate_,
             {.url = source.url, .headers = headers_of(source), .target = target, .cookies = &cookies}, options,
-            progress, watch.token(), facts);
+            progress, stop, facts);
     };
     const bool stream = source.protocol != MediaProtocol::https || named_as_stream(source.url);
     auto got = stream ? fetch_stream()
-                      : fetch_file(source, target, options, progress, watch.token(), facts, cookies);
+                      : fetch_file(source, target, options, progress, stop, facts, cookies);
     if (!got && !stream && got.error().name == "UNSUPPORTED_SOURCE" && facts.status / 100 == 2 &&
         sent_as_stream(facts.content_type))
         got = fetch_stream();
-    if (!got)
-        if (auto ended = watch.error()) return *std::move(ended);
     return got;
 }
 

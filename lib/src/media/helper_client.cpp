@@ -44,6 +44,9 @@ object request_with_limits(const HelperOptions& options, std::string_view op, co
             {"fileBytes", options.max_file_bytes}};
 }
 
+/// What a request line can hold; a stream of more pieces is judged as a whole only.
+constexpr std::size_t most_pieces = 100'000;
+
 /// [end, seconds, pause, exact] each.
 boost::json::array list_of(const std::vector<StreamPiece>& pieces) {
     boost::json::array list;
@@ -163,17 +166,18 @@ Result<Finished> HelperClient::finish(const FinishRequest& wanted, const OnProgr
     request["thumbnailWidth"] = wanted.thumbnail_width;
     if (!wanted.thumbnail.empty()) request["thumbnail"] = wanted.thumbnail;
     if (wanted.expected_seconds > 0) request["expectedSeconds"] = wanted.expected_seconds;
+    if (wanted.max_seconds > 0) request["maxSeconds"] = wanted.max_seconds;
     if (!wanted.runs.empty()) {
         request["tolerance"] = wanted.tolerance;
         request["runs"] = boost::json::array(wanted.runs.begin(), wanted.runs.end());
-        if (!wanted.pieces.empty()) request["pieces"] = list_of(wanted.pieces);
+        if (wanted.pieces.size() <= most_pieces) request["pieces"] = list_of(wanted.pieces);
     }
     if (!wanted.audio.empty()) {
         request["audio"] = wanted.audio;
         request["audioSeconds"] = wanted.audio_seconds;
         request["audioRuns"] = boost::json::array(wanted.audio_runs.begin(), wanted.audio_runs.end());
         request["audioApart"] = wanted.audio_apart;
-        if (!wanted.audio_pieces.empty()) request["audioPieces"] = list_of(wanted.audio_pieces);
+        if (wanted.audio_pieces.size() <= most_pieces) request["audioPieces"] = list_of(wanted.audio_pieces);
     }
     auto answer = Call(options_, progress, std::move(stop)).run(request, std::move(ahead.child_));
     return answer ? finished_of(*answer) : Result<Finished>(answer.error());

@@ -15,6 +15,7 @@
 
 #include "media/assembly.hpp"
 #include "media/ffmpeg.hpp"
+#include "media/watch.hpp"
 #include "net/folders.hpp"
 #include "net/names.hpp"
 
@@ -148,7 +149,8 @@ Result<FinishRequest> finish_request(const PublishRequest& request, const std::s
     FinishRequest asked{.input = request.input,
                         .output = folder + "/" + out_video,
                         .thumbnail = folder + "/" + out_thumbnail,
-                        .expected_seconds = request.expected_seconds};
+                        .expected_seconds = request.expected_seconds,
+                        .max_seconds = request.max_seconds};
     auto stream = read_assembly(request.input);
     if (!stream) return std::move(stream).error();
     if (!*stream) return asked;
@@ -213,17 +215,20 @@ Result<Published> Publisher::publish(const PublishRequest& request, const WorkFo
         return Error{Errc::invalid_argument, "publishing needs a job id, and nth 0 or 2 to 999"};
     remove_half_made(work.folder_);
 
+    // A film that is rewritten needs its size once more.
+    const Watch watch({.time = {}, .min_free_bytes = request.min_free_bytes}, work.path(), stop);
     const HelperClient helper(options_.helper);
     auto asked = finish_request(request, work.path());
-    auto file = asked ? helper.finish(*asked, progress, stop, std::move(ahead)) : Result<Finished>(asked.error());
+    auto file = asked ? helper.finish(*asked, progress, watch.token(), std::move(ahead)) : Result<Finished>(asked.error());
     if (file && file->remuxed && !options_.helper.ffmpeg.empty())
-        file = by_ffmpeg(options_.helper, work.folder_, *asked, *file, progress, stop);
+        file = by_ffmpeg(options_.helper, work.folder_, *asked, *file, progress, watch.token());
     if (!file) {
         remove_half_made(work.folder_);  // A killed helper could not.
         if (is_about_content(file.error())) {
             (void)net::remove_name(work.folder_, *input);
             discard_stream(request.input);
         }
+        if (auto ended = watch.error()) return *std::move(ended);
         return file.error();
     }
     if (stop.stop_requested())

@@ -15,11 +15,12 @@ constexpr std::chrono::milliseconds look_every{500};
 
 }  // namespace
 
-Watch::Watch(const DownloadOptions& options, std::filesystem::path folder, std::stop_token outer)
-    : options_(options),
+Watch::Watch(Limits limits, std::filesystem::path folder, std::stop_token outer)
+    : limits_(limits),
       folder_(std::move(folder)),
-      deadline_(steady_clock::now() + options.time_limit),
+      deadline_(limits.time ? steady_clock::now() + *limits.time : steady_clock::time_point::max()),
       pass_on_(std::move(outer), [this] { stop_.request_stop(); }) {
+    if (!limits_.time && limits_.min_free_bytes == 0) return;
     look();  // A disk that is too full already is not asked for more.
     thread_ = std::jthread([this](const std::stop_token& done) { run(done); });
 }
@@ -34,15 +35,15 @@ void Watch::look() {
     std::error_code unknown;
     if (steady_clock::now() >= deadline_)
         found = Error{Errc::timed_out, "DOWNLOAD_TIMEOUT",
-                      "the download was not complete after " + std::to_string(options_.time_limit.count() / 1000) +
+                      "the download was not complete after " + std::to_string(limits_.time->count() / 1000) +
                           " s; what was fetched is kept for the next try"};
-    else if (options_.min_free_bytes > 0) {
+    else if (limits_.min_free_bytes > 0) {
         const auto space = std::filesystem::space(folder_, unknown);
-        if (!unknown && space.available < options_.min_free_bytes)
+        if (!unknown && space.available < limits_.min_free_bytes)
             found = Error{Errc::full, "DISK_FULL",
                           "only " + std::to_string(space.available) +
                               " bytes are free on the disk of the download folder, " +
-                              std::to_string(options_.min_free_bytes) + " must stay free"};
+                              std::to_string(limits_.min_free_bytes) + " must stay free"};
     }
     if (!found) return;
     {
@@ -58,7 +59,7 @@ void Watch::run(const std::stop_token& done) {
     std::unique_lock lock(mutex);
     while (!done.stop_requested() && !stop_.stop_requested()) {
         const auto next =
-            options_.min_free_bytes > 0 ? std::min(deadline_, steady_clock::now() + look_every) : deadline_;
+            limits_.min_free_bytes > 0 ? std::min(deadline_, steady_clock::now() + look_every) : deadline_;
         nobody_rings.wait_until(lock, done, next, [] { return false; });
         if (!done.stop_requested()) look();
     }

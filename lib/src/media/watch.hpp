@@ -13,23 +13,27 @@
 
 namespace jobruntime::media {
 
-/// Keeps a download's time limit and the disk's floor, by a stop of its own: whatever the download waits for at
-/// that moment, a slow byte or a playlist, it ends. The outer stop is passed on.
+/// Keeps a time limit and the disk's floor, by a stop of its own: whatever is waited for at that moment, a slow byte,
+/// a playlist or the helper, it ends. The outer stop is passed on.
 class Watch {
 public:
-    Watch(const DownloadOptions& options, std::filesystem::path folder, std::stop_token outer);
+    struct Limits {
+        std::optional<std::chrono::milliseconds> time;  ///< From now on.
+        std::uint64_t min_free_bytes = 0;               ///< 0 = none.
+    };
+    Watch(Limits limits, std::filesystem::path folder, std::stop_token outer);
     Watch(const Watch&) = delete;
     Watch& operator=(const Watch&) = delete;
 
     std::stop_token token() const { return stop_.get_token(); }
-    /// DOWNLOAD_TIMEOUT or DISK_FULL when it has ended the download.
+    /// DOWNLOAD_TIMEOUT or DISK_FULL when it has ended the work.
     std::optional<Error> error() const;
 
 private:
     void look();
     void run(const std::stop_token& done);
 
-    const DownloadOptions& options_;
+    const Limits limits_;
     const std::filesystem::path folder_;
     const std::chrono::steady_clock::time_point deadline_;
     std::stop_source stop_;

@@ -69,6 +69,7 @@ TEST_CASE("each bad value names its variable and what is accepted") {
         {"JOBRT_MAX_CONNECTIONS", "0", "1 to"},
         {"JOBRT_RATE_LIMIT", "-1", "0 to"},
         {"JOBRT_MAX_RATE", "-1", "0 to"},
+        {"JOBRT_BROWSER_RECYCLE", "0", "1 to"},
     };
     for (const auto& [variable, value, accepted] : rows) {
         CAPTURE(variable);

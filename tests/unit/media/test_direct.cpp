@@ -119,6 +119,25 @@ TEST_CASE("the facts that are told belong to the error that is told") {
     CHECK(bench.facts.retry_after == 500s);
 }
 
+TEST_CASE("the limit of time is one for all the sources that a download tries") {
+    Bench bench;
+    auto work = bench.publisher.claim_work_folder(job, Fence{1});
+    REQUIRE(work);
+    MediaInfo info;
+    for (const char* path : {"/a.mp4", "/b.mp4", "/c.m3u8", "/d.mp4"}) {
+        bench.server.on(path, test::silence());
+        info.sources.push_back({.url = bench.server.url(path)});
+    }
+    bench.options.stall_timeout = 600ms;
+    bench.options.time_limit = 900ms;
+    const auto begun = Clock::now();
+    const auto got = Downloader(bench.fetcher).download(info, *work, bench.options, {}, {}, &bench.facts);
+    REQUIRE_FALSE(got);
+    CHECK_MESSAGE(got.error().name == "DOWNLOAD_TIMEOUT", got.error().message);
+    CHECK(Clock::now() - begun < 5s);
+    for (const auto& request : bench.server.requests()) CHECK_MESSAGE((request.target == "/a.mp4" || request.target == "/b.mp4"), request.target);
+}
+
 TEST_CASE("a disk with too little room is not asked for more, and the server not either") {
     for (const auto protocol : {MediaProtocol::https, MediaProtocol::hls}) {
         Bench bench;

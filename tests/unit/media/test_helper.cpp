@@ -143,6 +143,33 @@ TEST_CASE("a promised duration that the file does not have is an error") {
     }
 }
 
+TEST_CASE("a file that is longer than wanted is refused, whether it says so or not, and nothing is left") {
+    const std::string helper = media_test::helper_or_skip();
+    if (helper.empty()) return;
+    for (const char* name : {"plain.mp4", "faststart.mp4", "plain.ts", "fragments.mp4"})
+        for (const auto& [most, code] : {std::pair{5.0, "TOO_LONG"}, {6.5, "ok"}, {0.0, "ok"}}) {
+            CAPTURE(name);
+            CAPTURE(most);
+            const TempDir dir;
+            const auto done = HelperClient({.program = helper})
+                                  .finish({.input = Clips::get()[name], .output = dir.path("out.mp4"), .max_seconds = most});
+            CHECK_MESSAGE((done ? "ok" : done.error().name) == code, (done ? "" : done.error().message));
+            if (!done) CHECK(fs::is_empty(dir.path()));
+        }
+    // Said at once: behind this film there are hours of nothing to read.
+    const TempDir dir;
+    const auto film = dir.path("film.mp4");
+    fs::copy_file(Clips::get()["faststart.mp4"], film);
+    constexpr std::uint64_t nothing = std::uint64_t{256} << 30;
+    const auto size = fs::file_size(film);
+    std::ofstream(film, std::ios::binary | std::ios::app) << std::string("\0\0\0\1free\0\0\0\x40\0\0\0\0", 16);
+    fs::resize_file(film, size + nothing);
+    const auto done = HelperClient({.program = helper, .timeout = std::chrono::seconds(20)})
+                          .finish({.input = film, .output = dir.path("out.mp4"), .max_seconds = 5});
+    REQUIRE_FALSE(done);
+    CHECK_MESSAGE(done.error().name == "TOO_LONG", done.error().message);
+}
+
 TEST_CASE("a file that is refused is not read to its end first") {
     const std::string helper = media_test::helper_or_skip();
     if (helper.empty()) return;

@@ -47,6 +47,15 @@ PublishRequest request_for(const WorkFolder& work, const std::string& clip) {
     return request;
 }
 
+/// A helper that takes much of the disk for what it writes and then is busy for long.
+std::string greedy_helper(const TempDir& dir, std::uint64_t bytes) {
+    const auto path = dir.path("greedy");
+    media_test::write_file(path, "#!/bin/sh\nread request\nout=$(printf %s \"$request\" | sed 's/.*\"output\":\"\\([^\"]*\\)\".*/\\1/')\n"
+                                 "fallocate -l " + std::to_string(bytes) + " \"$out\"\nexec sleep 60\n");
+    fs::permissions(path, fs::perms::owner_all);
+    return path;
+}
+
 /// Everything below a folder but its folders.
 std::size_t files_below(const std::string& path) {
     std::size_t count = 0;
@@ -225,4 +234,33 @@ TEST_CASE("a stop in the middle of the helper's work leaves no process and no fi
     CHECK(files_below(root.path()) == 0);
     CHECK(child > 0);
     CHECK(only_child() == 0);
+}
+
+TEST_CASE("the disk's floor is kept while a file is rewritten, too") {
+    const TempDir dir;
+    media_test::write_file(dir.path("film"), "film");
+    constexpr std::uint64_t taken = std::uint64_t{2} << 30;
+    const auto space = fs::space(dir.path());
+    if (space.available < 2 * taken) {
+        MESSAGE("skipped: the disk of temporary files has too little room");
+        return;
+    }
+    const Publisher publisher({.root = dir.path("downloads"), .helper = {.program = greedy_helper(dir, taken)}});
+    for (const bool from_the_start : {false, true}) {
+        CAPTURE(from_the_start);
+        auto work = publisher.claim_work_folder(job, Fence{7});
+        REQUIRE(work);
+        PublishRequest request{.input = work->path() + "/source-a", .job = job, .fence = Fence{7}};
+        fs::copy_file(dir.path("film"), request.input);
+        // Half of what it will take: others use the disk as well.
+        request.min_free_bytes = from_the_start ? std::uint64_t{1} << 60 : space.available - taken / 2;
+        const auto begun = std::chrono::steady_clock::now();
+        const auto done = publisher.publish(request, *work);
+        REQUIRE_FALSE(done.has_value());
+        CHECK_MESSAGE(done.error().name == "DISK_FULL", done.error().message);
+        CHECK(std::chrono::steady_clock::now() - begun < 30s);
+        // What was fetched stays for the next attempt.
+        CHECK(files_below(dir.path("downloads")) == 1);
+        fs::remove(request.input);
+    }
 }
