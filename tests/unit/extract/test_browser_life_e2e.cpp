@@ -226,6 +226,75 @@ TEST_CASE("a browser that does not answer its protocol is replaced, and the next
     const auto late = extractor.extract(hasty, {});
     REQUIRE_FALSE(late);
     CHECK(late.error().code == jobruntime::Errc::timed_out);
+    const auto next = extractor.extract(request(server.url("/v")), {});
+    REQUIRE_MESSAGE(next, (next ? "" : next.error().message));
+    CHECK(browser.status().launches == 2);
+    // One that dies while idle is reaped and replaced as well.
+    ::kill(browser.status().pid, SIGKILL);
+    CHECK(extractor.extract(request(server.url("/v")), {}));
+}
+
+TEST_CASE("a page whose renderer crashes is tried twice, and named") {
+    const TempFolder folder;
+    PageServer server;
+    server.add("/endless", [](auto&, auto&) {
+        return Reply{.body = "<title>x</title><p>" + std::string(5000, 'x'), .hang = true};
+    });
+    jx::Browser browser(browser_options(folder));
+    jx::BrowserExtractor extractor(browser, extract_options());
+    auto running = std::async(std::launch::async,
+                              [&] { return extractor.extract(request(server.url("/endless")), {}); });
+    wait_for_hit(server, "/endless");
+    while (running.wait_for(300ms) != std::future_status::ready) {
+        for (const int pid : processes_of(folder / "profile")) {
+            const auto command = read_file("/proc/" + std::to_string(pid) + "/cmdline");
+            if (command.find("--type=renderer") != std::string::npos) ::kill(pid, SIGKILL);
+        }
+    }
+    const auto info = running.get();
+    REQUIRE_FALSE(info);
+    CHECK(info.error().name == "EXTRACTOR_CRASHED");
+    CHECK(browser.status().active == 0);
+}
+
+TEST_CASE("idle browsers are closed, worn ones replaced, and a profile is one browser's") {
+    const TempFolder folder;
+    PageServer server;
+    server.page("/text", "words");
+    auto options = browser_options(folder);
+    options.idle_close = 200ms;
+    options.recycle_after = 1;
+    jx::Browser browser(options);
+    auto quick = extract_options();
+    quick.settle = 50ms;
+    jx::BrowserExtractor extractor(browser, quick);
+    CHECK(extractor.extract(request(server.url("/text")), {}).error().name == "NO_MEDIA");
+    jx::Browser second(browser_options(folder));
+    const auto held = second.start();
+    if (!held) CHECK(held.error().name == "BROWSER_PROFILE_IN_USE");
+    CHECK(gone_within(folder / "profile", 8s));
+    second.close();
+    CHECK(extractor.extract(request(server.url("/text")), {}).error().name == "NO_MEDIA");
+    CHECK(extractor.extract(request(server.url("/text")), {}).error().name == "NO_MEDIA");
+    CHECK(browser.status().launches == 3);
+}
+
+TEST_CASE("a browser that does not answer its protocol is replaced, and the next extraction has a new one") {
+    const TempFolder folder;
+    PageServer server;
+    server.file("/clip.mp4", "video/mp4", clip());
+    server.page("/v", "<video src=/clip.mp4></video>");
+    jx::Browser browser(browser_options(folder));
+    jx::BrowserExtractor extractor(browser, extract_options());
+    REQUIRE(extractor.extract(request(server.url("/v")), {}));
+    CHECK(browser.status().launches == 1);
+    const int frozen = browser.status().pid;
+    REQUIRE(::kill(frozen, SIGSTOP) == 0);
+    auto hasty = request(server.url("/v"));
+    hasty.timeout = 500ms;
+    const auto late = extractor.extract(hasty, {});
+    REQUIRE_FALSE(late);
+    CHECK(late.error().code == jobruntime::Errc::timed_out);
     // It takes its time to end. Whoever comes next and is canceled meanwhile does not wait for that.
     std::stop_source stop;
     std::chrono::steady_clock::time_point asked;
@@ -256,11 +325,30 @@ TEST_CASE("a browser is replaced after its number of extractions, not before, an
     options.recycle_after = 3;
     jx::Browser browser(options);
     jx::BrowserExtractor extractor(browser, extract_options());
-    for (int done = 1; done <= 7; ++done) {
+    for (int done = 1; done <= 6; ++done) {
         CAPTURE(done);
         REQUIRE(extractor.extract(request(server.url("/v")), {}));
         CHECK(browser.status().launches == (done + 2) / 3);
     }
+    // Whoever comes next ends the old one. If that does not answer, a cancel does not wait for it.
+    const int frozen = browser.status().pid;
+    REQUIRE(::kill(frozen, SIGSTOP) == 0);
+    std::stop_source stop;
+    std::chrono::steady_clock::time_point asked;
+    std::jthread stopper([&] {
+        std::this_thread::sleep_for(300ms);
+        asked = std::chrono::steady_clock::now();
+        stop.request_stop();
+    });
+    const auto canceled = extractor.extract(request(server.url("/v")), stop.get_token());
+    const auto over = std::chrono::steady_clock::now();
+    stopper.join();
+    REQUIRE_FALSE(canceled);
+    CHECK(canceled.error().code == jobruntime::Errc::canceled);
+    CHECK(over - asked < 2s);
+    CHECK(::kill(frozen, 0) != 0);
+    REQUIRE(extractor.extract(request(server.url("/v")), {}));
+    CHECK(browser.status().launches == 3);
     CHECK(browser.status().windows <= 1);  // The one in reserve.
 }
 
