@@ -47,8 +47,10 @@ public:
         const auto type = head.header("content-type").value_or("");
         if (type.starts_with("text/html") || type.starts_with("application/json"))
             return no_media(host_, "a web page");
-        // HTTP itself notices the end of a body that is too early only where it was told the length.
-        if (!head.header("content-length") && !piece_.range) shape_.emplace();
+        // HTTP itself notices the end of a body that is too early only where it was told the length, and only where
+        // that is right: a box that is longer than its file would swallow the beginning of the next.
+        told_length_ = head.header("content-length").has_value();
+        if (!piece_.range) shape_.emplace();
         if (!piece_.range) return std::nullopt;
         if (head.status != 206) {
             skip_ = piece_.range->offset;  // It does not know Range and sends all of it.
@@ -88,7 +90,7 @@ public:
             if (shape_) shape_->add(plain_);
             if (!plain_.empty()) JR_TRY(sink_.take(plain_));
         }
-        if (shape_ && shape_->cut_off())
+        if (shape_ && shape_->cut_off() && !(told_length_ && shape_->is_ts()))
             return Error{Errc::unavailable, "NETWORK", host_ + " sent a part of the stream that is cut off"};
         return {};
     }
@@ -118,7 +120,8 @@ private:
     const StreamSource::Sink& sink_;
     std::optional<AesCbc> cipher_;
     std::string plain_;
-    std::optional<PieceShape> shape_;  // Where the length of the answer is not known otherwise.
+    std::optional<PieceShape> shape_;  // Of a whole file.
+    bool told_length_ = false;
     std::uint64_t skip_ = 0;
     std::uint64_t left_;
     bool any_ = false;

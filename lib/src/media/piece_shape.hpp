@@ -13,6 +13,7 @@ namespace jobruntime::media {
 class PieceShape {
 public:
     void add(std::string_view bytes);
+    bool is_ts() const noexcept { return kind_ == Kind::ts; }
     bool cut_off() const;
 
 private:

@@ -35,6 +35,10 @@ Result<std::vector<Piece>> PlaylistFeed::take(const StreamMedia& media) {
     if (last_ && !media.segments.empty() && media.segments.front().sequence > *last_ + 1)
         return Error{Errc::unavailable, "DOWNLOAD_INCOMPLETE",
                      "the live playlist moved on before all of its segments were read"};
+    // An older copy of a playlist is no end of it; one that has ended and counts from anew has lost what came between.
+    if (last_ && media.ended && !media.segments.empty() && media.segments.back().sequence < *last_)
+        return Error{Errc::unavailable, "DOWNLOAD_INCOMPLETE",
+                     "the live playlist has ended with other segments than those it had before"};
     for (const auto& segment : media.segments) {
         if (last_ && segment.sequence <= *last_) continue;
         last_ = segment.sequence;

@@ -198,3 +198,40 @@ TEST_CASE("a picture that ends well before its sound is no success, unless the f
         CHECK_MESSAGE(saved.code == row.code, saved.message);
     }
 }
+
+TEST_CASE("a fragment that is cut off in the middle of a box is asked for again, whatever length its server says it has") {
+    StreamBench bench;
+    const auto box = [](const std::string& type, std::size_t bytes) {
+        return std::string({0, 0, static_cast<char>(bytes >> 8), static_cast<char>(bytes & 255)}) + type + std::string(bytes - 8, 'x');
+    };
+    const std::string whole = box("styp", 24) + box("moof", 300) + box("mdat", 2'000);
+    std::atomic<int> asked = 0;
+    bench.server.on("/v/index.m3u8", test::status(200, "", "#EXTM3U\n#EXTINF:1.0,\na.m4s\n#EXT-X-ENDLIST\n"));
+    bench.server.on("/v/a.m4s", [&](const test::ServedConnection& to, const test::ServedRequest& request) {
+        test::serve({.bytes = asked++ == 0 ? whole.substr(0, 1'000) : whole, .ranges = false})(to, request);
+    });
+    const auto work = bench.work(1);
+    const auto got = bench.download("/v/index.m3u8", work);
+    REQUIRE_MESSAGE(got, got.error().message);
+    CHECK(read_file(got->path) == whole);
+    CHECK(asked == 2);
+}
+
+TEST_CASE("a live playlist that begins to count anew and ends is no success") {
+    for (const bool anew : {true, false}) {
+        CAPTURE(anew);
+        StreamBench bench;
+        std::atomic<int> asked = 0;
+        bench.server.on("/v/index.m3u8", [&](const test::ServedConnection& to, const test::ServedRequest& request) {
+            const bool first = asked++ == 0;
+            const int begin = first || !anew ? 7 : 0;
+            std::string list = "#EXTM3U\n#EXT-X-TARGETDURATION:0.2\n#EXT-X-MEDIA-SEQUENCE:" + std::to_string(begin) + "\n";
+            for (int i = begin; i < begin + 3; ++i) list += "#EXTINF:0.2,\ns" + std::to_string(i) + ".ts\n";
+            test::status(200, "", list + (first ? "" : "#EXT-X-ENDLIST\n"))(to, request);
+        });
+        for (int i = 0; i < 10; ++i) bench.server.on("/v/s" + std::to_string(i) + ".ts", test::serve({.bytes = "G" + std::to_string(i)}));
+        const auto work = bench.work(1);
+        const auto got = bench.download("/v/index.m3u8", work);
+        CHECK((got ? "ok" : got.error().name) == (anew ? "DOWNLOAD_INCOMPLETE" : "ok"));
+    }
+}
