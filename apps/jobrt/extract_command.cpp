@@ -15,6 +15,7 @@
 
 #include <boost/json/array.hpp>
 #include <jobruntime/extract.hpp>
+#include <jobruntime/telemetry_sink.hpp>
 
 #include "extractors.hpp"
 #include "left_behind.hpp"
@@ -51,10 +52,14 @@ host::CommandConfig command_at(const std::string& given) {
     return {std::filesystem::path(given).filename().string(), {path ? std::filesystem::absolute(given).lexically_normal().string() : given}, {}};
 }
 
-/// Cookies are secrets of a profile; what is printed ends in bug reports.
-void drop_cookies(MediaInfo& info) {
+/// Cookies, and what authorises, are secrets of a profile; what is printed ends in bug reports.
+void drop_secrets(MediaInfo& info) {
     const auto drop = [](auto& headers) {
-        std::erase_if(headers, [](const auto& header) { return ::strcasecmp(header.first.c_str(), "cookie") == 0; });
+        std::erase_if(headers, [](const auto& header) {
+            for (const auto* secret : {"cookie", "authorization", "proxy-authorization"})
+                if (::strcasecmp(header.first.c_str(), secret) == 0) return true;
+            return false;
+        });
     };
     for (auto& source : info.sources) {
         drop(source.http_headers);
@@ -100,7 +105,7 @@ Result<void> find_question(const Invocation& in, Extraction& made) {
     made.fetcher.emplace(net::FetcherOptions{.allow_nets = made.nets, .user_agent = {}});
     auto& request = made.request;
     request.timeout = in.config.extraction_timeout;
-    request.log = [](std::string_view line) { std::cerr << line << "\n"; };
+    request.log = [](std::string_view line) { std::cerr << redact(line) << "\n"; };
     if (const auto folder = in.text("replay"); !folder.empty()) {
         auto recording = extract::Recording::open(folder);
         if (!recording) return std::move(recording).error();
@@ -195,7 +200,7 @@ Result<void> keep_recording(const Invocation& in, const Extraction& made, const 
     boost::json::object answer;
     if (info) {
         auto shown = *info;
-        drop_cookies(shown);
+        drop_secrets(shown);
         answer = to_json(shown);
     } else {
         answer["error"] = {{"code", info.error().name}, {"message", info.error().message}};
@@ -227,7 +232,7 @@ int extract_url(const Invocation& in) {
     if (in.has("cookies"))
         show_cookies(*info);
     else
-        drop_cookies(*info);
+        drop_secrets(*info);
     print_json(to_json(*info));
     return host::exit_ok;
 }
@@ -264,7 +269,7 @@ Tried run_once(const extract::CommandExtractor& program, const std::string& url,
     request.job_id = "check";
     request.timeout = timeout;
     request.tmp_dir = folder.path();
-    request.log = [](std::string_view line) { std::cerr << line << "\n"; };
+    request.log = [](std::string_view line) { std::cerr << redact(line) << "\n"; };
     std::stop_source source;
     std::atomic<steady_clock::time_point> stopped{steady_clock::time_point::max()};
     std::jthread stopper([&](const std::stop_token& ended) {
@@ -358,7 +363,7 @@ std::vector<Command> extract_commands() {
               {"--extractor NAME", "Ask this one only: page, browser, yt-dlp, or one of the configuration file."},
               {"--command PROGRAM", "Ask this program, without configuring it."},
               {"--nth N", "Which video of the post.", "1"},
-              {"--cookies", "Show cookies, too; they are secrets."},
+              {"--cookies", "Show cookies and authorizations, too; they are secrets."},
               {"--record DIR", "Write all that was fetched into this new folder, as an offline test case without secrets."},
               {"--replay DIR", "Answer from such a folder, without any network; takes the place of URL."},
               {"--json", "Print errors as JSON."}},

@@ -11,6 +11,7 @@
 #include <jobruntime/job_queue.hpp>
 #include <jobruntime/memory.hpp>
 #include <jobruntime/net.hpp>
+#include <jobruntime/telemetry_sink.hpp>
 
 #include "media_api.hpp"
 #include "process.hpp"
@@ -48,11 +49,12 @@ boost::json::object job_object(const Job& job, std::string_view waiting_for) {
 }
 
 int fail(const Invocation& in, const Error& error) {
+    // What a site or a program has said may be in it, with addresses.
+    const auto message = redact(error.message);
     if (in.has("json"))
-        print_json({{"ok", false}, {"code", error.name.empty() ? to_string(error.code) : error.name},
-                    {"error", error.message}});
+        print_json({{"ok", false}, {"code", error.name.empty() ? to_string(error.code) : error.name}, {"error", message}});
     else
-        std::cerr << (error.name.empty() ? "" : error.name + ": ") << error.message << "\n";
+        std::cerr << (error.name.empty() ? "" : error.name + ": ") << message << "\n";
     return host::exit_failed;
 }
 

@@ -25,16 +25,23 @@ boost::json::object object_in(const std::string& text) { return boost::json::par
 TEST_CASE("extract asks a program, prints what it found, and shows no cookie unless told to") {
     const Folder folder;
     const auto variables = environment(folder);
-    program(folder, "my.sh", "#!/bin/sh\necho looking >&2\necho '{\"title\":\"T\",\"formats\":[{\"url\":\"http://127.0.0.1/a.mp4\","
-                             "\"http_headers\":{\"Cookie\":\"secret=1\",\"Referer\":\"http://127.0.0.1/\"}}]}'\n");
+    program(folder, "my.sh", "#!/bin/sh\necho looking >&2\necho 'Cookie: sid=secret-3' >&2\necho '{\"title\":\"T\",\"formats\":[{\"url\":\"http://127.0.0.1/a.mp4\","
+                             "\"http_headers\":{\"Cookie\":\"secret=1\",\"authorization\":\"Bearer secret-2\",\"Referer\":\"http://127.0.0.1/\"}}]}'\n");
     auto ended = jobrt({"extract", "http://127.0.0.1/talk", "--command", "./my.sh"}, variables, folder.path());
     REQUIRE_MESSAGE(ended.status.success(), ended.err);
     const auto info = object_in(ended.out);
     CHECK(info.at("title") == "T");
     CHECK(info.at("formats").at(0).at("http_headers").as_object().size() == 1);
     CHECK(ended.err.find("my.sh: looking") != std::string::npos);
+    CHECK(ended.err.find("my.sh: Cookie: ***") != std::string::npos);
     ended = jobrt({"extract", "http://127.0.0.1/talk", "--command", "./my.sh", "--cookies"}, variables, folder.path());
     CHECK(ended.out.find("secret=1") != std::string::npos);
+    CHECK(ended.out.find("secret-2") != std::string::npos);
+    program(folder, "gone.sh", "#!/bin/sh\necho '{\"type\":\"error\",\"code\":\"NO_MEDIA\",\"message\":\"none at http://127.0.0.1/?token=secret-4\"}'\n");
+    for (const auto* json : {"--json", "--cookies"}) {
+        ended = jobrt({"extract", "http://127.0.0.1/talk", "--command", "./gone.sh", json}, variables, folder.path());
+        CHECK((ended.out + ended.err).find("none at http://127.0.0.1/?token=***") != std::string::npos);
+    }
     ended = jobrt({"extract", "http://127.0.0.1/talk", "--extractor", "nobody", "--json"}, variables, folder.path());
     CHECK(ended.status.code == 1);
     CHECK(object_in(ended.out).at("code") == "INVALID_ARGUMENT");

@@ -10,9 +10,10 @@ namespace {
 
 constexpr std::string_view hidden = "***";
 
-/// Names whose values are secret wherever `name=value` stands in a URL's query.
-constexpr std::array<std::string_view, 9> secret_words{"sig",      "signature", "token",  "key",       "secret",
-                                                       "password", "auth",      "policy", "credential"};
+/// Names whose values are secret wherever `name=value` stands in a URL's query. The last ones sign the media of content
+/// networks.
+constexpr std::array<std::string_view, 14> secret_words{"sig",    "signature",  "token", "key",  "secret", "password", "auth",
+                                                        "policy", "credential", "jwt",   "hmac", "hdnea",  "hdnts",    "hdntl"};
 /// Headers whose values are secret. The longer of two that share an end comes first.
 constexpr std::array<std::string_view, 4> secret_headers{"proxy-authorization", "authorization", "set-cookie",
                                                          "cookie"};

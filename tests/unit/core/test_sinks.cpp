@@ -38,6 +38,7 @@ TEST_CASE("secrets are taken out, all else stays") {
         {"mongodb://app:hunter2@db:27017/jobs?w=1", "mongodb://app:***@db:27017/jobs?w=1"},
         {"http://user@host/ and http://host:80/", "http://user@host/ and http://host:80/"},
         {"https://cdn/v.mp4?Expires=1&Signature=abc~-_&Key-Pair-Id=K1", "https://cdn/v.mp4?Expires=1&Signature=***&Key-Pair-Id=***"},
+        {"https://cdn/l.m3u8?hdnea=st=1~exp=2~acl=/*~hmac=ab&b=in&jwt=ey.J", "https://cdn/l.m3u8?hdnea=***&b=in&jwt=***"},
         {"https://cdn/v?X-Amz-Credential=c&X-Amz-Signature=s#t", "https://cdn/v?X-Amz-Credential=***&X-Amz-Signature=***#t"},
         {"https://h/#access_token=abc&x=1", "https://h/#access_token=***&x=1"},
         {"GET /?token=abc HTTP/1.1", "GET /?token=*** HTTP/1.1"},
