@@ -125,7 +125,8 @@ struct ApiOptions {
     std::optional<std::uint64_t> seed;            ///< For trace ids.
     /// Whose token this is; nothing for a wrong one. Set, it guards every route by its role: 401 without a good token,
     /// 403 for one that may less. Empty = all who reach the server's address may do everything, so http::Server then binds
-    /// to loopback only. Called for each request, from several threads; compares in constant time.
+    /// to loopback only. Called for each request, from several threads, and soon done, because a host may call it in the thread
+    /// that has all connections; compares in constant time. What it throws is a 500, and the end of a stream.
     std::function<std::optional<Caller>(std::string_view token)> authenticate;
     /// Gets an audit event for every change that a known caller asked for, done or refused: api.change.done or
     /// api.change.refused with caller, tokenId, callerRole, from (and forwardedFor, as claimed), method, path, status, code;

@@ -73,6 +73,7 @@ struct ApiRouter::Impl {
     Response answer(const Request& request, const std::string& trace_id, bool at_once);
     Response whole_answer(const Request& request, bool at_once);
     std::optional<Response> refuse_head(const Request& head, RouteMatch& match, Way* way = nullptr);
+    std::optional<Response> refuse_head_safely(const Request& head, RouteMatch& match, Way* way = nullptr);
     std::optional<Response> find_way(const Request& request, RouteMatch& match, Way& way) const;
     void finish(const Request& request, Response& response, const std::string& trace_id) const;
     Response serve(const Request& request, const Route& route, RouteMatch& match,

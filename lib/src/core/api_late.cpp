@@ -28,7 +28,7 @@ std::optional<Response> ApiRouter::refuse_late(const Request& request, bool begu
     RouteMatch match;
     match.trace_id = impl_->trace_id_of(request);
     Impl::Way way;
-    auto refused = impl_->refuse_head(request, match, &way);
+    auto refused = impl_->refuse_head_safely(request, match, &way);
     if (!refused) {
         if (way.route->storeless) return std::nullopt;
         impl_->probe.look();

@@ -226,9 +226,20 @@ Response ApiRouter::Impl::whole_answer(const Request& request, bool at_once) {
 std::optional<Response> ApiRouter::refuse_early(const Request& head) {
     RouteMatch match;
     match.trace_id = impl_->trace_id_of(head);
-    auto refused = is_about_all(head) ? core::refuse_request(head, *impl_->allowed(), false) : impl_->refuse_head(head, match);
+    auto refused = is_about_all(head) ? core::refuse_request(head, *impl_->allowed(), false) : impl_->refuse_head_safely(head, match);
     if (refused) impl_->finish(head, *refused, match.trace_id);
     return refused;
+}
+
+/// In a host's own thread, which the exception of a program's ApiOptions::authenticate must not end.
+std::optional<Response> ApiRouter::Impl::refuse_head_safely(const Request& head, RouteMatch& match, Way* way) {
+    try {
+        return refuse_head(head, match, way);
+    } catch (const std::exception& error) {
+        return failure(head, match.trace_id, error.what());
+    } catch (...) {
+        return failure(head, match.trace_id, "an exception of an unknown type");
+    }
 }
 
 Response ApiRouter::refuse(const Request& request, int status, std::string_view code, std::string_view message) const {

@@ -12,16 +12,23 @@ namespace {
 
 constexpr std::size_t small_body = 64 << 10;
 
-bool is_framing(std::string_view name) {
+/// What only the host may say, in whatever case a program's own route writes it.
+bool is_framing(std::string_view given) {
+    std::string name(given);
+    for (char& c : name)
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
     return name == "content-length" || name == "connection" || name == "transfer-encoding" || name == "date";
 }
 
 /// A route's header can never end the line it stands on.
 void append_header(std::string& head, std::string_view name, std::string_view value) {
-    head += name;
+    const auto add = [&head](std::string_view text) {
+        for (const char c : text)
+            if (c != '\r' && c != '\n' && c != '\0') head += c;
+    };
+    add(name);
     head += ": ";
-    for (const char c : value)
-        if (c != '\r' && c != '\n' && c != '\0') head += c;
+    add(value);
     head += "\r\n";
 }
 

@@ -1,6 +1,9 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "api_fixture.hpp"
 
+#include <atomic>
+#include <stdexcept>
+
 using namespace api_test;
 
 namespace {
@@ -114,6 +117,33 @@ TEST_CASE("a page of another origin that may read does not act with the cookie o
     CHECK(api.post("/api/jobs", R"({"kind":"demo.echo"})", {cookie}).status == 201);
     const auto refused = api.post("/api/jobs", "{}", {cookie, {"origin", "http://localhost:3000"}});
     CHECK(refused.header("www-authenticate").find("invalid_token") == std::string::npos);
+}
+
+TEST_CASE("what a program's own check of tokens throws ends no thread of the host: it is a 500, and the end of a stream") {
+    std::atomic<bool> broken = false;
+    ApiOptions options;
+    std::string logged;
+    options.log = [&](std::string_view line) { logged += line; };
+    options.authenticate = [&](std::string_view) -> std::optional<Caller> {
+        if (broken) throw std::runtime_error("the directory is gone");
+        return Caller{"id", "ada", Role::admin};
+    };
+    Api api(options);
+    const Request change{"POST", "/api/jobs", {{"host", "localhost"}, {"content-type", "application/json"}, {"authorization", "Bearer x"}},
+                         R"({"kind":"demo.echo"})", "192.0.2.9"};
+    const Request follow{"GET", "/api/telemetry/stream", {{"host", "localhost"}, {"authorization", "Bearer x"}}, "", "192.0.2.9"};
+    const auto stream = api.router.handle(follow);
+    const auto& described = std::get<EventStream>(stream.body);
+    CHECK(described.still_allowed());
+    broken = true;
+    CHECK_FALSE(described.still_allowed());
+    for (const auto& refused : {std::optional(api.router.handle(change)), api.router.refuse_early(change), api.router.refuse_late(change, true)}) {
+        REQUIRE(refused);
+        CHECK(refused->status == 500);
+        CHECK(std::get<std::string>(refused->body).find("INTERNAL") != std::string::npos);
+        CHECK(std::get<std::string>(refused->body).find("directory") == std::string::npos);
+    }
+    CHECK(logged.find("the directory is gone") != std::string::npos);
 }
 
 TEST_CASE("the log-in page trades a token for a cookie that scripts and other sites do not get") {
