@@ -152,7 +152,7 @@ public:
     virtual Result<Tended> tend(const Retention& retention, int budget, Time now) = 0;
 
     /// Events after a position, oldest first; without it the last `limit`, of a trace perhaps only those of its newest
-    /// 10,000 jobs. `after` = 0 begins at the very first event ever, so it is truncated once anything was pruned.
+    /// 2,000 jobs. `after` = 0 begins at the very first event ever, so it is truncated once anything was pruned.
     /// Events become visible in the order of their ids: after id n was seen, none below n appears.
     virtual Result<EventPage> events(std::optional<EventId> after, const EventFilter& filter, int limit) = 0;
 

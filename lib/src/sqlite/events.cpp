@@ -11,8 +11,9 @@
 namespace jobruntime::sqlite {
 namespace {
 
-/// The last events of a trace are looked for at so many of its jobs, the newest; those after an id at all of them.
-std::int64_t jobs_looked_at() { return JOBRT_FAILPOINT("sqlite.short_looks") ? 50 : 10'000; }
+/// The last events of a trace are looked for at so many of its jobs, the newest: each has one, so they fill a page. Those
+/// after an id are looked for at all of them.
+std::int64_t jobs_looked_at() { return JOBRT_FAILPOINT("sqlite.short_looks") ? 50 : 2'000; }
 
 constexpr int event_codes = static_cast<int>(core::last_event_code) + 1;
 
