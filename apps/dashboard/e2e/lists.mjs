@@ -103,6 +103,21 @@ async function changes(world) {
     await page.keyboard.press("r");
     await page.getByText("1 queued again").waitFor();
     await comes(failed, "completed");
+    // One after the other: where a job has left the list, the keys go on with what is there now.
+    const many = await fill(url, 4, () => ({ kind: "demo.sleep", payload: { ms: 0, failTimes: 1 }, maxAttempts: 1, tags: ["each"] }));
+    for (const id of many) await comes(id, "failed");
+    await page.goto(`${url}/#/jobs?status=failed&tag=each`);
+    await eventually("the failed ones", async () => (await rows(page).count()) === 4);
+    const listed = await rows(page).locator("a.job-link").evaluateAll((links) => links.map((link) => link.href.slice(-36)));
+    for (let i = 0; i < 2; ++i) await page.keyboard.press("j");
+    const isHere = (id) => eventually(`the keys are at ${id}`, async () => (await page.locator("tr.is-here a.job-link").evaluateAll((links) => links.map((link) => link.href.slice(-36)).join())) === id);
+    await isHere(listed[1]);
+    await page.keyboard.press("r");
+    await eventually("it has left the list", async () => (await rows(page).count()) === 3);
+    await page.keyboard.press("j");
+    await isHere(listed[2]);
+    await page.keyboard.press("k");
+    await isHere(listed[0]);
 
     const [one, ...others] = await fill(url, 6, waits);
     await page.goto(`${url}/#/jobs/${one}`);

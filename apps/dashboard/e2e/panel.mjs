@@ -97,7 +97,79 @@ async function backAtOnce(world) {
     assert.ok(await tag.evaluate((field) => field === document.activeElement && field.value === "other"));
 }
 
+/** What comes between a key and the next picture finds what the key has done: nothing is given its focus, or opened, late. */
+async function atOnce(world) {
+    const { url } = await world.start();
+    await submit(url, { kind: "demo.echo", payload: {}, delayMs: 3_600_000 });
+    const page = await world.browse();
+    await page.goto(`${url}/#/jobs`);
+    await page.locator("table.jobs tbody tr").waitFor();
+    const focused = await page.evaluate(() => new Promise((done) => {
+        addEventListener("hashchange", () => done(document.activeElement?.id), { once: true });
+        location.hash = "#/workers";
+    }));
+    assert.equal(focused, "main");
+    const opens = (key) => page.evaluate(async (key) => {
+        document.activeElement?.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+        for (let i = 0; i < 10; ++i) await Promise.resolve();
+        return document.querySelector("dialog")?.open ?? null;
+    }, key);
+    assert.equal(await opens("?"), true);
+    // Whoever closes it is where he was.
+    await page.getByRole("dialog").getByRole("button", { name: "Close" }).click();
+    await eventually("the focus is back", () => page.evaluate(() => document.activeElement?.id === "main"));
+    await page.goto(`${url}/#/jobs`);
+    await page.locator("table.jobs tbody tr").waitFor();
+    await page.keyboard.press("j");
+    await page.locator("tr.is-here").waitFor();
+    assert.equal(await opens("c"), true);
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    assert.ok(await page.evaluate(() => document.activeElement?.matches("a.job-link")));
+}
+
+/** A job whose end was told while events were missed does not stay among the active ones. */
+async function missed(world) {
+    const { url } = await world.start();
+    const page = await world.browse();
+    const line = (event, data) => `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+    const told = (id, event, status) => line("telemetry", { id, ts: new Date().toISOString(), event, level: "info", jobId: "0190f3c2-7b1a-7c3e-9d55-0a1b2c3d4e5f", traceId: "t", status, kind: "lost.kind" });
+    let goOn;
+    const wait = new Promise((done) => (goOn = done));
+    let asked = 0;
+    await page.route(/telemetry\/stream/, async (route) => {
+        ++asked;
+        if (asked === 1) return route.fulfill({ contentType: "text/event-stream", body: told(1, "worker.job.claimed", "running") });
+        if (asked > 2) return route.continue();
+        await wait;
+        return route.fulfill({ contentType: "text/event-stream", body: line("truncated", { oldestId: 9 }) + line("heartbeat", {}) });
+    });
+    await page.goto(url);
+    const active = page.locator(".active-job", { hasText: "lost.kind" });
+    await active.waitFor();
+    goOn();
+    await active.waitFor({ state: "detached" });
+    await page.locator(".stream[data-state=live]").waitFor();
+}
+
+/** The server answers, and its stream does not come through: the banner says that, and only as long. */
+async function lostStream(world) {
+    const { url } = await world.start();
+    const page = await world.browse();
+    await page.route(/telemetry\/stream/, (route) => route.abort());
+    await page.goto(url);
+    await page.locator(".banner", { hasText: /The event stream has been lost for \d+\.0 s; it is tried again/ }).waitFor();
+    await page.locator(".stream[data-state=reconnecting]").waitFor();
+    assert.equal(await page.locator(".banner").count(), 1);
+    await page.unroute(/telemetry\/stream/);
+    await page.locator(".stream[data-state=live]").waitFor();
+    await page.locator(".banner").waitFor({ state: "detached" });
+}
+
 export const cases = [
     { name: "the panel: levels, as it came, copy, and a click on an id", run: asked },
     { name: "Back at once restores also what fields say", run: backAtOnce },
+    { name: "a stream that is lost: a banner", run: lostStream },
+    { name: "focus and dialogs come at once", run: atOnce },
+    { name: "a job whose end was missed is not active for ever", run: missed },
 ];

@@ -28,7 +28,7 @@ async function pausing(world) {
 
 /** So many failed jobs, a multiple of 50, and one that does not match, are retried by one question. */
 export async function retryAll(world, most) {
-    const { url } = await world.serve();
+    const { url } = await world.serve({ JOBRT_CONCURRENCY: "32" });
     for (let done = 0; done < most; done += 50)
         await Promise.all(Array.from({ length: 50 }, () => submit(url, { kind: "demo.sleep", payload: { ms: 0, failTimes: 1 }, maxAttempts: 1, tags: ["many"] })));
     await submit(url, { kind: "demo.sleep", payload: { ms: 0, failTimes: 1 }, maxAttempts: 1 });

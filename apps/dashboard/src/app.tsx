@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { useCell } from "./lib/cell";
 import { useKeys } from "./lib/keys";
 import { go, route, screenHref } from "./lib/route";
@@ -59,7 +59,8 @@ export function App(): JSX.Element {
     const main = useRef<HTMLElement>(null);
     const where = at.path.join("/");
     const before = useRef(where);
-    useEffect(() => {
+    // At once: a focus that comes late would be taken from a field in which somebody types already.
+    useLayoutEffect(() => {
         document.title = `${id ? "Job" : (screen?.name ?? "Not found")} · jobrt`;
         // Who listens to the page hears where he is now; who looks begins on top.
         if (before.current !== where) {

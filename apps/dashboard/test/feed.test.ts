@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
-import { Feed } from "../src/lib/feed";
+import { Feed, mostEvents } from "../src/lib/feed";
 
 /** A stream whose server is this test. */
 class Stream {
@@ -74,7 +74,20 @@ test("after events were pruned the stream goes on behind a gap, and nothing come
         Stream.last().say("truncated", { oldestId: 7 });
         Stream.last().events(7, 8, 8, 7);
         tick(200);
-        assert.deepEqual([ids(feed), [...feed.gaps], feed.emptied.value], [[1, 2, 3, 7, 8], [7], 0]);
+        assert.deepEqual([ids(feed), [...feed.gaps], feed.emptied.value, feed.missed.value], [[1, 2, 3, 7, 8], [7], 0, 1]);
+    }));
+
+test("a page that is open for long keeps so many events, and marks of gaps only among them", () =>
+    withFeed((feed, tick) => {
+        let id = 0;
+        for (let round = 0; round < 22; ++round) {
+            Stream.last().say("truncated");
+            for (let i = 0; i < 5_000; ++i) Stream.last().events(++id);
+            tick(200);
+        }
+        assert.ok(feed.events.length <= mostEvents * 1.05 && feed.events.length >= mostEvents, `${feed.events.length}`);
+        const first = feed.events[0]?.id ?? 0;
+        assert.ok(first > 1 && feed.gaps.size > 0 && [...feed.gaps].every((gap) => gap >= first), `${first}: ${[...feed.gaps]}`);
     }));
 
 test("a store whose ids went back is followed, and what was of the other one goes", () =>

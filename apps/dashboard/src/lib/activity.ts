@@ -62,7 +62,7 @@ export class Activity {
         }
     }
 
-    /** The store is another one, with other jobs. */
+    /** What is known does not hold any more. */
     clear(): void {
         this.jobs.clear();
     }

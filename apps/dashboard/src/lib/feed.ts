@@ -23,6 +23,8 @@ export class Feed {
     readonly version = new Cell(0);
     /** Counts how often all events went, since the store is another one. */
     readonly emptied = new Cell(0);
+    /** Counts how often events were missed, after some had been shown: what they would have said has to be asked for. */
+    readonly missed = new Cell(0);
     /** Oldest first, ids ascending. */
     readonly events: LogEvent[] = [];
     /** Ids of events before which some are not kept by the server any more. */
@@ -77,6 +79,7 @@ export class Feed {
             this.gapNext = true;
             // The position is before what is kept, or after all there is: a store of an older day counts anew.
             this.lastId = null;
+            if (this.events.length > 0 || this.pending.length > 0) this.missed.set(this.missed.value + 1);
         });
         for (const name of ["dropped", "shutdown"]) on(name, () => this.reconnect(1));
         on("revoked", () => loggedOut.set(true));
@@ -128,7 +131,10 @@ export class Feed {
         this.pending = [];
         for (const event of added) this.events.push(event);
         // In one go now and then, since taking from the front moves all others.
-        if (this.events.length > mostEvents * 1.05) this.events.splice(0, this.events.length - mostEvents);
+        if (this.events.length > mostEvents * 1.05) {
+            this.events.splice(0, this.events.length - mostEvents);
+            for (const id of this.gaps) if (id < (this.events[0]?.id ?? 0)) this.gaps.delete(id);
+        }
         this.version.set(this.version.value + 1);
         for (const listener of this.listeners)
             try {

@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 export type Keys = Record<string, () => unknown>;
 
@@ -12,7 +12,8 @@ function isTyping(target: EventTarget | null): boolean {
 export function useKeys(keys: Keys): void {
     const latest = useRef(keys);
     latest.current = keys;
-    useEffect(() => {
+    // At once: the keys of what is shown already are not to be lost.
+    useLayoutEffect(() => {
         const onKey = (event: KeyboardEvent): void => {
             if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
             if (isTyping(event.target) || document.querySelector("dialog[open]")) return;

@@ -47,7 +47,7 @@ export function Banner(): JSX.Element {
             </>,
         );
     if (!out && state === "reconnecting" && now - heardAt > lostAfterMs && health.value && !health.error)
-        said.push(<>The event stream is lost since {duration(Math.floor((now - heardAt) / 1000) * 1000)}; it is tried again. What happened meanwhile will be shown.</>);
+        said.push(<>The event stream has been lost for {duration(Math.floor((now - heardAt) / 1000) * 1000)}; it is tried again. What happened meanwhile will be shown.</>);
     if (!out)
         for (const disk of status.value ? lowDisks(status.value) : [])
             said.push(

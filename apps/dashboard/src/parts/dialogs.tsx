@@ -1,6 +1,6 @@
 // Questions before what cannot be undone, and what came of it.
 import type { JSX } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { Cell, useCell } from "../lib/cell";
 
 interface Question {
@@ -28,12 +28,12 @@ export function ConfirmDialog(): JSX.Element | null {
 
 function Dialog({ question }: { question: Question }): JSX.Element {
     const box = useRef<HTMLDialogElement>(null);
-    useEffect(() => {
-        const before = document.activeElement;
-        box.current?.showModal();
-        return () => {
-            if (before instanceof HTMLElement && before.isConnected) before.focus();
-        };
+    // At once: a key pressed before it is open would go to the page behind it.
+    useLayoutEffect(() => {
+        const dialog = box.current;
+        dialog?.showModal();
+        // Closed, not only taken away, it gives the focus back; the page behind it takes none while it is open.
+        return () => dialog?.close();
     }, []);
     const close = (yes: boolean): void => {
         asked.set(null);
@@ -117,7 +117,7 @@ const keys: [string, string][] = [
 export function HelpDialog(): JSX.Element | null {
     const open = useCell(helpOpen);
     const box = useRef<HTMLDialogElement>(null);
-    useEffect(() => {
+    useLayoutEffect(() => {
         if (open) box.current?.showModal();
     }, [open]);
     if (!open) return null;
@@ -137,7 +137,8 @@ export function HelpDialog(): JSX.Element | null {
                 </tbody>
             </table>
             <p class="row end">
-                <button type="button" class="primary" onClick={() => helpOpen.set(false)}>
+                {/* By its own close(), which gives the focus back. */}
+                <button type="button" class="primary" onClick={() => box.current?.close()}>
                     Close
                 </button>
             </p>

@@ -37,11 +37,14 @@ async function seed(): Promise<void> {
     }
 }
 feed.state.watch(() => void seed());
-feed.emptied.watch(() => {
+/** What is active is asked for anew where events do not tell: of another store, or of jobs that ended while none came. */
+function seedAnew(): void {
     activity.clear();
     seeded = false;
     void seed();
-});
+}
+feed.emptied.watch(seedAnew);
+feed.missed.watch(seedAnew);
 
 interface Filter {
     job: string;

@@ -169,6 +169,9 @@ function JobTable({ page, filter, reload }: { page: JobPage; filter: JobFilter; 
     const anchor = useRef("");
     const placeOf = (id: string): number => jobs.findIndex((job) => job.id === id);
     const at = placeOf(here);
+    // Where the keys were last: a job that was retried may leave the list, and they go on where it was.
+    const place = useRef(-1);
+    if (at >= 0) place.current = at;
     const body = useRef<HTMLTableSectionElement>(null);
     const chosen = jobs.filter((job) => picked.has(job.id));
 
@@ -193,7 +196,10 @@ function JobTable({ page, filter, reload }: { page: JobPage; filter: JobFilter; 
             reload();
         }
     };
-    const move = (by: number): void => setHere((old) => jobs[Math.max(0, Math.min(jobs.length - 1, placeOf(old) + by))]?.id ?? "");
+    const move = (by: number): void => {
+        const gone = by > 0 ? place.current - 1 : place.current;
+        setHere((old) => jobs[Math.max(0, Math.min(jobs.length - 1, (placeOf(old) >= 0 ? placeOf(old) : gone) + by))]?.id ?? "");
+    };
     // At once, not after the next picture: a key pressed in between would be undone by a focus that comes late.
     useLayoutEffect(() => {
         if (at >= 0) body.current?.querySelectorAll<HTMLElement>("a.job-link")[at]?.focus();
