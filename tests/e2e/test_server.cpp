@@ -2,8 +2,11 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <thread>
 
 #include <doctest/doctest.h>
+
+#include <jobruntime/mongo.hpp>
 
 #include "e2e/stores.hpp"
 #include "support/mongo_server.hpp"
@@ -311,6 +314,64 @@ TEST_CASE("a refusal after the start is 503, and work goes on once it is lifted,
             const auto answer = http(api.port(), "GET", "/api/jobs/" + id).json();
             return answer.contains("job") && text(answer.at("job").get_object(), "status") == "completed";
         }));
+    }
+}
+
+/// A worker elsewhere whose clock is `off`, as its row in the store looks from here; it takes nothing.
+class Elsewhere {
+public:
+    Elsewhere(const std::string& uri, Duration off) : store_(mongo::open(uri).value()), off_(off) {
+        facts_.host = "elsewhere.example";
+        facts_.works = true;
+        facts_.kinds = {"media.save"};
+        facts_.queues = {"media"};
+        facts_.details = {{"logins", {{"x", {{"loggedIn", true}}}}}};
+        session_.bytes[15] = 1;
+        beat();
+        beating_ = std::jthread([this](const std::stop_token& stop) {
+            for (; !stop.stop_requested(); std::this_thread::sleep_for(100ms)) beat();
+        });
+    }
+    void die() {
+        beating_.request_stop();
+        beating_.join();
+    }
+
+private:
+    void beat() { CHECK(store_->beat(session_, facts_, system_clock().wall() + off_)); }
+
+    std::unique_ptr<Store> store_;
+    const Duration off_;
+    SessionFacts facts_;
+    SessionId session_;
+    std::jthread beating_;
+};
+
+TEST_CASE("a worker elsewhere whose clock is ten minutes off counts as live for as long as it beats, and no longer") {
+    auto& server = MongoServer::shared();
+    for (const auto off : {-10min, 10min}) {
+        CAPTURE(off.count());
+        const Folder folder;
+        const auto uri = server.uri(server.fresh_database());
+        auto variables = on_server(folder, uri);
+        variables["ROLE"] = "api";
+        Service api(folder, variables);
+        Elsewhere worker(uri, off);
+        const auto ask = [&](std::vector<std::string> words) { return jobrt(std::move(words), variables, folder.path()); };
+        const auto logins = [&] {
+            const auto platforms = http(api.port(), "GET", "/api/capabilities").json().at("platforms");
+            return platforms.at("x").at("logins").as_array().size();
+        };
+        CHECK(output(ask({"health", "--worker", "--json"})).at("workers") == 1);
+        CHECK(logins() == 1);
+        Program saving({JOBRT_PROGRAM, "save", "http://127.0.0.1:1/page"}, variables, folder.path());
+        const bool left_to_it = eventually(20s, [&] { return saving.err().find("next in line") != std::string::npos; });
+        CHECK_MESSAGE(left_to_it, saving.err());
+        worker.die();
+        CHECK(eventually(20s, [&] { return output(ask({"health", "--worker", "--json"})).at("workers") == 0; }));
+        CHECK(logins() == 0);
+        const bool told = eventually(20s, [&] { return saving.err().find("no worker is running") != std::string::npos; });
+        CHECK_MESSAGE(told, saving.err());
     }
 }
 
