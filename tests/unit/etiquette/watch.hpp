@@ -38,6 +38,10 @@ inline std::string kind_of(int fd) {
     sockaddr_storage name{};
     socklen_t size = sizeof name;
     if (::getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size) != 0) return target_of(fd);
+    int type = 0;
+    socklen_t type_size = sizeof type;
+    (void)::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_size);
+    if (name.ss_family == AF_INET6 && type == SOCK_DGRAM) return "an IPv6 datagram socket";
     if (name.ss_family != AF_UNIX) return "a network socket";
     return size > sizeof(sa_family_t) ? "a named local socket" : "an unnamed local socket";
 }

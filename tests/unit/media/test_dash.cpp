@@ -275,7 +275,7 @@ TEST_CASE("DASH servers that misbehave lead to their code, and leave nothing") {
         test::Behaviour manifest, second;
         const char* code;
     };
-    const test::ServedFile segment{.bytes = std::string("\0\0\0\x08", 4) + "free" + test::pattern(20'000)};
+    const test::ServedFile segment{.bytes = std::string("\0\0\x4e\x28mdat", 8) + test::pattern(20'000)};
     const auto good = test::serve(segment);
     const std::string one_file =
         "<MPD mediaPresentationDuration=\"PT3S\"><Period><AdaptationSet mimeType=\"video/mp4\">"
