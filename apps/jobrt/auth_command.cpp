@@ -45,12 +45,6 @@ std::vector<host::PlatformConfig> wanted_platforms(const Invocation& in) {
     return platforms;
 }
 
-std::string first_profile(const Invocation& in) {
-    auto path = in.config.profile_dir;
-    if (const auto slot = path.find("%i"); slot != std::string::npos) path.replace(slot, 2, "0");
-    return path;
-}
-
 int status(const Invocation& in) {
     const auto platforms = wanted_platforms(in);
     if (platforms.empty()) return host::exit_usage;

@@ -130,7 +130,7 @@ Result<void> find_question(const Invocation& in, Extraction& made) {
     request.platform = post->platform;
     request.post_id = post->post_id;
     request.nth = host::nth_of(*url, *post);
-    const auto cookies = host::cookies_path(in.config.profile_dir);
+    const auto cookies = host::cookies_path(first_profile(in));
     if (std::filesystem::exists(cookies)) request.cookies_file = cookies;
     made.alone = in.text("extractor");
     return {};

@@ -48,6 +48,12 @@ boost::json::object job_object(const Job& job, std::string_view waiting_for) {
     return router.job_json(job, waiting_for);
 }
 
+std::string first_profile(const Invocation& in) {
+    auto path = in.config.profile_dir;
+    if (const auto slot = path.find("%i"); slot != std::string::npos) path.replace(slot, 2, "0");
+    return path;
+}
+
 int fail(const Invocation& in, const Error& error) {
     // What a site or a program has said may be in it, with addresses.
     const auto message = redact(error.message);

@@ -117,7 +117,9 @@ public:
         more.insert(more.end(), static_cast<std::size_t>(times), origin() + "/api/jobs");
         const auto heads = run(words(more), {{"PATH", "/usr/bin:/bin"}}, folder_.path()).out;
         int count = 0;
-        for (auto at = heads.find(" 429"); at != std::string::npos; at = heads.find(" 429", at + 1)) ++count;
+        std::istringstream lines(heads);
+        for (std::string line; std::getline(lines, line);)  // An id may begin with these digits, too.
+            if (line.starts_with("HTTP/") && line.find(" 429") != std::string::npos) ++count;
         return count;
     }
 

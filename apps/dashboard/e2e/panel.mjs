@@ -61,6 +61,16 @@ async function asked(world) {
     await page.waitForURL(/p\.trace=trace-of-the-good/);
     await said(log.filter((event) => event.traceId === "trace-of-the-good"));
     await eventually("the id is in the field", async () => (await page.locator("#panel-filter").inputValue()) === "trace-of-the-good");
+    // A trace's id may look like a job's, as it is the caller's to choose.
+    const theirs = "5f0c8a52-3b1d-4c7e-9a44-0b6f2d1e8c39";
+    await submit(url, { kind: "demo.echo", payload: {}, delayMs: 3_600_000 }, { "x-trace-id": theirs });
+    await page.locator("#panel-filter").fill(theirs);
+    await page.keyboard.press("Enter");
+    await page.waitForURL(new RegExp(`p\\.trace=${theirs}`));
+    await page.locator(`.event .id[title="trace ${theirs}"]`).first().waitFor();
+    await page.getByRole("button", { name: "Clear" }).click();
+    await page.locator(`.event .id[title="trace ${theirs}"]`).first().click();
+    await page.waitForURL(new RegExp(`p\\.trace=${theirs}`));
     // So is that of an active job.
     const waits = await submit(url, { kind: "demo.echo", payload: {}, delayMs: 3_600_000 });
     await page.goto(`${url}/#/`);

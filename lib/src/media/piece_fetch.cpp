@@ -51,6 +51,8 @@ public:
         // that is right: a box that is longer than its file would swallow the beginning of the next.
         told_length_ = head.header("content-length").has_value();
         if (!piece_.range) shape_.emplace();
+        if (!piece_.range && head.status == 206)
+            return Error{Errc::unavailable, "NETWORK", host_ + " sent a part of a file that was asked for as a whole"};
         if (!piece_.range) return std::nullopt;
         if (head.status != 206) {
             skip_ = piece_.range->offset;  // It does not know Range and sends all of it.

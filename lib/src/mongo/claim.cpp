@@ -140,7 +140,7 @@ Result<void> MongoStore::take(const Want& want, bool alone, std::size_t limit, S
         if (rows->empty()) return {};
         {
             const std::scoped_lock lock(lost_mutex_);
-            if (lost_claims_.full())
+            if (lost_claims_.full(session, std::chrono::steady_clock::now()))
                 return Error{Errc::unavailable,
                              "the answers of too many claims from " + place_.text +
                                  " were lost; those are looked for first, try again later"};

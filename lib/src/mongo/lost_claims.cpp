@@ -14,8 +14,13 @@ constexpr std::chrono::hours forsaken{1};
 
 }  // namespace
 
+/// A session that lives has looked for its claims many times in that time.
+void LostClaims::forget_forsaken(Moment now, SessionId except) {
+    std::erase_if(claims_, [&](const auto& entry) { return entry.first != except && entry.second.since < now - forsaken; });
+}
+
 void LostClaims::add(SessionId session, std::string token, std::set<JobId> adopted, Moment now) {
-    std::erase_if(claims_, [&](const auto& entry) { return entry.first != session && entry.second.since < now - forsaken; });
+    forget_forsaken(now, session);
     claims_.emplace(session, Claim{std::move(token), std::move(adopted), now});
 }
 
@@ -32,6 +37,9 @@ void LostClaims::looked(SessionId session, Moment looked_at) {
     });
 }
 
-bool LostClaims::full() const { return claims_.size() >= most; }
+bool LostClaims::full(SessionId session, Moment now) {
+    if (claims_.size() >= most) forget_forsaken(now, session);
+    return claims_.size() >= most;
+}
 
 }  // namespace jobruntime::mongo

@@ -24,9 +24,12 @@ public:
     /// All that was looked for at `looked_at` was given back, behind a write that a majority has confirmed: with it all
     /// that came before. What no command can still bring is forgotten.
     void looked(SessionId session, Moment looked_at);
-    bool full() const;
+    /// For a claim of this session; not before those of others that nobody beats for any more are forgotten.
+    bool full(SessionId session, Moment now);
 
 private:
+    void forget_forsaken(Moment now, SessionId except);
+
     struct Claim {
         std::string token;
         std::set<JobId> adopted;

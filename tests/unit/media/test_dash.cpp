@@ -302,6 +302,8 @@ TEST_CASE("DASH servers that misbehave lead to their code, and leave nothing") {
         {"a segment cut off", sent(numbered()), test::drop_after(segment, 5'000), "NETWORK"},
         {"a segment that stalls", sent(numbered()), test::stall_after(segment, 5'000), "DOWNLOAD_STALLED"},
         {"a segment without end", sent(numbered()), test::endless(), "TOO_LARGE"},
+        {"a part of a segment that was asked for whole", sent(numbered()),
+         test::status(206, "Content-Range: bytes 0-7/20008\r\n", std::string("\0\0\0\x08" "free", 8)), "NETWORK"},
         {"a server in trouble", sent(numbered()), test::status(500), "NETWORK"},
         {"one that wants us to wait long", sent(numbered()), test::status(429, "Retry-After: 3600\r\n"),
          "RATE_LIMITED"},

@@ -37,9 +37,13 @@ TEST_CASE("of so many lost claims that no more can be kept none is forgotten") {
     mongo::LostClaims lost;
     const mongo::LostClaims::Moment begun{1000h};
     std::size_t made = 0;
-    for (; !lost.full() && made < 100'000; ++made) lost.add(session(1), std::to_string(made), {}, begun);
-    CHECK(lost.full());
+    for (; !lost.full(session(1), begun) && made < 100'000; ++made) lost.add(session(1), std::to_string(made), {}, begun);
+    CHECK(lost.full(session(1), begun + 2h));
+    CHECK(lost.full(session(2), begun + 59min));
     CHECK(lost.of(session(1)).size() == made);
     lost.looked(session(1), begun + 11min);
-    CHECK_FALSE(lost.full());
+    CHECK_FALSE(lost.full(session(1), begun + 11min));
+    // A session that is declared dead looks for nothing any more, and does not stop the one that comes after it for good.
+    for (made = 0; !lost.full(session(1), begun) && made < 100'000; ++made) lost.add(session(1), std::to_string(made), {}, begun);
+    CHECK_FALSE(lost.full(session(2), begun + 61min));
 }

@@ -13,7 +13,8 @@ import { AddressField, Ago, Badge, Bar, Copy, When } from "./bits";
 import { VirtualList } from "./virtual";
 
 const rowHeight = 54;
-const idPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+/** Ids of jobs are UUIDs of version 7; those that callers bring as traces are mostly of others. */
+const jobPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /** The id up to which events are shown while the panel is paused. */
 const pausedAt = new Cell<number | null>(null);
@@ -52,11 +53,15 @@ interface Filter {
     level: string;
 }
 
+/** The activity of a job, or of all that belongs to a trace; of everything without either. */
+export function filterBy({ job = "", trace = "" }: { job?: string; trace?: string }): void {
+    changeQuery({ "p.job": job, "p.trace": trace, "p.view": job || trace ? "history" : route.value.query.get("p.view") ?? "" });
+}
+
 /** A typed id: that of a job when it looks so, else of a trace. */
-export function filterBy(text: string): void {
+function filterByTyped(text: string): void {
     const id = text.trim();
-    const isJob = idPattern.test(id);
-    changeQuery({ "p.job": isJob ? id.toLowerCase() : "", "p.trace": isJob ? "" : id, "p.view": id ? "history" : route.value.query.get("p.view") ?? "" });
+    filterBy(jobPattern.test(id) ? { job: id.toLowerCase() } : { trace: id });
 }
 
 function matches(event: LogEvent, filter: Filter): boolean {
@@ -180,7 +185,7 @@ function FilterForm({ filter, query }: { filter: Filter; query: URLSearchParams 
             aria-label="Filter activity"
             onSubmit={(event) => {
                 event.preventDefault();
-                filterBy(String(new FormData(event.currentTarget).get("id") ?? ""));
+                filterByTyped(String(new FormData(event.currentTarget).get("id") ?? ""));
             }}
         >
             <AddressField id="panel-filter" name="id" placeholder="job or trace id" aria-label="Job or trace id" value={current} at={query} />
@@ -218,7 +223,7 @@ function ActiveView({ filter }: { filter: Filter }): JSX.Element {
                         <p class="words">{job.words}</p>
                         <p class="quiet row">
                             <Ago at={job.since} now={now} />
-                            <button type="button" class="id" title={job.id} onClick={() => filterBy(job.id)}>
+                            <button type="button" class="id" title={job.id} onClick={() => filterBy({ job: job.id })}>
                                 {shortId(job.id)}
                             </button>
                         </p>
@@ -281,12 +286,12 @@ function Row({ event, same, raw, onPick }: { event: LogEvent; same: boolean; raw
                 {event.level !== "info" ? <span class="level">{event.level}</span> : null}
                 {feed.gaps.has(event.id) ? <span class="level">older ones are not kept</span> : null}
                 {event.jobId ? (
-                    <button type="button" class="id" title={`job ${event.jobId}`} onClick={() => filterBy(event.jobId)}>
+                    <button type="button" class="id" title={`job ${event.jobId}`} onClick={() => filterBy({ job: event.jobId })}>
                         {shortId(event.jobId)}
                     </button>
                 ) : null}
                 {event.traceId ? (
-                    <button type="button" class="id" title={`trace ${event.traceId}`} onClick={() => filterBy(event.traceId)}>
+                    <button type="button" class="id" title={`trace ${event.traceId}`} onClick={() => filterBy({ trace: event.traceId })}>
                         trace {shortId(event.traceId)}
                     </button>
                 ) : null}

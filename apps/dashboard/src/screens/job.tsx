@@ -196,7 +196,7 @@ function SafeLink({ url, children }: { url: string; children: ComponentChildren 
 function Facts({ job }: { job: Job }): JSX.Element {
     const facts: [string, ComponentChildren][] = [
         ["Id", <Id text={job.id} what="the job id" />],
-        ["Trace", job.traceId ? <Id text={job.traceId} what="the trace id" filter /> : "–"],
+        ["Trace", job.traceId ? <Id text={job.traceId} what="the trace id" filter={() => filterBy({ trace: job.traceId ?? "" })} /> : "–"],
         ["Queue", <a href={screenHref(["jobs"], { queue: job.queue })}>{job.queue}</a>],
         ["Priority", job.priority],
         ["Attempt", `${job.attempt} of ${job.maxAttempts}`],
@@ -229,7 +229,7 @@ function Facts({ job }: { job: Job }): JSX.Element {
                 ))}
             </dl>
             <p class="row">
-                <button type="button" class="small" onClick={() => filterBy(job.id)}>
+                <button type="button" class="small" onClick={() => filterBy({ job: job.id })}>
                     Show its activity
                 </button>
                 {job.traceId ? (
@@ -242,11 +242,11 @@ function Facts({ job }: { job: Job }): JSX.Element {
     );
 }
 
-function Id({ text, what, filter = false }: { text: string; what: string; filter?: boolean }): JSX.Element {
+function Id({ text, what, filter }: { text: string; what: string; filter?: () => void }): JSX.Element {
     return (
         <span class="row">
             {filter ? (
-                <button type="button" class="id wrap" title="Filter the activity by it" onClick={() => filterBy(text)}>
+                <button type="button" class="id wrap" title="Filter the activity by it" onClick={filter}>
                     {text}
                 </button>
             ) : (

@@ -291,7 +291,8 @@ function Row({ job, now, here, picked, toggle, onFocus }: {
 }): JSX.Element {
     const due = Math.max(Date.parse(job.createdAt), Date.parse(job.runAt));
     const started = job.startedAt ? Date.parse(job.startedAt) : null;
-    const waited = started !== null ? started - due : job.status === "queued" ? now - due : null;
+    // What waits again still has the start of its attempt before.
+    const waited = job.status === "queued" ? now - due : job.status === "scheduled" || started === null ? null : started - due;
     const ran = started === null || job.status === "queued" || job.status === "scheduled" ? null : (job.finishedAt ? Date.parse(job.finishedAt) : now) - started;
     return (
         <tr class={`${here ? "is-here" : ""} ${picked ? "is-picked" : ""}`}>
