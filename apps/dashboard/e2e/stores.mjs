@@ -38,8 +38,8 @@ async function pausedForAll(world) {
     await waitFor(there.url, waits, ["completed"]);
 }
 
-/** A thousand are retried on SQLite by another case, in one process; the stand-in for MongoDB needs a while for each. */
-const retrySome = (world) => retryAll(world, world.store.MONGODB_URI ? 50 : 200);
+/** A thousand on SQLite (in one process by another case); the stand-in for MongoDB needs a while for each. */
+const retrySome = (world) => retryAll(world, world.store.MONGODB_URI ? 50 : 1000);
 
 /** What depends on where jobs are, or on which process does what. How the page looks, or whom it obeys, does not. */
 const stories = [
