@@ -321,6 +321,7 @@ TEST_CASE("a source in use is refused, a source whose worker died is copied with
     CopyOptions soon;
     soon.lease = Duration{0};
     soon.heartbeat = Duration{1'000};
+    must(from->beat(session, facts, now - Duration{600'000}));
     {
         // A slow clock makes old what is new; the counter gives it away.
         std::jthread beating([&](const std::stop_token& stop) {
