@@ -43,10 +43,10 @@ async function resumes(world) {
 
     await world.stop(front, "SIGKILL");
     await page.locator(".stream[data-state=reconnecting]").waitFor();
-    await page.getByText("jobrt does not answer").waitFor();
+    await page.locator(".banner", { hasText: "jobrt does not answer" }).waitFor();
     front = await world.serveAgain(front);
     await page.locator(".stream[data-state=live]").waitFor();
-    await page.getByText("jobrt does not answer").waitFor({ state: "detached" });
+    await page.locator(".banner", { hasText: "jobrt does not answer" }).waitFor({ state: "detached" });
     // A worker that was killed with the API leaves the job to the next one.
     await waitFor(url, through, ["completed"]);
     await submit(url, { kind: "demo.echo", payload: {} }).then((id) => waitFor(url, id, ["completed"]));
