@@ -25,6 +25,17 @@ Result<Finished> finish(const std::string& helper, const std::string& input, con
                  .expected_seconds = expected});
 }
 
+/// A film with a box of nothing behind it, whose checksum takes minutes; the disk holds none of it.
+std::string film_before_nothing(const TempDir& dir) {
+    const auto film = dir.path("film.mp4");
+    fs::copy_file(Clips::get()["faststart.mp4"], film);
+    constexpr std::uint64_t nothing = std::uint64_t{256} << 30;
+    const auto size = fs::file_size(film);
+    std::ofstream(film, std::ios::binary | std::ios::app) << std::string("\0\0\0\1free\0\0\0\x40\0\0\0\0", 16);
+    fs::resize_file(film, size + nothing);
+    return film;
+}
+
 }  // namespace
 
 TEST_CASE("every container becomes a faststart MP4 with the very same pictures") {
@@ -158,12 +169,7 @@ TEST_CASE("a file that is longer than wanted is refused, whether it says so or n
         }
     // Said at once: behind this film there are hours of nothing to read.
     const TempDir dir;
-    const auto film = dir.path("film.mp4");
-    fs::copy_file(Clips::get()["faststart.mp4"], film);
-    constexpr std::uint64_t nothing = std::uint64_t{256} << 30;
-    const auto size = fs::file_size(film);
-    std::ofstream(film, std::ios::binary | std::ios::app) << std::string("\0\0\0\1free\0\0\0\x40\0\0\0\0", 16);
-    fs::resize_file(film, size + nothing);
+    const auto film = film_before_nothing(dir);
     const auto done = HelperClient({.program = helper, .timeout = std::chrono::seconds(20)})
                           .finish({.input = film, .output = dir.path("out.mp4"), .max_seconds = 5});
     REQUIRE_FALSE(done);
@@ -174,13 +180,7 @@ TEST_CASE("a file that is refused is not read to its end first") {
     const std::string helper = media_test::helper_or_skip();
     if (helper.empty()) return;
     const TempDir dir;
-    const auto film = dir.path("film.mp4");
-    fs::copy_file(Clips::get()["faststart.mp4"], film);
-    // Behind the film a box of nothing, whose checksum takes minutes; the disk holds none of it.
-    constexpr std::uint64_t nothing = std::uint64_t{256} << 30;
-    const auto size = fs::file_size(film);
-    std::ofstream(film, std::ios::binary | std::ios::app) << std::string("\0\0\0\1free\0\0\0\x40\0\0\0\0", 16);
-    fs::resize_file(film, size + nothing);
+    const auto film = film_before_nothing(dir);
     const auto done = HelperClient({.program = helper, .timeout = std::chrono::seconds(20)})
                           .finish({.input = film, .output = dir.path("out.mp4"), .expected_seconds = 60});
     REQUIRE_FALSE(done);

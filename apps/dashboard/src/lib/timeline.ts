@@ -95,3 +95,13 @@ export function pace(points: readonly { at: number; bytes: number; total: number
     const perSecond = ((last.bytes - first.bytes) * 1000) / (last.at - first.at);
     return { perSecond, leftMs: last.total === null ? null : Math.max(0, ((last.total - last.bytes) / perSecond) * 1000) };
 }
+
+/** How long a job has waited for its present attempt, and how long that has run; null where it has not yet. */
+export function spansOf(job: Pick<Job, "status" | "createdAt" | "runAt" | "startedAt" | "finishedAt">, now: number): { waited: number | null; ran: number | null } {
+    const due = Math.max(Date.parse(job.createdAt), Date.parse(job.runAt));
+    // What waits again still has the start of its attempt before.
+    if (job.status === "queued") return { waited: now - due, ran: null };
+    if (job.status === "scheduled" || !job.startedAt) return { waited: null, ran: null };
+    const started = Date.parse(job.startedAt);
+    return { waited: started - due, ran: (job.finishedAt ? Date.parse(job.finishedAt) : now) - started };
+}

@@ -7,6 +7,7 @@ import { count, duration, plural, shortId } from "../lib/format";
 import { useKeys } from "../lib/keys";
 import { useLoaded, useNow } from "../lib/live";
 import { changeQuery, go, route, screenHref } from "../lib/route";
+import { spansOf } from "../lib/timeline";
 import { AddressField, Ago, Badge, Bar, Copy, mayOperate, session, Trouble, Why } from "../parts/bits";
 import { changeMany, changeMatching } from "../parts/bulk";
 
@@ -289,11 +290,7 @@ function Row({ job, now, here, picked, toggle, onFocus }: {
     toggle: ((range: boolean) => void) | null;
     onFocus: () => void;
 }): JSX.Element {
-    const due = Math.max(Date.parse(job.createdAt), Date.parse(job.runAt));
-    const started = job.startedAt ? Date.parse(job.startedAt) : null;
-    // What waits again still has the start of its attempt before.
-    const waited = job.status === "queued" ? now - due : job.status === "scheduled" || started === null ? null : started - due;
-    const ran = started === null || job.status === "queued" || job.status === "scheduled" ? null : (job.finishedAt ? Date.parse(job.finishedAt) : now) - started;
+    const { waited, ran } = spansOf(job, now);
     return (
         <tr class={`${here ? "is-here" : ""} ${picked ? "is-picked" : ""}`}>
             {toggle ? (
