@@ -312,6 +312,15 @@ void add_clip_page(test::TestServer& site) {
     site.on("/page", page_with("/clip.mp4"));
 }
 
+boost::json::object tried(Runtime& runtime, const std::string& id) {
+    boost::json::object job;
+    CHECK(eventually(60s, [&] {
+        job = runtime.job(id);
+        return !text(job, "errorCode").empty() || text(job, "status") == "completed";
+    }));
+    return job;
+}
+
 std::vector<int> children_with(int pid, std::string_view word) {
     std::map<int, std::vector<int>> below;
     std::map<int, std::string> lines;

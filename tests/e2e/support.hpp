@@ -206,6 +206,9 @@ test::Behaviour page_with(const std::string& source);
 /// A site with /page and its /clip.mp4.
 void add_clip_page(test::TestServer& site);
 
+/// A job's end, or how its first attempt went: what may pass is not waited for.
+boost::json::object tried(Runtime& runtime, const std::string& id);
+
 /// Processes below `pid` (0: all there are) whose command line contains `word`.
 std::vector<int> children_with(int pid, std::string_view word);
 /// Files below `folder` other than finished ones: work folders' files and partial downloads.

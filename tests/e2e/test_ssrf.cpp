@@ -80,16 +80,6 @@ std::string written(const Row& row, const Canary& canary, const std::string& pla
 constexpr const char* only_site = "127.0.0.1/32";
 constexpr const char* with_canary = "127.0.0.0/8,::1/128";
 
-/// Once it has ended, or its first try has failed.
-boost::json::object tried(Runtime& runtime, const std::string& id) {
-    boost::json::object job;
-    CHECK(eventually(60s, [&] {
-        job = runtime.job(id);
-        return !text(job, "errorCode").empty() || text(job, "status") == "completed";
-    }));
-    return job;
-}
-
 void none_reached(const Canary& canary) {
     CHECK_MESSAGE(canary.connections() == 0, canary.seen_text());
     CHECK(canary.datagrams() == 0);

@@ -15,16 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A job's end, or how its first attempt went: what may pass is not waited for.
-boost::json::object tried(Runtime& runtime, const std::string& id) {
-    boost::json::object job;
-    CHECK(eventually(60s, [&] {
-        job = runtime.job(id);
-        return !text(job, "errorCode").empty() || text(job, "status") == "completed";
-    }));
-    return job;
-}
-
 /// The clip as a playlist of two pieces.
 void add_playlist(test::TestServer& site, const Folder& folder) {
     std::ofstream(folder / "clip.mp4", std::ios::binary) << made_clip();
