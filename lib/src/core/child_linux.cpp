@@ -89,6 +89,16 @@ bool place_descriptors(const ChildPlan& plan, int& report) {
     give_up(report, ChildStage::exec);
 }
 
+/// Without what fork() does besides for a child that goes on as this program does: handlers of whoever registered some,
+/// the allocator's locks. Ours only makes system calls until its program begins, and neither may hold that up.
+pid_t plain_fork() {
+#ifdef __SANITIZE_THREAD__
+    return ::fork();  // The sanitizer has to know of it.
+#else
+    return ::_Fork();
+#endif
+}
+
 }  // namespace
 
 pid_t fork_child(const ChildPlan& plan, int& error) {
@@ -99,7 +109,7 @@ pid_t fork_child(const ChildPlan& plan, int& error) {
     sigset_t before;
     sigfillset(&all);
     ::pthread_sigmask(SIG_SETMASK, &all, &before);
-    const pid_t child = ::fork();
+    const pid_t child = plain_fork();
     if (child == 0) run_child(plan);
     error = errno;
     if (child > 0) ::setpgid(child, child);  // Both sides do it, so that neither has to wait for the other.

@@ -60,7 +60,7 @@ void SessionLocks::forget(SessionId session) const {
 }
 
 void SessionLocks::close_in_child() {
-    held_.clear();
+    for (auto& [session, file] : held_) file.close_in_child();  // Nothing is freed: not every allocator can in such a child.
     mutex_.unlock();
 }
 

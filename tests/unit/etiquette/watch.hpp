@@ -81,8 +81,11 @@ struct State {
         state.locale = std::setlocale(LC_ALL, nullptr);
         state.terminate = std::get_terminate();
         state.no_memory = std::get_new_handler();
-        for (const int fd : open_files())
-            if (auto target = target_of(fd); !target.empty()) state.files[fd] = std::move(target);
+        for (const int fd : open_files()) {
+            auto target = target_of(fd);
+            const bool watched = target.starts_with("/proc/") && target.ends_with("/fd");  // By a FileWatch, just now.
+            if (!target.empty() && !watched) state.files[fd] = std::move(target);
+        }
         return state;
     }
 };
@@ -121,9 +124,11 @@ public:
     void look() {
         for (const int fd : open_files()) {
             if (known_.contains(fd)) continue;
+            const auto opened = target_of(fd);
             const int flags = ::fcntl(fd, F_GETFD);
             if (flags < 0 || (flags & FD_CLOEXEC)) continue;
             auto target = kind_of(fd);
+            if (target_of(fd) != opened) continue;  // Another file has its number by now.
             const std::lock_guard lock(mutex_);
             ++seen_[std::move(target)];
         }
