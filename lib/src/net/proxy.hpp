@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +15,8 @@
 #include <jobruntime/net.hpp>
 #include <jobruntime/result.hpp>
 
+#include "net/lookup.hpp"
+
 namespace jobruntime::net {
 
 struct ProxyOptions {
@@ -23,6 +26,8 @@ struct ProxyOptions {
     std::chrono::milliseconds connect_timeout{10'000}; ///< For the name and for each address.
     std::chrono::milliseconds idle_timeout{120'000};   ///< Of a connection on which nothing moves.
     std::size_t max_connections = 128;                 ///< Further ones wait in the kernel's queue.
+    /// Asks for a name, as look_up() does; others are for tests.
+    std::function<void(std::string host, std::function<void(Addresses)> done)> ask_name = look_up;
 };
 
 struct ProxyStats {

@@ -236,13 +236,19 @@ void Proxy::Loop::take_names() {
         auto waiting = asked_.extract(host);
         if (!waiting.empty())
             for (const auto id : waiting.mapped())
-                if (const auto found = links_.find(id); found != links_.end() && !found->second.dead)
-                    on_addresses(found->second, addresses);
+                if (auto* link = waiting_link(id)) on_addresses(*link, addresses);
         if (known_names_.size() >= max_known_names) known_names_.clear();
         if (!addresses.empty())
             known_names_[host] = {std::move(addresses), steady_clock::now() + name_keeps};
     }
     start_lookups();
+}
+
+/// Nothing when the link is gone, or has been told meanwhile that its name took too long.
+Proxy::Loop::Link* Proxy::Loop::waiting_link(std::uint64_t id) {
+    const auto found = links_.find(id);
+    const bool waits = found != links_.end() && !found->second.dead && found->second.state == Link::State::name;
+    return waits ? &found->second : nullptr;
 }
 
 void Proxy::Loop::ask_name(Link& link) {
@@ -267,12 +273,12 @@ void Proxy::Loop::start_lookups() {
         auto host = std::move(queue_.front());
         queue_.pop_front();
         const auto& waiting = asked_[host];
-        if (std::none_of(waiting.begin(), waiting.end(), [&](auto id) { return links_.contains(id); })) {
+        if (std::none_of(waiting.begin(), waiting.end(), [&](auto id) { return waiting_link(id) != nullptr; })) {
             asked_.erase(host);  // Its clients gave up while it stood in the queue.
             continue;
         }
         ++lookups_;
-        look_up(host, [inbox = inbox_, host](Addresses addresses) {
+        options_.ask_name(host, [inbox = inbox_, host](Addresses addresses) {
             {
                 const std::lock_guard lock(inbox->mutex);
                 inbox->names.emplace_back(host, std::move(addresses));

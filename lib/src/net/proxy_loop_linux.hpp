@@ -78,6 +78,7 @@ private:
 
     void take_names();
     void ask_name(Link& link);
+    Link* waiting_link(std::uint64_t id);
     void start_lookups();
     void on_addresses(Link& link, const Addresses& addresses);
 

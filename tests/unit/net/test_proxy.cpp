@@ -2,10 +2,13 @@
 #include <doctest/doctest.h>
 
 #include <cstdio>
+#include <functional>
+#include <mutex>
 #include <optional>
 
 #include <jobruntime/net.hpp>
 
+#include "net/lookup.hpp"
 #include "net/proxy.hpp"
 #include "net/proxy_head.hpp"
 #include "test_server.hpp"
@@ -300,6 +303,36 @@ TEST_CASE("time-outs, the limit of connections, and the end are kept") {
     lasting.reset();
     CHECK(std::chrono::steady_clock::now() - end < 1s);
     CHECK(held.read().empty());
+}
+
+TEST_CASE("a name that is known only after its client was refused is dialled for nobody") {
+    std::mutex mutex;
+    std::function<void(Addresses)> late;  // Guarded by mutex.
+    ProxyOptions options;
+    options.connect_timeout = 200ms;
+    options.ask_name = [&](const std::string& host, std::function<void(Addresses)> done) {
+        if (host == "soon.test") return done(known_addresses("127.0.0.2").value());
+        const std::lock_guard lock(mutex);
+        late = std::move(done);
+    };
+    const auto proxy = make_proxy("127.0.0.0/8", options);
+    const extract_test::Canary canary;
+    const auto to = ":" + std::to_string(canary.port()) + "/";
+    const Client client(proxy->port());
+    client.send("GET http://late.test" + to + " HTTP/1.1\r\nProxy-Authorization: " + credential(*proxy) + "\r\n\r\n");
+    CHECK(status_of(client.read("\r\n\r\n")) == "504");
+    // It has its answer and has not hung up yet: the name comes now.
+    {
+        const std::lock_guard lock(mutex);
+        REQUIRE(late);
+        late(known_addresses("127.0.0.2").value());
+    }
+    // What comes after it, of a name and to the same server, shows that nothing was before.
+    CHECK(status_of(ask(*proxy, "GET http://soon.test" + to)) == "200");
+    CHECK(canary.connections() == 1);
+    CHECK(client.read().empty());
+    // For who asks now it is known.
+    CHECK(status_of(ask(*proxy, "GET http://late.test" + to)) == "200");
 }
 
 TEST_CASE("many at once, with clients that leave in the middle") {
