@@ -15,8 +15,6 @@ namespace {
 
 using Bytes = std::array<std::uint8_t, 16>;
 constexpr double burst_seconds = 2;
-/// More clients than this are not told apart for long; their buckets begin anew.
-constexpr std::size_t most_buckets = 20'000;
 
 /// As sixteen bytes, IPv4 in its IPv6 form.
 std::optional<Bytes> parse_address(std::string_view text) {
@@ -121,22 +119,34 @@ std::string client_of(std::string_view address, bool own) {
 
 int RateLimit::take(const std::string& client, RealTime now) {
     if (rate_ <= 0 || client.empty()) return 0;
-    if (buckets_.size() >= most_buckets) tidy(now);
-    if (buckets_.size() >= most_buckets) buckets_.clear();
-    const double most = rate_ * burst_seconds;
-    auto [it, fresh] = buckets_.try_emplace(client, Bucket{most, now});
-    Bucket& bucket = it->second;
-    bucket.left = std::min(most, bucket.left + rate_ * std::chrono::duration<double>(now - bucket.at).count());
-    bucket.at = now;
-    if (bucket.left < 1) return std::max(1, static_cast<int>(std::ceil((1 - bucket.left) / rate_)));
-    bucket.left -= 1;
+    const auto known = buckets_.find(client);
+    const auto full_at = known == buckets_.end() ? now : std::max(now, known->second->first);
+    // The bucket holds so many seconds' worth: it can spare one request unless it would take longer than that to fill it again.
+    const std::chrono::duration<double> refill(1.0 / rate_);
+    const auto beyond = std::chrono::duration<double>(full_at - now) + refill - std::chrono::duration<double>(burst_seconds);
+    if (beyond.count() > 1e-6) return std::max(1, static_cast<int>(std::ceil(beyond.count() - 1e-6)));
+    const auto next_full = full_at + std::chrono::duration_cast<RealTime::duration>(refill);
+    if (known != buckets_.end()) {
+        auto node = by_full_.extract(known->second);
+        node.key() = next_full;
+        known->second = by_full_.insert(std::move(node));
+        return 0;
+    }
+    // One that is full again says nothing any more. Of the others it is the one that has taken least: who sends under ever new
+    // addresses pushes out those of his own, and nobody who has used up his share gets it anew.
+    if (buckets_.size() >= most_buckets) {
+        buckets_.erase(by_full_.begin()->second);
+        by_full_.erase(by_full_.begin());
+    }
+    buckets_.emplace(client, by_full_.emplace(next_full, client));
     return 0;
 }
 
 void RateLimit::tidy(RealTime now) {
-    std::erase_if(buckets_, [&](const auto& entry) {
-        return now - entry.second.at > std::chrono::duration<double>(burst_seconds);
-    });
+    while (!by_full_.empty() && by_full_.begin()->first <= now) {
+        buckets_.erase(by_full_.begin()->second);
+        by_full_.erase(by_full_.begin());
+    }
 }
 
 }  // namespace jobruntime::http

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -42,22 +44,24 @@ std::string sender_of(const Request& request, std::string_view peer, const PeerN
 /// unless `own` says otherwise, which the limits do not bind: whoever is on it can do worse.
 std::string client_of(std::string_view address, bool own = false);
 
-/// Requests per second and client: a bucket that holds two seconds' worth.
+/// Requests per second and client: a bucket that holds two seconds' worth. Of so many clients; beyond that the bucket which
+/// is full, or will be soonest, is forgotten, so that senders under ever new addresses free nobody who has used up his.
 class RateLimit {
 public:
+    static constexpr std::size_t most_buckets = 20'000;
+
     void set_rate(int per_second) { rate_ = per_second; }
     /// Seconds to wait, or 0: it may go on. An empty client always may.
     int take(const std::string& client, RealTime now);
     /// Forgets whoever has not asked for a while.
     void tidy(RealTime now);
+    std::size_t size() const { return buckets_.size(); }
 
 private:
-    struct Bucket {
-        double left = 0;
-        RealTime at{};
-    };
-    int rate_ = 0;  ///< 0 = no limit.
-    std::unordered_map<std::string, Bucket> buckets_;
+    using ByFull = std::multimap<RealTime, std::string>;
+    int rate_ = 0;    ///< 0 = no limit.
+    ByFull by_full_;  ///< When each client's bucket is full again, which says what is left in it.
+    std::unordered_map<std::string, ByFull::iterator> buckets_;
 };
 
 }  // namespace jobruntime::http

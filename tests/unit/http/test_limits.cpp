@@ -152,6 +152,30 @@ TEST_CASE("the rate comes back with time, and asks for as long a wait as it take
     CHECK(limit.take("a", now + 10s) == 1);
 }
 
+TEST_CASE("ever new addresses free nobody who has used up his requests, and cost no more memory than so many buckets") {
+    http::RateLimit limit;
+    limit.set_rate(2);
+    const http::RealTime now{1h};
+    const auto stranger = [](std::size_t i) { return "2001:db8:" + std::to_string(i) + "::"; };
+    for (int i = 0; i < 4; ++i) CHECK(limit.take("greedy", now) == 0);
+    CHECK(limit.take("greedy", now) == 1);
+    for (int i = 0; i < 3; ++i) CHECK(limit.take("busy", now) == 0);
+    for (std::size_t i = 0; i < 3 * http::RateLimit::most_buckets; ++i) {
+        if (limit.take(stranger(i), now) != 0) FAIL("a stranger was refused");
+    }
+    CHECK(limit.size() == http::RateLimit::most_buckets);
+    CHECK(limit.take("greedy", now) == 1);
+    CHECK(limit.take("busy", now) == 0);
+    CHECK(limit.take("busy", now) == 1);
+    // Those that are full again are forgotten before any of these two.
+    const auto later = now + 600ms;
+    for (std::size_t i = 0; i < http::RateLimit::most_buckets; ++i) CHECK(limit.take("x" + std::to_string(i), later) == 0);
+    CHECK(limit.take("greedy", later) == 0);
+    CHECK(limit.take("greedy", later) == 1);
+    limit.tidy(now + 10s);
+    CHECK(limit.size() == 0);
+}
+
 TEST_CASE("one client has so many streams, and others have theirs") {
     http::Options options;
     options.limits.client_streams = 2;
