@@ -16,8 +16,17 @@
 namespace jobruntime::host {
 namespace {
 
-/// A disk that takes longer hangs.
-constexpr std::chrono::seconds patience{1};
+using Clock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+/// What every look may take: it is the price of asking a file at all.
+constexpr Clock::duration quick = 2ms;
+/// So much longer they may take in all before nobody waits for one any more.
+constexpr Clock::duration most_held = 500ms;
+/// How often the file is looked at when nobody asks.
+constexpr Clock::duration look_idle = 60s;
+/// How long the end waits for a look in progress.
+constexpr Clock::duration last_moment = 1s;
 
 /// Always looks at every byte, so that the time it takes tells nothing of where two texts differ.
 bool same_in_constant_time(std::string_view left, std::string_view right) {
@@ -34,6 +43,7 @@ struct TokenCheck::Impl {
     const std::string path;
     const std::function<void(std::string_view line)> log;
     const std::function<void(const Token& token, bool made)> changed;
+    const TokenDisk disk;
 
     std::mutex telling;                  ///< Held while log or changed is called.
     bool gone = false;                   // Guarded by telling. Nobody is told of anything any more.
@@ -45,7 +55,11 @@ struct TokenCheck::Impl {
     std::uint64_t wanted = 0;            ///< The number of the last look that somebody waits for,
     std::uint64_t begun = 0;             ///< of the last that has begun,
     std::uint64_t done = 0;              ///< and of the last whose outcome stands here.
-    bool hangs = false;                  ///< The last look took too long, or still does.
+    std::optional<Clock::time_point> looks_since;  ///< When the look in progress began.
+    Clock::time_point known_since{};     ///< When the look began whose outcome stands here.
+    Clock::duration held{};              ///< What looks took beyond the quick, less what has been forgiven since.
+    bool slow = false;                   ///< Requests wait for no look.
+    bool said_hangs = false, said_old = false;
     std::vector<Token> tokens;
     Error wrong;                         ///< Why there are none; without a message when the file is in order.
 
@@ -70,9 +84,9 @@ struct TokenCheck::Impl {
     }
 
     void look() {
-        const auto now = token_file::stamp_of(path);
+        const auto now = disk.stamp_of(path);
         if (now && now == stamp) return;
-        auto text = token_file::read(path);
+        auto text = disk.read(path);
         auto read = text ? parse_tokens(path, text->text) : Result<std::vector<Token>>(text.error());
         Error problem = read ? Error{} : read.error();
         {
@@ -93,42 +107,67 @@ struct TokenCheck::Impl {
 
     void run() {
         std::unique_lock lock(mutex);
+        auto last = Clock::now();
         while (true) {
-            to_look.wait(lock, [this] { return stop || wanted > begun; });
+            to_look.wait_until(lock, last + (slow ? disk.look_every : look_idle), [this] { return stop || wanted > begun; });
             if (stop) break;
             const auto number = ++begun;
-            const auto since = std::chrono::steady_clock::now();
+            wanted = std::max(wanted, number);
+            const auto since = Clock::now();
+            looks_since = since;
             lock.unlock();
             look();
-            const bool slow = std::chrono::steady_clock::now() - since > patience;
             lock.lock();
+            const auto now = Clock::now();
+            held = std::clamp<Clock::duration>(held - (now - last) / disk.one_in + std::max(now - since - quick, Clock::duration(0)),
+                                               Clock::duration(0), most_held);
+            if (held == most_held) slow = true;
+            if (held == Clock::duration(0)) slow = false;
             done = number;
-            hangs = slow;
+            looks_since.reset();
+            known_since = since;
+            if (now - since <= disk.patience) said_hangs = said_old = false;
+            last = now;
             has_looked.notify_all();
         }
         ended = true;
         has_looked.notify_all();
     }
 
-    /// What a look has found that began after this call, or else the last one that came back. False: that is the latter.
-    bool look_again(std::unique_lock<std::mutex>& lock) {
+    /// Waits for a look that begins after this call, for so long at most.
+    bool look_again(std::unique_lock<std::mutex>& lock, Clock::duration limit) {
         const auto mine = begun + 1;
         wanted = std::max(wanted, mine);
         to_look.notify_one();
-        if (hangs || !has_looked.wait_for(lock, patience, [&] { return done >= mine || hangs; })) {
-            if (!std::exchange(hangs, true) && log) {
-                lock.unlock();
-                log("the disk of " + path + " does not answer; the access tokens that were read last count");
-                lock.lock();
-            }
+        return has_looked.wait_for(lock, limit, [&] { return done >= mine; });
+    }
+
+    /// Has the tokens as they are or, from a disk that is slow, as they were last. False: that was too long ago.
+    bool know(std::unique_lock<std::mutex>& lock) {
+        if (!slow && !look_again(lock, most_held)) {
+            slow = true;
+            held = most_held;
         }
-        return done >= mine;
+        const auto now = Clock::now();
+        const bool hangs = looks_since && now - *looks_since > disk.patience;
+        const bool old = done == 0 || (hangs && now - known_since > disk.good_for);
+        std::string line;
+        if (hangs && !std::exchange(said_hangs, true))
+            line = "the disk of " + path + " does not answer; the access tokens that were read last count";
+        if (hangs && old && !std::exchange(said_old, true))
+            line = "nobody can come in: the disk of " + path + " has not answered for too long; look whether it is mounted";
+        if (!line.empty() && log) {
+            lock.unlock();
+            log(line);
+            lock.lock();
+        }
+        return !old;
     }
 };
 
 TokenCheck::TokenCheck(std::string path, std::function<void(std::string_view line)> log,
-                       std::function<void(const Token& token, bool made)> changed)
-    : impl_(new Impl{std::move(path), std::move(log), std::move(changed)}) {
+                       std::function<void(const Token& token, bool made)> changed, TokenDisk disk)
+    : impl_(new Impl{std::move(path), std::move(log), std::move(changed), std::move(disk)}) {
     std::thread([impl = impl_] { impl->run(); }).detach();
 }
 
@@ -137,7 +176,7 @@ TokenCheck::~TokenCheck() {
         std::unique_lock lock(impl_->mutex);
         impl_->stop = true;
         impl_->to_look.notify_one();
-        impl_->has_looked.wait_for(lock, patience, [this] { return impl_->ended; });
+        impl_->has_looked.wait_for(lock, last_moment, [this] { return impl_->ended; });
     }
     const std::lock_guard lock(impl_->telling);
     impl_->gone = true;
@@ -156,7 +195,7 @@ Result<void> TokenCheck::start() {
 std::optional<Caller> TokenCheck::caller(std::string_view token) {
     const std::string hash = sha256(token.substr(0, 256));
     std::unique_lock lock(impl_->mutex);
-    impl_->look_again(lock);
+    if (!impl_->know(lock)) return std::nullopt;
     std::optional<Caller> found;
     // All of them, so that time does not tell which one it was.
     for (const auto& known : impl_->tokens)
@@ -166,7 +205,9 @@ std::optional<Caller> TokenCheck::caller(std::string_view token) {
 
 Result<std::size_t> TokenCheck::count() {
     std::unique_lock lock(impl_->mutex);
-    if (!impl_->look_again(lock))
+    const auto since = impl_->looks_since;
+    const bool hangs = since && Clock::now() - *since > impl_->disk.patience;
+    if (hangs || !impl_->look_again(lock, impl_->disk.patience))
         return Error{Errc::unavailable, "TOKEN_FILE_REFUSED", "the disk of " + impl_->path + " does not answer; look whether it is mounted"};
     if (!impl_->wrong.message.empty()) return impl_->wrong;
     return impl_->tokens.size();

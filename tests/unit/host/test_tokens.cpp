@@ -190,34 +190,84 @@ TEST_CASE("what is no plain file, or grows without end, is refused, and nobody w
     CHECK(check.count().value() == 1);
 }
 
-TEST_CASE("a look at the file that hangs holds up nobody for long: what was read last counts until one is quick") {
+TEST_CASE("a look at the file that hangs holds up nobody for long: what was read last counts, for a while, until one is quick") {
     using namespace std::chrono_literals;
     const Folder folder;
     const auto ada = made(folder, "ada");
     std::promise<void> hangs, goes_on;
-    std::atomic<int> said = 0;
-    TokenCheck check(folder.file(), [&](std::string_view line) { said += line.find("does not answer") != std::string_view::npos; },
-                     [&, n = 0](const Token&, bool) mutable {
-                         if (n++ > 0) return;
-                         hangs.set_value();
-                         goes_on.get_future().wait();
-                     });
+    std::atomic<int> said = 0, shut = 0;
+    TokenDisk disk;
+    disk.patience = 100ms;
+    disk.good_for = 1'500ms;
+    disk.look_every = 10ms;
+    TokenCheck check(
+        folder.file(),
+        [&](std::string_view line) {
+            said += line.find("does not answer") != std::string_view::npos;
+            shut += line.find("nobody can come in") != std::string_view::npos;
+        },
+        [&, n = 0](const Token&, bool) mutable {
+            if (n++ > 0) return;
+            hangs.set_value();
+            goes_on.get_future().wait();
+        },
+        disk);
     REQUIRE(check.start());
     const auto bob = made(folder, "bob");
-    CHECK(check.caller(bob.text));  // Waits a second for the look that has found it.
+    const auto begun = std::chrono::steady_clock::now();
+    CHECK(check.caller(bob.text));  // Waits half a second for the look that has found it.
     hangs.get_future().wait();
     CHECK(said == 1);
     REQUIRE(revoke_token(folder.file(), "ada"));
-    const auto begun = std::chrono::steady_clock::now();
-    for (int i = 0; i < 100; ++i) CHECK(check.caller(ada.text));
-    CHECK(std::chrono::steady_clock::now() - begun < 10s);  // A second each it would be a hundred.
     CHECK_FALSE(check.caller("jrt_12345678_" + std::string(64, '0')));
     CHECK(check.count().error().code == Errc::unavailable);
+    int known = 0;
+    while (check.caller(ada.text)) ++known;
+    CHECK(std::chrono::steady_clock::now() - begun >= 1'400ms);
+    CHECK(known > 100);  // Half a second each it would be three.
+    CHECK_FALSE(check.caller(bob.text));
     CHECK(said == 1);
+    CHECK(shut == 1);
     goes_on.set_value();
+    while (!check.caller(bob.text)) std::this_thread::yield();
     while (check.caller(ada.text)) std::this_thread::yield();
-    CHECK(check.caller(bob.text));
     CHECK(check.count().value() == 1);
+}
+
+TEST_CASE("a file on a slow disk is waited for by one, not by each who asks; what was made and revoked counts soon") {
+    using namespace std::chrono_literals;
+    const Folder folder;
+    const auto ada = made(folder, "ada");
+    std::atomic<bool> slow = true;
+    std::atomic<int> looks = 0;
+    TokenDisk disk;
+    disk.look_every = 10ms;
+    disk.one_in = 4;  // So that it is soon quick again, for the test.
+    disk.stamp_of = [&](const std::string& path) {
+        ++looks;
+        if (slow) std::this_thread::sleep_for(300ms);
+        return token_file::stamp_of(path);
+    };
+    TokenCheck check(folder.file(), {}, {}, disk);
+    REQUIRE(check.start());
+    const auto begun = std::chrono::steady_clock::now();
+    const int before = looks;
+    for (int i = 0; i < 200; ++i) REQUIRE(check.caller(ada.text));
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
+    CHECK_MESSAGE(took.count() < 10, took.count() << " s");  // 300 ms each it would be a minute.
+    CHECK(looks - before <= 2 + took.count() / 0.3);
+    const auto bob = made(folder, "bob");
+    while (!check.caller(bob.text)) std::this_thread::yield();
+    REQUIRE(revoke_token(folder.file(), "ada"));
+    while (check.caller(ada.text)) std::this_thread::yield();
+    CHECK(check.count().value() == 1);
+    // Each look is waited for again once they are quick.
+    slow = false;
+    const auto noticed = [&] {
+        const int seen = looks;
+        return check.caller(bob.text) && check.caller(bob.text) && looks - seen == 2;
+    };
+    while (!noticed()) std::this_thread::yield();
 }
 
 TEST_CASE("many at once each make their token, and none is lost") {
