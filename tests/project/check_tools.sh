@@ -53,6 +53,7 @@ stub dpkg-query 'shift 2; for p in "$@"; do echo "$p installed"; done'
 
 # tools/test
 export JOBRT_STANDIN=/bin/true JOBRT_CLIENTS=/bin/true  # So that none is installed from the network.
+for program in caddy nginx node npm promtool; do stub $program ''; done
 stub cmake 'case " $* " in *" --build "*"${FAIL_BUILD:-nothing}"*) exit 1;; esac'
 stub ctest 'echo "  7 - test_browser (Skipped)" | sed "s/^/$SKIP/"; echo; echo "90% tests passed, ${BAD:-0} tests failed out of 10"; exit ${BAD:-0}'
 export SKIP=x
@@ -74,6 +75,26 @@ expect "full, a real server: no stand-in is wanted" last_line "60 passed, 0 fail
 JOBRT_STANDIN='' try "$tree/tools/test" --quick
 expect "quick, no stand-in: its tests are skipped" last_line "10 passed, 0 failed"
 printf '%s\n' "$standin_as_it_is" >"$tree/tools/standin"
+# Nor are tests of clients and proxies that others wrote to be skipped in a full run.
+clients_as_they_are=$(cat "$tree/tools/clients")
+printf '#!/bin/bash\nexit 1\n' >"$tree/tools/clients"
+for python in '' /nowhere; do
+    JOBRT_CLIENTS=$python try "$tree/tools/test"
+    expect "full, no clients in Python ($python): a failure" last_line "60 passed, 1 failed"
+    expect "full, no clients in Python ($python): it is said" says "nothing is tried with clients in Python"
+done
+JOBRT_CLIENTS='' try "$tree/tools/test" -R something
+expect "some, no clients in Python: its tests are skipped" last_line "10 passed, 0 failed"
+printf '%s\n' "$clients_as_they_are" >"$tree/tools/clients"
+mkdir "$tree/others"
+for folder in ${real_path//:/ }; do ln -sf "$folder"/* "$tree/others"; done
+rm -f "$tree/others/caddy" "$tree/bin/caddy"
+PATH=$tree/bin:$tree/others try "$tree/tools/test"
+expect "full, no Caddy: a failure" last_line "60 passed, 1 failed"
+expect "full, no Caddy: it is said" says "nothing is tried with caddy"
+PATH=$tree/bin:$tree/others try "$tree/tools/test" --quick
+expect "quick, no Caddy: its tests are skipped" last_line "10 passed, 0 failed"
+stub caddy ''
 BAD=3 try "$tree/tools/test" -R something
 expect "some: failures are counted" last_line "7 passed, 3 failed"
 expect "some: failures fail" ends 1
