@@ -17,7 +17,7 @@ try {
 if (!process.env.JOBRT_PROGRAM) throw new Error("JOBRT_PROGRAM names no program");
 
 const cases = [];
-for (const file of ["stores", "lists", "queues", "panel", "live", "safety", "charts", "looks", "screens"]) cases.push(...(await import(`./${file}.mjs`)).cases);
+for (const file of ["stores", "lists", "queues", "panel", "live", "streams", "safety", "charts", "looks", "screens"]) cases.push(...(await import(`./${file}.mjs`)).cases);
 
 const word = process.argv[2] ?? "";
 if (!word) rmSync(pictures, { recursive: true, force: true }); // Of an earlier run.
