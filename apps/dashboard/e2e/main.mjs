@@ -1,5 +1,5 @@
-// The dashboard in a real browser, against real jobrt processes. `node e2e/main.mjs [WORD]` runs the cases whose
-// names hold the word.
+// The dashboard in a real browser, against real jobrt processes. `node e2e/main.mjs [--group NAME] [WORD]` runs the cases
+// of that group, or of all, whose names hold the word.
 import { execFileSync } from "node:child_process";
 import { rmSync } from "node:fs";
 import { browserPath, picture, pictures, World } from "./world.mjs";
@@ -16,10 +16,19 @@ try {
 }
 if (!process.env.JOBRT_PROGRAM) throw new Error("JOBRT_PROGRAM names no program");
 
+// Which run side by side as entries of their own; the cases of "measured" want the machine for themselves.
+const groups = {
+    stores: ["stores", "queues", "streams"],
+    screens: ["lists", "panel", "safety", "charts", "looks", "screens"],
+    measured: ["live"],
+};
+const words = process.argv.slice(2);
+const group = words[0] === "--group" ? words.splice(0, 2)[1] : undefined;
+if (group !== undefined && !groups[group]) throw new Error(`there is no group ${group}, but ${Object.keys(groups).join(", ")}`);
 const cases = [];
-for (const file of ["stores", "lists", "queues", "panel", "live", "streams", "safety", "charts", "looks", "screens"]) cases.push(...(await import(`./${file}.mjs`)).cases);
+for (const file of group ? groups[group] : Object.values(groups).flat()) cases.push(...(await import(`./${file}.mjs`)).cases);
 
-const word = process.argv[2] ?? "";
+const word = words[0] ?? "";
 if (!word) rmSync(pictures, { recursive: true, force: true }); // Of an earlier run.
 let failed = 0;
 let ran = 0;
