@@ -68,7 +68,9 @@ TEST_CASE(
         return text(made.json().at("job").get_object(), "id");
     };
     auto job = [&](const std::string& id) {
-        return http(api.port(), "GET", "/api/jobs/" + id).json().at("job").get_object();
+        const auto answer = http(api.port(), "GET", "/api/jobs/" + id);
+        REQUIRE_MESSAGE(answer.status == 200, answer.body);
+        return answer.json().at("job").get_object();
     };
     std::vector<std::string> good;
     for (int i = 0; i < 6; ++i) good.push_back(put("test.good"));

@@ -104,10 +104,14 @@ pid_t plain_fork() {
 pid_t fork_child(const ChildPlan& plan, int& error) {
     // No handler of the host may run in the child before reset_handlers: it would act on the
     // host's own pipes and files. The keeper thread keeps them blocked, which is right as well:
-    // the host's signals are not for it.
+    // the host's signals are not for it. But a SIGCHLD that nobody handles is thrown away only where the thread that
+    // has forked does not block it; else it wakes another, whose recv() with a time-out or epoll_wait() then gives EINTR.
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
+    struct sigaction at_death {};
+    ::sigaction(SIGCHLD, nullptr, &at_death);
+    if (at_death.sa_handler == SIG_DFL) sigdelset(&all, SIGCHLD);
     ::pthread_sigmask(SIG_SETMASK, &all, &before);
     const pid_t child = plain_fork();
     if (child == 0) run_child(plan);

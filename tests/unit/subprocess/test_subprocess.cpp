@@ -1,10 +1,14 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <cstring>
 #include <thread>
 
 #include <doctest/doctest.h>
@@ -211,6 +215,30 @@ TEST_CASE("a foreign child of the host is never reaped") {
     int status = 0;
     CHECK(::waitpid(foreign, &status, 0) == foreign);
     CHECK(WEXITSTATUS(status) == 5);
+}
+
+TEST_CASE("the end of a child interrupts nothing that the host waits for") {
+    struct sigaction at_death {};
+    ::sigaction(SIGCHLD, nullptr, &at_death);
+    const bool standard = at_death.sa_handler == SIG_DFL;
+    REQUIRE(standard);  // As most programs have it.
+    std::array<int, 2> ends{};
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
+    const timeval limit{20, 0};
+    REQUIRE(::setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0);
+    std::jthread family([end = ends[1]] {
+        for (const bool die_with_parent : {true, false})
+            for (int i = 0; i < 5; ++i) {
+                auto child = Subprocess::spawn({.argv = {"/bin/true"}, .die_with_parent = die_with_parent});
+                if (child) (void)child->wait(in(10s));
+            }
+        ::close(end);
+    });
+    char byte = 0;
+    const auto got = ::recv(ends[0], &byte, 1, 0);
+    CHECK_MESSAGE(got == 0, "recv: " << std::string(std::strerror(errno)));
+    family.join();
+    ::close(ends[0]);
 }
 
 TEST_CASE("a host that reaps any child is told so") {
