@@ -129,7 +129,7 @@ Result<void> find_question(const Invocation& in, Extraction& made) {
     request.url = post->canonical;
     request.platform = post->platform;
     request.post_id = post->post_id;
-    request.nth = host::nth_of(*url, *post);
+    request.nth = post->nth;
     const auto cookies = host::cookies_path(first_profile(in));
     if (std::filesystem::exists(cookies)) request.cookies_file = cookies;
     made.alone = in.text("extractor");
@@ -212,7 +212,7 @@ Result<void> keep_recording(const Invocation& in, const Extraction& made, const 
 }
 
 int extract_url(const Invocation& in) {
-    const auto nth = in.number("nth", 1, 999);
+    const auto nth = in.text("nth").empty() ? std::optional(0L) : in.number("nth", 1, 999);
     if (!nth) return host::exit_usage;
     if (in.text("URL").empty() == in.text("replay").empty() || (in.has("record") && in.has("replay"))) {
         std::cerr << "extract wants the address of a post, or --replay DIR; --record DIR goes with an address\n";
@@ -222,7 +222,7 @@ int extract_url(const Invocation& in) {
     const Folder workplace;
     Extraction made;
     auto ready = find_question(in, made);
-    if (ready && *nth > 1) made.request.nth = static_cast<int>(*nth);
+    if (ready && *nth > 0) made.request.nth = static_cast<int>(*nth);
     if (ready) ready = find_extractor(in, folder, made);
     if (!ready) return fail(in, ready.error());
     made.request.tmp_dir = workplace.path();
@@ -362,7 +362,7 @@ std::vector<Command> extract_commands() {
              {{"[URL]", "The post's address."},
               {"--extractor NAME", "Ask this one only: page, browser, yt-dlp, or one of the configuration file."},
               {"--command PROGRAM", "Ask this program, without configuring it."},
-              {"--nth N", "Which video of the post.", "1"},
+              {"--nth N", "Which video of the post, in its own order; unset: the one its address names, or the best."},
               {"--cookies", "Show cookies and authorizations, too; they are secrets."},
               {"--record DIR", "Write all that was fetched into this new folder, as an offline test case without secrets."},
               {"--replay DIR", "Answer from such a folder, without any network; takes the place of URL."},

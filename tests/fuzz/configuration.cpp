@@ -39,8 +39,7 @@ void expect_platforms(const host::MediaConfig& media) {
         }
         expect_canonical(post->canonical);
         expect(!post->unique_key.empty() && !post->handle_slug.empty(), "a post without a name");
-        const int nth = host::nth_of(url, *post);
-        expect(nth >= 1 && nth <= 999, "a video of no number");
+        expect(post->nth == 0 || (post->nth >= 2 && post->nth <= 999), "a video of no number");
     }
 }
 

@@ -107,7 +107,7 @@ void extractor_output(std::string_view input) {
         const auto taken = answer.take(line);
         expect(taken || core::is_utf8(taken.error().message), "an error that is no text");
         if (const auto dict = core::parse_json_object(line))
-            for (const int nth : {1, 2}) expect_info(extract::info_from_dict(*dict, nth), request);
+            for (const int nth : {0, 1, 2}) expect_info(extract::info_from_dict(*dict, nth), request);
     }
     expect(answer.answered() == (answer.answers() > 0 && answer.answer().has_value()) || answer.garbage(), "an answer is lost");
     if (const auto info = answer.answer()) expect_info(*info, request);

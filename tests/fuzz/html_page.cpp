@@ -51,7 +51,7 @@ void html_page(std::string_view input) {
     const auto findings = extract::find_media(seen);
     for (const auto& source : findings.info.sources)
         expect(!source.url.empty() && source.width >= 0 && source.height >= 0, "a source smaller than nothing");
-    for (const int nth : {2, 3})
+    for (const int nth : {1, 2, 3})
         for (const auto& source : extract::find_nth(seen, nth).info.sources)
             expect(extract::is_http_url(source.url) && source.width >= 0 && source.height >= 0, "a source smaller than nothing");
     extract::PageFacts facts{seen.requested_url, "web", std::nullopt, &page.probe,

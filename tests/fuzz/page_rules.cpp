@@ -70,7 +70,7 @@ void page_rules(std::string_view input) {
            "a token of other characters: " + token);
     const auto document = core::parse_json(text);
     if (!document) return;
-    for (const int nth : {1, 2}) {
+    for (const int nth : {0, 1, 2}) {
         const auto info = extract::read_document(*document, reader_of(line), nth);
         expect(info || !info.error().name.empty(), "an error without a name");
         if (info) expect_good(*info);

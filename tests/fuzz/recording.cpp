@@ -44,7 +44,7 @@ void recording(std::string_view input) {
         return;
     }
     const auto& asked = recording.asked();
-    expect(asked.nth >= 1, "a video before the first");
+    expect(asked.nth >= 0, "a video before the first");
     ExtractRequest request;
     request.url = asked.url;
     request.platform = asked.platform;

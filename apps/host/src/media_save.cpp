@@ -113,8 +113,6 @@ struct MediaSave::Attempt {
 
     media::HelperAhead helper;  ///< Loads its libraries while the file is downloaded.
 
-    int nth = 1;  ///< Which video of the post.
-
     std::string folder() const { return work.path() + "/extract"; }
 };
 
@@ -150,9 +148,6 @@ Outcome MediaSave::operator()(JobContext& job) const {
                               : failed(work.error().name, work.error().message);
     }
     Attempt attempt{job, *std::move(post), *std::move(work)};
-    // A short link says it only once it has been followed.
-    const auto followed = net::parse_url(attempt.post.canonical, net::max_fetch_url);
-    attempt.nth = std::max(nth_of(*url, attempt.post), followed ? nth_of(*followed, attempt.post) : 1);
     auto result = save(attempt);
     if (!result) return outcome_of(result.error(), attempt);
     return completed(*std::move(result));
@@ -208,7 +203,7 @@ Result<boost::json::value> MediaSave::look(Attempt& attempt, std::optional<Media
     request.timeout = options_.extraction_timeout;
     request.tmp_dir = attempt.folder();
     request.traceparent = traceparent_of(job.job());
-    request.nth = attempt.nth;
+    request.nth = attempt.post.nth;
     if (std::filesystem::exists(options_.cookies_file, code)) request.cookies_file = options_.cookies_file;
     request.asked_to_wait = [&attempt](std::chrono::seconds wait) { attempt.asked_to_wait = wait; };
     request.log = [&job](std::string_view line) { job.log(line); };
@@ -323,7 +318,7 @@ Result<boost::json::value> MediaSave::publish(Attempt& attempt, const MediaInfo&
     request.input = file;
     request.job = job.job().id;
     request.fence = job.fence();
-    request.nth = attempt.nth > 1 ? attempt.nth : 0;
+    request.nth = attempt.post.nth;
     request.account = attempt.post.platform == "web" ? std::string() : attempt.post.handle_slug;
     request.source_url = attempt.post.canonical;
     request.info = info;

@@ -2,7 +2,6 @@
 #include "platform_config.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <functional>
 
@@ -139,18 +138,19 @@ ExtractorUse read_use(const json::value& value, const std::string& where, std::s
 void read_address_rules(Part& part, PlatformConfig& platform, std::optional<Error>& error) {
     if (auto hosts = part.texts("hosts")) platform.rule.hosts = *std::move(hosts);
     const auto posts = part.texts("posts");
-    const auto canonical = part.text("canonical");
-    const auto short_links = part.texts("shortLinks").value_or(std::vector<std::string>());
-    if (!posts && short_links.empty()) {
-        if (!canonical.empty()) part.refuse("canonical", "left out where there are no posts");
+    PostPatterns patterns{platform.id, platform.rule.hosts, posts.value_or(std::vector<std::string>()), part.text("canonical"),
+                          part.text("nthCanonical"), part.texts("shortLinks").value_or(std::vector<std::string>())};
+    if (!posts && patterns.short_links.empty()) {
+        if (!patterns.canonical.empty()) part.refuse("canonical", "left out where there are no posts");
+        if (!patterns.nth_canonical.empty()) part.refuse("nthCanonical", "left out where there are no posts");
         if (!platform.rule.canonical) part.refuse("posts", "patterns of its posts' paths, like [\"/talk/{id}\"]");
         return;
     }
-    auto rule = post_rule(platform.id, posts.value_or(std::vector<std::string>()), canonical, short_links, platform.rule.canonical);
+    auto rule = post_rule(std::move(patterns), platform.rule.canonical);
     if (rule)
         platform.rule.canonical = *std::move(rule);
     else if (!error)
-        part.refuse(posts ? "posts" : "shortLinks", rule.error().message);
+        part.refuse(rule.error().name, rule.error().message);
 }
 
 void read_platforms(const json::object& platforms, MediaConfig& config, std::optional<Error>& error) {
@@ -292,15 +292,6 @@ Result<net::Post> find_post(const net::Url& url, const std::vector<net::Platform
         if (known && !known->short_link) return known;
     }
     return post;
-}
-
-int nth_of(const net::Url& url, const net::Post& post) {
-    const auto mark = url.path.rfind("/video/");
-    if (post.post_id.empty() || mark == std::string::npos || url.path.find(post.post_id) > mark) return 1;
-    int nth = 1;
-    const auto* begin = url.path.data() + mark + 7;
-    std::from_chars(begin, url.path.data() + url.path.size(), nth);
-    return nth >= 1 && nth <= 999 ? nth : 1;
 }
 
 }  // namespace jobruntime::host

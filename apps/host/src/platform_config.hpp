@@ -62,7 +62,4 @@ std::optional<bool> enabled_by_file(const Config& config, std::string_view platf
 Result<net::Post> find_post(const net::Url& url, const std::vector<net::Platform>& platforms, const net::Fetcher& fetcher,
                             std::chrono::milliseconds limit, std::stop_token stop = {});
 
-/// Which video of the post a URL means: 2 for ".../video/2" behind a post's address, else 1.
-int nth_of(const net::Url& url, const net::Post& post);
-
 }  // namespace jobruntime::host

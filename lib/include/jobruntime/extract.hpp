@@ -28,7 +28,7 @@ namespace jobruntime::extract {
 /// What was asked, and what was answered.
 struct RecordedCase {
     std::string url, platform, post_id;  ///< As in ExtractRequest.
-    int nth = 1;
+    int nth = 0;
     std::string extractor;       ///< Who was asked alone; empty = those of the platform, in their order.
     boost::json::object answer;  ///< to_json of the MediaInfo, or {"error":{"code","message"}}.
 };
@@ -239,7 +239,7 @@ struct CommandFacts {
 ///
 ///     {"v":1,"jobId":"…","url":"https://…","postId":"…","timeoutMs":180000,"tmpDir":"/…","cookiesFile":"/…"}
 ///
-/// (cookiesFile only where there is one; "nth" when it is not 1), then the end of file, and answers lines on
+/// (cookiesFile only where there is one; "nth" when one was asked for by its number), then the end of file, and answers lines on
 /// stdout: any number of {"type":"progress","percent":12.5,"message":"…"} and {"type":"log","message":"…"}, and
 /// exactly one {"type":"result",…} or {"type":"error","code":"NO_MEDIA","message":"…"}. A result has the names
 /// of yt-dlp's info dict (media_info_from), and `formats` are put best first by picture, size and bit rate; or

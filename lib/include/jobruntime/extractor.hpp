@@ -97,7 +97,9 @@ struct ExtractRequest {
     std::string cookies_file;            ///< Netscape cookies.txt to use, or empty.
     std::string traceparent;             ///< W3C trace context for child processes, or empty.
     std::function<void(std::string_view message)> log = {};  ///< A line for the job's log; may be empty.
-    int nth = 1;  ///< Which video of a post that has several; beyond the last one there is NO_MEDIA.
+    /// Which video of a post that has several, counted from 1 in the post's own order; beyond the last one there is
+    /// NO_MEDIA. 0 = nobody has said: the post's own video, of several that it may be the best.
+    int nth = 0;
     /// How far it is, 0 to 100 where that is known; may be empty.
     std::function<void(std::optional<double> percent, std::string_view message)> progress = {};
     /// Told how long the site asks to be left alone (Retry-After), before the error; may be empty.

@@ -80,8 +80,16 @@ struct Post {
     std::string unique_key;   ///< "x:<id>", "x:<id>#2" of its second video, "tiktok:<id>", else `canonical`.
     std::string handle_slug;  ///< Folder name: the account's, else the host's.
     bool short_link = false;  ///< It only leads to the post: resolve it by Fetcher::get, identify again.
+    int nth = 0;              ///< 2 to 999: that video of a post with several. 0 = the post itself.
     bool operator==(const Post&) const = default;
 };
+
+/// The number of a post's video as URLs have it: 1 to 999, without a zero in front.
+JOBRUNTIME_API std::optional<int> video_number(std::string_view text);
+
+/// The nth video of `post`, which is at `address`: something else than the post, and saved beside it. The first one is
+/// the post itself.
+JOBRUNTIME_API Post nth_video_of(Post post, int nth, std::string address);
 
 /// A site whose posts we know by their URLs.
 struct Platform {

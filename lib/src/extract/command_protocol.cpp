@@ -51,7 +51,7 @@ std::string command_request(const ExtractRequest& request) {
                       {"timeoutMs", request.timeout.count()},
                       {"tmpDir", request.tmp_dir}};
     if (!request.cookies_file.empty()) line["cookiesFile"] = request.cookies_file;
-    if (request.nth != 1) line["nth"] = request.nth;
+    if (request.nth > 0) line["nth"] = request.nth;
     return json::serialize(line) + "\n";
 }
 

@@ -55,6 +55,9 @@ struct Tag {
             if (key == wanted) return value;
         return {};
     }
+    bool has(std::string_view wanted) const {
+        return std::any_of(attributes.begin(), attributes.end(), [&](const auto& one) { return one.first == wanted; });
+    }
 };
 
 /// Goes through a document once, after the HTML standard's tokenizer where it matters here: quotes in tags,
@@ -193,6 +196,14 @@ int height_of(const Tag& source) {
     return 0;
 }
 
+/// "640" or "640px"; a share of the page says nothing here.
+double pixels_of(std::string_view text) {
+    int pixels = 0;
+    const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), pixels);
+    if (failed != std::errc{} || std::find(end, text.data() + text.size(), '%') != text.data() + text.size()) return 0;
+    return std::clamp(pixels, 0, 1 << 14);
+}
+
 /// Puts what the tags say together.
 class Builder {
 public:
@@ -222,11 +233,7 @@ public:
             meta(tag);
         } else if (tag.name == "video") {
             in_video_ = !tag.closing;
-            if (!tag.closing && page_.probe.videos.size() < max_videos) {
-                page_.probe.videos.emplace_back();
-                page_.probe.videos.back().src = absolute(tag.attr("src"));
-                page_.probe.videos.back().poster = absolute(tag.attr("poster"));
-            }
+            if (!tag.closing && page_.probe.videos.size() < max_videos) page_.probe.videos.push_back(video_of(tag));
         } else if (tag.name == "source" && in_video_ && !page_.probe.videos.empty()) {
             auto& sources = page_.probe.videos.back().sources;
             if (sources.size() < 16)
@@ -247,6 +254,17 @@ private:
         if (reference.empty()) return {};
         auto url = net::resolve(base_, reference);
         return url ? url->str() : std::string();
+    }
+    ProbedVideo video_of(const Tag& tag) const {
+        ProbedVideo video;
+        video.src = absolute(tag.attr("src"));
+        video.poster = absolute(tag.attr("poster"));
+        video.controls = tag.has("controls");
+        video.muted = tag.has("muted");
+        video.loop = tag.has("loop");
+        video.autoplay = tag.has("autoplay");
+        video.area = pixels_of(tag.attr("width")) * pixels_of(tag.attr("height"));
+        return video;
     }
     void meta(const Tag& tag) {
         auto name = tag.attr("property");

@@ -121,15 +121,19 @@ json::object with_usable_formats(const json::object& dict, bool& drm, std::vecto
     return out;
 }
 
-Result<MediaInfo> nth_of_playlist(const json::array& entries, int nth) {
+Result<MediaInfo> nth_of_playlist(const json::object& playlist, const json::array& entries, int nth) {
+    // yt-dlp, asked for one item, says which one it is.
+    for (const auto& entry : entries)
+        if (const auto* video = entry.if_object(); video != nullptr && nth > 0 && whole_at(*video, "playlist_index") == nth)
+            return info_from_dict(*video, 0);
     int seen = 0;
     for (const auto& entry : entries) {
         const auto* video = entry.if_object();
         if (video == nullptr || ++seen < nth) continue;
-        return info_from_dict(*video, 1);
+        return info_from_dict(*video, 0);
     }
     return Error{Errc::not_found, "NO_MEDIA",
-                 "the post has " + std::to_string(seen) + " videos, and number " + std::to_string(nth) + " was asked for"};
+                 "the post has " + std::to_string(std::max(seen, whole_at(playlist, "playlist_count"))) + " videos, and number " + std::to_string(nth) + " was asked for"};
 }
 
 /// The file as a path below the folder, or what is wrong with it.
@@ -223,7 +227,7 @@ std::vector<Cookie> cookies_in(std::string_view text, const std::string& host) {
 }
 
 Result<MediaInfo> info_from_dict(const json::object& dict, int nth) {
-    if (const auto* entries = array_at(dict, "entries")) return nth_of_playlist(*entries, nth);
+    if (const auto* entries = array_at(dict, "entries")) return nth_of_playlist(dict, *entries, nth);
     bool drm = false;
     std::vector<Cookie> cookies;
     auto info = media_info_from(with_usable_formats(dict, drm, cookies));

@@ -4,12 +4,15 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
+#include <optional>
 #include <tuple>
 
 #include <boost/json.hpp>
 
 #include "extract/json_access.hpp"
+#include "extract/main_video.hpp"
 #include "extract/page_scripts.hpp"
+#include "extract/page_words.hpp"
 
 namespace jobruntime::extract {
 
@@ -26,8 +29,13 @@ struct Candidate {
     MediaSource source;
     std::string frame_url;
     bool named = false;       // The page names it: a tag, a meta, JSON-LD.
+    bool told = false;        // And calls it its video: a meta, JSON-LD.
     bool delivered = false;   // The network delivered its first bytes.
     bool understood = false;  // A <video> knows its size.
+    bool fetched = false;     // By a script, which may have made a <video>'s blob of it.
+    bool loud = false;        // A <video> has it that does not play by itself and muted.
+    std::optional<Role> role;  // Of the <video>s that have it the most important one's.
+    int standing = 0;
 };
 
 int evidence(std::string_view origin) {
@@ -67,6 +75,7 @@ public:
             if (!frame_url.empty()) found->frame_url = std::string(frame_url);
         }
         if (origin != "network") found->named = true;
+        if (origin == "og" || origin == "twitter" || origin == "json-ld") found->told = true;
         if (found->source.ext.empty()) found->source.ext = container_of(key, mime);
         if (sighting != nullptr) {
             found->delivered = true;
@@ -91,37 +100,73 @@ private:
     const Observation& seen_;
 };
 
-void add_videos(Collector& found, const Probe& probe, Findings& out) {
-    for (const auto& video : probe.videos) {
-        out.encrypted = out.encrypted || video.encrypted;
-        if (out.info.thumbnail.empty() && is_http_url(video.poster)) out.info.thumbnail = video.poster;
-        if (!out.info.duration && video.duration > 0) out.info.duration = video.duration;
-        std::string type;
-        for (const auto& source : video.sources) {
-            if (source.url == video.src) type = source.type;
+void describe_video(const ProbedVideo& video, MediaInfo& info) {
+    if (info.thumbnail.empty() && is_http_url(video.poster)) info.thumbnail = video.poster;
+    if (!info.duration && video.duration > 0) info.duration = video.duration;
+}
+
+void add_video(Collector& found, const Probe& probe, const ProbedVideo& video, Role role) {
+    const auto note = [&](Candidate& candidate) {
+        candidate.role = std::max(candidate.role.value_or(role), role);
+        candidate.loud = candidate.loud || !is_silent(video);
+    };
+    std::string type;
+    for (const auto& source : video.sources) {
+        if (source.url == video.src) type = source.type;
+    }
+    // An element that knows its picture's size proves that the address is media, whatever its name.
+    if (video.ready >= 1 && type.empty() && !found.seen_by_network(video.src) &&
+        classify_media(video.src, "") == MediaKind::none) {
+        type = "video/unknown";
+    }
+    if (auto* playing = found.add(video.src, type, "video", probe.url); playing != nullptr) {
+        note(*playing);
+        playing->source.width = std::max(playing->source.width, video.width);
+        playing->source.height = std::max(playing->source.height, video.height);
+        playing->understood = playing->understood || video.ready >= 1;
+    }
+    for (const auto& source : video.sources) {
+        auto* listed = found.add(source.url, source.type, "video", probe.url);
+        if (listed == nullptr || source.url == video.src) continue;
+        note(*listed);
+        if (source.height > 0) {
+            listed->source.height = source.height;
+            if (video.height > 0) listed->source.width = video.width * source.height / video.height;
+        } else if (listed->source.height == 0) {
+            listed->source.width = video.width;
+            listed->source.height = video.height;
         }
-        // An element that knows its picture's size proves that the address is media, whatever its name.
-        if (video.ready >= 1 && type.empty() && !found.seen_by_network(video.src) &&
-            classify_media(video.src, "") == MediaKind::none) {
-            type = "video/unknown";
-        }
-        if (auto* playing = found.add(video.src, type, "video", probe.url); playing != nullptr) {
-            playing->source.width = std::max(playing->source.width, video.width);
-            playing->source.height = std::max(playing->source.height, video.height);
-            playing->understood = playing->understood || video.ready >= 1;
-        }
-        for (const auto& source : video.sources) {
-            auto* listed = found.add(source.url, source.type, "video", probe.url);
-            if (listed == nullptr || source.url == video.src) continue;
-            if (source.height > 0) {
-                listed->source.height = source.height;
-                if (video.height > 0) listed->source.width = video.width * source.height / video.height;
-            } else if (listed->source.height == 0) {
-                listed->source.width = video.width;
-                listed->source.height = video.height;
+    }
+}
+
+/// The main ones first: of sources that are as good as each other the first counts.
+void add_videos(Collector& found, const Observation& seen, const Roles& roles, Findings& out) {
+    for (const auto role : {Role::main, Role::other, Role::preview}) {
+        for (const auto& probe : seen.probes) {
+            for (const auto& video : probe.videos) {
+                if (roles.of(video) != role) continue;
+                out.encrypted = out.encrypted || video.encrypted;
+                if (role == Role::main) describe_video(video, out.info);
+                add_video(found, probe, video, role);
             }
         }
     }
+}
+
+constexpr int of_preview = 1;
+constexpr int of_page = 3;
+
+/// How sure it is that this is the page's video: what it calls so and what its player has, or may be fed from; then
+/// whatever else was seen; last what a preview alone plays.
+int standing_of(const Candidate& candidate, const Roles& roles) {
+    if (candidate.role == Role::main) return of_page;
+    if (candidate.role == Role::preview) {
+        if (!candidate.told) return of_preview;
+        return roles.has_main() ? of_preview + 1 : of_page;
+    }
+    const bool playlist = candidate.source.protocol != MediaProtocol::https;
+    const bool feed = !candidate.role && roles.is_fed() && (playlist || candidate.fetched);
+    return candidate.told || feed ? of_page : of_page - 1;
 }
 
 int to_int(std::string_view text) {
@@ -206,7 +251,9 @@ void add_sightings(Collector& found, const Observation& seen) {
     for (const auto& sighting : seen.sightings) {
         const bool piece = sighting.kind == MediaKind::direct && sighting.type != "Media" &&
                            (playlist || siblings[digit_pattern(sighting.url)] >= 3);
-        if (!piece) found.add(sighting.url, sighting.mime, "network", "");
+        if (piece) continue;
+        if (auto* candidate = found.add(sighting.url, sighting.mime, "network", ""); candidate != nullptr)
+            candidate->fetched = sighting.type == "Fetch" || sighting.type == "XHR";
     }
 }
 
@@ -247,30 +294,29 @@ void finish(Candidate& candidate, const Observation& seen, std::string_view page
     if (!downgrade) headers["Referer"] = same ? std::string(without_fragment(from)) : origin_of(from);
 }
 
-void describe_page(const Probe& page, MediaInfo& info) {
-    const auto first = [&](std::initializer_list<std::string_view> names) {
-        for (const auto name : names) {
-            if (const auto value = page.meta(name); !value.empty()) return std::string(value);
-        }
-        return std::string();
-    };
-    info.webpage_url = page.url;
-    if (const auto title = first({"og:title", "twitter:title"}); !title.empty()) info.title = title;
-    if (info.title.empty()) info.title = page.title;
-    if (info.author.empty())
-        info.author = first({"author", "article:author", "twitter:creator", "og:site_name"});
-    if (info.published.empty()) {
-        info.published = first({"article:published_time", "og:video:release_date", "video:release_date",
-                                "uploaddate", "datepublished"});
+auto quality_of(const MediaSource& source) {
+    const int protocol = source.protocol == MediaProtocol::hls    ? 1
+                         : source.protocol == MediaProtocol::dash ? 0
+                                                                  : 2;
+    return std::tuple(protocol, static_cast<long>(source.width) * source.height, source.height, source.tbr,
+                      source.ext == "mp4", source.filesize.value_or(0), evidence(source.origin));
+}
+
+/// Best first. A preview is no stand-in for the video that it is beside.
+void sort_out(std::vector<Candidate>& all, const Roles& roles, const Observation& seen, Findings& out) {
+    for (auto& candidate : all) candidate.standing = standing_of(candidate, roles);
+    std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
+        return std::pair(a.standing, quality_of(a.source)) > std::pair(b.standing, quality_of(b.source));
+    });
+    const int best = all.empty() ? of_page : all.front().standing;
+    out.provisional = best == of_preview || (best < of_page && roles.is_fed());
+    if (best > of_preview || roles.plays_feed()) {
+        std::erase_if(all, [](const auto& candidate) { return candidate.standing == of_preview; });
+        return;
     }
-    if (const auto image = first({"og:image:secure_url", "og:image", "og:image:url", "twitter:image"});
-        is_http_url(image)) {
-        info.thumbnail = image;
-    }
-    if (!info.duration) {
-        const double seconds = parse_duration(first({"og:video:duration", "video:duration", "duration"}));
-        if (seconds > 0) info.duration = seconds;
-    }
+    for (const auto& probe : seen.probes)
+        for (const auto& video : probe.videos)
+            if (roles.of(video) == Role::preview) describe_video(video, out.info);
 }
 
 }  // namespace
@@ -285,42 +331,16 @@ bool is_video_object(const json::object& object) {
     return text_of(*type) == "VideoObject";
 }
 
-double parse_duration(std::string_view text) {
-    const bool iso = text.starts_with("PT") || text.starts_with("P0DT");
-    if (iso) text.remove_prefix(text.find('T') + 1);
-    double total = 0;
-    while (!text.empty()) {
-        double value = 0;
-        const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);
-        if (failed != std::errc{} || value < 0) return 0;
-        text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-        if (!iso) return text.empty() && value < 1e7 ? value : 0;
-        if (text.empty()) return 0;
-        const double unit = text[0] == 'H' ? 3600 : text[0] == 'M' ? 60 : text[0] == 'S' ? 1 : 0;
-        if (unit == 0) return 0;
-        total += value * unit;
-        text.remove_prefix(1);
-    }
-    return total < 1e7 ? total : 0;
-}
-
 void rank(std::vector<MediaSource>& sources) {
-    const auto key = [](const MediaSource& source) {
-        const int protocol = source.protocol == MediaProtocol::hls    ? 1
-                             : source.protocol == MediaProtocol::dash ? 0
-                                                                      : 2;
-        return std::tuple(protocol, static_cast<long>(source.width) * source.height, source.height,
-                          source.tbr, source.ext == "mp4", source.filesize.value_or(0),
-                          evidence(source.origin));
-    };
     std::stable_sort(sources.begin(), sources.end(),
-                     [&](const auto& a, const auto& b) { return key(a) > key(b); });
+                     [](const auto& a, const auto& b) { return quality_of(a) > quality_of(b); });
 }
 
 Findings find_media(const Observation& seen) {
     Findings out;
+    const Roles roles(seen.probes);
     Collector found(seen);
-    for (const auto& probe : seen.probes) add_videos(found, probe, out);
+    add_videos(found, seen, roles, out);
     for (const auto& probe : seen.probes) {
         add_metas(found, probe);
         for (const auto& text : probe.json_ld) {
@@ -331,22 +351,25 @@ Findings find_media(const Observation& seen) {
     }
     add_sightings(found, seen);
     // The weakest word of all: it counts where nobody else has one, and is never a reason to look no further.
-    const bool by_data = found.all.empty() && !seen.probes.empty();
+    const bool by_data = !seen.probes.empty() && std::all_of(found.all.begin(), found.all.end(), [&](const auto& candidate) {
+        return standing_of(candidate, roles) == of_preview;
+    });
     if (by_data)
         for (const auto& url : media_in_scripts(seen.probes.front()))
             found.add(url, "", "page-json", seen.probes.front().url);
+    sort_out(found.all, roles, seen, out);
     describe_blob(found, seen, out);
     if (!seen.probes.empty()) describe_page(seen.probes.front(), out.info);
     if (out.info.webpage_url.empty()) out.info.webpage_url = seen.requested_url;
     for (auto& candidate : found.all) {
         finish(candidate, seen, out.info.webpage_url);
         const bool direct = candidate.source.protocol == MediaProtocol::https;
-        out.has_direct = out.has_direct || (direct && !by_data);
-        out.certain =
-            out.certain || (direct && (candidate.understood || (candidate.named && candidate.delivered)));
+        const bool sure = candidate.standing == of_page && (candidate.told || candidate.loud);
+        out.has_direct = out.has_direct || (direct && candidate.source.origin != "page-json");
+        out.certain = out.certain || (direct && sure &&
+                                      (candidate.understood || (candidate.named && candidate.delivered)));
         out.info.sources.push_back(std::move(candidate.source));
     }
-    rank(out.info.sources);
     if (out.info.sources.size() > max_sources) out.info.sources.resize(max_sources);
     return out;
 }

@@ -25,13 +25,18 @@ struct Observation {
 struct Findings {
     MediaInfo info;  ///< Sources ranked, best first; may be empty.
     bool has_direct = false;
-    /// A file that a <video> understood or that the network delivered *and* the page names: no
-    /// reason to wait longer.
+    /// A file of the page's main <video>, or that it calls its video, that a <video> understood or that the network
+    /// delivered *and* the page names: no reason to wait longer.
     bool certain = false;
+    /// There is nothing but what previews play, the muted loops of a page, or nothing that its player may be fed from:
+    /// its video may be yet to come.
+    bool provisional = false;
     bool script_stream = false;  ///< A <video> plays what a script feeds it, and no source was seen.
     bool encrypted = false;      ///< A <video> uses content protection.
 };
 
+/// Ranked by how sure it is that the page means this video, then as `rank` has it. What a preview alone plays is left
+/// out beside anything else.
 Findings find_media(const Observation& seen);
 
 /// Whether JSON-LD means a video by it.
@@ -39,8 +44,5 @@ bool is_video_object(const boost::json::object& object);
 
 /// Best first: one file before playlists; more pixels; higher bit rate; MP4; larger; better evidence.
 void rank(std::vector<MediaSource>& sources);
-
-/// ISO 8601 duration ("PT1M30.5S") or plain seconds; 0 when it is neither.
-double parse_duration(std::string_view text);
 
 }  // namespace jobruntime::extract

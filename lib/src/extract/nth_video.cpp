@@ -7,6 +7,7 @@
 #include <boost/json.hpp>
 
 #include "extract/json_access.hpp"
+#include "extract/main_video.hpp"
 #include "extract/media_url.hpp"
 
 namespace jobruntime::extract {
@@ -95,21 +96,42 @@ std::vector<Probe> named_by_metas(const std::vector<Probe>& probes) {
     return all;
 }
 
+/// What the network showed, if this is the only <video> that a script feeds: without what belongs to others.
+std::vector<Sighting> feed_of(const Probe& one, const Observation& seen) {
+    if (one.videos.empty() || !is_fed_by_script(one.videos.front())) return {};
+    std::vector<std::string_view> of_others;
+    int fed = 0;
+    for (const auto& probe : seen.probes)
+        for (const auto& video : probe.videos) {
+            fed += is_fed_by_script(video) ? 1 : 0;
+            of_others.push_back(without_fragment(video.src));
+            for (const auto& source : video.sources) of_others.push_back(without_fragment(source.url));
+        }
+    std::vector<Sighting> feed;
+    for (const auto& sighting : seen.sightings)
+        if (fed == 1 && std::find(of_others.begin(), of_others.end(), sighting.url) == of_others.end()) feed.push_back(sighting);
+    return feed;
+}
+
 }  // namespace
 
 Findings find_nth(const Observation& seen, int nth) {
-    if (nth <= 1) return find_media(seen);
+    if (nth <= 0) return find_media(seen);
+    const auto index = static_cast<std::size_t>(nth) - 1;
     Findings best;
     bool found = false;
+    bool single = nth == 1;
     for (const auto list : {video_elements, video_objects, named_by_metas}) {
         const auto all = list(seen.probes);
-        if (all.size() < static_cast<std::size_t>(nth)) continue;
-        auto here = find_media({seen.requested_url, {all[static_cast<std::size_t>(nth) - 1]}, {}, seen.user_agent});
+        single = single && all.size() <= 1;
+        if (all.size() <= index) continue;
+        auto here = find_media({seen.requested_url, {all[index]}, feed_of(all[index], seen), seen.user_agent});
+        here.provisional = false;  // It was asked for.
         if (!here.info.sources.empty()) return here;
         // An element that a script feeds says at least that.
         if (!std::exchange(found, true)) best = std::move(here);
     }
-    return best;
+    return single ? find_media(seen) : best;
 }
 
 }  // namespace jobruntime::extract

@@ -24,6 +24,9 @@ bool is_final(std::string_view code) {
            code == "SSRF_BLOCKED" || code == "INVALID_URL";
 }
 
+/// Scripts, which do not run here, may bring the video that a preview is beside.
+bool is_answer(const Findings& findings) { return !findings.info.sources.empty() && !findings.provisional; }
+
 }  // namespace
 
 Result<json::value> PageQuery::document_of(const Answer& answer, const PageWay& way) const {
@@ -75,7 +78,7 @@ void PageQuery::follow_embeds(const HtmlPage& page, Observation& seen, MediaInfo
     const int most = std::max(3, request_.nth);
     int asked = 0;
     for (const auto& frame : frames) {
-        if (++asked > most || !find_nth(seen, request_.nth).info.sources.empty()) break;
+        if (++asked > most || is_answer(find_nth(seen, request_.nth))) break;
         auto answer = get(frame, page.probe.url);
         auto base = answer ? net::parse_url(answer->final_url, net::max_fetch_url) : Result<net::Url>(Error{});
         if (answer && base && answer->status == 200) seen.probes.push_back(read_html(answer->body, *base).probe);
@@ -98,7 +101,7 @@ Result<MediaInfo> PageQuery::read_html_page(const net::Response& response) {
     seen.user_agent = options_.user_agent;
     seen.probes.push_back(page.probe);
     auto findings = find_nth(seen, request_.nth);
-    if (findings.info.sources.empty() && response.status < 300) {
+    if (!is_answer(findings) && response.status < 300) {
         MediaInfo described;
         follow_embeds(page, seen, described);
         findings = find_nth(seen, request_.nth);
@@ -107,10 +110,13 @@ Result<MediaInfo> PageQuery::read_html_page(const net::Response& response) {
         if (findings.info.thumbnail.empty()) findings.info.thumbnail = described.thumbnail;
     }
     if (auto why = verdict(facts, findings)) {
-        if (why->name == "NO_MEDIA" && request_.nth > 1)
+        if (why->name == "NO_MEDIA" && request_.nth > 0)
             why->message = "the page names no video number " + std::to_string(request_.nth);
         return *std::move(why);
     }
+    if (findings.provisional)
+        return Error{Errc::not_found, "NO_MEDIA",
+                     "all that the page names plays muted by itself, as previews do; its scripts may show its video"};
     return std::move(findings.info);
 }
 

@@ -123,11 +123,12 @@ Result<MediaInfo> read_document(const json::value& document, const PageReader& r
     if (videos.empty())
         return Error{Errc::not_found, "NO_MEDIA",
                      media == 0 ? "the post has text only" : "the post has pictures and no video"};
-    if (nth < 1 || videos.size() < static_cast<std::size_t>(nth))
+    const auto index = static_cast<std::size_t>(std::max(nth, 1)) - 1;
+    if (videos.size() <= index)
         return Error{Errc::not_found, "NO_MEDIA",
                      "the post has " + std::to_string(videos.size()) + " videos, and number " + std::to_string(nth) +
                          " was asked for"};
-    const auto& item = *videos[static_cast<std::size_t>(nth) - 1];
+    const auto& item = *videos[index];
     MediaInfo info;
     info.id = text_by(*root, reader.id);
     info.title = clean_line(text_by(*root, reader.title), 500);

@@ -47,6 +47,7 @@ private:
     Result<void> watch();
     Result<bool> watch_step(Deadline nav_deadline);
     Deadline next_wake(Deadline nav_deadline) const;
+    bool may_end_quietly() const;
     Result<MediaInfo> decide();
     Result<void> wait_for_person(const Error& why);
     std::optional<Error> refusal() const;

@@ -107,7 +107,7 @@ Result<bool> PageRun::watch_step(Deadline nav_deadline) {
     const bool fresh_dom = state_.dom_ready() && !looked_at_dom_;
     const bool fresh_load = state_.loaded() && !looked_at_load_;
     const bool fresh_media = state_.media_count() != seen_media_;
-    const bool quiet = state_.loaded() && findings_.has_direct && now >= quiet_since_ + quiet_time;
+    const bool quiet = state_.loaded() && may_end_quietly() && now >= quiet_since_ + quiet_time;
     if (!at_end && !fresh_dom && !fresh_load && !fresh_media && !quiet) return false;
 
     looked_at_dom_ = looked_at_dom_ || fresh_dom;
@@ -123,9 +123,12 @@ Result<bool> PageRun::watch_step(Deadline nav_deadline) {
     return at_end || findings_.certain || quiet || answered;
 }
 
+/// A page that has shown nothing but previews is given all its time to settle.
+bool PageRun::may_end_quietly() const { return findings_.has_direct && !findings_.provisional; }
+
 Deadline PageRun::next_wake(Deadline nav_deadline) const {
     auto wake = settled_ ? *settled_ : nav_deadline;
-    if (state_.loaded() && findings_.has_direct) wake = std::min(wake, quiet_since_ + quiet_time);
+    if (state_.loaded() && may_end_quietly()) wake = std::min(wake, quiet_since_ + quiet_time);
     if (!state_.requested_main()) wake = std::min(wake, nav_deadline - options_.nav_timeout + start_time);
     return wake;
 }
@@ -147,6 +150,7 @@ void PageRun::read_data() {
     if (info.thumbnail.empty()) info.thumbnail = findings_.info.thumbnail;
     findings_.info = std::move(info);
     findings_.has_direct = findings_.certain = true;
+    findings_.provisional = false;
 }
 
 /// Why there is nothing to be had, as far as that can be told now.

@@ -1,6 +1,8 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "extract/probe.hpp"
 
+#include <algorithm>
+
 #include <boost/json.hpp>
 
 #include "extract/json_access.hpp"
@@ -25,6 +27,11 @@ ProbedVideo read_video(const json::object& object) {
     video.duration = duration > 0 && duration < 1e7 ? duration : 0;
     video.ready = bounded(number_at(object, "ready"), 4);
     video.encrypted = flag_at(object, "encrypted");
+    video.controls = flag_at(object, "controls");
+    video.muted = flag_at(object, "muted");
+    video.loop = flag_at(object, "loop");
+    video.autoplay = flag_at(object, "autoplay");
+    video.area = std::clamp(number_at(object, "area"), 0.0, 1e9);
     if (const auto* sources = array_at(object, "sources"); sources != nullptr) {
         for (const auto& source : *sources) {
             if (const auto* fields = source.if_object(); fields != nullptr && video.sources.size() < 16) {

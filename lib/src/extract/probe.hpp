@@ -34,6 +34,11 @@ struct ProbedVideo {
     int ready = 0;        ///< HTMLMediaElement.readyState; from 1 on the file was understood.
     bool encrypted = false;
     std::vector<ProbedSource> sources;
+    bool controls = false;
+    bool muted = false;  ///< By the page, not by us.
+    bool loop = false;
+    bool autoplay = false;
+    double area = 0;  ///< Of the page, in CSS pixels squared; 0 = unknown, or not shown.
 };
 
 /// What one frame showed.

@@ -72,6 +72,9 @@ std::string_view probe_script() noexcept {
     duration: Number.isFinite(video.duration) ? video.duration : 0,
     ready: video.readyState,
     encrypted: !!video.mediaKeys,
+    controls: video.controls, loop: video.loop, autoplay: video.autoplay,
+    muted: video.defaultMuted || (video.muted && direct(video)),  // We have muted others ourselves.
+    area: video.offsetWidth * video.offsetHeight,
     sources: find(video, 'source', 16).map((source) => ({
       url: clean(absolute(attr(source, 'src')), 8192), type: clean(attr(source, 'type'), 200), height: heightOf(source),
     })),

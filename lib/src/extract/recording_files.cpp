@@ -249,7 +249,7 @@ Result<void> Recording::Impl::read_case(std::string_view text, const ReadBody& b
     if (number_at(*whole, "v") != 1) return wrong("is of another version: \"v\" must be 1");
     asked_ = {
         std::string(text_at(*whole, "url")),       std::string(text_at(*whole, "platform")),
-        std::string(text_at(*whole, "postId")),    std::max(1, whole_at(*whole, "nth")),
+        std::string(text_at(*whole, "postId")),    std::max(0, whole_at(*whole, "nth")),
         std::string(text_at(*whole, "extractor")), {}};
     if (const auto* hosts = object_at(*whole, "hosts"))
         for (const auto& host : *hosts) hosts_[std::string(host.key())] = host.value().is_bool() && host.value().get_bool();

@@ -161,6 +161,8 @@ Result<MediaInfo> YtDlpExtractor::extract(const ExtractRequest& request, std::st
     run.name = "yt-dlp";
     run.argv = {options_.program, "--ignore-config", "--no-plugin-dirs", "--no-cache-dir", "--no-playlist", "--no-warnings", "-q", "-J"};
     if (!cookies.path().empty()) run.argv.insert(run.argv.end(), {"--cookies", cookies.path()});
+    // It need not look at the others.
+    if (request.nth > 0) run.argv.insert(run.argv.end(), {"--playlist-items", std::to_string(request.nth)});
     run.argv.insert(run.argv.end(), {"--", url->str()});
     run.environment = proxy ? with_proxy(options_.environment, *proxy) : options_.environment;
     if (!request.traceparent.empty()) run.environment.push_back("TRACEPARENT=" + request.traceparent);

@@ -67,13 +67,6 @@ Post known_post(const char* platform, std::string_view id, std::string canonical
                 .short_link = false};
 }
 
-/// The number behind ".../video/": 2 to 999 for the further videos of a post, 1 for the post itself.
-int nth_video(std::string_view number) {
-    int nth = 1;
-    const auto [end, wrong] = std::from_chars(number.data(), number.data() + number.size(), nth);
-    return wrong == std::errc{} && end == number.data() + number.size() && nth >= 2 && nth <= 999 ? nth : 1;
-}
-
 /// /<handle>/status/<id>, /i/status/<id> and /i/web/status/<id>, each with /photo/1 or /video/1 behind it, which
 /// are the post itself; /video/2 is its second video, which is saved beside the first.
 Result<Post> x_post(const Url& url) {
@@ -95,11 +88,9 @@ Result<Post> x_post(const Url& url) {
     const std::string name = lowered(handle);
     auto post = known_post("x", parts[2], "https://x.com/" + name + "/status/" + std::string(parts[2]),
                            name == "i" ? "" : name);
-    if (const int nth = with_item && parts[3] == "video" ? nth_video(parts[4]) : 1; nth > 1) {
-        post.canonical += "/video/" + std::to_string(nth);
-        post.unique_key += "#" + std::to_string(nth);
-    }
-    return post;
+    const int nth = with_item && parts[3] == "video" ? video_number(parts[4]).value_or(1) : 1;
+    const auto address = post.canonical + "/video/" + std::to_string(nth);
+    return nth_video_of(std::move(post), nth, address);
 }
 
 bool is_tiktok_handle(std::string_view text) {
@@ -173,6 +164,23 @@ Result<Post> web_page(const Url& url) {
 }
 
 }  // namespace
+
+std::optional<int> video_number(std::string_view text) {
+    int nth = 0;
+    const auto* end = text.data() + text.size();
+    const auto [last, wrong] = std::from_chars(text.data(), end, nth);
+    if (wrong != std::errc{} || last != end || text.front() == '0' || nth < 1 || nth > 999) return std::nullopt;
+    return nth;
+}
+
+Post nth_video_of(Post post, int nth, std::string address) {
+    if (nth <= 1) return post;
+    post.nth = nth;
+    // Without an id the address is all that tells posts apart.
+    post.unique_key = post.post_id.empty() ? address : post.unique_key + "#" + std::to_string(nth);
+    post.canonical = std::move(address);
+    return post;
+}
 
 const std::vector<Platform>& default_platforms() {
     static const std::vector<Platform> platforms = {

@@ -327,6 +327,27 @@ TEST_CASE("yt-dlp is asked without its user's settings, and what it says is unde
         CHECK(extract_test::read_file(bench.tmp + "/arguments") ==
               "--ignore-config\n--no-plugin-dirs\n--no-cache-dir\n--no-playlist\n--no-warnings\n-q\n-J\n--\nhttp://127.0.0.1/-post\n");
     }
+    for (const auto& [nth, answer, outcome] :
+         {std::tuple(1, R"({"entries":[{"url":"http://127.0.0.1/1.mp4","playlist_index":1}]})", "http://127.0.0.1/1.mp4"),
+          std::tuple(3, R"({"entries":[{"url":"http://127.0.0.1/3.mp4","playlist_index":3}],"playlist_count":4})", "http://127.0.0.1/3.mp4"),
+          std::tuple(2, R"({"entries":[{"url":"http://127.0.0.1/1.mp4"},{"url":"http://127.0.0.1/2.mp4"}]})", "http://127.0.0.1/2.mp4"),
+          std::tuple(9, R"({"entries":[],"playlist_count":4})", "NO_MEDIA")}) {
+        CAPTURE(nth);
+        Bench bench;
+        extract::YtDlpOptions options;
+        options.program = bench.program("#!/bin/sh\nprintf '%s\\n' \"$@\" > arguments\n" + say(answer) + "\n");
+        options.environment = {"PATH=/usr/bin:/bin"};
+        options.allow_nets = net::Network::parse_list("127.0.0.0/8").value();
+        ExtractRequest request;
+        request.timeout = 10s;
+        request.tmp_dir = bench.tmp;
+        request.url = "http://127.0.0.1/post";
+        request.nth = nth;
+        const auto info = extract::YtDlpExtractor(options).extract(request, {});
+        CHECK((info ? info->sources.front().url : info.error().name) == outcome);
+        if (!info) CHECK(info.error().message == "the post has 4 videos, and number 9 was asked for");
+        CHECK(extract_test::read_file(bench.tmp + "/arguments").find("-J\n--playlist-items\n" + std::to_string(nth) + "\n--\n") != std::string::npos);
+    }
     Bench bench;
     extract::YtDlpOptions options;
     options.program = bench.folder / "missing";

@@ -8,6 +8,7 @@
 #include "extract/media_finder.hpp"
 #include "extract/media_url.hpp"
 #include "extract/page_state.hpp"
+#include "extract/page_words.hpp"
 #include "extract/profile_lock.hpp"
 
 #include "browser_fixture.hpp"

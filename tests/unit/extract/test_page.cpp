@@ -33,7 +33,7 @@ struct Site {
             replace_all(text, host, server.url(""));
         return boost::json::parse(text).as_object();
     }
-    Result<MediaInfo> ask(const std::string& platform, const std::string& path, int nth = 1, const std::string& cookies = "") {
+    Result<MediaInfo> ask(const std::string& platform, const std::string& path, int nth = 0, const std::string& cookies = "") {
         extract::PageExtractor page(fetcher, extract::PageRules::parse(rules()).value(),
                                     {.allow_nets = net::Network::parse_list("127.0.0.0/8, 93.184.0.0/16").value()});
         ExtractRequest request;
@@ -295,6 +295,11 @@ TEST_CASE("web: a further video of a page, by whichever list of it is long enoug
                                 og("d.php") + typed);
     server.file("/itself.mp4", "video/mp4", "bytes");
     server.file("/itself", "video/mp4", "bytes");  // Which shows only once it is asked for.
+    const std::string preview = "<video src=/loop.mp4 muted loop autoplay></video>";
+    server.page("/preview-first", preview + "<video src=/film.mp4 controls></video>");
+    server.page("/preview-last", "<video src=/film.mp4 controls></video>" + preview);
+    server.page("/preview-alone", preview);  // Scripts may bring the film: that is for the browser to see.
+    server.page("/preview-and-frame", preview + "<iframe src=/f2></iframe>");
     server.page("/wall", "<title>Log in</title><form><input type=password></form>");
     struct Row {
         const char* page;
@@ -311,6 +316,12 @@ TEST_CASE("web: a further video of a page, by whichever list of it is long enoug
                         {"/queries", 4, server.url("/d.php"), 1},
                         {"/itself.mp4", 1, server.url("/itself.mp4"), 1}, {"/itself.mp4", 2, "NO_MEDIA", 0},
                         {"/itself", 1, server.url("/itself"), 1}, {"/itself", 2, "NO_MEDIA", 0},
+                        {"/tags", 1, server.url("/a.mp4"), 1}, {"/list", 1, media + "/a.mp4", 1},
+                        {"/metas", 1, server.url("/a.mp4"), 3}, {"/one", 1, server.url("/a.mp4"), 1},
+                        {"/preview-first", 0, server.url("/film.mp4"), 1}, {"/preview-last", 0, server.url("/film.mp4"), 1},
+                        {"/preview-first", 1, server.url("/loop.mp4"), 1}, {"/preview-first", 2, server.url("/film.mp4"), 1},
+                        {"/preview-last", 1, server.url("/film.mp4"), 1}, {"/preview-alone", 0, "NO_MEDIA", 0},
+                        {"/preview-alone", 1, server.url("/loop.mp4"), 1}, {"/preview-and-frame", 0, server.url("/b.mp4"), 1},
                         {"/wall", 2, "AUTH_REQUIRED", 0}};
     for (const auto& row : rows) {
         CAPTURE(row.page);

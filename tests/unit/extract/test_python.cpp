@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 namespace {
 
 /// Runs a Python extractor of this text, with the shipped module beside it.
-Result<MediaInfo> python(const std::string& text, std::vector<std::string>& log) {
+Result<MediaInfo> python(const std::string& text, std::vector<std::string>& log, int nth = 0) {
     const extract_test::TempFolder folder;
     std::filesystem::copy_file(SOURCE_DIR "/bindings/python/jobruntime_extractor.py", folder / "jobruntime_extractor.py");
     std::ofstream(folder / "mine.py") << "#!/usr/bin/env python3\n" + text;
@@ -28,6 +28,7 @@ Result<MediaInfo> python(const std::string& text, std::vector<std::string>& log)
     request.url = "https://example.org/talk/1";
     request.timeout = 20s;
     request.tmp_dir = folder / "tmp";
+    request.nth = nth;
     request.log = [&](std::string_view line) { log.emplace_back(line); };
     return extract::CommandExtractor(options).extract(request, {});
 }
@@ -51,6 +52,21 @@ def extract(request):
     CHECK(info->sources.front().height == 720);
     std::sort(log.begin(), log.end());
     CHECK(log == std::vector<std::string>{"mine: logged", "mine: printed"});
+}
+
+TEST_CASE("it is told which video of a post is meant, and takes the first where nobody says") {
+    for (const auto& [nth, told] : {std::pair(0, "1"), std::pair(1, "1"), std::pair(12, "12")}) {
+        std::vector<std::string> log;
+        const auto info = python(R"(
+from jobruntime_extractor import extractor
+
+@extractor
+def extract(request):
+    return {"title": str(request.nth), "formats": [{"url": "http://127.0.0.1/a.mp4"}]}
+)", log, nth);
+        REQUIRE_MESSAGE(info.has_value(), info.error().message);
+        CHECK(info->title == told);
+    }
 }
 
 TEST_CASE("its errors, its exceptions and its mistakes are the job's errors") {

@@ -401,7 +401,7 @@ TEST_CASE("a further video of a post is asked for by its number, and published u
     });
     here = &bench;
     bench.server.on("/good.mp4", test::serve({.bytes = read_file(Clips::get()["faststart.mp4"])}));
-    const std::pair<const char*, int> table[] = {{"", 1}, {"/video/1", 1}, {"/photo/1", 1}, {"/video/2", 2}};
+    const std::pair<const char*, int> table[] = {{"", 0}, {"/video/1", 0}, {"/photo/1", 0}, {"/video/2", 2}};
     for (const auto& [behind, number] : table) {
         CAPTURE(behind);
         testing::Harness jobs;

@@ -118,6 +118,27 @@ TEST_CASE("what is wrong in a file is named with the file, the place and what it
         {R"({"platforms":{"a":{"hosts":["a.org"],"canonical":"https://a.org/{id}"}}})", "platforms.a.canonical must be left out where there are no posts"},
         {R"({"platforms":{"a":{"hosts":["a.org"],"posts":["{id}"]}}})", "platforms.a.posts must be patterns"},
         {R"({"platforms":{"a":{"hosts":["a.org"],"posts":["/{name}"]}}})", "platforms.a.posts must be patterns"},
+        {R"({"platforms":{"a":{"hosts":["a.org"],"posts":["/{id}/{nth}"],"nthCanonical":"https://a.org/{id}/{nth}"}}})",
+         "platforms.a.canonical must be given where posts have {nth}"},
+        {R"({"platforms":{"a":{"hosts":["a.org"],"posts":["/{id}/{nth}"],"canonical":"https://a.org/{id}"}}})",
+         "platforms.a.nthCanonical must be given where posts have {nth}"},
+        {R"({"platforms":{"a":{"hosts":["a.org"],"posts":["/{id}/{nth}"],"canonical":"https://a.org/{id}","nthCanonical":"https://a.org/{id}/2"}}})",
+         "platforms.a.nthCanonical must be given where posts have {nth}"},
+        {R"({"platforms":{"a":{"hosts":["a.org"],"posts":["/{id}/{nth}"],"canonical":"https://a.org/{id}/{nth}"}}})",
+         "platforms.a.canonical must be the address of the post itself, without {nth}"},
+        {R"({"platforms":{"a":{"hosts":["a.org"],"posts":["/{id}"],"nthCanonical":"https://a.org/{id}/{nth}"}}})",
+         "platforms.a.nthCanonical must be left out where none of the posts has {nth}"},
+        {R"({"platforms":{"x":{"nthCanonical":"https://x.com/{id}/{nth}"}}})", "platforms.x.nthCanonical must be left out where there are no posts"},
+        {R"({"platforms":{"a":{"hosts":["a.org"],"posts":["/{id}/{nth}"],"canonical":"https://a.org/{id}","nthCanonical":"https://a.org/{handle}/{nth}"}}})",
+         "platforms.a.nthCanonical must be made of names that every post with {nth} has; one of them has no {handle}"},
+        {R"({"platforms":{"a":{"hosts":["a.org"],"posts":["/{id}/{nth}"],"canonical":"https://a.org/{id}","nthCanonical":"https://a.org/{id}/v/{nth}"}}})",
+         "platforms.a.nthCanonical must be an address that one of the posts' patterns with {nth} reads back"},
+        {R"({"platforms":{"a":{"hosts":["a.org"],"posts":["/{id}/{nth}"],"canonical":"https://a.org/{id}","nthCanonical":"https://b.org/{id}/{nth}"}}})",
+         "platforms.a.nthCanonical must be an address that one of the posts' patterns with {nth} reads back"},
+        {R"({"platforms":{"a":{"hosts":["a.org"],"posts":["/{nth}/{nth}"]}}})", "platforms.a.posts must be patterns"},
+        {R"({"platforms":{"a":{"hosts":["a.org"],"posts":["/{id}?n={id}"]}}})", "platforms.a.posts must be patterns"},
+        {R"({"platforms":{"a":{"hosts":["a.org"],"posts":["/{id}?n={nth}&m=1"]}}})", "platforms.a.posts must be patterns"},
+        {R"({"platforms":{"a":{"hosts":["a.org"],"posts":["/{id}"],"shortLinks":["/s/{id}/{nth}"]}}})", "platforms.a.shortLinks must be without {nth}"},
         {R"({"platforms":{"x":{"host":["a.org"]}}})", "platforms.x.host must be left out; what is known here: enabled, hosts"},
         {R"({"platforms":{"x":{"enabled":"yes"}}})", "platforms.x.enabled must be true or false"},
         {R"({"platforms":{"x":{"extractors":[]}}})", "platforms.x.extractors must be an array with at least one"},
@@ -226,15 +247,84 @@ TEST_CASE("a short link is followed under the guard before its post is known") {
 }
 
 TEST_CASE("the address of a post may name one of its videos") {
-    const auto nth = [](const char* text) {
-        const auto url = net::parse_url(text).value();
-        return nth_of(url, net::identify(url).value());
+    const auto config = read(R"({"platforms":{
+        "talks": {"hosts": ["talks.example.org"], "posts": ["/t/{id}", "/t/{id}/{*}", "/t/{id}/part-{nth}", "/@{handle}/{id}/{nth}"],
+                  "canonical": "https://talks.example.org/t/{id}", "nthCanonical": "https://talks.example.org/t/{id}/part-{nth}"},
+        "pics": {"hosts": ["pics.example.org"], "posts": ["/p/{id}", "/p/{id}?img_index={nth}"], "shortLinks": ["/s/{id}"],
+                 "canonical": "https://pics.example.org/p/{id}", "nthCanonical": "https://pics.example.org/p/{id}?img_index={nth}"},
+        "days": {"hosts": ["days.example.org"], "posts": ["/today/{nth}"],
+                 "canonical": "https://days.example.org/today/1", "nthCanonical": "https://days.example.org/today/{nth}"}}})");
+    REQUIRE_MESSAGE(config.has_value(), config.error().message);
+    struct Row {
+        const char* url;
+        int nth;
+        const char* key;
+        const char* canonical;
     };
-    CHECK(nth("https://x.com/ada/status/20/video/2") == 2);
-    CHECK(nth("https://x.com/ada/status/20/photo/2") == 1);
-    CHECK(nth("https://x.com/ada/status/20") == 1);
-    CHECK(nth("https://www.tiktok.com/@ada/video/7") == 1);
-    CHECK(nth("https://example.org/video/3") == 1);
+    const Row rows[] = {
+        {"https://x.com/ada/status/20/video/2", 2, "x:20#2", "https://x.com/ada/status/20/video/2"},
+        {"https://x.com/ada/status/20/video/1", 0, "x:20", "https://x.com/ada/status/20"},
+        {"https://x.com/ada/status/20/photo/2", 0, "x:20", "https://x.com/ada/status/20"},
+        {"https://x.com/ada/status/20", 0, "x:20", "https://x.com/ada/status/20"},
+        {"https://www.tiktok.com/@ada/video/7", 0, "tiktok:7", "https://www.tiktok.com/@ada/video/7"},
+        {"https://example.org/video/3", 0, "https://example.org/video/3", "https://example.org/video/3"},
+        {"https://talks.example.org/t/7", 0, "talks:7", "https://talks.example.org/t/7"},
+        {"https://talks.example.org/t/7/part-1", 0, "talks:7", "https://talks.example.org/t/7"},
+        {"https://talks.example.org/t/7/part-12?x=1#y", 12, "talks:7#12", "https://talks.example.org/t/7/part-12"},
+        {"https://talks.example.org/@Ada/7/3", 3, "talks:7#3", "https://talks.example.org/t/7/part-3"},
+        {"https://talks.example.org/@Ada/7/03", -1, "INVALID_URL", ""},
+        {"https://talks.example.org/@Ada/7/0", -1, "INVALID_URL", ""},
+        {"https://talks.example.org/@Ada/7/1000", -1, "INVALID_URL", ""},
+        {"https://talks.example.org/t/7/part-x", 0, "talks:7", "https://talks.example.org/t/7"},
+        {"https://pics.example.org/p/7", 0, "pics:7", "https://pics.example.org/p/7"},
+        {"https://pics.example.org/p/7?img_index=1&utm_source=a", 0, "pics:7", "https://pics.example.org/p/7"},
+        {"https://pics.example.org/p/7?a=b&img_index=2", 2, "pics:7#2", "https://pics.example.org/p/7?img_index=2"},
+        {"https://pics.example.org/p/7?ximg_index=2&img_index", 0, "pics:7", "https://pics.example.org/p/7"},
+        {"https://days.example.org/today/4", 4, "https://days.example.org/today/4", "https://days.example.org/today/4"},
+        {"https://days.example.org/today/1", 0, "https://days.example.org/today/1", "https://days.example.org/today/1"},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.url);
+        const auto post = net::identify(net::parse_url(row.url).value(), config->rules());
+        if (row.nth < 0) {
+            REQUIRE_FALSE(post.has_value());
+            CHECK(post.error().name == row.key);
+            continue;
+        }
+        REQUIRE_MESSAGE(post.has_value(), post.error().message);
+        CHECK(post->nth == row.nth);
+        CHECK(post->unique_key == row.key);
+        CHECK(post->canonical == row.canonical);
+        // A worker reads the canonical address again.
+        auto again = net::identify(net::parse_url(post->canonical).value(), config->rules()).value();
+        again.handle_slug = post->handle_slug;
+        CHECK(again == *post);
+    }
+}
+
+TEST_CASE("each extractor of a platform is told which video of the post is meant") {
+    extract_test::PageServer server;
+    server.page("/p/7", "<video src=/a.mp4></video><video src=/b.mp4></video>");
+    const auto host = server.url("");
+    const auto config = read(R"({"platforms":{"pics":{"hosts":["127.0.0.1"],"posts":["/p/{id}?v={nth}"],"canonical":")" + host +
+                             R"(/p/{id}","nthCanonical":")" + host + R"(/p/{id}?v={nth}"}}})");
+    REQUIRE_MESSAGE(config.has_value(), config.error().message);
+    const auto post = net::identify(net::parse_url(server.url("/p/7?from=share&v=2")).value(), config->rules());
+    REQUIRE_MESSAGE(post.has_value(), post.error().message);
+    ExtractRequest request;
+    request.url = post->canonical;
+    request.platform = post->platform;
+    request.post_id = post->post_id;
+    request.nth = post->nth;
+    request.timeout = 30s;
+    const auto nets = net::Network::parse_list("127.0.0.0/8").value();
+    const net::Fetcher fetcher({.allow_nets = nets, .user_agent = {}});
+    const auto page = std::make_shared<extract::PageExtractor>(fetcher, extract::PageRules::parse(extract::default_page_rules()).value(),
+                                                               extract::PageOptions{.allow_nets = nets});
+    ExtractorChain chain({}, {{"page", page}}, *config);
+    const auto info = chain.extract(request, {});
+    REQUIRE_MESSAGE(info.has_value(), info.error().message);
+    CHECK(info->sources.front().url == server.url("/b.mp4"));
 }
 
 TEST_CASE("of several extractors' errors the job's is the one that tells most") {

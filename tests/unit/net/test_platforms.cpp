@@ -37,6 +37,8 @@ TEST_CASE("the same post is recognised however its URL is written") {
     CHECK(second.canonical == post.canonical + "/video/2");
     CHECK(second.unique_key == post.unique_key + "#2");
     CHECK(second.post_id == post.post_id);
+    CHECK(second.nth == 2);
+    CHECK(post.nth == 0);
     CHECK(identify_text(second.canonical).value() == second);
     for (const char* number : {"1000", "99999999999999999999"})
         CHECK(identify_text("https://x.com" + path + "/video/" + number).value() == post);
