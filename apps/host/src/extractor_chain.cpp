@@ -2,7 +2,9 @@
 #include "extractor_chain.hpp"
 
 #include <algorithm>
+#include <condition_variable>
 #include <filesystem>
+#include <mutex>
 #include <optional>
 
 #include "codes.hpp"
@@ -47,6 +49,16 @@ void empty_folder(const std::string& folder) {
     }
 }
 
+/// Longer than that a site is left alone by putting the job off, which holds up no others.
+constexpr std::chrono::seconds longest_pause{10};
+
+void pause(std::chrono::seconds time, const std::stop_token& stop) {
+    std::mutex mutex;
+    std::condition_variable_any never;
+    std::unique_lock lock(mutex);
+    never.wait_for(lock, stop, time, [] { return false; });
+}
+
 }  // namespace
 
 ExtractorChain::ExtractorChain(std::vector<std::shared_ptr<Extractor>> own, Known known, MediaConfig config)
@@ -59,15 +71,24 @@ Result<MediaInfo> ExtractorChain::ask(Extractor& extractor, const ExtractorUse& 
         auto limited = request;
         const auto left = std::chrono::duration_cast<milliseconds>(deadline - steady_clock::now());
         limited.timeout = std::max(milliseconds(1), use.timeout ? std::min(*use.timeout, left) : left);
+        std::chrono::seconds wanted{0};
+        limited.asked_to_wait = [&](std::chrono::seconds wait) {
+            wanted = std::max(wanted, wait);
+            if (request.asked_to_wait) request.asked_to_wait(wait);
+        };
         empty_folder(request.tmp_dir);
         auto info = extractor.extract(limited, stop);
         if (info) {
             info->extractor = std::string(extractor.name());
             return info;
         }
-        const bool again = attempt < use.attempts && code_info(info.error().name).retryable && steady_clock::now() < deadline;
+        const bool again = attempt < use.attempts && code_info(info.error().name).retryable && wanted <= longest_pause &&
+                           steady_clock::now() + wanted < deadline;
         if (!again || stop.stop_requested()) return info;
-        if (request.log) request.log(std::string(extractor.name()) + ": " + info.error().name + "; trying it again");
+        const auto when = wanted.count() > 0 ? " in " + std::to_string(wanted.count()) + " s, as the site asks" : std::string();
+        if (request.log) request.log(std::string(extractor.name()) + ": " + info.error().name + "; trying it again" + when);
+        if (wanted.count() > 0) pause(wanted, stop);
+        if (stop.stop_requested()) return Error{Errc::canceled, "stopped while waiting as the site asks"};
     }
 }
 

@@ -21,6 +21,13 @@ const std::vector<std::string> usual_next{"UNSUPPORTED_SOURCE", "AUTH_REQUIRED",
                                           "EXTRACTION_TIMEOUT", "EXTRACTOR_CRASHED", "EXTRACTOR_PROTOCOL", "EXTRACTOR_NOT_FOUND",
                                           "BROWSER_LAUNCH_FAILED", "TOO_LARGE"};
 
+/// What page, browser and yt-dlp may say besides the codes of rules for pages.
+const std::vector<std::string> known_codes{
+    "NO_MEDIA", "VIDEO_UNAVAILABLE", "AUTH_REQUIRED", "BOT_CHALLENGE", "RATE_LIMITED", "GEO_BLOCKED", "DRM_PROTECTED",
+    "UNSUPPORTED_SOURCE", "EXTRACTION_TIMEOUT", "SSRF_BLOCKED", "INVALID_URL", "NETWORK", "TOO_LARGE", "DOWNLOAD_STALLED", "DISK_FULL",
+    "EXTRACTOR_CRASHED", "EXTRACTOR_PROTOCOL", "EXTRACTOR_NOT_FOUND", "COOKIES_NOT_READ", "INVALID_COOKIE_FILE", "RECORDING_INCOMPLETE",
+    "BROWSER_LAUNCH_FAILED", "BROWSER_PROFILE_IN_USE"};
+
 /// A site that stays silent would else take the time of those behind it.
 constexpr milliseconds page_timeout{30'000};
 
@@ -207,6 +214,35 @@ const json::object* member(const Config& config, std::string_view name, std::opt
     return value->if_object();
 }
 
+bool is_code(std::string_view text) {
+    return !text.empty() && text.size() <= 64 && text.front() >= 'A' && text.front() <= 'Z' &&
+           std::all_of(text.begin(), text.end(), [](char c) { return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; });
+}
+
+/// Whether some rule for pages says this code.
+bool names_code(const json::value& rules, std::string_view code) {
+    if (const auto* text = rules.if_string()) return std::string_view(*text) == code;
+    if (const auto* list = rules.if_array())
+        return std::any_of(list->begin(), list->end(), [&](const auto& one) { return names_code(one, code); });
+    const auto* object = rules.if_object();
+    return object != nullptr && std::any_of(object->begin(), object->end(), [&](const auto& one) { return names_code(one.value(), code); });
+}
+
+/// A code that nobody says would silently end the list where it is to go on. Programs have codes of their own.
+void check_codes(const PlatformConfig& platform, const ExtractorUse& use, const MediaConfig& config, std::optional<Error>& error) {
+    const bool program = std::any_of(config.commands.begin(), config.commands.end(), [&](const auto& one) { return one.name == use.name; });
+    for (const auto& code : use.next_on) {
+        const bool said = program || std::find(known_codes.begin(), known_codes.end(), code) != known_codes.end() ||
+                          names_code(config.pages, code);
+        if (error || (is_code(code) && said)) continue;
+        std::string all;
+        for (const auto& known : known_codes) all += (all.empty() ? "" : ", ") + known;
+        error = Error{Errc::invalid_argument, "INVALID_CONFIGURATION",
+                      "platforms." + platform.id + ".extractors.nextOn names \"" + code + "\", which must be " +
+                          (program ? std::string("a code like NO_MEDIA") : "a code that " + use.name + " may say: one of a rule in pages, or " + all)};
+    }
+}
+
 json::array array_of(const std::vector<std::string>& texts) { return json::array(texts.begin(), texts.end()); }
 
 }  // namespace
@@ -228,6 +264,7 @@ Result<MediaConfig> MediaConfig::from(const Config& config) {
                 error = Error{Errc::invalid_argument, "INVALID_CONFIGURATION",
                               "platforms." + platform.id + ".extractors names \"" + use.name +
                                   "\", which must be page, browser, yt-dlp or a member of extractors"};
+            check_codes(platform, use, made, error);
         }
     if (error) {
         error->message = config.config_file + ": " + error->message + "; see docs/configuration.md";

@@ -144,6 +144,10 @@ TEST_CASE("what is wrong in a file is named with the file, the place and what it
         {R"({"platforms":{"x":{"extractors":[]}}})", "platforms.x.extractors must be an array with at least one"},
         {R"({"platforms":{"x":{"extractors":["mine"]}}})", "platforms.x.extractors names \"mine\""},
         {R"({"platforms":{"x":{"extractors":[{"use":"page","attempts":0}]}}})", "platforms.x.extractors.attempts must be a whole number"},
+        {R"({"platforms":{"x":{"extractors":[{"use":"page","nextOn":["NETWORK","RATE_LIMITD"]}]}}})",
+         "platforms.x.extractors.nextOn names \"RATE_LIMITD\", which must be a code that page may say: one of a rule in pages, or NO_MEDIA, "},
+        {R"({"extractors":{"mine":{"command":["./my.py"]}},"platforms":{"x":{"extractors":[{"use":"mine","nextOn":["no media"]}]}}})",
+         "platforms.x.extractors.nextOn names \"no media\", which must be a code like NO_MEDIA"},
         {R"({"extractors":{"mine":{"command":"./my.py"}}})", "extractors.mine.command must be an array"},
         {R"({"extractors":{"page":{"command":["./my.py"]}}})", "extractors.page must be named otherwise"},
     };
@@ -172,6 +176,65 @@ TEST_CASE("the list of a platform is asked in order, as its codes say") {
     const auto certain = fake("page", {"VIDEO_UNAVAILABLE"});
     CHECK(outcome(R"([{"use":"page","attempts":5}])", certain, fake("browser", {""})) == "VIDEO_UNAVAILABLE");
     CHECK(certain->asked == 1);
+}
+
+TEST_CASE("codes that a program or a rule for pages has of its own lead on, too") {
+    CHECK(read(R"({"extractors":{"mine":{"command":["./my.py"]}},"platforms":{"x":{"extractors":[{"use":"mine","nextOn":["MY_CODE"]},"page"]}}})"));
+    const std::string list = R"("platforms":{"x":{"extractors":[{"use":"page","nextOn":["PAY_WALL"]},"browser"]}})";
+    CHECK(read(R"({"pages":{"a":{"ways":[{"steps":[{"get":"{url}","statuses":{"402":"PAY_WALL"}}]}]}},)" + list + "}"));
+    CHECK_FALSE(read("{" + list + "}"));
+}
+
+TEST_CASE("a site that asks to be left alone is, before the same extractor tries again") {
+    struct Busy final : Extractor {
+        explicit Busy(std::chrono::seconds its_wait) : wait(its_wait) {}
+        std::string_view name() const override { return "page"; }
+        Result<MediaInfo> extract(const ExtractRequest& request, std::stop_token) override {
+            asked.push_back(std::chrono::steady_clock::now());
+            if (asked.size() > 1) return MediaInfo{};
+            request.asked_to_wait(wait);
+            return Error{Errc::unavailable, "RATE_LIMITED", "slow down"};
+        }
+        const std::chrono::seconds wait;
+        std::vector<std::chrono::steady_clock::time_point> asked;
+    };
+    const auto config = read(R"({"platforms":{"x":{"extractors":[{"use":"page","attempts":3}]}}})");
+    REQUIRE_MESSAGE(config.has_value(), config.error().message);
+    std::chrono::seconds passed_on{0};
+    ExtractRequest request;
+    request.platform = "x";
+    request.timeout = 60s;
+    request.asked_to_wait = [&](std::chrono::seconds wait) { passed_on = wait; };
+    const auto ask = [&](const std::shared_ptr<Busy>& page, std::stop_token stop = {}) {
+        ExtractorChain chain({}, {{"page", page}}, *config);
+        const auto info = chain.extract(request, stop);
+        return info ? std::string("found") : info.error().code == Errc::canceled ? "canceled" : info.error().name;
+    };
+    const auto soon = std::make_shared<Busy>(1s);
+    CHECK(ask(soon) == "found");
+    REQUIRE(soon->asked.size() == 2);
+    CHECK(soon->asked[1] - soon->asked[0] >= 1s);
+    CHECK(passed_on == 1s);
+    // Too long for a worker to sit by: the job is put off, who is told for how long.
+    const auto late = std::make_shared<Busy>(77s);
+    CHECK(ask(late) == "RATE_LIMITED");
+    CHECK(late->asked.size() == 1);
+    CHECK(passed_on == 77s);
+    request.timeout = 5s;
+    const auto beyond = std::make_shared<Busy>(8s);
+    CHECK(ask(beyond) == "RATE_LIMITED");
+    CHECK(beyond->asked.size() == 1);
+    // A job that is stopped meanwhile does not wait to the end.
+    request.timeout = 60s;
+    std::stop_source stopped;
+    request.log = [&](std::string_view line) {
+        if (line.find("as the site asks") != std::string_view::npos) stopped.request_stop();
+    };
+    const auto begin = std::chrono::steady_clock::now();
+    const auto patient = std::make_shared<Busy>(10s);
+    CHECK(ask(patient, stopped.get_token()) == "canceled");
+    CHECK(patient->asked.size() == 1);
+    CHECK(std::chrono::steady_clock::now() - begin < 8s);
 }
 
 TEST_CASE("a site of one's own has the page without a video shown by the browser, as any site of the web has") {
