@@ -78,6 +78,11 @@ bool shows_challenge(const PageFacts& facts, std::string_view words) {
     return contains_any(words, challenge_markers) && (facts.challenge_widget || words.size() < 1500);
 }
 
+/// A page that has a video, though none that can be taken, is what a captcha of its own would stand before.
+bool shows_video(const PageFacts& facts, const Findings& findings) {
+    return findings.script_stream || findings.encrypted || (facts.page != nullptr && !facts.page->videos.empty());
+}
+
 bool redirected_to_login(const PageFacts& facts) {
     if (facts.page == nullptr) return false;
     return is_login_path(facts.page->url) && !is_login_path(facts.requested_url);
@@ -174,7 +179,8 @@ std::optional<Error> verdict(const PageFacts& facts, const Findings& findings) {
                      url + " says that its video is no longer available"};
     }
     if (is_short && contains_any(words, login_markers)) return auth_required(facts, "the page says so");
-    if (facts.challenge_widget && words.size() < 1500) return bot_challenge(facts);
+    // Without a word of one, on a page that was not refused: the captcha of a form, where there is more to see.
+    if (facts.challenge_widget && words.size() < 1500 && !shows_video(facts, findings)) return bot_challenge(facts);
     if (findings.script_stream) {
         return Error{Errc::unsupported, "UNSUPPORTED_SOURCE",
                      "the video of " + url +

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "extract/child_run.hpp"
+#include "extract/html_scanner.hpp"
 #include "extract/media_url.hpp"
 
 namespace jobruntime::extract {
@@ -17,11 +18,9 @@ constexpr std::size_t max_text = 6000;
 constexpr std::size_t max_metas = 64;
 constexpr std::size_t max_videos = 24;
 
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f'; }
-
 std::string_view trimmed(std::string_view text) {
-    while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
-    while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+    while (!text.empty() && is_html_space(text.front())) text.remove_prefix(1);
+    while (!text.empty() && is_html_space(text.back())) text.remove_suffix(1);
     return text;
 }
 
@@ -44,120 +43,6 @@ void append_utf8(std::string& out, unsigned long code) {
     }
 }
 
-/// One tag: its name in lower case and its attributes.
-struct Tag {
-    std::string name;
-    bool closing = false;
-    std::vector<std::pair<std::string, std::string>> attributes;
-
-    std::string_view attr(std::string_view wanted) const {
-        for (const auto& [key, value] : attributes)
-            if (key == wanted) return value;
-        return {};
-    }
-    bool has(std::string_view wanted) const {
-        return std::any_of(attributes.begin(), attributes.end(), [&](const auto& one) { return one.first == wanted; });
-    }
-};
-
-/// Goes through a document once, after the HTML standard's tokenizer where it matters here: quotes in tags,
-/// comments, and the raw text of script, style, title and textarea.
-class Scanner {
-public:
-    explicit Scanner(std::string_view html) : html_(html) {}
-
-    /// The text up to the next tag goes to `text`; false at the end.
-    bool next(Tag& tag, std::string_view& text) {
-        const auto begin = at_;
-        while (at_ < html_.size()) {
-            const auto open = html_.find('<', at_);
-            if (open == std::string_view::npos || open + 1 >= html_.size()) break;
-            const char c = html_[open + 1];
-            if (c == '!' || c == '?') {
-                const bool comment = html_.substr(open, 4) == "<!--";
-                const auto end = comment ? html_.find("-->", open + 4) : html_.find('>', open);
-                text = html_.substr(begin, open - begin);
-                at_ = end == std::string_view::npos ? html_.size() : end + (comment ? 3 : 1);
-                tag.name.clear();
-                tag.closing = true;
-                return true;
-            }
-            const bool closing = c == '/';
-            const auto name = open + (closing ? 2 : 1);
-            if (name >= html_.size() || !((html_[name] | 0x20) >= 'a' && (html_[name] | 0x20) <= 'z')) {
-                at_ = open + 1;
-                continue;
-            }
-            text = html_.substr(begin, open - begin);
-            at_ = name;
-            read_tag(tag, closing);
-            return true;
-        }
-        text = html_.substr(std::min(begin, html_.size()));
-        at_ = html_.size();
-        return false;
-    }
-
-    /// Everything up to </name, which is not read.
-    std::string_view raw_text(std::string_view name) {
-        const auto begin = at_;
-        while (at_ < html_.size()) {
-            const auto close = html_.find("</", at_);
-            if (close == std::string_view::npos) break;
-            at_ = close;
-            if (lower(html_.substr(close + 2, name.size())) == name) return html_.substr(begin, close - begin);
-            at_ = close + 2;
-        }
-        at_ = html_.size();
-        return html_.substr(begin);
-    }
-
-private:
-    void read_tag(Tag& tag, bool closing) {
-        tag.closing = closing;
-        tag.attributes.clear();
-        const auto begin = at_;
-        while (at_ < html_.size() && !is_space(html_[at_]) && html_[at_] != '>' && html_[at_] != '/') ++at_;
-        tag.name = lower(html_.substr(begin, at_ - begin));
-        while (at_ < html_.size() && html_[at_] != '>') {
-            if (is_space(html_[at_]) || html_[at_] == '/') {
-                ++at_;
-                continue;
-            }
-            read_attribute(tag);
-        }
-        if (at_ < html_.size()) ++at_;
-    }
-
-    void read_attribute(Tag& tag) {
-        const auto begin = at_++;
-        while (at_ < html_.size() && !is_space(html_[at_]) && html_[at_] != '>' && html_[at_] != '=' && html_[at_] != '/')
-            ++at_;
-        auto name = lower(html_.substr(begin, at_ - begin));
-        auto value_at = at_;
-        while (value_at < html_.size() && is_space(html_[value_at])) ++value_at;
-        std::string_view value;
-        if (value_at < html_.size() && html_[value_at] == '=') {
-            at_ = value_at + 1;
-            while (at_ < html_.size() && is_space(html_[at_])) ++at_;
-            const char quote = at_ < html_.size() ? html_[at_] : '\0';
-            if (quote == '"' || quote == '\'') {
-                const auto end = std::min(html_.find(quote, at_ + 1), html_.size());
-                value = html_.substr(at_ + 1, end - at_ - 1);
-                at_ = std::min(end + 1, html_.size());
-            } else {
-                const auto from = at_;
-                while (at_ < html_.size() && !is_space(html_[at_]) && html_[at_] != '>') ++at_;
-                value = html_.substr(from, at_ - from);
-            }
-        }
-        if (tag.attributes.size() < 64) tag.attributes.emplace_back(std::move(name), unescape_html(value));
-    }
-
-    std::string_view html_;
-    std::size_t at_ = 0;
-};
-
 bool is_wanted_meta(std::string_view name) {
     for (const std::string_view start : {"og:", "twitter:", "video:", "article:"})
         if (name.starts_with(start)) return true;
@@ -172,19 +57,75 @@ bool is_url_meta(std::string_view name) {
     return name == "og:video" || name == "og:image" || name == "twitter:player:stream" || name == "twitter:image";
 }
 
+bool has_part(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
 /// Marks of a challenge, as the browser's probe has them.
-bool is_challenge(const Tag& tag) {
+bool is_challenge(const HtmlTag& tag) {
     const auto id = tag.attr("id");
-    const auto classes = " " + std::string(tag.attr("class")) + " ";
     const auto source = tag.attr("src");
-    const auto has = [](std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; };
+    // Beside its challenges Cloudflare has a script that it puts into ordinary pages.
     return id == "challenge-form" || id == "challenge-running" || id == "cf-challenge-running" || id == "captcha" ||
-           id == "px-captcha" || has(classes, " cf-turnstile ") || has(classes, " h-captcha ") ||
-           has(classes, " g-recaptcha ") || has(source, "challenges.cloudflare.com") || has(source, "hcaptcha.com") ||
-           has(source, "/cdn-cgi/challenge-platform/h/");
+           id == "px-captcha" || (has_part(source, "/cdn-cgi/challenge-platform/h/") && !has_part(source, "/scripts/jsd/"));
 }
 
-int height_of(const Tag& source) {
+/// A captcha to be solved, which may guard a page or a form of it. The script that would draw one is none.
+bool is_captcha(const HtmlTag& tag) {
+    const auto classes = " " + std::string(tag.attr("class")) + " ";
+    const auto source = tag.attr("src");
+    const bool frame = tag.name == "iframe" && (has_part(source, "challenges.cloudflare.com") || has_part(source, "hcaptcha.com"));
+    const bool box = has_part(classes, " cf-turnstile ") || has_part(classes, " h-captcha ") || has_part(classes, " g-recaptcha ");
+    return frame || (box && tag.attr("data-size") != "invisible");
+}
+
+/// Something for people to write into.
+bool is_field(const HtmlTag& tag) {
+    if (tag.name == "textarea") return !tag.attr("name").ends_with("-response");  // Where a captcha puts its answer.
+    const auto type = lower(tag.attr("type"));
+    return tag.name == "input" && (type.empty() || type == "text" || type == "email" || type == "password" ||
+                                   type == "search" || type == "tel" || type == "url");
+}
+
+/// Whether an element says of itself that it is not shown. Not of a whole page: one that begins so is shown by its script.
+bool hides(const HtmlTag& tag) {
+    if (tag.name == "html" || tag.name == "body") return false;
+    if (tag.has("hidden") || tag.attr("aria-hidden") == "true" || (tag.name == "dialog" && !tag.has("open"))) return true;
+    auto style = ";" + lower(tag.attr("style"));
+    std::erase_if(style, is_html_space);
+    return has_part(style, ";display:none") || has_part(style, ";visibility:hidden");
+}
+
+/// Follows where what is read is not shown: from the tag that hides it to the one that ends that.
+class Curtain {
+public:
+    /// Takes the next tag; whether its element is not shown.
+    bool hides_next(const HtmlTag& tag) {
+        if (name_.empty()) {
+            if (tag.closing || !hides(tag)) return false;
+            if (holds_others(tag.name)) name_ = tag.name;
+            depth_ = 1;
+            return true;
+        }
+        if (tag.name != name_) return true;
+        // A paragraph or an entry of a list need not be ended: the next one does.
+        const bool another = !tag.closing && (name_ == "p" || name_ == "li");
+        depth_ += tag.closing || another ? -1 : 1;
+        if (depth_ == 0) name_.clear();
+        return another ? hides_next(tag) : true;
+    }
+    bool is_down() const { return !name_.empty(); }
+
+private:
+    /// Of other elements many are not ended, and no form stands in them.
+    static bool holds_others(std::string_view name) {
+        constexpr std::array known{"article", "aside", "dialog", "div", "fieldset", "footer", "form", "header",
+                                   "li",      "main",  "nav",    "p",   "section",  "span",   "ul"};
+        return std::find(known.begin(), known.end(), name) != known.end() || has_part(name, "-");
+    }
+    std::string name_;  // Of the element that hides; empty = none.
+    int depth_ = 0;     // Elements of that name in each other.
+};
+
+int height_of(const HtmlTag& source) {
     for (const auto* name : {"size", "res", "data-res", "label"}) {
         const auto text = source.attr(name);
         const auto digit = text.find_first_of("123456789");
@@ -212,10 +153,10 @@ public:
     void text(std::string_view words) {
         auto& out = page_.probe.text;
         words = trimmed(words);
-        if (words.empty() || out.size() >= max_text) return;
+        if (words.empty() || out.size() >= max_text || curtain_.is_down()) return;
         out += clean_line(unescape_html(words.substr(0, max_text)), max_text - out.size()) + "\n";
     }
-    void script(const Tag& tag, std::string_view body) {
+    void script(const HtmlTag& tag, std::string_view body) {
         if (lower(tag.attr("type")) == "application/ld+json" && page_.probe.json_ld.size() < 32)
             page_.probe.json_ld.emplace_back(trimmed(body));
         if (const auto id = tag.attr("id"); !id.empty() && page_.scripts.size() < 32)
@@ -224,38 +165,60 @@ public:
     void title(std::string_view body) {
         if (page_.probe.title.empty()) page_.probe.title = clean_line(trimmed(unescape_html(body)), 500);
     }
-    void tag(const Tag& tag) {
-        if (is_challenge(tag)) page_.probe.challenge_widget = true;
+    /// Every tag, also those that end an element.
+    void tag(const HtmlTag& tag) {
+        const bool shown = !curtain_.hides_next(tag);
+        if (tag.name == "form") end_form(!tag.closing);
+        if (tag.closing) {
+            if (tag.name == "video") in_video_ = false;
+            return;
+        }
+        if (shown) {
+            if (is_challenge(tag)) page_.probe.challenge_widget = true;
+            form_.captcha = form_.captcha || is_captcha(tag);
+            form_.field = form_.field || (form_.open && is_field(tag));
+        }
         if (tag.name == "base" && !tag.attr("href").empty()) {
             if (std::exchange(moved_, true)) return;  // The first one counts.
             if (auto moved = net::resolve(base_, trimmed(tag.attr("href")))) base_ = *std::move(moved);
         } else if (tag.name == "meta") {
             meta(tag);
         } else if (tag.name == "video") {
-            in_video_ = !tag.closing;
-            if (!tag.closing && page_.probe.videos.size() < max_videos) page_.probe.videos.push_back(video_of(tag));
+            in_video_ = true;
+            if (page_.probe.videos.size() < max_videos) page_.probe.videos.push_back(video_of(tag));
         } else if (tag.name == "source" && in_video_ && !page_.probe.videos.empty()) {
             auto& sources = page_.probe.videos.back().sources;
             if (sources.size() < 16)
                 sources.push_back({absolute(tag.attr("src")), std::string(tag.attr("type")), height_of(tag)});
-        } else if (tag.name == "iframe" && !tag.closing && page_.frames.size() < 16) {
+        } else if (tag.name == "iframe" && page_.frames.size() < 16) {
             if (auto address = absolute(tag.attr("src")); !address.empty()) page_.frames.push_back(std::move(address));
-        } else if (tag.name == "input" && lower(tag.attr("type")) == "password") {
+        } else if (tag.name == "input" && shown && lower(tag.attr("type")) == "password") {
             page_.probe.password_field = true;
         } else if (tag.name == "link" && lower(tag.attr("type")) == "application/json+oembed" && page_.oembed.empty()) {
             page_.oembed = absolute(tag.attr("href"));
         }
     }
-    HtmlPage take() { return std::move(page_); }
+    HtmlPage take() {
+        end_form(false);
+        return std::move(page_);
+    }
 
 private:
+    /// Of what stands in a form, or between two. A captcha beside fields guards what people send, not the page.
+    struct Form {
+        bool open = false, field = false, captcha = false;
+    };
+    void end_form(bool opens) {
+        if (form_.captcha && !form_.field) page_.probe.challenge_widget = true;
+        form_ = {.open = opens};
+    }
     std::string absolute(std::string_view reference) const {
         reference = trimmed(reference);
         if (reference.empty()) return {};
         auto url = net::resolve(base_, reference);
         return url ? url->str() : std::string();
     }
-    ProbedVideo video_of(const Tag& tag) const {
+    ProbedVideo video_of(const HtmlTag& tag) const {
         ProbedVideo video;
         video.src = absolute(tag.attr("src"));
         video.poster = absolute(tag.attr("poster"));
@@ -266,7 +229,7 @@ private:
         video.area = pixels_of(tag.attr("width")) * pixels_of(tag.attr("height"));
         return video;
     }
-    void meta(const Tag& tag) {
+    void meta(const HtmlTag& tag) {
         auto name = tag.attr("property");
         if (name.empty()) name = tag.attr("name");
         if (name.empty()) name = tag.attr("itemprop");
@@ -281,6 +244,8 @@ private:
     HtmlPage page_;
     bool moved_ = false;
     bool in_video_ = false;
+    Form form_;
+    Curtain curtain_;
 };
 
 }  // namespace
@@ -317,25 +282,20 @@ std::string unescape_html(std::string_view text) {
 }
 
 HtmlPage read_html(std::string_view html, const net::Url& base) {
-    Scanner scanner(html);
+    HtmlScanner scanner(html);
     Builder page(base);
-    Tag tag;
+    HtmlTag tag;
     std::string_view text;
     while (scanner.next(tag, text)) {
         page.text(text);
-        if (tag.closing) {
-            if (tag.name == "video") page.tag(tag);
-            continue;
-        }
+        page.tag(tag);
+        if (tag.closing) continue;
         if (tag.name == "script") {
-            page.tag(tag);
             page.script(tag, scanner.raw_text("script"));
         } else if (tag.name == "title") {
             page.title(scanner.raw_text("title"));
         } else if (tag.name == "style" || tag.name == "textarea" || tag.name == "template") {
             scanner.raw_text(tag.name);
-        } else {
-            page.tag(tag);
         }
     }
     page.text(text);

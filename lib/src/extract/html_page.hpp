@@ -10,8 +10,8 @@
 
 #include "extract/probe.hpp"
 
-// What a page's HTML says by itself, without a browser: no script runs, no style hides. Pure functions over
-// untrusted text; linear in its length.
+// What a page's HTML says by itself, without a browser: no script runs, and hidden is only what an element says to be
+// (its attributes; no style sheet is read). Pure functions over untrusted text; linear in its length.
 namespace jobruntime::extract {
 
 struct HtmlPage {

@@ -111,12 +111,21 @@ std::string_view probe_script() noexcept {
     const body = getter(Document.prototype, 'body').call(document);
     result.text = clean(body ? body.innerText : '', 6000);
   }
-  const visible = (element) => element.getClientRects().length > 0;
+  const visible = (element) => Element.prototype.getClientRects.call(element).length > 0 &&
+                               getComputedStyle(element).visibility === 'visible';
   result.passwordField = everywhere('input[type="password" i]', 8).some(visible);
-  result.challengeWidget = everywhere('#challenge-form, #challenge-running, #cf-challenge-running, .cf-turnstile, ' +
-    '.h-captcha, .g-recaptcha, iframe[src*="challenges.cloudflare.com"], iframe[src*="hcaptcha.com"], ' +
-    'iframe[src*="/recaptcha/"][src*="bframe"], script[src*="/cdn-cgi/challenge-platform/h/"], #captcha, ' +
-    'form[action*="captcha" i], #px-captcha', 4).length > 0;
+  // A captcha beside fields guards what people send, not the page.
+  const fields = ['text', 'email', 'password', 'search', 'tel', 'url'].map((type) => 'input[type="' + type + '" i]');
+  fields.push('textarea', 'input:not([type])');
+  const guardsForm = (element) => {
+    const form = Element.prototype.closest.call(element, 'form');
+    return form !== null && find(form, fields.join(), 50).some(visible);
+  };
+  result.challengeWidget = everywhere('#challenge-form, #challenge-running, #cf-challenge-running, #captcha, #px-captcha, ' +
+    'script[src*="/cdn-cgi/challenge-platform/h/"]:not([src*="/scripts/jsd/"]), form[action*="captcha" i]', 4).length > 0 ||
+    everywhere('.cf-turnstile, .h-captcha, .g-recaptcha:not([data-size="invisible"]), iframe[src*="challenges.cloudflare.com"], ' +
+      'iframe[src*="hcaptcha.com"], iframe[src*="/recaptcha/"][src*="bframe"]', 16)
+      .some((element) => visible(element) && !guardsForm(element));
   // What is too long for an answer must not take the rest of it along.
   if (JSON.stringify(result.scripts).length > 2000000) result.scripts = [];
   return JSON.stringify(result);

@@ -295,6 +295,35 @@ TEST_CASE("errors are named") {
     CHECK(refused.error().name == "NETWORK");
 }
 
+TEST_CASE("what is hidden is no log-in, and a captcha of a form is no challenge") {
+    const std::string form = "<form><input name=u><input type=password name=p></form>";
+    const std::string box = "<div class=g-recaptcha style='height:78px'></div>";
+    const std::string puzzle = "<iframe src='/recaptcha/api2/bframe' style='height:9px'></iframe>";
+    const std::pair<std::string, const char*> rows[] = {
+        {"<style>.layer{display:none}</style><div class=layer>Please log in" + form + "</div>Words", "NO_MEDIA"},
+        {"<style>.layer{visibility:hidden}</style><div class=layer>" + form + "</div>Words", "NO_MEDIA"},
+        {"<dialog>" + form + "</dialog>Words", "NO_MEDIA"},
+        {"<div hidden id=layer>" + form + "</div><script>document.querySelector('#layer').hidden=false</script>", "AUTH_REQUIRED"},
+        {"<dialog>" + form + "</dialog><script>document.querySelector('dialog').showModal()</script>", "AUTH_REQUIRED"},
+        {"<form><textarea></textarea>" + box + "</form>", "NO_MEDIA"},
+        {"<div style='visibility:hidden'>" + puzzle + "</div>Words", "NO_MEDIA"},
+        {"<video></video>" + box, "NO_MEDIA"},
+        {"<script src='/cdn-cgi/challenge-platform/h/b/scripts/jsd/main.js'></script>Words", "NO_MEDIA"},
+        {"<form>" + box + "<input type=hidden><textarea name=g-recaptcha-response style='display:none'></textarea></form>",
+         "BOT_CHALLENGE"},
+        {puzzle, "BOT_CHALLENGE"},
+        {"<form id=challenge-form><input></form>", "BOT_CHALLENGE"},
+        {"<script src='/cdn-cgi/challenge-platform/h/b/orchestrate/chl_page/v1'></script>", "BOT_CHALLENGE"}};
+    int n = 0;
+    for (const auto& [body, name] : rows) {
+        CAPTURE(body);
+        const auto path = "/layer-" + std::to_string(++n);
+        site().server.page(path, "<title>T</title>" + body);
+        const auto info = site().extract(path);
+        CHECK((info ? std::string("a video") : info.error().name) == name);
+    }
+}
+
 TEST_CASE("a further video of a page is the one of that number, and never another") {
     site().server.page("/three", "<title>Three</title><video src=/big.mp4></video><video src=/clip.mp4></video>"
                                  "<video></video><script>fetch('/clip.webm')</script>");

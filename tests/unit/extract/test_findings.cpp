@@ -245,6 +245,7 @@ struct Verdict {
     bool password = false;
     bool widget = false;
     bool media = false;
+    bool player = false;  // A <video> of which nothing can be taken.
     const char* mitigated = "";
     const char* name = "";  // Empty = success.
 };
@@ -267,6 +268,14 @@ const Verdict verdicts[] = {
      .password = true,
      .name = "NO_MEDIA"},
     {.what = "a long page with a captcha for its comments", .text = long_article.c_str(), .widget = true, .name = "NO_MEDIA"},
+    {.what = "a short page with a player and a captcha for its comments", .widget = true, .player = true, .name = "NO_MEDIA"},
+    {.what = "a short page with a captcha and nothing else", .widget = true, .name = "BOT_CHALLENGE"},
+    {.what = "a challenge in front of a player",
+     .text = "Drag the slider to fit the puzzle",
+     .widget = true,
+     .player = true,
+     .name = "BOT_CHALLENGE"},
+    {.what = "a refusal with a captcha and a player", .status = 403, .widget = true, .player = true, .name = "BOT_CHALLENGE"},
     {.what = "a wall", .password = true, .name = "AUTH_REQUIRED"},
     {.what = "a wall of words", .text = "You must be logged in to see this", .name = "AUTH_REQUIRED"},
     {.what = "sent to the log-in",
@@ -311,6 +320,7 @@ TEST_CASE("pages are classified without false alarms") {
         Probe page;
         page.url = row.url;
         page.text = row.text;
+        if (row.player) page.videos.emplace_back();
         PageFacts facts;
         facts.requested_url = "https://site.example/watch/1";
         facts.platform = "x";

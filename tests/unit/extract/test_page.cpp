@@ -272,6 +272,59 @@ TEST_CASE("web: what pages say without a script") {
     CHECK(site.ask("web", "/inside").error().name == "SSRF_BLOCKED");
 }
 
+TEST_CASE("web: what a page hides is no log-in, and a captcha of a form is no challenge") {
+    Site site;
+    const std::string form = "<form><input name=u><input type=password name=p></form>";
+    const std::string captcha = "<div class='g-recaptcha' data-sitekey=k></div>";
+    const std::string comment = "<form action=/say><textarea name=words></textarea>";
+    const std::string turnstile = "<script src='https://challenges.cloudflare.com/turnstile/v0/api.js' async></script>";
+    const std::pair<std::string, const char*> rows[] = {
+        // A log-in that is not shown: the page may be public.
+        {"<div style='color: red; display : none'>" + form + "</div><p>Words", "NO_MEDIA"},
+        {"<div hidden><div>Please log in</div>" + form + "</div><p>Words", "NO_MEDIA"},
+        {"<dialog><h2>Log in to continue</h2>" + form + "</dialog><p>Words", "NO_MEDIA"},
+        {"<div role=dialog aria-hidden=true>" + form + "</div><p>Words", "NO_MEDIA"},
+        {"<my-layer style='visibility:hidden'>" + form + "</my-layer><p>Words", "NO_MEDIA"},
+        {"<form hidden><input type=password></form><p>Words", "NO_MEDIA"},
+        {"<form><input type=password style='display:none'></form><p>Words", "NO_MEDIA"},
+        {"<p hidden>One<p style='display:none'>Two: you must be logged in<p>Words", "NO_MEDIA"},
+        // One that is.
+        {form, "AUTH_REQUIRED"},
+        {"<dialog open>" + form + "</dialog>", "AUTH_REQUIRED"},
+        {"<div hidden><div>Menu</div></div>" + form, "AUTH_REQUIRED"},
+        {"<p hidden>Menu<p>Welcome" + form, "AUTH_REQUIRED"},
+        {"<i hidden>" + form, "AUTH_REQUIRED"},
+        {"<div data-hidden style='--note:display:none'>" + form + "</div>", "AUTH_REQUIRED"},
+        {"<html hidden><body style='display:none'>" + form + "</body>", "AUTH_REQUIRED"},  // Until its script has begun.
+        {form + "<div class=g-recaptcha></div>", "AUTH_REQUIRED"},
+        // A captcha for those who write something, or for nobody.
+        {comment + captcha + "</form>", "NO_MEDIA"},
+        {"<form>" + captcha + "<input type=email></form>", "NO_MEDIA"},
+        {turnstile + "<p>Words", "NO_MEDIA"},
+        {"<div hidden>" + captcha + "</div><p>Words", "NO_MEDIA"},
+        {"<button class=g-recaptcha data-size=invisible>Send</button>", "NO_MEDIA"},
+        {"<script src='/cdn-cgi/challenge-platform/h/b/scripts/jsd/main.js'></script><p>Words", "NO_MEDIA"},
+        {"<video></video>" + captcha, "NO_MEDIA"},
+        {"<video src='blob:x'></video><iframe src='https://newassets.hcaptcha.com/captcha/v1'></iframe>", "NO_MEDIA"},
+        // One for all.
+        {captcha, "BOT_CHALLENGE"},
+        {"<form>" + captcha + "<input type=hidden name=q><textarea name=g-recaptcha-response></textarea></form>", "BOT_CHALLENGE"},
+        {comment + "</form>" + captcha, "BOT_CHALLENGE"},
+        {"<form>" + captcha, "BOT_CHALLENGE"},
+        {"<iframe src='https://newassets.hcaptcha.com/captcha/v1'></iframe>", "BOT_CHALLENGE"},
+        {"<form id=challenge-form><input name=answer></form>", "BOT_CHALLENGE"},
+        {"<script src='/cdn-cgi/challenge-platform/h/b/orchestrate/chl_page/v1'></script>", "BOT_CHALLENGE"},
+        {turnstile + "<p>Verify you are human</p>", "BOT_CHALLENGE"},
+        {"<video></video><p>Verify you are human</p>" + captcha, "BOT_CHALLENGE"},
+    };
+    for (const auto& [body, name] : rows) {
+        CAPTURE(body);
+        site.server.page("/page", "<title>T</title>" + body);
+        const auto info = site.ask("web", "/page");
+        CHECK((info ? std::string("a video") : info.error().name) == name);
+    }
+}
+
 TEST_CASE("web: a further video of a page, by whichever list of it is long enough") {
     Site site;
     auto& server = site.server;
