@@ -12,6 +12,8 @@ namespace jobruntime::media {
 namespace {
 
 constexpr std::size_t most_in_a_piece = std::size_t{8} << 30;
+/// Of bytes in front of what is wanted: a stream in one long file would be downloaded once for each of its segments.
+constexpr std::uint64_t most_skipped = std::uint64_t{128} << 20;
 constexpr std::chrono::hours no_limit{24};  // The stall timer watches, and the download's own limit.
 
 Error no_media(const std::string& host, std::string_view what) {
@@ -36,8 +38,8 @@ std::optional<std::uint64_t> first_of(std::string_view content_range) {
 class Answer {
 public:
     Answer(const Piece& piece, const std::string& host, const StreamSource::Sink& sink,
-           std::optional<AesCbc::Block> key)
-        : piece_(piece), host_(host), sink_(sink), left_(piece.range ? piece.range->length : 0) {
+           std::optional<AesCbc::Block> key, std::atomic<std::uint64_t>& skipped)
+        : piece_(piece), host_(host), sink_(sink), skipped_(skipped), left_(piece.range ? piece.range->length : 0) {
         if (key) cipher_.emplace(*key, piece.key->iv);
     }
 
@@ -68,6 +70,10 @@ public:
             const auto less = std::min<std::uint64_t>(skip_, bytes.size());
             skip_ -= less;
             bytes.remove_prefix(static_cast<std::size_t>(less));
+            if ((skipped_ += less) > most_skipped)
+                return Error{Errc::unsupported, "UNSUPPORTED_SOURCE",
+                             host_ + " sends whole files where parts are asked for, so that this stream would have to be "
+                                     "downloaded many times over"};
         }
         if (piece_.range) {
             bytes = bytes.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(left_, bytes.size())));
@@ -124,6 +130,7 @@ private:
     std::string plain_;
     std::optional<PieceShape> shape_;  // Of a whole file.
     bool told_length_ = false;
+    std::atomic<std::uint64_t>& skipped_;  // By all parts of the stream.
     std::uint64_t skip_ = 0;
     std::uint64_t left_;
     bool any_ = false;
@@ -236,7 +243,7 @@ Result<void> StreamSource::fetch_once(const Piece& piece, const Sink& sink, cons
     if (piece.range)
         headers.emplace_back("Range", "bytes=" + std::to_string(piece.range->offset) + "-" +
                                           std::to_string(piece.range->offset + piece.range->length - 1));
-    Answer answer(piece, url->host, sink, cipher_key);
+    Answer answer(piece, url->host, sink, cipher_key, skipped_);
     auto got = fetcher_.stream({.url = piece.url,
                                 .headers = std::move(headers),
                                 .max_bytes = most_in_a_piece,

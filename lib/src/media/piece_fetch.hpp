@@ -1,7 +1,9 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #pragma once
 
+#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -49,7 +51,9 @@ public:
     std::optional<std::chrono::seconds> asked_to_wait() const;
 
     /// The bytes of a piece, decrypted, as they come. `restart` is called before bytes that were handed
-    /// on come again. `urgent` as in HostGate. Errors as net::Fetcher, and NOT_MEDIA for a web page.
+    /// on come again. `urgent` as in HostGate. Errors as net::Fetcher, and NOT_MEDIA for a web page. A server that
+    /// does not know Range is read from the file's first byte for each part of it, and UNSUPPORTED_SOURCE once all
+    /// parts of the stream together have cost 128 MiB of bytes in front of them.
     struct Sink {
         std::function<Result<void>(std::string_view bytes)> take;
         std::function<Result<void>()> restart;
@@ -72,6 +76,7 @@ private:
                               const std::stop_token& stop) const;
     void give_up(std::optional<std::chrono::seconds> asked) const;
 
+    std::atomic<std::uint64_t> skipped_ = 0;  // Bytes in front of parts that a server did not want to begin at.
     mutable std::mutex mutex_;
     std::map<std::string, std::shared_ptr<Key>> keys_;            // Guarded by mutex_.
     mutable std::optional<std::chrono::seconds> asked_to_wait_;  // Guarded by mutex_.

@@ -93,9 +93,16 @@ public:
         while (!complete()) {
             const auto before = part_.size();
             auto answer = attempt(session, url, stop);
-            if (answer) {
+            if (answer && checked_ == known_) {
                 final_url_ = answer->url.str();
                 break;
+            }
+            if (answer) {  // A whole file that is shorter than what we have of it.
+                answer = start_again("the server sent less than it had before");
+            } else if (answer.error().name == "NETWORK" && checked_ < known_) {
+                answer = Error{Errc::unavailable, "NETWORK",
+                               "the server sends the file from its first byte again, and the connection broke before the " +
+                                   std::to_string(known_) + " bytes that are here; they are kept for the next try"};
             }
             // A connection that broke after it had brought something is taken up at once. Anything else is
             // for the caller's back-off: asking again at once would not help.
@@ -126,6 +133,7 @@ private:
 
     Result<Answer> attempt(Session& session, const Url& url, const std::stop_token& stop) {
         asked_from_ = part_.size();
+        known_ = checked_ = 0;
         Headers headers = request_.headers;
         headers.emplace_back("Accept-Encoding", "identity");
         if (asked_from_ > 0) {
@@ -179,14 +187,21 @@ private:
         total_ = length.value_or(0);
         resumed_from_ = 0;
         if (auto error = check_size(total_)) return error;
+        auto validator = validator_of(head);
+        if (asked_from_ > 0 && !validator.empty() && validator == part_.info().validator && total_ == part_.info().total) {
+            // What we have is kept and compared, or a connection that breaks often would never get further.
+            known_ = asked_from_;
+            return std::nullopt;
+        }
         auto begun = part_.begin(
-            {.source = url.origin() + url.path, .validator = validator_of(head), .total = total_});
+            {.source = url.origin() + url.path, .validator = std::move(validator), .total = total_});
         if (!begun) return std::move(begun).error();
         return std::nullopt;
     }
 
     /// Throws the bytes away; run() asks again, from the first one.
-    std::optional<Error> start_again(const char* why) {
+    Error start_again(const char* why) {
+        known_ = checked_ = 0;
         auto begun = part_.begin({});
         if (!begun) return std::move(begun).error();
         resumed_from_ = 0;
@@ -196,6 +211,15 @@ private:
 
     std::optional<Error> take_body(std::string_view bytes) {
         last_byte_ = steady_clock::now();
+        if (checked_ < known_) {
+            const auto again = bytes.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(known_ - checked_, bytes.size())));
+            auto same = part_.holds(checked_, again);
+            if (!same) return std::move(same).error();
+            if (!*same) return start_again("the server sent another file under the same name");
+            checked_ += again.size();
+            bytes.remove_prefix(again.size());
+        }
+        if (bytes.empty()) return std::nullopt;
         if (auto error = check_size(part_.size() + bytes.size())) return error;
         if (auto written = part_.append(bytes); !written) return std::move(written).error();
         return std::nullopt;
@@ -229,6 +253,7 @@ private:
     PartFile part_;
     std::uint64_t resumed_from_;
     std::uint64_t asked_from_ = 0;
+    std::uint64_t known_ = 0, checked_ = 0;  // Of what is here, what comes again, and how much of that has come.
     std::uint64_t total_ = 0;  // 0 = unknown.
     bool range_refused_ = false;
     std::string content_type_;

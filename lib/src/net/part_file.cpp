@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -104,6 +105,20 @@ Result<void> PartFile::append(std::string_view bytes) {
     size_ += bytes.size();
     write_back_.grown(fd_.get(), size_);
     return {};
+}
+
+Result<bool> PartFile::holds(std::uint64_t at, std::string_view bytes) const {
+    char block[16 * 1024];
+    while (!bytes.empty()) {
+        const auto got = ::pread(fd_.get(), block, std::min(bytes.size(), sizeof block), static_cast<off_t>(at));
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return file_error("cannot read", part_of(target_), errno);
+        const auto size = static_cast<std::size_t>(got);
+        if (size == 0 || bytes.substr(0, size) != std::string_view(block, size)) return false;
+        bytes.remove_prefix(size);
+        at += size;
+    }
+    return true;
 }
 
 Result<void> PartFile::publish() {

@@ -34,6 +34,8 @@ public:
     /// Forgets all bytes and notes whose bytes come now.
     Result<void> begin(PartInfo info);
     Result<void> append(std::string_view bytes);
+    /// Whether these bytes are those at `at`, which are all there.
+    Result<bool> holds(std::uint64_t at, std::string_view bytes) const;
     /// fsync, rename to the target, fsync of the folder; the info goes.
     Result<void> publish();
 

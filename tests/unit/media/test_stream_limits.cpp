@@ -90,6 +90,34 @@ TEST_CASE("a segment without a length that is cut off is fetched again, and is n
     }
 }
 
+TEST_CASE("a stream in one file on a server that knows no ranges ends before it has been downloaded many times") {
+    StreamBench bench;
+    bench.options.stall_timeout = std::chrono::seconds(10);
+    constexpr std::size_t part = std::size_t{1} << 20;
+    const auto list = [&](int parts) {
+        std::string text = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n";
+        for (int i = 0; i < parts; ++i)
+            text += "#EXTINF:1,\n#EXT-X-BYTERANGE:" + std::to_string(part) + "@" + std::to_string(part * static_cast<std::size_t>(i)) + "\nall.ts\n";
+        return text + "#EXT-X-ENDLIST\n";
+    };
+    const auto file = test::pattern(40 * part);
+    bench.server.on("/v/all.ts", test::serve({.bytes = file, .type = "video/mp2t", .ranges = false}));
+    bench.server.on("/v/short.m3u8", test::status(200, "", list(8)));
+    bench.server.on("/v/long.m3u8", test::status(200, "", list(40)));
+    {
+        const auto folder = bench.work(1);
+        const auto got = bench.download("/v/short.m3u8", folder);
+        REQUIRE_MESSAGE(got, got.error().message);
+        CHECK(read_file(got->path) == file.substr(0, 8 * part));
+    }
+    const auto folder = bench.work(2);
+    const auto got = bench.download("/v/long.m3u8", folder);
+    REQUIRE_FALSE(got);
+    CHECK(got.error().name == "UNSUPPORTED_SOURCE");
+    // 16 parts in front of whose bytes there are 120 MiB, and those that were fetched beside the last of them.
+    CHECK(bench.server.requests().size() < 50);
+}
+
 TEST_CASE("durations in whole seconds do not hide a part that is missing") {
     if (helper_or_skip().empty()) return;
     const TempDir clip;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -164,6 +165,76 @@ TEST_CASE("a server that ignores Range, or answers with another part, harms noth
     REQUIRE(done);
     CHECK(done->resumed_from == 0);
     CHECK(bench.saved() == movie);
+    CHECK(bench.files() == 1);
+}
+
+TEST_CASE("a server that ignores Range and cuts each answer takes away nothing of what came before") {
+    Bench bench;
+    std::size_t answers = 0;
+    std::vector<std::size_t> cuts;
+    const ServedFile file{.bytes = movie, .ranges = false};
+    bench.server.on("/v", [&](const ServedConnection& connection, const ServedRequest& request) {
+        drop_after(file, cuts.at(answers++))(connection, request);
+    });
+    SUBCASE("each answer longer than the one before") {
+        cuts = {60'000, 120'000, 180'000, 300'000};
+        const auto done = bench.get("/v");
+        REQUIRE_MESSAGE(done, done.error().message);
+        CHECK(done->resumed_from == 0);
+        CHECK(bench.saved() == movie);
+        CHECK(answers == 4);
+    }
+    SUBCASE("one that brings nothing new ends the call") {
+        cuts = {120'000, 50'000, 120'000, 300'000};
+        const auto broken = bench.get("/v");
+        REQUIRE_FALSE(broken);
+        CHECK(broken.error().name == "NETWORK");
+        CHECK_MESSAGE(broken.error().message.find("from its first byte") != std::string::npos, broken.error().message);
+        CHECK(answers == 2);
+        CHECK(bench.part() == movie.substr(0, 120'000));
+        CHECK_FALSE(bench.get("/v"));
+        CHECK(answers == 3);
+        CHECK(bench.part() == movie.substr(0, 120'000));
+        REQUIRE(bench.get("/v"));
+        CHECK(bench.saved() == movie);
+    }
+    SUBCASE("no call reads more than four answers") {
+        cuts = {10'000, 20'000, 30'000, 40'000, 50'000};
+        CHECK(bench.get("/v").error().name == "NETWORK");
+        CHECK(answers == 4);
+        CHECK(bench.part() == movie.substr(0, 40'000));
+    }
+    CHECK(bench.files() <= 2);
+}
+
+TEST_CASE("other bytes under the same validator are no continuation of what came before") {
+    Bench bench;
+    // In one chunk, which says nothing of the whole; cut off, or with its end.
+    const auto chunk = [](const std::string& bytes, bool whole) {
+        char size[32];
+        std::snprintf(size, sizeof size, "%zx\r\n", bytes.size() + (whole ? 0 : 9));
+        return say("HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nContent-Type: video/mp4\r\nTransfer-Encoding: chunked\r\n"
+                   "Connection: close\r\n\r\n" + (size + bytes) + (whole ? "\r\n0\r\n\r\n" : ""));
+    };
+    std::string other = movie;
+    SUBCASE("of the same length") {
+        bench.server.on("/v", drop_after({.bytes = movie}, 50'000));
+        REQUIRE_FALSE(bench.get("/v"));
+        REQUIRE(bench.part().size() == 200'000);
+        other[150'000] = static_cast<char>(other[150'000] + 1);
+        bench.server.on("/v", serve({.bytes = other, .ranges = false}));
+    }
+    SUBCASE("shorter, and of a length that nobody says") {
+        bench.server.on("/v", chunk(movie.substr(0, 200'000), false));
+        REQUIRE_FALSE(bench.get("/v"));
+        REQUIRE(bench.part().size() == 200'000);
+        other.resize(100'000);
+        bench.server.on("/v", chunk(other, true));
+    }
+    const auto done = bench.get("/v");
+    REQUIRE_MESSAGE(done, done.error().message);
+    CHECK(done->resumed_from == 0);
+    CHECK(bench.saved() == other);
     CHECK(bench.files() == 1);
 }
 
