@@ -217,6 +217,51 @@ TEST_CASE("TikTok: the page's data, its cookies and what it says of a video that
     CHECK(site.ask("tiktok", "/changed").error().name == "UNSUPPORTED_SOURCE");
 }
 
+TEST_CASE("TikTok: each of its answers for a video that is not for everybody has its code, in both shapes of its data") {
+    Site site;
+    const auto script = [](const std::string& id, const std::string& data) {
+        return "<html><script id=\"" + id + "\" type=\"application/json\">" + data + "</script></html>";
+    };
+    const auto fresh = [&](const std::string& detail) {
+        return script("__UNIVERSAL_DATA_FOR_REHYDRATION__", R"({"__DEFAULT_SCOPE__":{"webapp.video-detail":)" + detail + "}}");
+    };
+    const auto older = [&](const std::string& state) { return script("SIGI_STATE", state); };
+    const auto item = [](const std::string& more) {
+        return R"({"id":"7","desc":"Dance","author":"bo",)" + more + R"("video":{"duration":9,"playAddr":")" + media + R"(/play"}})";
+    };
+    const auto in_fresh = [&](const std::string& more) { return fresh(R"({"statusCode":0,"itemInfo":{"itemStruct":)" + item(more) + "}}"); };
+    const auto in_older = [&](const std::string& more) { return older(R"({"ItemModule":{"7":)" + item(more) + "}}"); };
+    struct Row {
+        std::string page;
+        std::string code;  // Or "a video".
+        const char* says = "";
+    };
+    const Row rows[] = {
+        {fresh(R"({"statusCode":10216})"), "AUTH_REQUIRED", "the video is private"},
+        {fresh(R"({"statusCode":10222})"), "AUTH_REQUIRED", "the account is private"},
+        {fresh(R"({"statusCode":10204})"), "VIDEO_UNAVAILABLE", "gone"},
+        {fresh(R"({"statusCode":10216,"itemInfo":{"itemStruct":{}}})"), "AUTH_REQUIRED", "the video is private"},
+        {older(R"({"VideoPage":{"statusCode":10216}})"), "AUTH_REQUIRED", "the video is private"},
+        {older(R"({"VideoPage":{"statusCode":10204}})"), "VIDEO_UNAVAILABLE", "gone"},
+        {in_fresh(R"("isContentClassified":true,)"), "AUTH_REQUIRED", "age-restricted"},
+        {in_older(R"("isContentClassified":true,)"), "AUTH_REQUIRED", "age-restricted"},
+        {fresh(R"({"statusMsg":"Age-restricted post"})"), "AUTH_REQUIRED", "age-restricted"},
+        {in_fresh(R"("isContentClassified":false,)"), "a video"},
+        {in_older(R"("isContentClassified":false,)"), "a video"},
+        {in_fresh(""), "a video"},
+        {fresh(R"({"statusCode":102160})"), "UNSUPPORTED_SOURCE"},  // No code that is known.
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.page);
+        site.server.page("/@bo/video/7", row.page);
+        const auto info = site.ask("tiktok", "/@bo/video/7");
+        CHECK((info ? std::string("a video") : info.error().name) == row.code);
+        const auto says = info ? std::string() : info.error().message;
+        CHECK_MESSAGE(says.find(row.says) != std::string::npos, says);
+        if (row.code == "AUTH_REQUIRED") CHECK(says.find("jobrt auth bootstrap tiktok") != std::string::npos);
+    }
+}
+
 TEST_CASE("web: what pages say without a script") {
     Site site;
     auto& server = site.server;
