@@ -22,6 +22,7 @@ void extractor_output(std::string_view input);
 void html_page(std::string_view input);
 void http_request(std::string_view input);
 void page_rules(std::string_view input);
+void piece_shape(std::string_view input);
 void playlist(std::string_view input);
 void recording(std::string_view input);
 void redact(std::string_view input);
@@ -42,6 +43,7 @@ inline constexpr Target targets[] = {
     {"html_page", html_page},
     {"http_request", http_request},
     {"page_rules", page_rules},
+    {"piece_shape", piece_shape},
     {"playlist", playlist},
     {"recording", recording},
     {"redact", redact},
