@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <string_view>
 #include <vector>
 
@@ -46,7 +47,23 @@ std::string ext_of(const std::string& container) {
     return container;  // mp4, mov, webm, flv, avi
 }
 
-std::string in_seconds(double seconds) { return std::to_string(std::llround(seconds)) + " s"; }
+std::string in_seconds(double seconds) {
+    char text[32];
+    // Of a short film the tenths are what is missing.
+    std::snprintf(text, sizeof text, "%.*f s", seconds < 60 ? 1 : 0, seconds);
+    return text;
+}
+
+/// How far the length may be off: 2 %, and of a short film as much as is nobody's fault. How long the last picture
+/// stands is not said by every container, and sound comes in whole packets: the longest of AAC have 2,048 samples of
+/// 22,050 a second.
+double allowed_off(double seconds, const Endings& endings) {
+    constexpr double sound_packet = 0.1;
+    return std::max(seconds * 0.02, endings.usual() + sound_packet);
+}
+
+/// A site's record in whole seconds was rounded, up or down.
+double rounding_of(double seconds) { return seconds == std::floor(seconds) ? 1 : 0; }
 
 /// An MP4 with a table of samples says by itself how long its picture is; such a film was made so.
 bool says_lengths(const Media& media) {
@@ -55,11 +72,11 @@ bool says_lengths(const Media& media) {
 }
 
 /// Only a duration that the container itself declares can convict it.
-Result<void> judge(const Media& media, const Span& span, int read_error, double expected_seconds) {
+Result<void> judge(const Media& media, const Span& span, const Endings& endings, int read_error, double expected_seconds) {
     const double declared =
         media.file->duration_estimation_method == AVFMT_DURATION_FROM_STREAM ? media.seconds() : 0;
     const double missing = declared - span.seconds();
-    if (declared > 0 && missing > std::max(1.0, declared * 0.02))
+    if (declared > 0 && missing > allowed_off(declared, endings))
         return Error{Errc::corrupt, "TRUNCATED",
                      "the file ends after " + in_seconds(span.seconds()) + " of " + in_seconds(declared) +
                          "; it was cut off, download it again"};
@@ -67,7 +84,7 @@ Result<void> judge(const Media& media, const Span& span, int read_error, double 
         return Error{Errc::corrupt, "MEDIA_DAMAGED",
                      "the file cannot be read to its end: " + av_text(read_error)};
     const double off = std::abs(expected_seconds - span.seconds());
-    if (expected_seconds > 0 && off > std::max(2.0, expected_seconds * 0.02))
+    if (expected_seconds > 0 && off > allowed_off(expected_seconds, endings) + rounding_of(expected_seconds))
         return Error{Errc::corrupt, "WRONG_DURATION",
                      "the source promises " + in_seconds(expected_seconds) + ", the file has " +
                          in_seconds(span.seconds()) + "; download it again"};
@@ -137,7 +154,7 @@ Result<double> copy_streams(Media& media, const std::string& output, double expe
     if (code == AVERROR(ENOMEM)) return write_error(code);
     if (pictures == 0)
         return Error{Errc::corrupt, "NO_VIDEO", "the file declares a video stream but has no picture in it"};
-    JR_TRY(judge(media, span, code, expected_seconds));
+    JR_TRY(judge(media, span, endings, code, expected_seconds));
     endings.end_run();
     if (!says_lengths(media)) JR_TRY(endings.judge());
     if (!output.empty()) JR_TRY(muxer.finish());

@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -134,9 +135,11 @@ bool is_about_content(const Error& error) {
     return false;
 }
 
-/// A playlist that ends early is whole by its own word only. What it names as missing is, and records round.
+/// A playlist that ends early is whole by its own word only. What it names as missing is; its sound and its picture
+/// never end together; and a record in whole seconds was rounded.
 Result<void> as_long_as_said(const Assembly& assembly, double said) {
-    const double allowed = std::max(2.0, said * 0.02) + assembly.gap_seconds + assembly.tolerance;
+    const double rounding = said == std::floor(said) ? 1 : 0;
+    const double allowed = std::max(0.5, said * 0.02) + rounding + assembly.gap_seconds + assembly.tolerance;
     if (said <= assembly.seconds + allowed) return {};
     const auto shown = [](double seconds) { return std::to_string(static_cast<long>(seconds + 0.5)) + " s"; };
     return Error{Errc::corrupt, "WRONG_DURATION",

@@ -452,17 +452,21 @@ TEST_CASE("a file that is not as long as the site itself says is no success") {
     };
     const Row table[] = {{"/good.mp4", "yt-dlp", 6, true},
                          {"/good.mp4", "yt-dlp", 7, true},
+                         {"/good.mp4", "yt-dlp", 7.5, false},
                          {"/good.mp4", "yt-dlp", 12, false},
                          {"/good.mp4", "page", 12, false},
                          {"/good.mp4", "browser", 12, true},
-                         {"/hls/index.m3u8", "yt-dlp", 7.5, true},
+                         {"/hls/index.m3u8", "yt-dlp", 6.4, true},
+                         {"/hls/index.m3u8", "yt-dlp", 7, true},  // It was rounded.
+                         {"/hls/index.m3u8", "yt-dlp", 7.3, false},
                          {"/hls/index.m3u8", "yt-dlp", 12, false},  // Its playlist has ended after half of the film.
                          {"/hls/index.m3u8", "page", 12, false},
                          {"/hls/index.m3u8", "browser", 12, true},
                          {"/hls/index.m3u8", "page", 3, true},
                          {"/hls/gap.m3u8", "yt-dlp", 12, true},  // It says itself what is missing.
                          {"/hls/gap.m3u8", "yt-dlp", 24, false},
-                         {"/dash/index.mpd", "yt-dlp", 7.5, true},
+                         {"/dash/index.mpd", "yt-dlp", 7, true},
+                         {"/dash/index.mpd", "yt-dlp", 7.3, false},
                          {"/dash/index.mpd", "yt-dlp", 12, false},
                          {"/dash/index.mpd", "browser", 12, true}};
     const TempDir dash;

@@ -144,7 +144,9 @@ TEST_CASE("what is no whole video is refused by name, and nothing is left") {
 TEST_CASE("a promised duration that the file does not have is an error") {
     const std::string helper = media_test::helper_or_skip();
     if (helper.empty()) return;
-    const std::pair<double, bool> table[] = {{6, true}, {5, true}, {0, true}, {60, false}, {3, false}};
+    // Whole numbers were rounded; others are wrong by more than 2 %, or a picture of 25 a second and 0.1 s.
+    const std::pair<double, bool> table[] = {{6, true},   {5, true},    {7, true},    {0, true},   {60, false},  {3, false},
+                                             {8, false},  {4, false},   {6.1, true},  {5.95, true}, {6.25, false}, {5.8, false}};
     for (const auto& [expected, fine] : table) {
         CAPTURE(expected);
         const TempDir dir;
@@ -152,6 +154,43 @@ TEST_CASE("a promised duration that the file does not have is an error") {
         CHECK(done.has_value() == fine);
         if (!done) CHECK(done.error().name == "WRONG_DURATION");
     }
+}
+
+TEST_CASE("a short film that lost a fifth of a second is cut off, one that lost two pictures is not") {
+    const std::string helper = media_test::helper_or_skip();
+    if (helper.empty()) return;
+    // Its head says two seconds, and nothing of its bytes, as of a film that was written to a pipe.
+    const TempDir dir;
+    const auto film = dir.path("film.mkv");
+    media_test::ffmpeg("-f lavfi -i testsrc=s=64x48:d=2:r=25 -c:v libx264 -preset ultrafast -g 5 -cluster_time_limit 20 '" + film + "'");
+    auto bytes = media_test::read_file(film);
+    const auto segment = bytes.find("\x18\x53\x80\x67");
+    REQUIRE(segment != std::string::npos);
+    bytes.replace(segment + 4, 8, "\x01\xff\xff\xff\xff\xff\xff\xff");
+    std::vector<std::size_t> pictures;  // Where each begins: a cluster each.
+    for (auto at = bytes.find("\x1f\x43\xb6\x75"); at != std::string::npos; at = bytes.find("\x1f\x43\xb6\x75", at + 4))
+        pictures.push_back(at);
+    REQUIRE(pictures.size() == 50);
+    const std::pair<std::size_t, const char*> rows[] = {{0, "ok"}, {1, "ok"}, {2, "ok"}, {5, "TRUNCATED"}, {25, "TRUNCATED"}};
+    for (const auto& [lost, code] : rows) {
+        CAPTURE(lost);
+        const auto cut = dir.path("cut.mkv");
+        media_test::write_file(cut, bytes.substr(0, lost == 0 ? bytes.size() : pictures[50 - lost]));
+        const auto done = HelperClient({.program = helper}).verify(cut);
+        CHECK_MESSAGE((done ? std::string("ok") : done.error().name) == code, (done ? "" : done.error().message));
+    }
+}
+
+TEST_CASE("a film of few pictures may end where its last one stands") {
+    const std::string helper = media_test::helper_or_skip();
+    if (helper.empty()) return;
+    const TempDir dir;
+    const auto film = dir.path("slides.mkv");
+    media_test::ffmpeg("-f lavfi -i testsrc=s=64x48:d=6:r=1/2 -c:v libx264 -preset ultrafast '" + film + "'");
+    const HelperClient client({.program = helper});
+    CHECK(client.verify(film));
+    CHECK(client.verify(film, 4.5));
+    CHECK_FALSE(client.verify(film, 9.5));
 }
 
 TEST_CASE("a file that is longer than wanted is refused, whether it says so or not, and nothing is left") {
