@@ -45,7 +45,8 @@ private:
 /// One pass over a playlist's lines. Which of the two kinds it is shows in its tags.
 class Parser {
 public:
-    Parser(const net::Url& base, const HlsLimits& limits) : base_(base), limits_(limits) {}
+    Parser(const net::Url& base, const HlsLimits& limits, const HlsVariables& imported)
+        : base_(base), limits_(limits), imported_(imported) {}
 
     Result<HlsPlaylist> run(std::string_view text) {
         if (text.size() > limits_.max_bytes)
@@ -58,7 +59,14 @@ public:
             return broken("it does not begin with #EXTM3U; the server may have sent an error page instead");
         while (const auto line = lines.next()) {
             if (line->size() > longest_line) return broken("a line has more than 32,768 bytes");
-            JR_TRY(line->front() == '#' ? tag(*line) : address(*line));
+            if (line->find("{$") == std::string_view::npos || !has_variables(*line)) {
+                JR_TRY(line->front() == '#' ? tag(*line) : address(*line));
+                continue;
+            }
+            const auto filled = variables_.fill_in(*line);
+            if (!filled) return filled.error();
+            if (filled->size() > longest_line) return broken("a line has more than 32,768 bytes");
+            JR_TRY(line->front() == '#' ? tag(*filled) : address(*filled));
         }
         return conclude();
     }
@@ -76,6 +84,13 @@ private:
         return text;
     }
 
+    /// Addresses, and the tags whose attributes are read; elsewhere "{$" is no more than text.
+    static bool has_variables(std::string_view line) {
+        if (line.front() != '#') return true;
+        const auto name = line.substr(0, line.find(':'));
+        return name == "#EXT-X-KEY" || name == "#EXT-X-MAP" || name == "#EXT-X-STREAM-INF" || name == "#EXT-X-MEDIA";
+    }
+
     Result<void> tag(std::string_view line) {
         const auto colon = std::min(line.find(':'), line.size());
         const auto name = line.substr(0, colon);
@@ -91,11 +106,16 @@ private:
         if (name == "#EXT-X-ENDLIST") media_.ended = media_tags_ = true;
         if (name == "#EXT-X-MEDIA-SEQUENCE") return take_integer(name, value, sequence_);
         if (name == "#EXT-X-TARGETDURATION") return target_duration(value);
-        if (name == "#EXT-X-DEFINE")
-            return unsupported("uses variables (EXT-X-DEFINE), which this version does not");
+        if (name == "#EXT-X-DEFINE") return define(value);
         if (name == "#EXT-X-I-FRAMES-ONLY") return unsupported("lists only key frames, for seeking");
         if (name == "#EXT-X-SKIP") return unsupported("is a delta update, which nobody asked for");
         return {};  // Unknown tags are to be ignored (RFC 8216, 6.3.1).
+    }
+
+    Result<void> define(std::string_view value) {
+        const auto attributes = HlsAttributes::parse(value);
+        if (!attributes) return broken("EXT-X-DEFINE has no attribute list");
+        return variables_.define(*attributes, base_, imported_);
     }
 
     Result<void> take_integer(std::string_view name, std::string_view value, std::uint64_t& into) {
@@ -280,6 +300,7 @@ private:
             return broken("it is a master and a media playlist at once");
         if (master_tags_) {
             if (master_.variants.empty()) return broken("it lists no variant");
+            master_.variables = std::move(variables_);
             return HlsPlaylist(std::move(master_));
         }
         media_.whole_seconds = !fractions_;
@@ -289,6 +310,8 @@ private:
 
     const net::Url& base_;
     const HlsLimits& limits_;
+    const HlsVariables& imported_;
+    HlsVariables variables_;
     HlsMaster master_;
     StreamMedia media_;
     bool master_tags_ = false, media_tags_ = false;
@@ -308,8 +331,9 @@ private:
 
 }  // namespace
 
-Result<HlsPlaylist> parse_hls(std::string_view text, const net::Url& base, const HlsLimits& limits) {
-    return Parser(base, limits).run(text);
+Result<HlsPlaylist> parse_hls(std::string_view text, const net::Url& base, const HlsLimits& limits,
+                              const HlsVariables& master) {
+    return Parser(base, limits, master).run(text);
 }
 
 Result<std::vector<HlsVariant>> rank_variants(const HlsMaster& master, int max_height) {

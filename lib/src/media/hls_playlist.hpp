@@ -10,6 +10,7 @@
 #include <jobruntime/net.hpp>
 #include <jobruntime/result.hpp>
 
+#include "media/hls_variables.hpp"
 #include "media/stream_media.hpp"
 
 // HLS playlists (RFC 8216 and its successor draft-pantos-hls-rfc8216bis), read strictly. Pure functions over
@@ -29,6 +30,7 @@ struct HlsRendition {
 struct HlsMaster {
     std::vector<HlsVariant> variants;
     std::vector<HlsRendition> audio;
+    HlsVariables variables;  ///< What its media playlists may import.
 };
 
 struct HlsLimits {
@@ -41,9 +43,11 @@ using HlsPlaylist = std::variant<HlsMaster, StreamMedia>;
 
 /// Reads a playlist that was found at `base`. NOT_MEDIA: it is no playlist (a web page, say), or contradicts
 /// itself; DRM_PROTECTED: a key that is not AES-128 with a plain key (SAMPLE-AES, FairPlay, Widevine, …);
-/// UNSUPPORTED_SOURCE: variables, I-frames only, a delta update; TOO_LONG, TOO_LARGE: beyond the limits;
+/// UNSUPPORTED_SOURCE: I-frames only, a delta update; TOO_LONG, TOO_LARGE: beyond the limits;
 /// INVALID_URL for an address that the grammar refuses.
-Result<HlsPlaylist> parse_hls(std::string_view text, const net::Url& base, const HlsLimits& limits = {});
+/// `master` has the variables of the master playlist that led here.
+Result<HlsPlaylist> parse_hls(std::string_view text, const net::Url& base, const HlsLimits& limits = {},
+                              const HlsVariables& master = {});
 
 /// The variants with a picture, best first. NO_VIDEO when every variant says that it is sound only.
 Result<std::vector<HlsVariant>> rank_variants(const HlsMaster& master, int max_height);

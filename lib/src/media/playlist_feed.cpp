@@ -19,12 +19,13 @@ milliseconds of_seconds(double seconds) {
 }  // namespace
 
 Result<LoadedPlaylist> load_playlist(const StreamSource& source, const std::string& url,
-                                     const HlsLimits& limits, const std::stop_token& stop) {
+                                     const HlsLimits& limits, const HlsVariables& master,
+                                     const std::stop_token& stop) {
     auto answer = source.get(url, limits.max_bytes, stop);
     if (!answer) return std::move(answer).error();
     auto base = net::parse_url(answer->final_url, net::max_fetch_url);
     if (!base) return std::move(base).error();
-    auto playlist = parse_hls(answer->body, *base, limits);
+    auto playlist = parse_hls(answer->body, *base, limits, master);
     if (!playlist) return std::move(playlist).error();
     return LoadedPlaylist{*std::move(playlist), *std::move(base)};
 }
@@ -100,7 +101,7 @@ Result<std::vector<Piece>> PlaylistFeed::take(const StreamMedia& media) {
 Result<std::optional<std::vector<Piece>>> PlaylistFeed::poll(const StreamSource& source,
                                                              const std::stop_token& stop) {
     if (ended_ || Steady::now() < next_poll_) return std::optional<std::vector<Piece>>();
-    auto loaded = load_playlist(source, url_, options_.limits, stop);
+    auto loaded = load_playlist(source, url_, options_.limits, options_.variables, stop);
     if (!loaded) return std::move(loaded).error();
     const auto* media = std::get_if<StreamMedia>(&loaded->playlist);
     if (!media)

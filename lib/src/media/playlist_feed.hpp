@@ -14,13 +14,14 @@
 
 namespace jobruntime::media {
 
-/// Fetches and reads the playlist at an address.
+/// Fetches and reads the playlist at an address, with the variables of its master playlist.
 struct LoadedPlaylist {
     HlsPlaylist playlist;
     net::Url url;  ///< After redirects.
 };
 Result<LoadedPlaylist> load_playlist(const StreamSource& source, const std::string& url,
-                                     const HlsLimits& limits, const std::stop_token& stop);
+                                     const HlsLimits& limits, const HlsVariables& master,
+                                     const std::stop_token& stop);
 
 /// The pieces of one media playlist, which may grow while it is read. One thread.
 class PlaylistFeed {
@@ -29,6 +30,7 @@ public:
         HlsLimits limits;
         double max_seconds = 0;
         std::chrono::milliseconds stall_timeout{120'000};
+        HlsVariables variables = {};  ///< Of its master playlist.
     };
     PlaylistFeed(std::string url, Options options) : url_(std::move(url)), options_(options) {}
 

@@ -16,8 +16,8 @@ constexpr std::size_t most_index_bytes = std::size_t{4} << 20;
 constexpr double clocks_apart = 0.1;
 
 Result<StreamMedia> load_media(const StreamSource& source, const std::string& url, const HlsLimits& limits,
-                               const std::stop_token& stop) {
-    auto loaded = load_playlist(source, url, limits, stop);
+                               const HlsMaster& master, const std::stop_token& stop) {
+    auto loaded = load_playlist(source, url, limits, master.variables, stop);
     if (!loaded) return std::move(loaded).error();
     if (auto* media = std::get_if<StreamMedia>(&loaded->playlist)) return std::move(*media);
     return Error{Errc::corrupt, "NOT_MEDIA", "a variant of the HLS stream is a master playlist again"};
@@ -33,21 +33,24 @@ Result<StreamChoice> choose_hls(const StreamSource& source, HlsPlaylist playlist
     if (!variants) return std::move(variants).error();
     std::optional<Error> first_error;
     for (const auto& variant : *variants) {
-        auto media = load_media(source, variant.url, limits, stop);
+        auto media = load_media(source, variant.url, limits, master, stop);
         if (!media) {
             // A variant that is listed and not there must not hide the others; what is locked does.
             if (!first_error) first_error = media.error();
             if (media.error().code == Errc::not_found) continue;
             return *std::move(first_error);
         }
-        StreamChoice choice{
-            .video = {.url = variant.url, .media = *std::move(media), .variant = variant_id(variant)}};
+        StreamChoice choice{.video = {.url = variant.url,
+                                      .media = *std::move(media),
+                                      .variant = variant_id(variant),
+                                      .variables = master.variables}};
         if (const auto* sound = audio_of(master, variant)) {
-            auto audio = load_media(source, sound->url, limits, stop);
+            auto audio = load_media(source, sound->url, limits, master, stop);
             if (!audio) return std::move(audio).error();
             choice.audio = TrackChoice{.url = sound->url,
                                        .media = *std::move(audio),
-                                       .variant = hash_of(sound->group + "\n" + sound->name)};
+                                       .variant = hash_of(sound->group + "\n" + sound->name),
+                                       .variables = master.variables};
         }
         return choice;
     }

@@ -11,6 +11,7 @@
 #include <jobruntime/net.hpp>
 #include <jobruntime/result.hpp>
 
+#include "media/hls_variables.hpp"
 #include "media/piece_fetch.hpp"
 #include "media/stream_media.hpp"
 
@@ -23,6 +24,7 @@ struct TrackChoice {
     std::uint64_t variant = 0;  ///< Tells files of different variants apart.
     /// Its duration where something else than its segments promises it.
     std::optional<double> promised = {};
+    HlsVariables variables = {};  ///< Of its master playlist.
 };
 
 /// What was chosen from a playlist or a manifest.

@@ -82,7 +82,8 @@ private:
         Track track{PlaylistFeed(chosen.url,
                                  {.limits = {.max_segments = options_.max_segments},
                                   .max_seconds = static_cast<double>(options_.max_duration.count()) / 1000.0,
-                                  .stall_timeout = options_.stall_timeout}),
+                                  .stall_timeout = options_.stall_timeout,
+                                  .variables = chosen.variables}),
                     chosen.promised, nullptr};
         auto pieces = track.feed.take(chosen.media);
         if (!pieces) return std::move(pieces).error();

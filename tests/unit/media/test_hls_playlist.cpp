@@ -175,7 +175,6 @@ TEST_CASE("hostile and broken playlists are refused by name") {
         {"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "INVALID_URL"},
         {"#EXTM3U\n#EXTINF:1,\nhttps://u@127.0.0.1/a.ts\n", "INVALID_URL"},
         {"#EXTM3U\n#EXTINF:1,\ndata:video/mp2t;base64,AAAA\n", "INVALID_URL"},
-        {"#EXTM3U\n#EXT-X-DEFINE:NAME=\"a\",VALUE=\"b\"\n", "UNSUPPORTED_SOURCE"},
         {"#EXTM3U\n#EXT-X-I-FRAMES-ONLY\n", "UNSUPPORTED_SOURCE"},
         {"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n", "NOT_MEDIA"},
         {"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv\n#EXTINF:1,\na.ts\n", "NOT_MEDIA"},
@@ -283,4 +282,70 @@ TEST_CASE("whatever is done to a playlist, reading it ends with a playlist or an
     }
     CHECK(read_well >
           5'000);  // Else the changes are so coarse that nothing behind the first lines is reached.
+}
+
+TEST_CASE("variables stand for their values in addresses and attributes, below where they are defined") {
+    const std::string text = "#EXTM3U\n#EXT-X-DEFINE:NAME=\"host\",VALUE=\"https://other.example/x\"\n"
+                             "#EXT-X-DEFINE:NAME=\"n_1-A\",VALUE=\"{$host}\"\n#EXT-X-DEFINE:NAME=\"none\",VALUE=\"\"\n"
+                             "#EXT-X-DEFINE:QUERYPARAM=\"t\"\n#EXT-X-DEFINE:IMPORT=\"folder\"\n"
+                             "#EXT-X-DEFINE:NAME=\"iv\",VALUE=\"0x0000000000000000000000000000000a\"\n"
+                             "#EXT-X-MAP:URI=\"{$host}/init.mp4?t={$t}\"\n"
+                             "#EXT-X-KEY:METHOD=AES-128,URI=\"{$folder}/the.key\",IV={$iv}\n"
+                             "#EXTINF:1,a {$title} and {$\n{$host}/{$none}1.ts?{$t}{$t}\n#EXTINF:1,\n2.ts\n# {$comment}\n"
+                             "#EXTINF:1,\n{$n_1-A}\n";
+    const auto master = master_of("#EXT-X-DEFINE:NAME=\"folder\",VALUE=\"/keys\"\n#EXT-X-DEFINE:QUERYPARAM=\"t\"\n"
+                                  "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{$folder}\",NAME=\"n\",URI=\"{$t}/sound\"\n"
+                                  "#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"{$folder}\"\n{$folder}/v\n");
+    CHECK(master.variants.at(0).url == "https://cdn.example.org/keys/v");
+    CHECK(audio_of(master, master.variants.at(0))->url == "https://cdn.example.org/v/1/sound");
+    const auto read = parse_hls(text, base, {}, master.variables);
+    REQUIRE_MESSAGE(read, read.error().message);
+    const auto& media = std::get<StreamMedia>(*read);
+    CHECK(media.inits.at(0).url == "https://other.example/x/init.mp4?t=1");
+    REQUIRE(media.segments.size() == 3);
+    // What {$n_1-A} stands for is not looked through.
+    CHECK_MESSAGE(media.segments[2].url.starts_with("https://cdn.example.org/v/"), media.segments[2].url);
+    CHECK(media.segments[0].url == "https://other.example/x/1.ts?11");
+    CHECK(media.segments[1].url == "https://cdn.example.org/v/2.ts");
+    CHECK(media.segments[1].key->url == "https://cdn.example.org/keys/the.key");
+    CHECK(media.segments[1].key->iv.back() == 10);
+    CHECK(parse_hls(text, base).error().name == "NOT_MEDIA");  // Without its master playlist.
+}
+
+TEST_CASE("variables that are wrong, or make too much of a playlist, are refused") {
+    const std::string head = "#EXTM3U\n", segment = "#EXTINF:1,\n";
+    const auto define = [](const std::string& what) { return "#EXT-X-DEFINE:" + what + "\n"; };
+    const auto a = define("NAME=\"a\",VALUE=\"b\"");
+    const std::pair<std::string, const char*> table[] = {
+        {a + segment + "{$a}.ts\n", "ok"},
+        {segment + "{$a}.ts\n" + a, "NOT_MEDIA"},
+        {a + segment + "{$b}.ts\n", "NOT_MEDIA"},
+        {a + segment + "{$a.ts\n", "NOT_MEDIA"},
+        {a + segment + "{$}.ts\n", "NOT_MEDIA"},
+        {a + a, "NOT_MEDIA"},
+        {a + define("QUERYPARAM=\"a\""), "NOT_MEDIA"},
+        {define("NAME=\"a\""), "NOT_MEDIA"},
+        {define("VALUE=\"a\""), "NOT_MEDIA"},
+        {define("NAME=\"a b\",VALUE=\"\""), "NOT_MEDIA"},
+        {define("NAME=\"\",VALUE=\"\""), "NOT_MEDIA"},
+        {define("NAME=\"a\",VALUE=\"b\",QUERYPARAM=\"t\""), "NOT_MEDIA"},
+        {define("IMPORT=\"a\",VALUE=\"b\""), "NOT_MEDIA"},
+        {define("IMPORT=\"a\""), "NOT_MEDIA"},
+        {define("QUERYPARAM=\"u\""), "NOT_MEDIA"},
+        {define("QUERYPARAM=\"t\"") + segment + "{$t}\n", "ok"},
+        {define(""), "NOT_MEDIA"},
+    };
+    for (const auto& [lines, code] : table) {
+        CAPTURE(lines);
+        CHECK(code_of(head + lines) == code);
+    }
+    const auto twice = *net::parse_url("https://cdn.example.org/i?t=1&tt=2&t=3&empty=&bare");
+    for (const auto* name : {"t", "empty", "bare", "none"})
+        CHECK(parse_hls(head + define("QUERYPARAM=\"" + std::string(name) + "\""), twice).error().name == "NOT_MEDIA");
+    CHECK(parse_hls(head + define("QUERYPARAM=\"tt\""), twice));
+    const auto large = define("NAME=\"a\",VALUE=\"" + std::string(20'000, 'x') + "\"");
+    CHECK(code_of(head + large + segment + "{$a}{$a}\n") == "NOT_MEDIA");  // Longer than a line may be.
+    std::string many = head + large;
+    for (int i = 0; i < 5'000; ++i) many += "#EXT-X-MEDIA:TYPE=VIDEO,NAME=\"{$a}\"\n";
+    CHECK(code_of(many) == "TOO_LARGE");
 }
