@@ -146,7 +146,7 @@ struct Reached {
     Folder folder;
     std::optional<Service> api;
 
-    bool start() {
+    bool start(const std::string& role = "api", const Variables& more = {}) {
         if (!server) {
             std::cout << "skipped: a server that dies takes a stand-in (JOBRT_STANDIN)\n";
             return false;
@@ -154,9 +154,10 @@ struct Reached {
         proxy.emplace(server->port());
         auto variables = environment(folder);
         variables["JOBRT_STORE"] = "";
-        variables["ROLE"] = "api";
+        variables["ROLE"] = role;
         variables["MONGODB_URI"] =
             "mongodb://127.0.0.1:" + std::to_string(proxy->port()) + "/" + server->fresh_database();
+        for (const auto& [name, value] : more) variables[name] = value;
         api.emplace(folder, variables);
         return true;
     }
@@ -269,6 +270,28 @@ TEST_CASE("a second signal ends an API at once also when its store hangs") {
     CHECK_MESSAGE(took < 5s, took.count() << " ms");
     REQUIRE(ended);
     CHECK(ended->code == 130);
+}
+
+TEST_CASE("one signal ends API and worker within the grace time also when their store hangs, and the log says why") {
+    Reached reached;
+    if (!reached.start("combined", {{"JOBRT_GRACE_MS", "1500"}})) return;
+    const auto port = reached.api->port();
+    CHECK(eventually(20s, [&] { return http(port, "GET", "/api/health").status == 200; }));
+    // One runs to its end, which the store will not take.
+    const auto made = http(port, "POST", "/api/jobs", R"({"kind":"demo.sleep","payload":{"ms":1000}})");
+    REQUIRE(made.status == 201);
+    const auto id = text(made.json().at("job").get_object(), "id");
+    CHECK(eventually(20s, [&] { return text(http(port, "GET", "/api/jobs/" + id).json().at("job").get_object(), "status") == "running"; }));
+    reached.proxy->freeze(true);
+    auto& program = reached.api->program();
+    const auto asked = Clock::now();
+    const auto ended = program.stop(120s);
+    const auto took = std::chrono::duration_cast<Millis>(Clock::now() - asked);
+    INFO(program.err());
+    CHECK_MESSAGE(took < 9s, took.count() << " ms");
+    REQUIRE(ended);
+    CHECK(ended->code == 69);
+    CHECK(program.err().find("does not answer; this process ends without it") != std::string::npos);
 }
 
 TEST_CASE("jobs on their way when MongoDB is killed: each sender hears within three seconds, and asking again makes no second job") {

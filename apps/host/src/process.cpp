@@ -1,19 +1,23 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "process.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <iostream>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include <unistd.h>
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
+#include <jobruntime/worker.hpp>
 
 #include "descriptors.hpp"
+#include "last_resort.hpp"
 #include "notify.hpp"
 #include "reload.hpp"
 #include "signals.hpp"
@@ -120,12 +124,22 @@ void stop_side_by_side(const std::vector<std::unique_ptr<Part>>& parts) {
     for (const auto& part : parts) threads.emplace_back([&part] { part->stop(); });
 }
 
-/// After a second signal this process is gone within that time, also while threads of it wait for a store that hangs.
-void end_within(std::chrono::seconds limit) {
-    std::thread([limit] {
-        std::this_thread::sleep_for(limit);
-        std::_Exit(exit_second_signal);
-    }).detach();
+/// How long an end in good order may take: the grace time for what runs, ten seconds more for handlers that ignore their stop
+/// (WorkerOptions::stuck), and some moments for the store and the programs that were started.
+LastResort::Plan end_plan(const Invocation& in, const std::vector<std::unique_ptr<Part>>& parts, bool works) {
+    using namespace std::chrono_literals;
+    LastResort::Plan plan{.grace = in.config.grace, .moments = 2s, .stuck = 0s, .busy = {}, .last_words = {}};
+    if (works) {
+        plan.moments = 5s;
+        plan.stuck = WorkerOptions{}.stuck;
+    }
+    plan.busy = [&parts] { return std::ranges::any_of(parts, [](const auto& part) { return part->busy(); }); };
+    plan.last_words = [&in, works] {
+        in.log.error("the time to stop is over, and the store " + store_name(in.config) +
+                     " (or a disk) does not answer; this process ends without it" +
+                     (works ? "; jobs whose ends it has not taken run again" : ""));
+    };
+    return plan;
 }
 
 }  // namespace
@@ -151,6 +165,7 @@ int serve(const Invocation& in, const Parts& parts) {
         return exit_usage;
     }
     warn_of_settings(in);
+    LastResort last_resort;  // Before all that may hang when it is destroyed.
     auto store = open_store(config, {"", std::string(to_string(config.role))}, in.log);
     if (!store) {
         in.log.error("cannot use the store " + store_name(config) + ": " + store.error().message);
@@ -191,7 +206,9 @@ int serve(const Invocation& in, const Parts& parts) {
     for (auto& part : running) {
         if (auto started = part->start(); !started) {
             complain(in.log, started.error());
+            last_resort.begin(end_plan(in, running, wants_worker), exit_code_of(started.error()));
             stop_all();
+            last_resort.nothing_runs();
             return exit_code_of(started.error());
         }
     }
@@ -203,16 +220,13 @@ int serve(const Invocation& in, const Parts& parts) {
     wait_for_the_end(signals, notifier, running);
     notifier.send("STOPPING=1\nSTATUS=stopping; running jobs have " + std::to_string(config.grace.count()) + " ms\n");
     in.log.info("stopping; a second signal ends it at once");
-    constexpr std::chrono::seconds last_moments{2};
+    last_resort.begin(end_plan(in, running, wants_worker), code == exit_ok ? exit_unusable : code.load());
     const auto ended = signals.run(stop_all, [&] {
-        // A worker has jobs to give back first; an API alone owes nobody anything.
-        if (!wants_worker) end_within(last_moments);
+        last_resort.hurry(exit_second_signal);
         for (auto& part : running) part->stop_now();
     });
-    if (ended == Ended::second_signal) {
-        code = exit_second_signal;
-        end_within(last_moments);
-    }
+    last_resort.nothing_runs();
+    if (ended == Ended::second_signal) code = exit_second_signal;
     sink->flush();
     if (code == exit_lost_threads) {
         // Threads that ignore their stop may still run handlers: nothing may be torn down under them.

@@ -35,6 +35,8 @@ public:
     virtual void stop() = 0;
     /// Beside a stop() that takes too long.
     virtual void stop_now() {}
+    /// Whether it runs handlers, which have a time of their own to end. Does not wait.
+    virtual bool busy() { return false; }
     /// Reads of `fresh` what may change while it runs (Setting::live, and the file's structure) and changes nothing yet;
     /// the rest is not looked at. The answer takes it over, and cannot fail; it is called once or not at all, at once.
     virtual Result<std::function<void()>> prepare(const Config& fresh) = 0;

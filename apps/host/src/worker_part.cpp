@@ -104,6 +104,7 @@ public:
     void stop_now() override {
         if (worker_) worker_->stop_now();
     }
+    bool busy() override { return worker_ && worker_->stats().running > 0; }
     std::uint64_t pulse() override { return worker_->heartbeat().rounds(); }
 
     Result<std::function<void()>> prepare(const Config& fresh) override {

@@ -1,0 +1,61 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include "last_resort.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+namespace jobruntime::host {
+namespace {
+
+/// How often it asks whether a handler runs.
+constexpr std::chrono::milliseconds every{100};
+
+}  // namespace
+
+LastResort::~LastResort() {
+    if (!thread_.joinable()) return;
+    thread_.request_stop();
+    thread_.join();
+}
+
+void LastResort::begin(Plan plan, int code) {
+    const std::lock_guard lock(mutex_);
+    plan_ = std::move(plan);
+    code_ = code;
+    grace_ends_ = Clock::now() + plan_.grace;
+    if (!thread_.joinable()) thread_ = std::jthread([this](const std::stop_token& stop) { watch(stop); });
+}
+
+void LastResort::hurry(int code) {
+    const std::lock_guard lock(mutex_);
+    code_ = code;
+    grace_ends_ = std::min(grace_ends_, Clock::now());
+    changed_.notify_all();
+}
+
+void LastResort::nothing_runs() {
+    const std::lock_guard lock(mutex_);
+    plan_.busy = nullptr;
+}
+
+void LastResort::watch(const std::stop_token& stop) {
+    std::unique_lock lock(mutex_);
+    while (Clock::now() < grace_ends_) {
+        const auto until = grace_ends_;
+        changed_.wait_until(lock, stop, until, [&] { return grace_ends_ != until; });
+        if (stop.stop_requested()) return;
+    }
+    auto idle_since = grace_ends_;
+    while (true) {
+        const auto now = Clock::now();
+        if (plan_.busy && plan_.busy()) idle_since = now;
+        if (now - idle_since >= plan_.moments || now - grace_ends_ >= plan_.stuck + plan_.moments) break;
+        changed_.wait_for(lock, stop, every, [] { return false; });
+        if (stop.stop_requested()) return;
+    }
+    if (plan_.last_words) plan_.last_words();
+    std::_Exit(code_);
+}
+
+}  // namespace jobruntime::host
