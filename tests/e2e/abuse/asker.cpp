@@ -12,13 +12,17 @@
 
 namespace jobruntime::abuse {
 
+std::string Api::head(const std::string& what) const {
+    return what + " HTTP/1.1\r\nHost: localhost\r\n" + (token.empty() ? "" : "Authorization: Bearer " + token + "\r\n");
+}
+
 int Asker::ask(std::string_view text, std::string* answer) const {
     const Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     const timeval limit{10, 0};
     setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     sockaddr_in address{};
     address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<std::uint16_t>(port_));
+    address.sin_port = htons(static_cast<std::uint16_t>(api_.port));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return 0;
     if (send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(text.size())) return 0;
@@ -35,19 +39,21 @@ int Asker::ask(std::string_view text, std::string* answer) const {
     return status;
 }
 
-int Asker::get(std::string_view path, std::string* answer) const {
-    return ask("GET " + std::string(path) + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", answer);
+int Asker::get(const std::string& path, std::string* answer) const {
+    return ask(api_.head("GET " + path) + "Connection: close\r\n\r\n", answer);
 }
 
-HealthWatch::HealthWatch(int port) : thread_([this, port] { run(port); }) {}
+HealthWatch::HealthWatch(Api api) : thread_([this, api = std::move(api)] { run(api); }) {}
 
-HealthWatch::~HealthWatch() {
+HealthWatch::~HealthWatch() { stop(); }
+
+void HealthWatch::stop() {
     stop_ = true;
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
 }
 
-void HealthWatch::run(int port) {
-    const Asker asker(port);
+void HealthWatch::run(const Api& api) {
+    const Asker asker(api);
     while (!stop_) {
         const auto begun = std::chrono::steady_clock::now();
         const int status = asker.get("/api/health");

@@ -46,7 +46,8 @@ void FrameCounter::line(std::string_view text) {
         sum += id_;
         ++count;
     } else if (text.starts_with("event: ")) {
-        if (text != "event: heartbeat") last_word = text.substr(7);
+        if (text == "event: heartbeat") ++beats;
+        else last_word = text.substr(7);
     } else if (text.starts_with("HTTP/1.1 ")) {
         began = text.starts_with("HTTP/1.1 200");
     }
@@ -80,6 +81,15 @@ Member* Crowd::open(std::string_view text, bool counts, bool reads, int buffer) 
 
 bool Crowd::say(Member& member, std::string_view text) {
     return send(member.socket.get(), text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT) == static_cast<ssize_t>(text.size());
+}
+
+bool Crowd::turn_until(std::chrono::seconds limit, const std::function<bool()>& is) {
+    const auto end = Clock::now() + limit;
+    while (!is()) {
+        if (Clock::now() >= end) return false;
+        turn(std::chrono::milliseconds(20));
+    }
+    return true;
 }
 
 void Crowd::turn(std::chrono::milliseconds limit) {

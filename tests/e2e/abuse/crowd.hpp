@@ -24,6 +24,7 @@ public:
     std::uint64_t sum = 0;       ///< Of their ids.
     std::uint64_t last = 0;
     bool ordered = true;
+    std::uint64_t beats = 0;     ///< Heartbeats.
     bool began = false;          ///< The answer was 200.
     std::string last_word;       ///< Name of the last frame that was no telemetry and no heartbeat.
 
@@ -44,6 +45,9 @@ struct Member {
     Clock::time_point begun_at{}, ended_at{};
 };
 
+/// Requests at once that the server may wait with for a thread, whatever else this machine does, without refusing any.
+inline constexpr int most_asked = 100;
+
 /// Many connections to one port, served by whichever thread calls turn().
 class Crowd {
 public:
@@ -52,6 +56,8 @@ public:
     Member* open(std::string_view text, bool counts, bool reads, int buffer = 0);
     /// Reads what has come, for at most so long.
     void turn(std::chrono::milliseconds limit);
+    /// Turns until it is so; false at the limit.
+    bool turn_until(std::chrono::seconds limit, const std::function<bool()>& is);
     static bool say(Member& member, std::string_view text);
     std::vector<std::unique_ptr<Member>> members;
 

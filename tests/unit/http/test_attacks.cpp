@@ -324,7 +324,8 @@ TEST_CASE("what has no end costs no memory: lines, headers, chunks, trailers, re
         // Until the server takes no more, or has taken much more than it may keep.
         for (std::size_t sent = 0; sent < (32 << 20) && client.send(row.part); sent += row.part.size()) {
         }
-        CHECK(resident_kib() < before + 12 * 1'024);
+        // Measured: 350 KiB after the chunks, and the others add nothing to it.
+        CHECK(resident_kib() < before + 1'024);
         CHECK(Client(target.port).get("/echo")->status == 200);
     }
     CHECK(target.smuggled == 0);

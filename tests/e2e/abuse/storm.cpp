@@ -1,0 +1,171 @@
+// Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+// Many event streams: what they are told, what those cost who never read, and how they end.
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <functional>
+#include <thread>
+
+#include "e2e/abuse/crowd.hpp"
+#include "e2e/abuse/trials.hpp"
+
+namespace jobruntime::abuse {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Number and sum of the ids of all events, by the API's own list.
+std::pair<std::uint64_t, std::uint64_t> all_events(const Api& api) {
+    FrameCounter counter;
+    const Asker asker(api);
+    std::uint64_t after = 0, count = 0, sum = 0;
+    while (true) {
+        std::string answer;
+        if (asker.get("/api/telemetry?limit=2000&after=" + std::to_string(after), &answer) != 200) return {0, 0};
+        const auto page = boost::json::parse(answer).as_object();
+        const auto& events = page.at("events").as_array();
+        for (const auto& event : events) {
+            ++count;
+            sum += event.at("id").to_number<std::uint64_t>();
+        }
+        if (events.empty()) return {count, sum};
+        after = page.at("next").to_number<std::uint64_t>();
+    }
+}
+
+/// Subscribers that read, and as many as wanted that never do.
+class Audience {
+public:
+    Audience(const Size& size, const Api& api, Report& report) : size_(size), api_(api), report_(report), crowd_(api.port) {
+        // Not more at once than requests may wait for a thread, however busy the machine is.
+        for (int i = 1; i <= size.subscribers; ++i) {
+            report.check(crowd_.open(request(""), true, true), "every subscriber gets a connection");
+            if (i % most_asked == 0 || i == size.subscribers) report.check(all_begin(), "every subscriber's stream begins");
+        }
+    }
+    /// Each asks for another place, so that none shares its page.
+    void open_deaf() {
+        for (int i = 0; i < size_.deaf; ++i)
+            report_.check(crowd_.open(request("?after=" + std::to_string(i)), false, false, 2'048), "whoever never reads is let in");
+    }
+    void turn(std::chrono::milliseconds limit) { crowd_.turn(limit); }
+    /// How many of those that read are so.
+    std::size_t count(const std::function<bool(const Member&)>& is) const {
+        std::size_t count = 0;
+        for (const auto& member : crowd_.members) count += member->reads && is(*member);
+        return count;
+    }
+    /// Reads until all who do are so; false at the limit.
+    bool until(std::chrono::seconds limit, const std::function<bool(const Member&)>& is) {
+        return crowd_.turn_until(limit, [&] {
+            return std::all_of(crowd_.members.begin(), crowd_.members.end(), [&](const auto& member) { return !member->reads || is(*member); });
+        });
+    }
+
+private:
+    bool all_begin() {
+        return until(60s, [](const Member& member) { return member.frames.began; });
+    }
+    std::string request(const std::string& query) const { return api_.head("GET /api/telemetry/stream" + query) + "\r\n"; }
+    const Size& size_;
+    const Api& api_;
+    Report& report_;
+    Crowd crowd_;
+};
+
+}  // namespace
+
+int post_jobs(const Api& api, int per_second, int seconds) {
+    const Asker asker(api);
+    const std::string body = R"({"kind":"abuse.none"})";
+    const std::string text = api.head("POST /api/jobs") + "Connection: close\r\nContent-Type: application/json\r\nContent-Length: " +
+                             std::to_string(body.size()) + "\r\n\r\n" + body;
+    int done = 0;
+    const auto begun = Clock::now();
+    for (int i = 0; i < per_second * seconds; ++i) {
+        std::this_thread::sleep_until(begun + i * 1'000'000us / per_second);
+        if (asker.ask(text) == 201) ++done;
+    }
+    return done;
+}
+
+void storm(const Size& size, const Api& api, HealthWatch& health, Report& report) {
+    Audience audience(size, api, report);
+    report.row(std::to_string(size.subscribers) + " subscribers, waiting", health.take());
+    double before = report.peak_mb();
+    audience.open_deaf();
+    std::atomic<bool> posting{true};
+    int posted = 0;
+    std::thread poster([&] {
+        posted = post_jobs(api, size.per_second, size.seconds);
+        posting = false;
+    });
+    const auto begun = Clock::now();
+    while (posting) audience.turn(20ms);
+    poster.join();
+    report.check(posted == size.per_second * size.seconds, "every job is accepted");
+    const auto [count, sum] = all_events(api);
+    const bool all = audience.until(60s, [count = count](const Member& member) { return member.frames.count >= count || member.ended; });
+    const std::chrono::duration<double> took = Clock::now() - begun;
+    const auto exact = audience.count([count = count, sum = sum](const Member& member) {
+        return !member.ended && member.frames.ordered && member.frames.count == count && member.frames.sum == sum;
+    });
+    report.row("  " + std::to_string(count) + " events in " + std::to_string(size.seconds) + " s, " + std::to_string(size.deaf) +
+                   " more never read",
+               health.take());
+    std::printf("  %zu of %d subscribers got all %llu events in order, after %.1f s: %.0f deliveries/s\n", exact, size.subscribers,
+                static_cast<unsigned long long>(count), took.count(),
+                static_cast<double>(exact) * static_cast<double>(count) / took.count());
+    report.check(all && count >= static_cast<std::uint64_t>(posted) && exact == static_cast<std::size_t>(size.subscribers),
+                 "every subscriber gets every event, once and in order");
+    report.check_growth(before, size.deaf_mb, "readers that never read cost no memory");
+    // Now there is a past, of which each of these wants all.
+    before = report.peak_mb();
+    audience.open_deaf();
+    const auto end = Clock::now() + 3s;
+    while (Clock::now() < end) audience.turn(20ms);
+    report.row("  " + std::to_string(size.deaf) + " more that never read, each the past from elsewhere", health.take());
+    report.check_growth(before, size.past_mb, "readers that never read cost a small page each");
+    report.check(report.peak_mb() < 60, "the server stays below 60 MB");
+}
+
+void revoked(const Size& size, const Api& api, const std::function<void()>& revoke, HealthWatch& health, Report& report) {
+    Audience audience(size, api, report);
+    health.take();
+    report.check(audience.until(40s, [](const Member& member) { return member.frames.beats > 0; }), "every subscriber gets a heartbeat");
+    report.row(std::to_string(size.subscribers) + " subscribers, each with a heartbeat of its own", health.take());
+    const auto begun = Clock::now();
+    revoke();
+    report.check(audience.until(40s, [](const Member& member) { return member.ended; }), "every stream of a revoked token ends");
+    const std::chrono::duration<double> took = Clock::now() - begun;
+    const auto told = audience.count([](const Member& member) { return member.frames.last_word == "revoked"; });
+    report.row("  their token is revoked", health.take());
+    std::printf("  %zu of %d subscribers were told that their token is revoked, the last after %.1f s\n", told, size.subscribers, took.count());
+    report.check(told == static_cast<std::size_t>(size.subscribers), "every subscriber is told that its token is revoked");
+    report.check(took < 25s, "streams of a revoked token end with their next heartbeat");
+}
+
+void parting(const Size& size, const Api& api, e2e::Service& service, Report& report) {
+    Audience audience(size, api, report);
+    audience.open_deaf();
+    // They get what they take of the past.
+    const auto filled = Clock::now() + 1s;
+    while (Clock::now() < filled) audience.turn(20ms);
+    const auto begun = Clock::now();
+    service.program().signal(SIGTERM);
+    const bool over = audience.until(30s, [](const Member& member) { return member.ended; });
+    const std::chrono::duration<double> last = Clock::now() - begun;
+    const auto ended = service.program().wait(30s);
+    const std::chrono::duration<double> took = Clock::now() - begun;
+    const auto told = audience.count([](const Member& member) { return member.frames.last_word == "shutdown"; });
+    std::printf("SIGTERM with these streams open: %zu of %d subscribers were told, all within %.2f s; it ended after %.2f s, with %d that "
+                "never read\n",
+                told, size.subscribers, last.count(), took.count(), size.deaf);
+    report.check(over && told == static_cast<std::size_t>(size.subscribers), "every subscriber is told that the server stops");
+    report.check(ended && ended->code == 0, "it ends with exit status 0 when it is asked to");
+    report.check(took < 10s, "readers that never read do not hold up its end");
+}
+
+}  // namespace jobruntime::abuse
