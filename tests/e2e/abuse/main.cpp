@@ -44,6 +44,7 @@ int run(const std::string& program, const Size& size, const Trial& trial) {
     const e2e::Folder folder;
     auto variables = e2e::environment(folder);
     variables["ROLE"] = "api";
+    variables["JOBRT_GRACE_MS"] = "30000";  // As it is unless set otherwise.
     variables["JOBRT_MAX_STREAMS"] = std::to_string(size.subscribers + 2 * size.deaf);
     if (trial.room) variables["JOBRT_MAX_CONNECTIONS"] = std::to_string(size.drips + size.idle + 1'000);
     Api api;
