@@ -37,8 +37,9 @@ function contrast(a, b) {
 async function charts(world) {
     const { url } = await world.start();
     for (const theme of ["light", "dark"]) {
-        const page = await world.browse({ colorScheme: theme });
-        await page.route(/\/api\/stats/, (route) => route.fulfill({ json: hour() }));
+        const page = await world.browse({ colorScheme: theme, timezoneId: "Asia/Kathmandu", locale: "en-US" });
+        const said = hour();
+        await page.route(/\/api\/stats/, (route) => route.fulfill({ json: said }));
         await page.goto(url);
         const chart = page.locator('section[aria-label="Run time"]');
         await chart.locator("canvas").waitFor();
@@ -61,6 +62,14 @@ async function charts(world) {
         assert.equal(await chart.locator("td", { hasText: "–" }).count(), 3);
         assert.equal(await chart.locator("tbody th", { hasText: "partial" }).count(), 1);
         await chart.getByText("worker deployed, version 0.1.1").waitFor();
+        // Its times are local, with UTC in the title: of the rows, of the starts, and of the plot as a whole.
+        const { minutes, starts } = said;
+        const utc = (at) => `${at.replace("T", " ").replace("Z", "")} UTC`;
+        const titles = (place) => place.locator("time").evaluateAll((all) => all.map((one) => one.title));
+        assert.deepEqual(await titles(chart.locator("tbody")), minutes.map((minute) => utc(minute.at)).reverse());
+        assert.deepEqual(await titles(chart.locator("details p")), starts.map((start) => utc(start.at)));
+        assert.equal(await chart.locator("tbody time").first().textContent(), new Intl.DateTimeFormat("en-US", { hour: "2-digit", minute: "2-digit", timeZone: "Asia/Kathmandu" }).format(new Date(minutes.at(-1).at)));
+        assert.equal(await chart.locator(".chart").getAttribute("title"), `${utc(minutes[0].at)} to ${utc(minutes.at(-1).at)}`);
         await page.locator(".tile", { hasText: "ended a minute" }).waitFor();
         // A change of the theme is a change of the colours in the picture.
         const before = await chart.locator("canvas").evaluate((canvas) => canvas.toDataURL());

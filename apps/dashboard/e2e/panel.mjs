@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Stranger } from "./screens.mjs";
 import { eventually, submit, waitFor } from "./world.mjs";
 
 const shown = (page) => page.locator("#history-count").textContent();
@@ -77,6 +78,131 @@ async function asked(world) {
     await page.getByRole("region", { name: "Active jobs" }).locator(`.id[title="${waits}"]`).click();
     await page.waitForURL((address) => address.hash.includes(`p.job=${waits}`) && address.hash.includes("p.view=history"));
     await page.locator(".event-words", { hasText: /^Submitted/ }).waitFor();
+}
+
+/** All events of the log that have one of these levels, oldest first. */
+async function wholeLog(url, levels = ["info", "warn", "error"]) {
+    const all = [];
+    for (let after = 0; ; ) {
+        const { events, next } = await (await fetch(`${url}/api/telemetry?limit=2000&after=${after}`)).json();
+        all.push(...events.filter((event) => levels.includes(event.level)));
+        if (events.length < 2000) return all;
+        after = next;
+    }
+}
+
+/** What matches is found in the whole log, not only in what the page begins with: its last 2,000 events. */
+async function furtherBack(world) {
+    const { url } = await world.start({ JOBRT_CONCURRENCY: "32" });
+    const bad = await submit(url, { kind: "demo.sleep", payload: { ms: 0, failTimes: 5 }, maxAttempts: 1 });
+    await waitFor(url, bad, ["failed"]);
+    // It runs, and had a warning long ago.
+    const far = new Stranger(url, { kinds: ["far.work"] });
+    await far.start();
+    const again = await submit(url, { kind: "far.work", payload: {}, maxAttempts: 9 });
+    await far.claim();
+    await far.settle({ outcome: "retry", code: "NOT_YET", message: "once more", afterMs: 100 });
+    await far.claim();
+    const fine = await submit(url, { kind: "demo.sleep", payload: { ms: 120_000, steps: 1 } });
+    await waitFor(url, fine, ["running"]);
+    let last = "";
+    for (let made = 0; made < 750; made += 50) [last] = await Promise.all(Array.from({ length: 50 }, (_, i) => submit(url, { kind: "demo.echo", payload: { i } })));
+    await waitFor(url, last, ["completed"]);
+    await eventually("all have ended", async () => (await (await fetch(`${url}/api/jobs/counts?status=queued`)).json()).total === 0);
+
+    const page = await world.browse();
+    await page.goto(`${url}/#/?p.view=history`);
+    await page.getByText(/^[23],\d{3} events/).waitFor();
+    const level = page.getByLabel("Level");
+    for (const [name, levels] of [["error", ["error"]], ["warn", ["warn", "error"]]]) {
+        await level.selectOption(name);
+        await eventually(`${name}: what the log has`, async () => {
+            const wanted = (await wholeLog(url, levels)).map((event) => event.id).reverse();
+            assert.ok(wanted.length > 0 && wanted.length < 12, `${wanted.length}`);
+            const seen = await page.locator(".event").evaluateAll((all) => all.map((one) => Number(one.dataset.id)));
+            return (await shown(page)).startsWith(`${wanted.length} event`) && seen.join() === wanted.join();
+        });
+    }
+    // Nothing is left to look for.
+    assert.equal(await page.getByRole("button", { name: "Further back" }).count(), 0);
+    // Active knows by the same question which jobs had one.
+    await page.getByRole("button", { name: "Active" }).click();
+    const card = (id) => page.locator(".active-job", { has: page.locator(`.id[title="${id}"]`) });
+    await card(again).getByText("Failed, tries again: NOT_YET: once more").waitFor();
+    assert.equal(await card(fine).count(), 0);
+    await level.selectOption("error");
+    await page.getByText("No job that runs or waits now matches this filter.").waitFor();
+    await level.selectOption("");
+    await card(fine).waitFor();
+    await card(again).locator(".words").getByText("Runs", { exact: true }).waitFor();
+    // Without a filter one goes on as far as one likes, and nothing is missing or there twice.
+    await page.getByRole("button", { name: "History" }).click();
+    await page.getByRole("button", { name: "Further back" }).click();
+    await page.getByRole("button", { name: "Further back" }).waitFor({ state: "detached" });
+    await eventually("the whole log", async () => (await shown(page)).startsWith(`${(await wholeLog(url)).length.toLocaleString("en")} events`));
+    await page.locator(".virtual").evaluate((box) => box.scrollTo(0, box.scrollHeight));
+    const [oldest] = await wholeLog(url);
+    await page.locator(`.event[data-id="${oldest.id}"]`).waitFor();
+    await far.stop();
+}
+
+/** While it is paused, the panel says how old that is what it shows, whatever comes meanwhile. */
+async function pausedAge(world) {
+    let front = await world.start();
+    const { url, port } = front;
+    const before = await submit(url, { kind: "demo.sleep", payload: { ms: 120_000, steps: 1 } });
+    const page = await world.browse();
+    await page.goto(`${url}/#/`);
+    const card = (id) => page.locator(".active-job", { has: page.locator(`.id[title="${id}"]`) });
+    await card(before).getByText("running").waitFor();
+    const since = Date.now();
+    await page.getByRole("button", { name: "Pause", exact: true }).click();
+    const said = page.locator(".stream[data-state=paused]");
+    const age = async () => Number((await said.textContent()).match(/Paused · (\d+) s old/)?.[1]);
+    await eventually("it says so", async () => (await age()) <= 2);
+    // Something is heard again and again: that does not make younger what is shown.
+    await eventually("it grows old", async () => {
+        await submit(url, { kind: "demo.echo", payload: {}, delayMs: 3_600_000 });
+        return (await age()) >= 3;
+    });
+    const [least, is] = [Math.floor((Date.now() - since) / 1000) - 2, await age()];
+    assert.ok(is >= least && is <= least + 20, `${is} s are said, after ${least + 2} s`);
+    assert.equal(await page.locator(".active-job").count(), 1); // As it was.
+    // Nor is it hidden that nothing comes.
+    await world.stop(front, "SIGKILL");
+    await said.getByText("s old · reconnecting").waitFor();
+    assert.ok((await age()) >= is);
+    front = await world.start({ PORT: port });
+    await said.getByText(/\d+ s old$/).waitFor();
+    assert.ok((await age()) >= is);
+    await page.getByRole("button", { name: "Resume", exact: true }).click();
+    await page.locator(".stream[data-state=live]").getByText(/heard \d s ago/).waitFor();
+    await eventually("what came meanwhile is there", async () => (await page.locator(".active-job").count()) > 1);
+}
+
+/** What somebody types stays in its field when another field's text, or something else, changes in the address. */
+async function typing(world) {
+    const { url } = await world.start();
+    const id = await submit(url, { kind: "demo.echo", payload: {}, delayMs: 3_600_000 });
+    const page = await world.browse();
+    await page.goto(`${url}/#/jobs?kind=demo.echo`);
+    const field = (name) => page.locator(`form.filters input[name=${name}]`);
+    await field("tag").fill("half a ta");
+    await page.locator("#panel-filter").fill("half an id");
+    await page.getByRole("group", { name: "State" }).getByRole("button", { name: /^scheduled/ }).click();
+    await page.waitForURL(/status=scheduled/);
+    await page.evaluate(() => (location.hash = location.hash.replace("kind=demo.echo", "kind=other&queue=q")));
+    await page.getByText("No job matches these filters").waitFor();
+    const says = async () => [await field("kind").inputValue(), await field("queue").inputValue(), await field("tag").inputValue(), await page.locator("#panel-filter").inputValue()];
+    assert.deepEqual(await says(), ["other", "q", "half a ta", "half an id"]);
+    await page.goBack();
+    await page.locator("table.jobs tbody tr").waitFor();
+    assert.deepEqual(await says(), ["demo.echo", "", "half a ta", "half an id"]);
+    // A click on an id is a new text for the panel's field.
+    await page.getByRole("region", { name: "Active jobs" }).locator(`.id[title="${id}"]`).click();
+    await eventually("the id is in the field", async () => (await says()).join() === ["demo.echo", "", "half a ta", id].join());
+    await page.locator("form.filters").getByText("Clear").click();
+    await eventually("all is clear", async () => (await says()).join() === ["", "", "", id].join());
 }
 
 /** Back, before the page has seen the address in between: no field says what was typed. */
@@ -169,6 +295,9 @@ async function lostStream(world) {
     await page.route(/telemetry\/stream/, (route) => route.abort());
     await page.goto(url);
     await page.locator(".banner", { hasText: /The event stream has been lost for \d+\.0 s; it is tried again/ }).waitFor();
+    // What helps, and a command that shows where it ends.
+    const banner = page.locator(".banner");
+    for (const code of ["api/telemetry/stream", "proxy_buffering off", "JOBRT_MAX_STREAMS", `curl -sN ${url}/api/telemetry/stream`]) await banner.locator("code").getByText(code, { exact: true }).waitFor();
     await page.locator(".stream[data-state=reconnecting]").waitFor();
     assert.equal(await page.locator(".banner").count(), 1);
     await page.unroute(/telemetry\/stream/);
@@ -178,6 +307,9 @@ async function lostStream(world) {
 
 export const cases = [
     { name: "the panel: levels, as it came, copy, and a click on an id", run: asked },
+    { name: "levels and ids are looked for in the whole log", run: furtherBack },
+    { name: "a panel that is paused says how old it is", run: pausedAge },
+    { name: "what is typed stays when something else changes", run: typing },
     { name: "Back at once restores also what fields say", run: backAtOnce },
     { name: "a stream that is lost: a banner", run: lostStream },
     { name: "focus and dialogs come at once", run: atOnce },

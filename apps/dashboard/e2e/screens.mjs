@@ -210,6 +210,7 @@ async function lifeOfAJob(world) {
     await far.settle({ outcome: "retry", code: "NOT_YET", message: "the first error", afterMs: 100 });
     await page.locator("[aria-label='Last error']").getByText("NOT_YET the first error").waitFor();
     await far.claim();
+    await far.note({ log: ["a later line"] });
     await far.settle({ outcome: "failed", code: "AUTH_REQUIRED", message: "the last error" });
     await badge.getByText("failed").waitFor();
     const failure = page.locator("[aria-label='Last error']");
@@ -222,6 +223,9 @@ async function lifeOfAJob(world) {
     const utc = (time) => `${time.replace("T", " ").replace("Z", "")} UTC`;
     assert.deepEqual((await cells(errors)).map(([attempt, , code, message]) => [attempt, code, message]), [...job.errors].reverse().map((error) => [String(error.attempt), error.code, error.message]));
     assert.deepEqual(await errors.locator("time").evaluateAll((all) => all.map((one) => one.title)), [...job.errors].reverse().map((error) => utc(error.at)));
+    await log.getByText("a later line").waitFor();
+    const logs = await page.locator("section[aria-label=Log]").evaluate((one) => [...one.querySelectorAll("h3, pre")].map((part) => part.textContent.replace(/^.*?info /gm, "").trim()));
+    assert.deepEqual(logs, ["Attempt 1", "the first line\nthe second line", `Attempt ${job.errors[1].attempt}`, "a later line"]);
     await eventually("each attempt has its end in the timeline", async () => {
         const ends = (await cells(page.locator(".phases tbody tr"))).map((row) => row.at(-1));
         return ends.join(" ") === "snoozed tries again failed";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Activity } from "../src/lib/activity";
+import { Activity, heardOf, wordsOfJob } from "../src/lib/activity";
 import { eventOf, type Job, type Status } from "../src/lib/api";
-import { pace, timeline } from "../src/lib/timeline";
+import { logByAttempt, pace, timeline } from "../src/lib/timeline";
 import { fieldsOf, lowDisks, stateAfter, wordsOf } from "../src/lib/words";
 
 let next = 1;
@@ -70,6 +70,51 @@ test("a long queue does not hide what runs, nor do jobs that have ended", () => 
     assert.equal(running(), 2_000);
 });
 
+test("what changes its state goes to the end of its new group, the others stay where they are", () => {
+    const activity = new Activity();
+    const now = Date.parse(at(1));
+    const say = (id: string, status: string) => activity.take([made("worker.job.told", 1, { status, jobId: id })], now);
+    for (const id of ["a", "b", "c", "d"]) say(id, "running");
+    say("b", "scheduled");
+    say("a", "completed");
+    say("c", "running");
+    assert.deepEqual(activity.shown(now).map((job) => job.id), ["c", "d", "b", "a"]);
+    const before = activity.shown(now);
+    activity.take([made("worker.job.progress", 1, { percent: 3, jobId: "d" })], now);
+    assert.equal(activity.shown(now), before); // Nothing was sorted for it.
+    say("b", "running");
+    assert.deepEqual(activity.shown(now + 60_000).map((job) => job.id), ["c", "d", "b"]);
+    activity.clear();
+    assert.equal(activity.shown(now).length, 0);
+});
+
+test("a job is told by its last event of a level, also when others came after it", () => {
+    const activity = new Activity();
+    const now = Date.parse(at(5));
+    activity.take([made("worker.job.retry_scheduled", 1, { level: "warn", status: "scheduled", code: "NETWORK" }), made("worker.job.claimed", 2, { status: "running" })], now);
+    const [job] = activity.shown(now);
+    assert.ok(job);
+    const told = (level: string) => wordsOfJob(job, heardOf(job, level));
+    assert.deepEqual([told(""), told("warn"), heardOf(job, "error")], ["A worker took it", "Failed, tries again: NETWORK", null]);
+    activity.take([made("worker.job.log", 3, { level: "error", line: "no" })], now);
+    assert.deepEqual([told("warn"), told("error")], ["no", "no"]);
+});
+
+test("a log is told by attempt, also where a line does not say of which", () => {
+    const events = [
+        made("worker.job.claimed", 1, { attempt: 1 }),
+        made("worker.job.log", 1, { attempt: 1, line: "a" }),
+        made("worker.job.log", 1, { line: "b" }),
+        made("worker.job.claimed", 2, { attempt: 2 }),
+        made("worker.job.log", 2, { line: "c" }),
+        made("worker.job.log", 2, { attempt: 1, line: "late" }),
+    ];
+    const attemptOf = (event: (typeof events)[number]) => Number(fieldsOf(event)["attempt"] ?? 0);
+    const told = logByAttempt(events, attemptOf).map(({ attempt, lines }) => [attempt, ...lines.map(wordsOf)]);
+    assert.deepEqual(told, [[1, "a", "b", "late"], [2, "c"]]);
+    assert.deepEqual(logByAttempt(events.slice(2, 3), attemptOf).map((one) => one.attempt), [0]);
+});
+
 test("jobs that were active before are there; events know better", () => {
     const activity = new Activity();
     const now = Date.parse(at(5));
@@ -78,7 +123,7 @@ test("jobs that were active before are there; events know better", () => {
     activity.take([made("worker.job.completed", 4, { status: "completed", jobId: "one" })], now);
     activity.seed([job("one", "running"), job("two", "running"), job("three", "queued")]);
     assert.deepEqual(
-        activity.shown(now).map((one) => [one.id, one.state, one.kind, one.percent, one.words]),
+        activity.shown(now).map((one) => [one.id, one.state, one.kind, one.percent, wordsOfJob(one)]),
         [
             ["two", "running", "a", 40, "reading"],
             ["three", "queued", "a", null, "reading"],

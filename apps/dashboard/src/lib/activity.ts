@@ -10,8 +10,12 @@ export interface ActiveJob {
     state: string;
     since: string;
     percent: number | null;
+    /** What the list of jobs said of it, until an event does. */
     words: string;
-    level: string;
+    /** The last event of it that was heard; the last warning or error; the last error. */
+    last: LogEvent | null;
+    lastWarning: LogEvent | null;
+    lastError: LogEvent | null;
     /** When it ended, on the page's clock; it is shown for a moment longer. */
     endedAt: number | null;
 }
@@ -20,19 +24,32 @@ const shownAfterEnd = 6_000;
 const mostActive = 2_000;
 const ended = new Set(["completed", "failed", "canceled", "deleted"]);
 
+/** The event that a job is shown for where events of this level are wanted; null when there was none. */
+export function heardOf(job: ActiveJob, level: string): LogEvent | null {
+    return level === "error" ? job.lastError : level === "warn" ? job.lastWarning : job.last;
+}
+
+/** What was heard of a job last, in words. They are made for those that are seen only. */
+export function wordsOfJob(job: ActiveJob, heard = job.last): string {
+    return heard ? wordsOf(heard) : job.words;
+}
+
 export class Activity {
     private readonly jobs = new Map<string, ActiveJob>();
-    private purgedAt = 0;
+    /** The same in groups, so that nothing is sorted again when one changes: what runs, what waits, what has ended. */
+    private readonly groups = [new Map<string, ActiveJob>(), new Map<string, ActiveJob>(), new Map<string, ActiveJob>()] as const;
+    /** All of them as they are shown; null once a group has changed. */
+    private list: ActiveJob[] | null = null;
 
     take(events: readonly LogEvent[], now: number): void {
         for (const event of events) if (event.jobId) this.one(event, now);
     }
 
-    /** Running ones first, then those that wait, each in the order in which they were heard of. */
-    shown(now: number): ActiveJob[] {
+    /** Running ones first, then those that wait, then what has just ended, each in the order in which they came to be so. */
+    shown(now: number): readonly ActiveJob[] {
         this.purge(now);
-        const rank = (job: ActiveJob): number => (job.state === "running" ? 0 : job.endedAt === null ? 1 : 2);
-        return [...this.jobs.values()].sort((a, b) => rank(a) - rank(b));
+        this.list ??= this.groups.flatMap((group) => [...group.values()]);
+        return this.list;
     }
 
     /** Jobs that were active before the page heard of any event; what events said of one goes first. */
@@ -47,17 +64,12 @@ export class Activity {
             if (!this.hasRoom(job.status)) continue;
             const running = job.status === "running";
             const { percent, stage, message } = job.progress;
-            this.jobs.set(job.id, {
-                id: job.id,
-                traceId: job.traceId ?? "",
+            this.place({
+                ...fresh(job.id, job.traceId ?? "", job.status, (running ? job.startedAt : null) ?? job.createdAt),
                 kind: job.kind,
                 url: job.url ?? "",
-                state: job.status,
-                since: (running ? job.startedAt : null) ?? job.createdAt,
                 percent: running ? percent : null,
                 words: [stage, message].filter(Boolean).join(", ") || (running ? "Runs" : "Waits"),
-                level: "info",
-                endedAt: null,
             });
         }
     }
@@ -65,20 +77,40 @@ export class Activity {
     /** What is known does not hold any more. */
     clear(): void {
         this.jobs.clear();
+        for (const group of this.groups) group.clear();
+        this.list = null;
     }
 
+    /** Into the group of its state, at the end when it was in another. */
+    private place(job: ActiveJob): void {
+        const at = job.endedAt !== null ? 2 : job.state === "running" ? 0 : 1;
+        if (this.groups[at].has(job.id)) return;
+        this.remove(job.id);
+        this.jobs.set(job.id, job);
+        this.groups[at].set(job.id, job);
+    }
+
+    private remove(id: string): void {
+        this.jobs.delete(id);
+        for (const group of this.groups) group.delete(id);
+        this.list = null;
+    }
+
+    /** The first that ended stands first. */
     private purge(now: number): void {
-        for (const [id, job] of this.jobs) if (job.endedAt !== null && now - job.endedAt > shownAfterEnd) this.jobs.delete(id);
-        this.purgedAt = now;
+        for (const [id, job] of this.groups[2]) {
+            if (now - (job.endedAt ?? 0) <= shownAfterEnd) break;
+            this.remove(id);
+        }
     }
 
-    /** Whether one more of that state can be kept; for what runs, one that waits has to go. */
+    /** Whether one more of that state can be kept; for what runs, one that does not has to go. */
     private hasRoom(state: string): boolean {
         if (this.jobs.size < mostActive) return true;
         if (state !== "running") return false;
-        for (const [id, job] of this.jobs)
-            if (job.state !== "running") {
-                this.jobs.delete(id);
+        for (const group of [this.groups[1], this.groups[2]])
+            for (const id of group.keys()) {
+                this.remove(id);
                 return true;
             }
         return false;
@@ -90,21 +122,9 @@ export class Activity {
         const state = stateAfter(event);
         let job = this.jobs.get(event.jobId);
         if (!job) {
-            if (this.jobs.size >= mostActive && this.purgedAt !== now) this.purge(now);
+            if (this.jobs.size >= mostActive) this.purge(now);
             if (!this.hasRoom(state ?? "running")) return;
-            job = {
-                id: event.jobId,
-                traceId: event.traceId,
-                kind: "",
-                url: "",
-                state: state ?? "running",
-                since: event.ts,
-                percent: null,
-                words: "",
-                level: "info",
-                endedAt: null,
-            };
-            this.jobs.set(event.jobId, job);
+            job = fresh(event.jobId, event.traceId, state ?? "running", event.ts);
         }
         const fields = fieldsOf(event);
         if (typeof fields["kind"] === "string") job.kind = fields["kind"];
@@ -116,11 +136,17 @@ export class Activity {
             job.since = event.ts;
             job.percent = null;
         }
+        job.last = event;
+        if (event.level === "error") job.lastError = job.lastWarning = event;
+        else if (event.level === "warn") job.lastWarning = event;
+        const isOver = ended.has(job.state);
         // What ended before the page was opened is history.
-        const isOld = now - Date.parse(event.ts) > shownAfterEnd;
-        if (ended.has(job.state) && job.endedAt === null && isOld) this.jobs.delete(job.id);
-        job.endedAt = ended.has(job.state) ? (job.endedAt ?? now) : null;
-        job.words = wordsOf(event);
-        job.level = event.level;
+        if (isOver && job.endedAt === null && now - Date.parse(event.ts) > shownAfterEnd) return this.remove(job.id);
+        job.endedAt = isOver ? (job.endedAt ?? now) : null;
+        this.place(job);
     }
+}
+
+function fresh(id: string, traceId: string, state: string, since: string): ActiveJob {
+    return { id, traceId, kind: "", url: "", state, since, percent: null, words: "", last: null, lastWarning: null, lastError: null, endedAt: null };
 }

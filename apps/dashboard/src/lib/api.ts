@@ -179,6 +179,25 @@ export interface LogEvent {
     text: string;
 }
 
+export interface EventQuery {
+    jobId?: string;
+    traceId?: string;
+    /** Exactly this one. */
+    level?: string;
+    limit?: number;
+    after?: number;
+}
+
+export interface EventPage {
+    events: LogEvent[];
+    /** The last id that was looked at. */
+    next: number;
+    /** It begins with the oldest event that is kept. */
+    truncated: boolean;
+    /** Characters of the answer. */
+    size: number;
+}
+
 export class ApiError extends Error {
     constructor(
         readonly status: number,
@@ -338,9 +357,11 @@ export const api = {
     bulkMatching: (action: Action, filter: JobFilter, expectedCount: number): Promise<Outcome> =>
         inSteps((cursor) => bulk({ action, filter: bulkFilter(filter), ...(cursor === null ? { expectedCount } : { cursor }) })),
 
-    events: async (filter: { jobId?: string; traceId?: string; limit?: number; after?: number }) => {
-        const body = parseJson(await ask("api/telemetry", { query: filter })) as { events: Json[] };
-        return body.events.map((event) => eventOf(lineOfJson(event)));
+    events: async (query: EventQuery) => (await api.eventPage(query)).events,
+    eventPage: async (query: EventQuery): Promise<EventPage> => {
+        const text = await ask("api/telemetry", { query });
+        const body = parseJson(text) as { events: Json[]; next: number; truncated?: boolean };
+        return { events: body.events.map((event) => eventOf(lineOfJson(event))), next: body.next, truncated: body.truncated === true, size: text.length };
     },
     streamAddress: (after: number | null, limit: number) =>
         address("api/telemetry/stream", after === null ? { limit } : { after }),

@@ -27,6 +27,8 @@ export class Feed {
     readonly missed = new Cell(0);
     /** Oldest first, ids ascending. */
     readonly events: LogEvent[] = [];
+    /** The newest event that was let go, as there are too many; 0 while none was. */
+    droppedThrough = 0;
     /** Ids of events before which some are not kept by the server any more. */
     readonly gaps = new Set<number>();
 
@@ -120,6 +122,7 @@ export class Feed {
     private empty(): void {
         this.flush();
         this.events.length = 0;
+        this.droppedThrough = 0;
         this.gaps.clear();
         this.emptied.set(this.emptied.value + 1);
     }
@@ -132,7 +135,8 @@ export class Feed {
         for (const event of added) this.events.push(event);
         // In one go now and then, since taking from the front moves all others.
         if (this.events.length > mostEvents * 1.05) {
-            this.events.splice(0, this.events.length - mostEvents);
+            const dropped = this.events.splice(0, this.events.length - mostEvents);
+            this.droppedThrough = dropped[dropped.length - 1]?.id ?? this.droppedThrough;
             for (const id of this.gaps) if (id < (this.events[0]?.id ?? 0)) this.gaps.delete(id);
         }
         this.version.set(this.version.value + 1);

@@ -87,6 +87,24 @@ function beganAt(job: Job, events: readonly LogEvent[]): number | null {
     return events.some((event) => event.event === "worker.job.claimed") ? null : Date.parse(job.startedAt);
 }
 
+/**
+ * What handlers logged, by attempt. A worker in another language does not say which attempt a line is of: that of its last
+ * claim. 0 where nothing says it.
+ */
+export function logByAttempt(events: readonly LogEvent[], attemptOf: (event: LogEvent) => number): { attempt: number; lines: LogEvent[] }[] {
+    const attempts = new Map<number, LogEvent[]>();
+    let claimed = 0;
+    for (const event of events) {
+        if (event.event === "worker.job.claimed") claimed = attemptOf(event);
+        if (event.event !== "worker.job.log") continue;
+        const attempt = attemptOf(event) || claimed;
+        const lines = attempts.get(attempt);
+        if (lines) lines.push(event);
+        else attempts.set(attempt, [event]);
+    }
+    return [...attempts].map(([attempt, lines]) => ({ attempt, lines }));
+}
+
 /** How a download goes: bytes a second and milliseconds left, from its last progress events. */
 export function pace(points: readonly { at: number; bytes: number; total: number | null }[]): { perSecond: number; leftMs: number | null } | null {
     const last = points[points.length - 1];

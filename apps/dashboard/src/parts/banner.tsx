@@ -7,13 +7,14 @@ import { duration } from "../lib/format";
 import { useLoaded, useNow } from "../lib/live";
 import { screenHref } from "../lib/route";
 import { lowDisks } from "../lib/words";
-import { Command } from "./bits";
+import { Command, curl, session } from "./bits";
 
 /** A stream that is away for less is not worth a word. */
 const lostAfterMs = 3_000;
 
 export function Banner(): JSX.Element {
     const out = useCell(loggedOut);
+    const guarded = useCell(session)?.guarded ?? false;
     const state = useCell(feed.state);
     const heardAt = useCell(feed.heardAt);
     const now = useNow();
@@ -47,7 +48,13 @@ export function Banner(): JSX.Element {
             </>,
         );
     if (!out && state === "reconnecting" && now - heardAt > lostAfterMs && health.value && !health.error)
-        said.push(<>The event stream has been lost for {duration(Math.floor((now - heardAt) / 1000) * 1000)}; it is tried again. What happened meanwhile will be shown.</>);
+        said.push(
+            <>
+                The event stream has been lost for {duration(Math.floor((now - heardAt) / 1000) * 1000)}; it is tried again. What happened meanwhile will be shown. When it stays away: a proxy in
+                front has to pass <code>api/telemetry/stream</code> on as it comes (nginx: <code>proxy_buffering off</code>); a browser has six connections for one server, so close other tabs of
+                this page; and <code>JOBRT_MAX_STREAMS</code> may be reached. See what it says: <Command text={curl("api/telemetry/stream", guarded, "N")} />
+            </>,
+        );
     if (!out)
         for (const disk of status.value ? lowDisks(status.value) : [])
             said.push(

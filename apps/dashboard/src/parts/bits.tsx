@@ -31,11 +31,14 @@ export function Badge({ state }: { state: JobState | string }): JSX.Element {
     );
 }
 
+/** A time as titles have it. */
+export const utcOf = (iso: string): string => `${iso.replace("T", " ").replace("Z", "")} UTC`;
+
 /** A time in the reader's zone, with UTC in the title. */
 export function When({ at }: { at: string | null | undefined }): JSX.Element {
     if (!at) return <span class="quiet">–</span>;
     return (
-        <time dateTime={at} title={`${at.replace("T", " ").replace("Z", "")} UTC`}>
+        <time dateTime={at} title={utcOf(at)}>
             {localTime(at)}
         </time>
     );
@@ -45,7 +48,7 @@ export function When({ at }: { at: string | null | undefined }): JSX.Element {
 export function Ago({ at, now }: { at: string; now: number }): JSX.Element {
     const ms = now - Date.parse(at);
     return (
-        <time dateTime={at} title={`${at.replace("T", " ").replace("Z", "")} UTC`}>
+        <time dateTime={at} title={utcOf(at)}>
             {ms >= 0 ? `${duration(ms < 1000 ? 0 : ms)} ago` : `in ${duration(-ms)}`}
         </time>
     );
@@ -102,6 +105,12 @@ export function Command({ text }: { text: string }): JSX.Element {
     );
 }
 
+/** A command that asks this very server. */
+export function curl(path: string, guarded: boolean, options = ""): string {
+    const base = location.href.replace(/[?#].*$/, "").replace(/[^/]*$/, "");
+    return `curl -s${options} ${base}${path}${guarded ? " -H 'authorization: Bearer YOUR_TOKEN'" : ""}`;
+}
+
 export function JsonView({ title, value }: { title: string; value: Json }): JSX.Element {
     const text = writeJson(value);
     return (
@@ -118,14 +127,23 @@ export function JsonView({ title, value }: { title: string; value: Json }): JSX.
 }
 
 /**
- * A field whose text stands in the address. Whenever the address has changed, the field says what stands there: also when
- * Back came so soon that the page never saw the address in between, and what was typed is in the field still.
+ * A field whose text stands in the address once its form is sent. It says what stands there whenever that is not what
+ * stood there before, or was sent: also when Back came so soon that the page never saw the address in between. What
+ * somebody types meanwhile stays when other things in the address change.
  */
 export function AddressField({ value, at, ...more }: { value: string; at: URLSearchParams } & JSX.HTMLAttributes<HTMLInputElement>): JSX.Element {
     const field = useRef<HTMLInputElement>(null);
+    const stood = useRef(value);
     useLayoutEffect(() => {
-        if (field.current) field.current.value = value;
+        if (field.current && value !== stood.current) field.current.value = value;
+        stood.current = value;
     }, [at]);
+    useLayoutEffect(() => {
+        const form = field.current?.form;
+        const sent = (): void => void (stood.current = field.current?.value ?? "");
+        form?.addEventListener("submit", sent);
+        return () => form?.removeEventListener("submit", sent);
+    }, []);
     return <input {...more} ref={field} type="search" defaultValue={value} spellcheck={false} />;
 }
 

@@ -6,6 +6,7 @@ import "uplot/dist/uPlot.min.css";
 import { useCell } from "../lib/cell";
 import { alone, shownRange } from "../lib/series";
 import { coloursChanged } from "../lib/theme";
+import { utcOf } from "./bits";
 
 export interface Line {
     name: string;
@@ -39,6 +40,22 @@ const timeSteps = [1, 2, 5, 10, 15, 30, 60, 120, 360, 720].map((minutes) => minu
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const clockOf = (seconds: number): string => clock.format(new Date(seconds * 1000));
+const isoOf = (seconds: number): string => new Date(seconds * 1000).toISOString();
+
+/** The time of day, with UTC in the title. */
+function Clock({ at }: { at: number }): JSX.Element {
+    return (
+        <time dateTime={isoOf(at)} title={utcOf(isoOf(at))}>
+            {clockOf(at)}
+        </time>
+    );
+}
+
+/** What the numbers below the plot, which are local, are in UTC. */
+function rangeOf(times: readonly number[]): string {
+    const [first, last] = [times[0], times[times.length - 1]];
+    return first === undefined || last === undefined ? "" : `${utcOf(isoOf(first))} to ${utcOf(isoOf(last))}`;
+}
 
 function colour(name: string): string {
     return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -122,7 +139,7 @@ export function Chart(shown: Shown): JSX.Element {
     return (
         <section class="card" aria-label={shown.title}>
             <h2>{shown.title}</h2>
-            <div ref={box} class="chart" aria-hidden="true" />
+            <div ref={box} class="chart" aria-hidden="true" title={rangeOf(shown.times)} />
             <div class="chart-legend" aria-hidden="true">
                 {shown.lines.map((line) => (
                     <span key={line.name}>
@@ -160,7 +177,7 @@ function ChartTable({ shown }: { shown: Shown }): JSX.Element {
                         {rows.reverse().map((row) => (
                             <tr key={row.at}>
                                 <th scope="row">
-                                    {clockOf(row.at)}
+                                    <Clock at={row.at} />
                                     {row.partial ? <span class="quiet"> partial</span> : null}
                                 </th>
                                 {row.values.map((value, index) => (
@@ -174,7 +191,17 @@ function ChartTable({ shown }: { shown: Shown }): JSX.Element {
                 </table>
             </div>
             {rows.some((row) => row.partial) ? <p>Partial: more happened in that minute than is counted here.</p> : null}
-            {shown.marks?.length ? <p>Starts: {shown.marks.map((mark) => `${clockOf(mark.at)} ${mark.text}`).join(", ")}</p> : null}
+            {shown.marks?.length ? (
+                <p>
+                    Starts:{" "}
+                    {shown.marks.map((mark, index) => (
+                        <span key={index}>
+                            {index > 0 ? ", " : ""}
+                            <Clock at={mark.at} /> {mark.text}
+                        </span>
+                    ))}
+                </p>
+            ) : null}
         </details>
     );
 }

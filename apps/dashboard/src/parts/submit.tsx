@@ -11,7 +11,6 @@ interface Refused {
     text: string;
     jobId?: string;
     jobState?: string;
-    retryAt?: string;
     settings?: boolean;
 }
 
@@ -19,7 +18,7 @@ function refusedBy(error: unknown): Refused {
     if (!(error instanceof ApiError)) return { text: String(error) };
     const { code, more } = error;
     const text = (name: string): Record<string, string> => (typeof more[name] === "string" ? { [name]: more[name] as string } : {});
-    const known = { ...text("existingJobId"), ...text("existingJobStatus"), ...text("retryAt") };
+    const known = { ...text("existingJobId"), ...text("existingJobStatus") };
     const job = known["existingJobId"] ? { jobId: known["existingJobId"], jobState: known["existingJobStatus"] ?? "" } : {};
     if (code === "DUPLICATE_ACTIVE_JOB") return { text: "This post waits or runs already", ...job };
     if (code === "DUPLICATE_COMPLETED_JOB") return { text: "This post is saved already", ...job };

@@ -2,10 +2,12 @@ import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 /** A list of which only what is seen is made. All rows have one height; row 0 is on top. */
-export function VirtualList({ count, height, label, keyOf, row }: {
+export function VirtualList({ count, height, label, growsOnTop = false, keyOf, row }: {
     count: number;
     height: number;
     label: string;
+    /** New rows come in on top: who reads further down keeps his place. */
+    growsOnTop?: boolean;
     keyOf: (index: number) => string | number;
     row: (index: number) => JSX.Element;
 }): JSX.Element {
@@ -21,13 +23,12 @@ export function VirtualList({ count, height, label, keyOf, row }: {
         observer.observe(element);
         return () => observer.disconnect();
     }, []);
-    // New rows come in on top: who reads further down keeps his place.
     const before = useRef({ count, first: keyOf(0) });
     useLayoutEffect(() => {
         const element = box.current;
         const old = before.current;
         before.current = { count, first: keyOf(0) };
-        if (!element || element.scrollTop < height || old.first === before.current.first) return;
+        if (!element || !growsOnTop || element.scrollTop < height || old.first === before.current.first) return;
         let moved = 0;
         while (moved < count && moved < 20_000 && keyOf(moved) !== old.first) ++moved;
         if (moved < count && moved < 20_000) element.scrollTop += moved * height;

@@ -1,4 +1,4 @@
-import type { ComponentChildren, JSX } from "preact";
+import { Fragment, type ComponentChildren, type JSX } from "preact";
 import { useState } from "preact/hooks";
 import { actionWords, mayDo, perform } from "../lib/actions";
 import { ApiError, api, eventsOfJob, type Action, type Job, type LogEvent } from "../lib/api";
@@ -8,11 +8,11 @@ import { textOf } from "../lib/json";
 import { useKeys } from "../lib/keys";
 import { useLoaded, useNow } from "../lib/live";
 import { go, screenHref } from "../lib/route";
-import { pace, timeline } from "../lib/timeline";
+import { logByAttempt, pace, timeline } from "../lib/timeline";
+import { filterBy } from "../lib/watching";
 import { fieldsOf, remedyFor, wordsOf } from "../lib/words";
 import { Badge, Bar, Command, Copy, JsonView, mayOperate, session, Trouble, When, Why } from "../parts/bits";
 import { confirm, tell } from "../parts/dialogs";
-import { filterBy } from "../parts/panel";
 import { Timeline } from "../parts/timeline";
 
 export function JobScreen({ id }: { id: string }): JSX.Element {
@@ -293,19 +293,25 @@ function Attempts({ job }: { job: Job }): JSX.Element | null {
 }
 
 function Logs({ events }: { events: LogEvent[] }): JSX.Element | null {
-    const lines = events.filter((event) => event.event === "worker.job.log");
-    if (lines.length === 0) return null;
+    const attempts = logByAttempt(events, attemptOf);
+    if (attempts.length === 0) return null;
     return (
         <section class="card" aria-label="Log">
             <h2>Log</h2>
-            <pre tabIndex={0}>
-                {lines.map((line) => (
-                    <span key={line.id}>
-                        <When at={line.ts} /> {line.level} {wordsOf(line)}
-                        {"\n"}
-                    </span>
-                ))}
-            </pre>
+            {attempts.map(({ attempt, lines }) => (
+                <Fragment key={attempt}>
+                    {/* Where its first events are not kept, nothing may say which one it was. */}
+                    {attempt > 0 ? <h3>Attempt {attempt}</h3> : null}
+                    <pre tabIndex={0}>
+                        {lines.map((line) => (
+                            <span key={line.id}>
+                                <When at={line.ts} /> {line.level} {wordsOf(line)}
+                                {"\n"}
+                            </span>
+                        ))}
+                    </pre>
+                </Fragment>
+            ))}
         </section>
     );
 }

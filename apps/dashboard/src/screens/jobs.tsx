@@ -8,7 +8,7 @@ import { useKeys } from "../lib/keys";
 import { useLoaded, useNow } from "../lib/live";
 import { changeQuery, go, route, screenHref } from "../lib/route";
 import { spansOf } from "../lib/timeline";
-import { AddressField, Ago, Badge, Bar, Copy, mayOperate, session, Trouble, Why } from "../parts/bits";
+import { AddressField, Ago, Badge, Bar, Copy, curl, mayOperate, session, Trouble, Why } from "../parts/bits";
 import { changeMany, changeMatching } from "../parts/bulk";
 
 const pageSizes = ["50", "100", "200", "500"];
@@ -130,7 +130,7 @@ function Filters({ query }: { query: URLSearchParams }): JSX.Element {
             ))}
             <button class="small">Filter</button>
             {set ? (
-                <a class="button small" href={screenHref(["jobs"])}>
+                <a class="button small" href={screenHref(["jobs"])} onClick={() => form.current?.querySelectorAll("input").forEach((field) => (field.value = ""))}>
                     Clear
                 </a>
             ) : null}
@@ -343,9 +343,7 @@ function NoJobs({ filter }: { filter: JobFilter }): JSX.Element {
 
 /** How to begin, with the address of this very server. */
 export function EmptyStart(): JSX.Element {
-    const base = location.href.replace(/[?#].*$/, "").replace(/[^/]*$/, "");
-    const token = useCell(session)?.guarded ? " -H 'authorization: Bearer YOUR_TOKEN'" : "";
-    const command = `curl -s ${base}api/jobs${token} -H 'content-type: application/json' -d '{"kind":"demo.echo","payload":{"text":"hello"}}'`;
+    const command = `${curl("api/jobs", useCell(session)?.guarded ?? false)} -H 'content-type: application/json' -d '{"kind":"demo.echo","payload":{"text":"hello"}}'`;
     return (
         <section class="card empty" aria-label="No jobs yet">
             <h2>No jobs yet</h2>

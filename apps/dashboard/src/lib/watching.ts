@@ -1,0 +1,48 @@
+// What the Activity Panel shows: its filter, which stands in the address, and whether it is paused.
+import type { LogEvent } from "./api";
+import { Cell } from "./cell";
+import { feed } from "./feed";
+import type { OlderFilter } from "./older";
+import { changeQuery, route } from "./route";
+
+/** "warn" is warnings and errors. */
+export type Filter = OlderFilter;
+
+/** Ids of jobs are UUIDs of version 7; those that callers bring as traces are mostly of others. */
+const jobPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+export function filterIn(query: URLSearchParams): Filter {
+    return { job: query.get("p.job") ?? "", trace: query.get("p.trace") ?? "", level: query.get("p.level") ?? "" };
+}
+
+/** The activity of a job, or of all that belongs to a trace; of everything without either. */
+export function filterBy({ job = "", trace = "" }: { job?: string; trace?: string }): void {
+    changeQuery({ "p.job": job, "p.trace": trace, "p.view": job || trace ? "history" : route.value.query.get("p.view") ?? "" });
+}
+
+/** A typed id: that of a job when it looks so, else of a trace. */
+export function filterByTyped(text: string): void {
+    const id = text.trim();
+    filterBy(jobPattern.test(id) ? { job: id.toLowerCase() } : { trace: id });
+}
+
+export function matches(event: LogEvent, filter: Filter): boolean {
+    return (
+        (!filter.job || event.jobId === filter.job) &&
+        (!filter.trace || event.traceId === filter.trace) &&
+        (!filter.level || event.level === filter.level || (filter.level === "warn" && event.level === "error"))
+    );
+}
+
+interface Paused {
+    /** The id up to which events are shown. */
+    upTo: number;
+    /** When the server had been heard last: what is shown grows old from then on. */
+    heardAt: number;
+}
+
+/** Null while the panel goes on. */
+export const paused = new Cell<Paused | null>(null);
+export function togglePause(): void {
+    paused.set(paused.value === null ? { upTo: feed.events[feed.events.length - 1]?.id ?? 0, heardAt: feed.heardAt.value } : null);
+}

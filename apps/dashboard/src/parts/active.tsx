@@ -1,0 +1,112 @@
+// The jobs that run or wait, in the Activity Panel.
+import type { JSX } from "preact";
+import { useMemo } from "preact/hooks";
+import { Activity, heardOf, wordsOfJob, type ActiveJob } from "../lib/activity";
+import { api, type LogEvent } from "../lib/api";
+import { useCell } from "../lib/cell";
+import { feed } from "../lib/feed";
+import { plural, shortId } from "../lib/format";
+import { useNow } from "../lib/live";
+import { screenHref } from "../lib/route";
+import { filterBy, matches, paused, type Filter } from "../lib/watching";
+import { Ago, Badge, Bar } from "./bits";
+import { useOlder } from "./history";
+import { VirtualList } from "./virtual";
+
+/** Room for two lines of words, or for one and a bar. */
+const rowHeight = 116;
+
+const activity = new Activity();
+feed.listen((added) => activity.take(added, Date.now()));
+
+/** Asks once what runs and waits: the events that say so may be older than those the page begins with. */
+let seeded = false;
+async function seed(): Promise<void> {
+    if (seeded || feed.state.value !== "live") return;
+    seeded = true;
+    try {
+        // By themselves, as a long queue would leave no room for what runs.
+        for (const status of ["running", "queued"]) activity.seed((await api.jobs({ status }, 100, "")).jobs);
+    } catch {
+        seeded = false; // Again when the stream is back.
+    }
+}
+feed.state.watch(() => void seed());
+/** What is active is asked for anew where events do not tell: of another store, or of jobs that ended while none came. */
+function seedAnew(): void {
+    activity.clear();
+    seeded = false;
+    void seed();
+}
+feed.emptied.watch(seedAnew);
+feed.missed.watch(seedAnew);
+
+/** As it was when the panel was paused. */
+let kept: readonly ActiveJob[] | null = null;
+paused.watch(() => (kept = paused.value && activity.shown(Date.now()).map((job) => ({ ...job }))));
+
+interface Shown {
+    job: ActiveJob;
+    heard: LogEvent | null;
+}
+
+/** With a level those jobs only of which an event has it, with that event. */
+function shownJobs(jobs: readonly ActiveJob[], filter: Filter, older: ReadonlyMap<string, LogEvent>): Shown[] {
+    const shown: Shown[] = [];
+    for (const job of jobs) {
+        if ((filter.job && job.id !== filter.job) || (filter.trace && job.traceId !== filter.trace)) continue;
+        const heard = heardOf(job, filter.level) ?? (filter.level ? (older.get(job.id) ?? null) : null);
+        if (heard || !filter.level) shown.push({ job, heard });
+    }
+    return shown;
+}
+
+export function ActiveView({ filter }: { filter: Filter }): JSX.Element {
+    const now = useNow();
+    useCell(paused);
+    // Of jobs that failed before the page was opened, and wait for their next attempt.
+    const asked = useOlder(filter.level ? filter : { job: "", trace: "", level: "" }).events;
+    const older = useMemo(() => new Map(asked.filter((event) => event.jobId && matches(event, filter)).map((event) => [event.jobId, event])), [asked, filter.level]);
+    const shown = shownJobs(kept ?? activity.shown(now), filter, older);
+    if (shown.length === 0)
+        return <p class="quiet empty">{filter.job || filter.trace || filter.level ? "No job that runs or waits now matches this filter." : "Nothing runs or waits now."} History has what was.</p>;
+    return (
+        <>
+            <p class="quiet" id="active-count">
+                {plural(shown.length, "job")}
+            </p>
+            <VirtualList
+                count={shown.length}
+                height={rowHeight}
+                label="Active jobs"
+                keyOf={(index) => shown[index]?.job.id ?? index}
+                row={(index) => {
+                    const one = shown[index];
+                    return one ? <Card {...one} now={now} /> : <></>;
+                }}
+            />
+        </>
+    );
+}
+
+function Card({ job, heard, now }: Shown & { now: number }): JSX.Element {
+    const words = wordsOfJob(job, heard);
+    return (
+        <div class={`active-job level-${heard?.level ?? "info"}`}>
+            <div class="row">
+                <Badge state={job.state} />
+                <a href={screenHref(["jobs", job.id])}>{job.url || job.kind || shortId(job.id)}</a>
+            </div>
+            {job.state === "running" && job.percent !== null ? <Bar percent={job.percent} label={`Progress of job ${shortId(job.id)}`} /> : null}
+            <p class="words" title={words}>
+                {words}
+            </p>
+            <p class="quiet row">
+                <Ago at={job.since} now={now} />
+                <button type="button" class="id" title={job.id} onClick={() => filterBy({ job: job.id })}>
+                    {shortId(job.id)}
+                </button>
+            </p>
+        </div>
+    );
+}
