@@ -91,6 +91,49 @@ async function dialogs(world) {
     }
 }
 
+/** The log-in page, also after a wrong token; a server that has no job yet; and a list of which some are selected. */
+async function besides(world) {
+    const tokens = { JOBRT_TOKEN_FILE: join(world.folder, "tokens") };
+    const token = world.run(["token", "create", "ada", "--role", "operate"], tokens);
+    const { url } = await world.start(tokens);
+    const pages = [];
+    for (const width of [1280, 390])
+        for (const theme of ["light", "dark"]) {
+            const page = await world.browse({ viewport: { width, height: 900 }, colorScheme: theme });
+            const check = async (what) => {
+                const name = `${what}-${theme}-${width}`;
+                await axe(page, name);
+                const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+                assert.ok(over <= 0, `${name} is ${over} px wider`);
+                await picture(page, name);
+            };
+            await page.goto(url);
+            await page.waitForURL(/\/login$/);
+            await check("log-in");
+            await page.getByLabel("Access token").fill("jrt_wrong");
+            await page.getByRole("button", { name: "Log in" }).click();
+            await page.getByRole("alert").waitFor();
+            await check("log-in-refused");
+            await page.getByLabel("Access token").fill(token);
+            await page.getByRole("button", { name: "Log in" }).click();
+            await page.waitForURL((address) => address.pathname === "/");
+            for (const where of ["", "jobs"]) {
+                await page.goto(`${url}/#/${where}`);
+                await page.locator("#first-curl").waitFor();
+                await page.locator(".stream[data-state=live]").waitFor();
+                await check(`empty-${where || "home"}`);
+            }
+            pages.push({ page, check });
+        }
+    for (let i = 0; i < 3; ++i) await submit(url, { kind: "demo.echo", payload: { i }, delayMs: 3_600_000 }, { authorization: `Bearer ${token}` });
+    for (const { page, check } of pages) {
+        await page.locator("table.jobs tbody tr").nth(2).waitFor();
+        for (const key of ["j", "x", "j", "x"]) await page.keyboard.press(key);
+        await page.getByText("2 selected").waitFor();
+        await check("selection");
+    }
+}
+
 /** Before jobrt, under a path of its own. */
 async function prefixed(world) {
     const tokens = { JOBRT_TOKEN_FILE: join(world.folder, "tokens") };
@@ -252,6 +295,7 @@ export const cases = [
     { name: "axe finds nothing, in both themes and at each width", run: accessible },
     { name: "nothing moves for whoever wants no motion", run: motion },
     { name: "axe finds nothing in dialogs", run: dialogs },
+    { name: "axe finds nothing at the log-in, at the start, and in a selection", run: besides },
     { name: "it works under a path of a proxy", run: prefixed },
     { name: "the development server passes requests and the stream on", run: developed },
     { name: "through the development server no page of another origin changes anything", run: guardedWhileDeveloped },

@@ -1,5 +1,5 @@
-// The stand-in for MongoDB that JOBRT_STANDIN names: one for all cases, a database of its own for each, and one for whoever
-// takes it away. They go with this process.
+// The server that JOBRT_TEST_MONGODB_URI names, else the stand-in for MongoDB that JOBRT_STANDIN names: one for all cases, a
+// database of its own for each. Whoever takes his away gets a stand-in of his own. They go with this process.
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
@@ -8,7 +8,13 @@ import { join } from "node:path";
 import { eventually, freePort } from "./world.mjs";
 
 const program = process.env.JOBRT_STANDIN;
-export const hasMongo = Boolean(program);
+/** A real server's URI without its database, and its options. */
+const [, given, options = ""] = (process.env.JOBRT_TEST_MONGODB_URI ?? "").match(/^(\w[\w+]*:\/\/[^/?]+)[^?]*(\?.*)?$/) ?? [];
+if (process.env.JOBRT_TEST_MONGODB_URI && !given) throw new Error("JOBRT_TEST_MONGODB_URI is no URI of a MongoDB");
+export const isReal = Boolean(given);
+export const hasMongo = isReal || Boolean(program);
+/** A server that is not ours cannot be taken away. */
+export const hasOwnMongo = Boolean(program);
 
 class Server {
     constructor(port) {
@@ -56,10 +62,15 @@ let shared;
 let made = 0;
 const named = (server, name) => ({ JOBRT_STORE: "", MONGODB_URI: `mongodb://127.0.0.1:${server.port}/${name}` });
 
-/** What names a store that no other case uses. */
+/** What names a store that no other case uses, and removes it from a real server afterwards. */
 export async function mongoStore() {
+    ++made;
+    if (isReal) {
+        const name = `jobrt_test_dashboard_${process.pid}_${made}`;
+        return { store: { JOBRT_STORE: "", MONGODB_URI: `${given}/${name}${options}` }, done: () => drop(name) };
+    }
     shared ??= begin();
-    return named(await shared, `dashboard_${++made}`);
+    return { store: named(await shared, `dashboard_${made}`) };
 }
 
 /** A store on a server of its own; `takeAway` stops that, and what it answers starts it again. */
@@ -70,4 +81,36 @@ export async function ownMongo() {
         return () => server.start();
     };
     return { store: named(server, "dashboard"), takeAway };
+}
+
+/** Removes a database of the real server: without a driver, where neither a log-in nor TLS is asked for; else says that it stays. */
+async function drop(name) {
+    const plain = given.startsWith("mongodb://") && !given.includes("@") && !/[?&](tls|ssl)=true/i.test(options);
+    for (const host of plain ? given.slice("mongodb://".length).split(",") : []) {
+        const [address, port = "27017"] = host.split(":");
+        if (await ask(address, Number(port), name).catch(() => false)) return;
+    }
+    console.log(`counts: the database ${name} stays on the server of JOBRT_TEST_MONGODB_URI: drop it`);
+}
+
+/** Whether the server has done the command, which is one OP_MSG. */
+function ask(address, port, database) {
+    const int = (value) => Buffer.from(Int32Array.of(value).buffer);
+    const text = (value) => Buffer.from(`${value}\0`);
+    const fields = Buffer.concat([Buffer.from([0x10]), text("dropDatabase"), int(1), Buffer.from([0x02]), text("$db"), int(text(database).length), text(database), Buffer.from([0])]);
+    const body = Buffer.concat([int(0), Buffer.from([0]), int(fields.length + 4), fields]);
+    const message = Buffer.concat([int(body.length + 16), int(1), int(0), int(2013), body]);
+    const done = Buffer.concat([Buffer.from([0x01]), text("ok"), Buffer.from(Float64Array.of(1).buffer)]);
+    return new Promise((resolve, reject) => {
+        let answer = Buffer.alloc(0);
+        const socket = connect(port, address, () => socket.write(message));
+        socket.setTimeout(10_000, () => socket.destroy(new Error("it does not answer")));
+        socket.on("error", reject).on("close", () => resolve(false));
+        socket.on("data", (part) => {
+            answer = Buffer.concat([answer, part]);
+            if (answer.length < 4 || answer.length < answer.readInt32LE(0)) return;
+            resolve(answer.includes(done));
+            socket.destroy();
+        });
+    });
 }

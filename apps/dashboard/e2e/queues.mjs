@@ -3,7 +3,8 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { axe, call, eventually, join, picture, submit } from "./world.mjs";
 
 async function pausing(world) {
-    const { url } = await world.start();
+    const api = await world.start();
+    const { url } = api;
     await submit(url, { kind: "demo.echo", payload: {} });
     const page = await world.browse();
     await page.goto(`${await world.front(url)}/#/queues`);
@@ -18,6 +19,21 @@ async function pausing(world) {
     await page.goto(page.url().replace(/#.*/, `#/jobs/${id}`));
     await page.locator(".waits").getByText("paused").waitFor();
     await page.goBack();
+    // Nor does it go on when all processes have been killed: neither on the page that is open, nor on a new one.
+    await world.stop(api, "SIGKILL");
+    await page.locator(".stream[data-state=reconnecting]").waitFor();
+    await world.serveAgain(api);
+    await page.locator(".stream[data-state=live]").waitFor();
+    // A job of another queue shows that the new worker has looked.
+    const other = await submit(url, { kind: "demo.echo", queue: "media", payload: {} });
+    await eventually("another queue goes on", async () => (await call(url, "GET", `/api/jobs/${other}`)).json.job.status === "completed");
+    assert.equal((await call(url, "GET", `/api/jobs/${id}`)).json.job.status, "queued");
+    for (const again of [false, true]) {
+        if (again) await page.reload();
+        await row.getByRole("button", { name: "Resume queue default" }).waitFor();
+        await row.getByText("paused").waitFor();
+        await row.getByRole("link", { name: "1", exact: true }).first().waitFor();
+    }
     await row.getByRole("button", { name: "Resume queue default" }).click();
     await eventually("it completes", async () => (await call(url, "GET", `/api/jobs/${id}`)).json.job.status === "completed");
     // Workers of other languages need not say how many they run at once.

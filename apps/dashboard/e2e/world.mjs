@@ -44,10 +44,11 @@ export async function freePort() {
 export class World {
     /**
      * `store` has the variables that name another store than a SQLite file, and `takeAway` takes that away until what it answers
-     * is called; `split`: API and worker are two processes.
+     * is called; `split`: API and worker are two processes; `done` is called when all has ended.
      */
-    constructor({ store = {}, takeAway, split = false } = {}) {
+    constructor({ store = {}, takeAway, split = false, done } = {}) {
         this.store = store;
+        this.done = done;
         this.takeAway = takeAway ?? (() => this.lockFile());
         this.split = split;
         this.folder = mkdtempSync(join(tmpdir(), "jobrt-dashboard."));
@@ -202,6 +203,7 @@ export class World {
     async close() {
         await this.browser?.close();
         for (const program of [...this.programs]) await this.stop(program);
+        await this.done?.();
         for (const server of this.servers) {
             server.closeAllConnections?.();
             server.close();
