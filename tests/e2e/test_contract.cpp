@@ -1,5 +1,6 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -385,6 +386,16 @@ TEST_CASE("JOBRT_LOG_FORMAT=json makes every log line one JSON object") {
         CHECK_MESSAGE((!code && value.is_object()), line);
     }
     CHECK(count > 0);
+}
+
+TEST_CASE("a process that is killed leaves no counters of MongoDB's driver behind" * doctest::skip(!on_mongo)) {
+    const Folder folder;
+    Runtime runtime(folder, true);
+    for (auto* service : {&runtime.front(), &runtime.worker()}) {
+        service->program().signal(SIGKILL);
+        REQUIRE(service->program().wait(5s).has_value());
+        CHECK_FALSE(std::filesystem::exists("/dev/shm/mongoc-" + std::to_string(service->program().pid())));
+    }
 }
 
 TEST_CASE("PORT=0 is one port for IPv4 and IPv6") {

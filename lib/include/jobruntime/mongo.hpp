@@ -72,8 +72,9 @@ JOBRUNTIME_API Result<Place> check_uri(std::string_view uri, const Options& opti
 /// store's own listens for changes, from the first on_change on.
 ///
 /// Process-wide: the first store initialises libmongoc (once; nothing calls mongoc_cleanup, a host may at its end),
-/// and with `quiet_driver` takes over its log handler, which else writes to stderr. A host that has a handler
-/// of its own sets `quiet_driver` to false; one that is set after the first open stays.
+/// and with `quiet_driver` takes over its log handler, which else writes to stderr, and removes the file of its counters
+/// (/dev/shm/mongoc-PID), which a killed process would leave behind. A host that has a handler of its own sets
+/// `quiet_driver` to false; one that is set after the first open stays.
 /// Tests: a store needs a server; memory::open behaves the same and needs none.
 JOBRUNTIME_API Result<std::unique_ptr<Store>> open(std::string_view uri, Options options = {});
 

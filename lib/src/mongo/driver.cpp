@@ -1,8 +1,12 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "mongo/driver.hpp"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <array>
 #include <mutex>
+#include <string>
 
 #include "mongo/codes.hpp"
 
@@ -25,6 +29,9 @@ void start_driver(bool quiet) {
     if (quiet)
         std::call_once(silenced, [] {
             mongoc_log_set_handler([](mongoc_log_level_t, const char*, const char*, void*) {}, nullptr);
+            // The driver's counters, for a tool that looks at them from outside. One who is killed leaves the file behind,
+            // and whoever gets the same process id later complains on stderr, before any handler can be set.
+            ::shm_unlink(("/mongoc-" + std::to_string(::getpid())).c_str());
         });
 }
 
