@@ -281,6 +281,13 @@ std::vector<std::string> events_of(int port, std::string_view job) {
     return names;
 }
 
+bool told(int port, std::string_view job, const std::vector<std::string>& names) {
+    if (eventually(5s, [&] { return in_order(events_of(port, job), names); })) return true;
+    const auto seen = events_of(port, job);
+    MESSAGE("told: " << boost::json::serialize(boost::json::array(seen.begin(), seen.end())));
+    return false;
+}
+
 std::string contents(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
     std::ostringstream bytes;

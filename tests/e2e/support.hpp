@@ -196,6 +196,8 @@ std::string text(const boost::json::object& object, std::string_view name);
 bool in_order(const std::vector<std::string>& names, const std::vector<std::string>& parts);
 /// Event names of a job, oldest first, by GET /api/telemetry.
 std::vector<std::string> events_of(int port, std::string_view job);
+/// Whether they are told in this order. On MongoDB an event may be seen a moment after the state that it is about: waits.
+bool told(int port, std::string_view job, const std::vector<std::string>& names);
 
 /// A six-second test picture with a tone, made once a program.
 const std::string& made_clip();

@@ -164,7 +164,7 @@ TEST_CASE("a person who does not come is not waited for for ever") {
     INFO(boost::json::serialize(job));
     CHECK(text(job, "errorCode") == "AUTH_REQUIRED");
     CHECK(text(job, "error").find("jobrt auth bootstrap") != std::string::npos);
-    CHECK(in_order(events_of(runtime.port(), text(job, "id")),
+    CHECK(told(runtime.port(), text(job, "id"),
                    {"worker.job.extraction.waiting_for_human", "worker.job.failed"}));
 }
 

@@ -121,7 +121,7 @@ void saves_a_page(const StoreKind& kind, bool split) {
     CHECK(job.at("errorCode").is_null());
     CHECK(text(job, "traceId") == "runbook-trace-1");
     CHECK(eventually(5s, [&] { return in_order(stream.names(id), pipeline); }));
-    CHECK(in_order(events_of(runtime.port(), id), pipeline));
+    CHECK(told(runtime.port(), id, pipeline));
     const auto traced = http(runtime.port(), "GET", "/api/telemetry?traceId=runbook-trace-1&limit=500").json();
     CHECK(traced.at("count").to_number<std::size_t>() >= pipeline.size());
 

@@ -65,7 +65,7 @@ TEST_CASE("save --api leaves the work to the API's worker and prints the path") 
     CHECK(text(json, "path") == path);
     const auto id = text(json.at("job").get_object(), "id");
     CHECK(json.at("job").get_object() == runtime.job(id));
-    CHECK(in_order(events_of(runtime.port(), id), {"worker.job.completed", "jobs.create.duplicate"}));
+    CHECK(told(runtime.port(), id, {"worker.job.completed", "jobs.create.duplicate"}));
 
     const auto failed = save({site.url("/empty")});
     CHECK(failed.status.code == 1);
@@ -145,7 +145,7 @@ TEST_CASE("a duplicate that the command finds is told like one that the API find
     REQUIRE(text(runtime.wait(id, "completed|failed"), "status") == "completed");
     const auto again = jobrt({"save", site.url("/page")}, environment(folder), folder.path());
     CHECK(again.status.code == 0);
-    CHECK(in_order(events_of(runtime.port(), id), {"worker.job.completed", "jobs.create.duplicate"}));
+    CHECK(told(runtime.port(), id, {"worker.job.completed", "jobs.create.duplicate"}));
     const auto trace = text(runtime.job(id), "traceId");
     const auto traced = http(runtime.port(), "GET", "/api/telemetry?traceId=" + trace + "&limit=500");
     CHECK(traced.body.find("jobs.create.duplicate") != std::string::npos);

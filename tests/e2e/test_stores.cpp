@@ -214,7 +214,7 @@ void copies_and_goes_on(const StoreKind& from, const StoreKind& to) {
         Runtime runtime(there, false, target);
         CHECK(text(runtime.job(done), "status") == "completed");
         CHECK(runtime.status(later) == "scheduled");
-        CHECK(in_order(events_of(runtime.port(), done),
+        CHECK(told(runtime.port(), done,
                        {"jobs.create.queued", "worker.job.claimed", "worker.job.completed"}));
         CHECK(http(runtime.port(), "POST", "/api/jobs/" + later + "/retry").status == 200);
         CHECK(text(runtime.wait(later, "completed"), "status") == "completed");

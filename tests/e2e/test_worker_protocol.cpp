@@ -66,7 +66,7 @@ TEST_CASE("a worker of sixty lines of Python succeeds, fails and tries again, an
     const auto worker = site.worker();
     auto job = site.wait(site.submit(R"({"name":"Ada"})"), "completed");
     CHECK(job.at("result").at("text") == "Hello, Ada");
-    CHECK(in_order(events_of(site.port(), text(job, "id")),
+    CHECK(told(site.port(), text(job, "id"),
                    {"worker.job.claimed", "worker.job.progress", "worker.job.log", "worker.job.completed"}));
 
     job = site.wait(site.submit(R"({"failTimes":1})"), "completed");
@@ -105,7 +105,7 @@ TEST_CASE("the jobs of a Python worker that is killed run at another, and a late
     const auto second = site.worker();
     auto job = site.wait(id, "completed");
     CHECK(job.at("result").at("pid").to_number<int>() == second->pid());
-    CHECK(in_order(events_of(site.port(), id), {"worker.job.claimed", "worker.job.recovered", "worker.job.claimed",
+    CHECK(told(site.port(), id, {"worker.job.claimed", "worker.job.recovered", "worker.job.claimed",
                                                 "worker.job.completed"}));
     CHECK(second->stop().has_value());
 
@@ -126,7 +126,7 @@ TEST_CASE("the jobs of a Python worker that is killed run at another, and a late
     const auto third = site.worker();
     CHECK(site.wait(unheard, "completed").at("crashes") == 0);
     site.wait(lost, "completed");
-    CHECK(in_order(events_of(site.port(), lost), {"worker.job.recovered", "worker.job.completed"}));
+    CHECK(told(site.port(), lost, {"worker.job.recovered", "worker.job.completed"}));
     const auto late = said("settle", R"({"jobId":")" + lost + R"(","fence":")" + fence +
                                          R"(","outcome":"failed","code":"LATE"})");
     check_refusal(late, 409, "FENCE_LOST");
