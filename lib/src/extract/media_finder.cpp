@@ -33,6 +33,7 @@ struct Candidate {
     bool delivered = false;   // The network delivered its first bytes.
     bool understood = false;  // A <video> knows its size.
     bool fetched = false;     // By a script, which may have made a <video>'s blob of it.
+    bool played = false;      // By a media element, which need not be on the page.
     bool loud = false;        // A <video> has it that does not play by itself and muted.
     std::optional<Role> role;  // Of the <video>s that have it the most important one's.
     int standing = 0;
@@ -252,8 +253,10 @@ void add_sightings(Collector& found, const Observation& seen) {
         const bool piece = sighting.kind == MediaKind::direct && sighting.type != "Media" &&
                            (playlist || siblings[digit_pattern(sighting.url)] >= 3);
         if (piece) continue;
-        if (auto* candidate = found.add(sighting.url, sighting.mime, "network", ""); candidate != nullptr)
-            candidate->fetched = sighting.type == "Fetch" || sighting.type == "XHR";
+        auto* candidate = found.add(sighting.url, sighting.mime, "network", "");
+        if (candidate == nullptr) continue;
+        candidate->fetched = sighting.type == "Fetch" || sighting.type == "XHR";
+        candidate->played = sighting.type == "Media";
     }
 }
 
@@ -309,7 +312,8 @@ void sort_out(std::vector<Candidate>& all, const Roles& roles, const Observation
         return std::pair(a.standing, quality_of(a.source)) > std::pair(b.standing, quality_of(b.source));
     });
     const int best = all.empty() ? of_page : all.front().standing;
-    out.provisional = best == of_preview || (best < of_page && roles.is_fed());
+    const bool hidden = best < of_page && !all.front().role && all.front().played;
+    out.provisional = best == of_preview || hidden || (best < of_page && roles.is_fed());
     if (best > of_preview || roles.plays_feed()) {
         std::erase_if(all, [](const auto& candidate) { return candidate.standing == of_preview; });
         return;

@@ -28,8 +28,8 @@ struct Findings {
     /// A file of the page's main <video>, or that it calls its video, that a <video> understood or that the network
     /// delivered *and* the page names: no reason to wait longer.
     bool certain = false;
-    /// There is nothing but what previews play, the muted loops of a page, or nothing that its player may be fed from:
-    /// its video may be yet to come.
+    /// There is nothing but what previews play, the muted loops of a page, or what no <video> of it plays, or nothing
+    /// that its player may be fed from: its video may be yet to come.
     bool provisional = false;
     bool script_stream = false;  ///< A <video> plays what a script feeds it, and no source was seen.
     bool encrypted = false;      ///< A <video> uses content protection.

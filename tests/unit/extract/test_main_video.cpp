@@ -103,6 +103,9 @@ TEST_CASE("a file of the main player is known to be it, and a preview never is")
     CHECK_FALSE(alone.certain);
     CHECK(alone.info.sources.size() == 1);
     CHECK(alone.info.duration == 6);
+    const auto hidden = find_media(page_with({}, {sighting(loop, "Media")}));
+    CHECK(hidden.provisional);
+    CHECK_FALSE(find_media(page_with({}, {sighting(loop, "Fetch")})).provisional);
     // What a script feeds is on the page, and the preview is not it.
     const auto unseen = find_media(page_with({looping(), player()}, {}));
     CHECK(unseen.info.sources.empty());
