@@ -168,6 +168,25 @@ TEST_CASE("servers that misbehave lead to their code, leave nothing, and are nev
     }
 }
 
+TEST_CASE("a playlist that grows goes on with the variables of its master playlist, and those of its address") {
+    StreamBench bench;
+    bench.server.on("/v/master.m3u8", test::status(200, "", "#EXTM3U\n#EXT-X-DEFINE:NAME=\"at\",VALUE=\"/files\"\n"
+                                                            "#EXT-X-STREAM-INF:BANDWIDTH=1\nlist.m3u8?part=b&x=1\n"));
+    const std::string head = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-DEFINE:IMPORT=\"at\"\n"
+                             "#EXT-X-DEFINE:QUERYPARAM=\"part\"\n#EXTINF:1,\n{$at}/a.ts\n";
+    std::atomic<int> asked = 0;
+    bench.server.on("/v/list.m3u8", [&](const test::ServedConnection& to, const test::ServedRequest& request) {
+        test::status(200, "", head + (asked++ == 0 ? "" : "#EXTINF:1,\n{$at}/{$part}.ts\n#EXT-X-ENDLIST\n"))(to, request);
+    });
+    for (const char* name : {"a", "b"})
+        bench.server.on("/files/" + std::string(name) + ".ts", test::serve({.bytes = std::string(188, *name), .type = "video/mp2t"}));
+    const auto folder = bench.work(1);
+    const auto got = bench.download("/v/master.m3u8", folder);
+    REQUIRE_MESSAGE(got, got.error().message);
+    CHECK(read_file(got->path) == std::string(188, 'a') + std::string(188, 'b'));
+    CHECK(asked == 2);
+}
+
 TEST_CASE("a segment that fails for a moment is asked for again, and Retry-After is kept") {
     StreamBench bench;
     std::atomic<int> asked = 0;
