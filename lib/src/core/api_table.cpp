@@ -195,7 +195,7 @@ std::vector<Route> health_routes() {
         {.method = "GET", .path = "/api/status", .role = Role::read, .summary = "What this process is and whom it shares the store with.",
          .answers = {ok({has("role", Type::text), has("version", Type::text), has("store", Type::text), has("startedAt", Type::time),
                          has_shape("sessions", "Session", true)}, "The processes.")}},
-        {.method = "GET", .path = "/metrics", .role = Role::read, .summary = "Counters and gauges for Prometheus.",
+        {.method = "GET", .path = "/metrics", .role = Role::read, .summary = "Counters, gauges and histograms for Prometheus.",
          .answers = {{200, "Exposition format 0.0.4.", {}, "text/plain"}}},
         {.method = "GET", .path = "/openapi.json", .role = Role::read, .summary = "This list of routes, as OpenAPI 3.1.",
          .answers = {{200, "The document.", {has("openapi", Type::text)}}}, .storeless = true},

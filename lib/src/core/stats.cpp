@@ -94,8 +94,13 @@ Result<void> StatsKeeper::read_events() {
         if (events->truncated || newest)
             if (auto* minute = minute_of(clock_.wall())) minute->partial = true;
         seen_ = newest ? newest : events->next;
-        if (!full || newest) return {};
+        if (!full || newest) break;
     }
+    // Outside the lock, as the store works. One that cannot be written now holds up the counters, and nothing else.
+    const auto ours = share_.take();
+    std::lock_guard lock(mutex_);
+    for (const auto& finding : ours) counters_.add(finding);
+    return {};
 }
 
 /// Once a minute, whether it worked or not: a store may have to look at all its jobs for it.
@@ -143,35 +148,58 @@ void StatsKeeper::take(const Event& event) {
     }
     const auto state = parse_job_state(field(event, "status"));
     if (!event.job || !state || event.name == "jobs.deleted") return;
+    auto finding = find(event, *state);
     // A clock that goes far ahead somewhere is not to make all that was counted here old.
-    auto* minute = minute_of(std::min(event.at, clock_.wall()));
-    if (!minute) return;
-    if (event.name == "jobs.create.queued") ++minute->enqueued;
-    if (event.name == "worker.job.completed") ++minute->completed;
-    if (event.name == "worker.job.failed") ++minute->failed;
-    if (event.name == "worker.job.retry_scheduled") ++minute->retried;
-    if (event.name == "worker.job.canceled") ++minute->canceled;
-    if (event.name == "worker.job.recovered") ++minute->recovered;
+    if (auto* minute = minute_of(std::min(event.at, clock_.wall()))) add_to(*minute, event, finding);
+    if (finding.says_something()) share_.add(std::move(finding));
+}
+
+void StatsKeeper::add_to(Minute& minute, const Event& event, const JobFinding& finding) {
+    if (finding.enqueued) ++minute.enqueued;
+    if (event.name == "worker.job.claimed") ++minute.claimed;
+    if (event.name == "worker.job.completed") ++minute.completed;
+    if (event.name == "worker.job.failed") ++minute.failed;
+    if (event.name == "worker.job.retry_scheduled") ++minute.retried;
+    if (event.name == "worker.job.canceled") ++minute.canceled;
+    if (event.name == "worker.job.recovered") ++minute.recovered;
+    if (finding.wait) minute.wait.add(*finding.wait);
+    if (finding.run) minute.run.add(*finding.run);
+}
+
+/// What the event says, with what is known of the job from those before.
+JobFinding StatsKeeper::find(const Event& event, JobState state) {
+    JobFinding finding{.id = event.id,
+                       .queue = std::string(field(event, "queue")),
+                       .kind = std::string(field(event, "kind")),
+                       .enqueued = event.name == "jobs.create.queued",
+                       .outcome = JobCounters::outcome_of(event.name),
+                       .wait = {},
+                       .run = {}};
     auto& times = times_of(event.job);
     if (event.name == "worker.job.claimed") {
-        ++minute->claimed;
-        if (times.waiting) minute->wait.add(event.at - *times.waiting);
+        if (times.waiting) finding.wait = event.at - *times.waiting;
         times = {std::nullopt, event.at};
-        return;
+        return finding;
     }
-    if (*state == JobState::running) return;
-    if (times.claimed) minute->run.add(event.at - *times.claimed);
+    if (state == JobState::running) return finding;
+    if (times.claimed) finding.run = event.at - *times.claimed;
     const auto before = std::exchange(times, {}).waiting;
     // Its time has come, some time ago maybe: it waits since then.
-    if (*state == JobState::queued)
+    if (state == JobState::queued)
         times.waiting = event.name == "jobs.promoted" && before ? std::min(*before, event.at) : event.at;
-    if (*state == JobState::scheduled) {
+    if (state == JobState::scheduled) {
         const auto run_at = parse_iso(field(event, "runAt"));
         times.waiting = run_at ? *run_at : event.at;
     }
-    if (!is_final(*state)) return;
+    if (!is_final(state)) return finding;
     young_.erase(event.job);
     old_.erase(event.job);
+    return finding;
+}
+
+JobCounters StatsKeeper::counters() {
+    std::lock_guard lock(mutex_);
+    return counters_;
 }
 
 boost::json::object StatsKeeper::to_json(const Minute& minute) {

@@ -15,6 +15,8 @@
 #include <jobruntime/result.hpp>
 #include <jobruntime/store.hpp>
 
+#include "core/job_counters.hpp"
+
 namespace jobruntime::core {
 
 /// How long things took, in buckets that are a fifth of their value wide at most, so that it stays small however many
@@ -39,13 +41,15 @@ class StatsKeeper {
 public:
     static constexpr int most_minutes = 360;
 
-    StatsKeeper(Store& store, Clock& clock) : store_(store), clock_(clock) {}
+    StatsKeeper(Store& store, Clock& clock) : store_(store), clock_(clock), share_(store) {}
     /// Begins to look every two seconds, until it is destroyed. Once.
     void start();
     /// Looks at what is new. The first look begins with the newest events that one page holds.
     Result<void> look();
     /// The last `minutes`, oldest first, and whatever else the API shows of it.
     boost::json::object report(int minutes);
+    /// What this process counts for all that share the store (EventShare), as of the last look.
+    JobCounters counters();
 
 private:
     struct Minute {
@@ -67,6 +71,8 @@ private:
     Minute* minute_of(Time at);
     Times& times_of(JobId job);
     void take(const Event& event);
+    JobFinding find(const Event& event, JobState state);
+    static void add_to(Minute& minute, const Event& event, const JobFinding& finding);
     Result<void> read_events();
     void sample_counts();
     static boost::json::object to_json(const Minute& minute);
@@ -74,12 +80,14 @@ private:
     Store& store_;
     Clock& clock_;
     std::mutex reading_;                  // One reads at a time; taken before mutex_.
-    std::optional<EventId> seen_;         // Guarded by reading_.
+    std::optional<EventId> seen_;         // Guarded by reading_, as is share_.
+    EventShare share_;
     std::mutex mutex_;                    // Never held while the store works; guards all below.
     std::optional<Time> since_;           // The event that it began with, or the moment when there was none.
     std::deque<Minute> minutes_;          // Ascending; without those in which nothing happened and nobody looked.
     std::map<JobId, Times> young_, old_;  // Two ages: when the young are many, the old are forgotten.
     std::deque<Start> starts_;
+    JobCounters counters_;
     std::jthread thread_;                 // Last: it is joined before what it uses goes away.
 };
 

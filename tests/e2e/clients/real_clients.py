@@ -118,7 +118,9 @@ def try_promtool(service, url):
         print("skipped: promtool is not installed, so /metrics was not checked by it")
         return
     metrics = requests.get(url + "/metrics", headers=service.headers("read"), timeout=30).text
-    for needed in ('jobrt_jobs{queue="default",state="completed"', "jobrt_oldest_due_seconds", "jobrt_workers"):
+    for needed in ('jobrt_jobs{queue="default",state="completed"', "jobrt_oldest_due_seconds", "jobrt_workers",
+                   'jobrt_jobs_enqueued_total{queue="default",kind=', 'jobrt_job_outcomes_total{queue="default",kind=',
+                   "jobrt_job_wait_seconds_bucket{", 'le="+Inf"', "jobrt_job_run_seconds_sum{"):
         assert needed in metrics, metrics
     done = subprocess.run(["promtool", "check", "metrics"], input=metrics, text=True, capture_output=True, timeout=60)
     assert done.returncode == 0 and not done.stdout and not done.stderr, done

@@ -1,17 +1,43 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "api_fixture.hpp"
 
+#include <map>
+
+#include "core/job_counters.hpp"
+
 using namespace api_test;
 
 namespace {
 
 /// The text of /metrics.
-std::string scrape(Api& api) {
+std::string scrape(ApiRouter& router) {
     Request request{"GET", "/metrics", {{"host", "localhost"}}, "", ""};
-    const auto response = api.router.handle(request);
+    const auto response = router.handle(request);
     REQUIRE(response.status == 200);
     CHECK(Answer{response}.header("content-type") == "text/plain; version=0.0.4; charset=utf-8");
     return std::get<std::string>(response.body);
+}
+std::string scrape(Api& api) { return scrape(api.router); }
+
+/// Each sample's value, by name and labels as they stand there.
+std::map<std::string, double> samples(const std::string& text) {
+    std::map<std::string, double> values;
+    for (std::size_t at = 0; at < text.size();) {
+        const auto end = text.find('\n', at);
+        const auto line = text.substr(at, end - at);
+        at = end + 1;
+        if (line.starts_with('#')) continue;
+        const auto space = line.rfind(' ');
+        CHECK_MESSAGE(values.emplace(line.substr(0, space), std::stod(line.substr(space + 1))).second, line);
+    }
+    return values;
+}
+
+std::string outcome(const std::string& what, const std::string& kind = "demo.echo") {
+    return R"(jobrt_job_outcomes_total{queue="default",kind=")" + kind + R"(",outcome=")" + what + R"("})";
+}
+std::string of_echo(const std::string& name, const std::string& le = {}) {
+    return name + R"({queue="default",kind="demo.echo")" + (le.empty() ? "}" : ",le=\"" + le + "\"}");
 }
 
 }  // namespace
@@ -50,11 +76,121 @@ TEST_CASE("metrics tell what waits, who works, and what was answered") {
         at = end + 1;
         if (line.starts_with('#')) continue;
         CAPTURE(line);
-        const auto name = line.substr(0, line.find_first_of("{ "));
+        auto name = line.substr(0, line.find_first_of("{ "));
+        for (const auto* part : {"_bucket", "_sum", "_count"})
+            if (const auto whole = name.substr(0, name.rfind(part)); text.find("# TYPE " + whole + " histogram\n") != std::string::npos) name = whole;
         CHECK(text.find("# TYPE " + name + " ") < text.find("\n" + name));
     }
     api.fail(Errc::unavailable);
     const auto down = api.get("/metrics");
     CHECK(down.code() == "STORE_UNAVAILABLE");
     CHECK_FALSE(down.header("retry-after").empty());
+}
+
+TEST_CASE("metrics count what came and how it ended, by queue and kind, and how long it waited and ran") {
+    Api api;
+    const auto worker = api.beat(1);
+    for (int i = 0; i < 5; ++i) api.create();
+    api.create(R"({"kind":"demo.other","queue":"side"})");
+    api.clock.advance(Duration{4'500});
+    const auto first = api.claim(worker);
+    api.clock.advance(Duration{200});
+    api.settle(first, Verdict::completed);
+    for (const auto verdict : {Verdict::failed, Verdict::retry, Verdict::snooze, Verdict::released}) api.settle(api.claim(worker), verdict, "BROKEN", "it broke");
+    const auto of_jobs = [&] {
+        auto values = samples(scrape(api));
+        std::erase_if(values, [](const auto& sample) { return !sample.first.starts_with("jobrt_job"); });
+        return values;
+    };
+    const auto values = of_jobs();
+    CHECK(values.at(of_echo("jobrt_jobs_enqueued_total")) == 5);
+    CHECK(values.at(R"(jobrt_jobs_enqueued_total{queue="side",kind="demo.other"})") == 1);
+    for (const auto* what : {"completed", "failed", "retried", "released", "snoozed"}) CHECK(values.at(outcome(what)) == 1);
+    for (const auto* what : {"canceled", "recovered"}) CHECK(values.at(outcome(what)) == 0);
+    CHECK(values.at(of_echo("jobrt_job_wait_seconds_bucket", "2.5")) == 0);
+    CHECK(values.at(of_echo("jobrt_job_wait_seconds_bucket", "10")) == 5);
+    CHECK(values.at(of_echo("jobrt_job_wait_seconds_bucket", "+Inf")) == 5);
+    CHECK(values.at(of_echo("jobrt_job_wait_seconds_count")) == 5);
+    CHECK(values.at(of_echo("jobrt_job_wait_seconds_sum")) == doctest::Approx(4.5 + 4 * 4.7));
+    CHECK(values.at(of_echo("jobrt_job_run_seconds_bucket", "0.005")) == 4);
+    CHECK(values.at(of_echo("jobrt_job_run_seconds_bucket", "0.1")) == 4);
+    CHECK(values.at(of_echo("jobrt_job_run_seconds_bucket", "0.25")) == 5);
+    CHECK(values.at(of_echo("jobrt_job_run_seconds_sum")) == doctest::Approx(0.2));
+    CHECK(of_jobs() == values);  // Nothing is counted twice.
+}
+
+TEST_CASE("of processes on one store each event is counted by one, in whichever order they look, and none goes back") {
+    Api api;
+    ApiOptions options;
+    options.clock = &api.clock;
+    ApiRouter second(api.queue, options);
+    const auto worker = api.beat(1);
+    std::map<std::string, double> last[2];
+    const auto total = [&](const std::string& name) {
+        double sum = 0;
+        for (auto* router : {&api.router, &second}) {
+            auto& before = last[router == &second];
+            const auto now = samples(scrape(*router));
+            for (const auto& [sample, value] : before)
+                if (sample.find("_total{") != std::string::npos || sample.find("_bucket{") != std::string::npos) CHECK(now.at(sample) >= value);
+            before = now;
+            if (const auto found = now.find(name); found != now.end()) sum += found->second;
+        }
+        return sum;
+    };
+    for (int i = 1; i <= 6; ++i) {
+        api.create();
+        if (i % 2 == 0) scrape(second);
+        if (i % 3 == 0) scrape(api);
+        api.clock.advance(Duration{100});
+        api.settle(api.claim(worker), Verdict::completed);
+        CHECK(total(outcome("completed")) == i);
+        CHECK(total(of_echo("jobrt_jobs_enqueued_total")) == i);
+        CHECK(total(of_echo("jobrt_job_wait_seconds_sum")) == doctest::Approx(0.1 * i));
+    }
+    // Both have counted some.
+    for (const auto& values : last) CHECK(values.at(of_echo("jobrt_jobs_enqueued_total")) > 0);
+    // A third that comes later counts only what is new; what happened while nobody looked is counted, too.
+    api.create();
+    ApiRouter third(api.queue, options);
+    CHECK(samples(scrape(third)).at(of_echo("jobrt_jobs_enqueued_total")) == 1);
+    CHECK(total(of_echo("jobrt_jobs_enqueued_total")) == 6);
+}
+
+TEST_CASE("while the store cannot be written the counters wait, and then have all of it once") {
+    Api api;
+    api.create();
+    api.store.before = [](std::string_view verb) -> std::optional<Error> {
+        if (verb != "put") return std::nullopt;
+        return Error{Errc::full, "STORE_FULL", "no space"};
+    };
+    CHECK_FALSE(samples(scrape(api)).contains(of_echo("jobrt_jobs_enqueued_total")));
+    CHECK(api.get("/api/stats").body.at("minutes").at(0).at("enqueued") == 1);
+    api.create();
+    api.store.before = nullptr;
+    CHECK(samples(scrape(api)).at(of_echo("jobrt_jobs_enqueued_total")) == 2);
+    CHECK(samples(scrape(api)).at(of_echo("jobrt_jobs_enqueued_total")) == 2);
+}
+
+TEST_CASE("ever new queues and kinds make no more series than so many; the others are one") {
+    Api api;
+    std::vector<JobSpec> specs;
+    for (int i = 0; i < 300; ++i) {
+        JobSpec spec{"kind." + std::to_string(i), {}, {}};
+        spec.options.queue = "q" + std::to_string(i);
+        specs.push_back(spec);
+    }
+    REQUIRE(api.queue.enqueue_many(specs));
+    const auto values = samples(scrape(api));
+    std::size_t pairs = 0, queues = 0;
+    double enqueued = 0, jobs = 0;
+    for (const auto& [name, value] : values) {
+        if (name.starts_with("jobrt_jobs_enqueued_total{")) ++pairs, enqueued += value;
+        if (name.starts_with("jobrt_jobs{")) ++queues, jobs += value;
+    }
+    CHECK(pairs == core::JobCounters::most_pairs + 1);
+    CHECK(enqueued == 300);
+    CHECK(values.at(R"(jobrt_jobs_enqueued_total{queue="other",kind="other"})") == 250);
+    CHECK(queues == 101);
+    CHECK(jobs == 300);
 }
