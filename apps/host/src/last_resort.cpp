@@ -35,8 +35,13 @@ void LastResort::hurry(int code) {
 }
 
 void LastResort::nothing_runs() {
-    const std::lock_guard lock(mutex_);
-    plan_.busy = nullptr;
+    std::jthread asker;
+    {
+        const std::lock_guard lock(mutex_);
+        plan_.busy = nullptr;
+        plan_.ask = nullptr;
+        asker = std::move(asker_);
+    }
 }
 
 void LastResort::watch(const std::stop_token& stop) {
@@ -46,10 +51,18 @@ void LastResort::watch(const std::stop_token& stop) {
         changed_.wait_until(lock, stop, until, [&] { return grace_ends_ != until; });
         if (stop.stop_requested()) return;
     }
+    if (plan_.ask) {
+        answered_ = false;
+        asker_ = std::jthread([this, ask = plan_.ask] {
+            ask();
+            const std::lock_guard answering(mutex_);
+            answered_ = true;
+        });
+    }
     auto idle_since = grace_ends_;
     while (true) {
         const auto now = Clock::now();
-        if (plan_.busy && plan_.busy()) idle_since = now;
+        if (answered_ && plan_.busy && plan_.busy()) idle_since = now;
         if (now - idle_since >= plan_.moments || now - grace_ends_ >= plan_.stuck + plan_.moments) break;
         changed_.wait_for(lock, stop, every, [] { return false; });
         if (stop.stop_requested()) return;

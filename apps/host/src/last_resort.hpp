@@ -18,6 +18,9 @@ public:
         std::chrono::milliseconds moments{};  ///< For all else, once the grace time is over and no handler runs.
         std::chrono::milliseconds stuck{};    ///< For handlers that ignore their stop, after the grace time.
         std::function<bool()> busy;           ///< Whether a handler runs. Must not wait.
+        /// Asks the store something, when the grace time is over. While that has no answer handlers count for nothing: one
+        /// that waits for the same store cannot hear its stop, and what it does would not be written.
+        std::function<void()> ask;
         std::function<void()> last_words;     ///< Called before the process ends.
     };
     ~LastResort();
@@ -26,7 +29,7 @@ public:
     void begin(Plan plan, int code);
     /// No more grace.
     void hurry(int code);
-    /// What `busy` asks is about to go: it is not called any more.
+    /// What `busy` and `ask` need is about to go: neither is called any more. Waits for the store's answer.
     void nothing_runs();
 
 private:
@@ -38,6 +41,8 @@ private:
     Plan plan_;                    // Guarded by mutex_, as is what follows up to thread_.
     int code_ = 0;
     Clock::time_point grace_ends_{};
+    bool answered_ = true;
+    std::jthread asker_;
     std::jthread thread_;          // Last: it is joined before what it uses goes away.
 };
 

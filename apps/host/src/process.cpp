@@ -126,12 +126,13 @@ void stop_side_by_side(const std::vector<std::unique_ptr<Part>>& parts) {
 
 /// How long an end in good order may take: the grace time for what runs, ten seconds more for handlers that ignore their stop
 /// (WorkerOptions::stuck), and some moments for the store and the programs that were started.
-LastResort::Plan end_plan(const Invocation& in, const std::vector<std::unique_ptr<Part>>& parts, bool works) {
+LastResort::Plan end_plan(const Invocation& in, Store& store, const std::vector<std::unique_ptr<Part>>& parts, bool works) {
     using namespace std::chrono_literals;
-    LastResort::Plan plan{.grace = in.config.grace, .moments = 2s, .stuck = 0s, .busy = {}, .last_words = {}};
+    LastResort::Plan plan{.grace = in.config.grace, .moments = 2s, .stuck = 0s, .busy = {}, .ask = {}, .last_words = {}};
     if (works) {
         plan.moments = 5s;
         plan.stuck = WorkerOptions{}.stuck;
+        plan.ask = [&store] { (void)store.sessions().has_value(); };
     }
     plan.busy = [&parts] { return std::ranges::any_of(parts, [](const auto& part) { return part->busy(); }); };
     plan.last_words = [&in, works] {
@@ -206,7 +207,7 @@ int serve(const Invocation& in, const Parts& parts) {
     for (auto& part : running) {
         if (auto started = part->start(); !started) {
             complain(in.log, started.error());
-            last_resort.begin(end_plan(in, running, wants_worker), exit_code_of(started.error()));
+            last_resort.begin(end_plan(in, **store, running, wants_worker), exit_code_of(started.error()));
             stop_all();
             last_resort.nothing_runs();
             return exit_code_of(started.error());
@@ -220,7 +221,7 @@ int serve(const Invocation& in, const Parts& parts) {
     wait_for_the_end(signals, notifier, running);
     notifier.send("STOPPING=1\nSTATUS=stopping; running jobs have " + std::to_string(config.grace.count()) + " ms\n");
     in.log.info("stopping; a second signal ends it at once");
-    last_resort.begin(end_plan(in, running, wants_worker), code == exit_ok ? exit_unusable : code.load());
+    last_resort.begin(end_plan(in, **store, running, wants_worker), code == exit_ok ? exit_unusable : code.load());
     const auto ended = signals.run(stop_all, [&] {
         last_resort.hurry(exit_second_signal);
         for (auto& part : running) part->stop_now();
