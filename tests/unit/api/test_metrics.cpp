@@ -78,7 +78,9 @@ TEST_CASE("metrics tell what waits, who works, and what was answered") {
         CAPTURE(line);
         auto name = line.substr(0, line.find_first_of("{ "));
         for (const auto* part : {"_bucket", "_sum", "_count"})
-            if (const auto whole = name.substr(0, name.rfind(part)); text.find("# TYPE " + whole + " histogram\n") != std::string::npos) name = whole;
+            if (const auto whole = name.substr(0, name.rfind(part));
+                text.find("# TYPE " + whole + " histogram\n") != std::string::npos)
+                name = whole;
         CHECK(text.find("# TYPE " + name + " ") < text.find("\n" + name));
     }
     api.fail(Errc::unavailable);
@@ -96,7 +98,8 @@ TEST_CASE("metrics count what came and how it ended, by queue and kind, and how 
     const auto first = api.claim(worker);
     api.clock.advance(Duration{200});
     api.settle(first, Verdict::completed);
-    for (const auto verdict : {Verdict::failed, Verdict::retry, Verdict::snooze, Verdict::released}) api.settle(api.claim(worker), verdict, "BROKEN", "it broke");
+    for (const auto verdict : {Verdict::failed, Verdict::retry, Verdict::snooze, Verdict::released})
+        api.settle(api.claim(worker), verdict, "BROKEN", "it broke");
     const auto of_jobs = [&] {
         auto values = samples(scrape(api));
         std::erase_if(values, [](const auto& sample) { return !sample.first.starts_with("jobrt_job"); });
@@ -132,7 +135,8 @@ TEST_CASE("of processes on one store each event is counted by one, in whichever 
             auto& before = last[router == &second];
             const auto now = samples(scrape(*router));
             for (const auto& [sample, value] : before)
-                if (sample.find("_total{") != std::string::npos || sample.find("_bucket{") != std::string::npos) CHECK(now.at(sample) >= value);
+                if (sample.find("_total{") != std::string::npos || sample.find("_bucket{") != std::string::npos)
+                    CHECK(now.at(sample) >= value);
             before = now;
             if (const auto found = now.find(name); found != now.end()) sum += found->second;
         }
