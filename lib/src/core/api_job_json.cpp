@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <boost/json/array.hpp>
 
@@ -45,23 +47,86 @@ void append_text(std::string& out, std::string_view text) {
     out += '"';
 }
 
+void append_number(std::string& out, std::int64_t value) {
+    std::array<char, 24> digits;
+    out.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr);
+}
+
+template <class List, class Append>
+void append_all(std::string& out, const List& list, Append append) {
+    out += '[';
+    bool first = true;
+    for (const auto& item : list) {
+        if (!std::exchange(first, false)) out += ',';
+        append(out, item);
+    }
+    out += ']';
+}
+
+void append_value(std::string& out, const boost::json::value& value);
+
+void append_object(std::string& out, const boost::json::object& object) {
+    out += '{';
+    bool first = true;
+    for (const auto& member : object) {
+        if (!std::exchange(first, false)) out += ',';
+        append_text(out, member.key());
+        out += ':';
+        append_value(out, member.value());
+    }
+    out += '}';
+}
+
+/// As core::to_text() has it, without a text of its own, which a list would have several of for each job.
+void append_value(std::string& out, const boost::json::value& value) {
+    switch (value.kind()) {
+        case boost::json::kind::null: out += "null"; return;
+        case boost::json::kind::bool_: out += value.get_bool() ? "true" : "false"; return;
+        case boost::json::kind::int64: append_number(out, value.get_int64()); return;
+        case boost::json::kind::string: append_text(out, value.get_string()); return;
+        case boost::json::kind::array: append_all(out, value.get_array(), append_value); return;
+        case boost::json::kind::object: append_object(out, value.get_object()); return;
+        default: out += core::to_text(value);
+    }
+}
+
+boost::json::value text_or_null(std::string_view text) {
+    if (text.empty()) return nullptr;
+    return boost::json::string(text);
+}
+
+boost::json::array errors_json(const std::vector<JobError>& errors) {
+    boost::json::array list;
+    list.reserve(errors.size());
+    for (const auto& error : errors)
+        list.push_back(boost::json::object{
+            {"at", to_iso(error.at)}, {"attempt", error.attempt}, {"code", error.code}, {"message", error.message}});
+    return list;
+}
+
+boost::json::object progress_json(const Progress& progress) {
+    boost::json::object object{{"percent", nullptr}, {"stage", text_or_null(progress.stage)}, {"message", text_or_null(progress.message)}};
+    if (progress.percent) object["percent"] = *progress.percent;
+    return object;
+}
+
 /// A list of jobs is asked for often: its text is written as it goes, without a value between.
 class TextSink {
 public:
     explicit TextSink(std::string& out) : out_(out) {}
     void text(std::string_view name, std::string_view value) { append_text(key(name), value); }
-    void number(std::string_view name, std::int64_t value) {
-        std::array<char, 24> digits;
-        const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
-        key(name).append(digits.data(), end);
+    void number(std::string_view name, std::int64_t value) { append_number(key(name), value); }
+    void value(std::string_view name, const boost::json::value& value) { append_value(key(name), value); }
+    void null(std::string_view name) { key(name) += "null"; }
+    void object(std::string_view name, const boost::json::object& object) { append_object(key(name), object); }
+    void texts(std::string_view name, const std::vector<std::string>& texts) { append_all(key(name), texts, append_text); }
+    void progress(std::string_view name, const Progress& progress) {
+        if (progress == Progress()) key(name) += R"({"percent":null,"stage":null,"message":null})";
+        else object(name, progress_json(progress));
     }
-    void value(std::string_view name, const boost::json::value& value) {
-        if (value.is_null()) key(name) += "null";
-        else key(name) += core::to_text(value);
-    }
-    void object(std::string_view name, const boost::json::object& object) {
-        if (object.empty()) key(name) += "{}";
-        else key(name) += core::to_text(object);
+    void errors(std::string_view name, const std::vector<JobError>& errors) {
+        if (errors.empty()) key(name) += "[]";
+        else value(name, errors_json(errors));
     }
 
 private:
@@ -81,25 +146,15 @@ public:
     void text(std::string_view name, std::string_view value) { out_[name] = value; }
     void number(std::string_view name, std::int64_t value) { out_[name] = value; }
     void value(std::string_view name, const boost::json::value& value) { out_[name] = value; }
+    void null(std::string_view name) { out_[name] = nullptr; }
     void object(std::string_view name, const boost::json::object& object) { out_[name] = object; }
+    void texts(std::string_view name, const std::vector<std::string>& texts) { out_[name] = boost::json::array(texts.begin(), texts.end()); }
+    void progress(std::string_view name, const Progress& progress) { out_[name] = progress_json(progress); }
+    void errors(std::string_view name, const std::vector<JobError>& errors) { out_[name] = errors_json(errors); }
 
 private:
     boost::json::object& out_;
 };
-
-boost::json::value text_or_null(std::string_view text) {
-    if (text.empty()) return nullptr;
-    return boost::json::string(text);
-}
-
-boost::json::array errors_json(const std::vector<JobError>& errors) {
-    boost::json::array list;
-    list.reserve(errors.size());
-    for (const auto& error : errors)
-        list.push_back(boost::json::object{
-            {"at", to_iso(error.at)}, {"attempt", error.attempt}, {"code", error.code}, {"message", error.message}});
-    return list;
-}
 
 /// The members of a job, one by one, in the order in which they are shown.
 template <class Sink>
@@ -128,19 +183,15 @@ private:
         number("maxAttempts", job.max_attempts);
         number("crashes", job.crashes);
         time("cancelRequestedAt", job.cancel_requested_at);
-        boost::json::object progress{{"percent", nullptr},
-                                     {"stage", text_or_null(job.progress.stage)},
-                                     {"message", text_or_null(job.progress.message)}};
-        if (job.progress.percent) progress["percent"] = *job.progress.percent;
-        if (!is_known("progress")) sink_.object("progress", progress);
+        if (!is_known("progress")) sink_.progress("progress", job.progress);
         if (!is_known("result")) sink_.value("result", job.result);
         text("outputPath", {});
         text("thumbnailPath", {});
         text("error", show_error ? std::string_view(job.errors.back().message) : std::string_view());
         text("errorCode", show_error ? std::string_view(job.errors.back().code) : std::string_view());
-        if (!is_known("errors")) sink_.value("errors", errors_json(job.errors));
+        if (!is_known("errors")) sink_.errors("errors", job.errors);
         text("waitingFor", waiting_for);
-        if (!is_known("tags")) sink_.value("tags", boost::json::array(job.tags.begin(), job.tags.end()));
+        if (!is_known("tags")) sink_.texts("tags", job.tags);
         text("uniqueKey", job.unique_key);
         text("traceId", job.trace_id);
         text("workerId", job.session ? job.session.str() : std::string());
@@ -161,7 +212,7 @@ private:
     }
     void text(std::string_view name, std::string_view value) {
         if (is_known(name)) return;
-        if (value.empty()) sink_.value(name, nullptr);
+        if (value.empty()) sink_.null(name);
         else sink_.text(name, value);
     }
     void time(std::string_view name, const std::optional<Time>& value) { text(name, value ? to_iso(*value) : std::string()); }

@@ -2,6 +2,7 @@
 #include "core/json.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include <boost/json/array.hpp>
@@ -139,7 +140,8 @@ void mend(boost::json::object& fields) {
 Result<boost::json::value> parse_json(std::string_view text) {
     boost::json::parse_options options;
     options.max_depth = json_depth;
-    boost::json::stream_parser parser({}, options);
+    std::array<unsigned char, 2'048> room;  // Most texts are short, and a page of jobs has hundreds of them.
+    boost::json::stream_parser parser({}, options, room.data(), room.size());
     boost::json::error_code error;
     const std::size_t used = parser.write_some(text.data(), text.size(), error);
     if (!error && used == text.size()) parser.finish(error);

@@ -519,7 +519,8 @@ TEST_CASE("a list has each job exactly as it stands alone, whatever is in it") {
     };
     Api api(options);
     const auto worker = api.beat(1);
-    const auto one = api.create("{\"kind\":\"demo.echo\",\"payload\":{\"text\":\"\\u0001\\b\\f\\n\\r\\t\\\"\\\\/ Zürich \\ud83d\\ude00\",\"n\":[1.5,-0.1,9007199254740993,null]},"
+    const auto one = api.create("{\"kind\":\"demo.echo\",\"payload\":{\"text\":\"\\u0001\\b\\f\\n\\r\\t\\\"\\\\/ Zürich \\ud83d\\ude00\",\"n\":[1.5,-0.1,9007199254740993,null],"
+                                "\"deep\":[{\"a\":{\"b\":[]},\"c\":{}},true,false,[[]],18446744073709551615,-9223372036854775808,1e300],\"k\\\"\\u0001\":{\"\":0}},"
                                 "\"uniqueKey\":\"a\\\"b\\\\c\\n\",\"tags\":[\"\\u001f\"]}");
     api.settle(api.claim(worker), Verdict::retry, "SMTP_DOWN", "it said:\n\t\"no\"\x7f");
     const auto list = api.get("/api/jobs");
