@@ -15,8 +15,8 @@ struct Size {
     int subscribers = 10'000, deaf = 500, per_second = 100, seconds = 10;
     int drips = 500, idle = 2'000, connects = 1'000, connect_seconds = 10;
     // How much the most that the server holds may grow, in MB: about twice what was measured on a busy machine, which is 7 to 12
-    // (of which most is for subscribers that are behind), up to 1.2 and up to 2.8; at small size up to 2.8, 1.3 and 1.3.
-    double deaf_mb = 24, past_mb = 4, crowd_mb = 6;
+    // (of which most is for subscribers that are behind), up to 9.1 and up to 2.8; at small size up to 2.8, 1.3 and 1.3.
+    double deaf_mb = 24, past_mb = 18, crowd_mb = 6;
 };
 inline constexpr Size small{false, 500, 50, 100, 3, 60, 1'200, 200, 3, 6, 3, 3};
 
