@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import { tellOutcome } from "../src/lib/actions";
-import { ApiError, api, eventsOfJob, loggedOut, renewSession, type Session } from "../src/lib/api";
+import { ApiError, api, loggedOut, renewSession, type Session } from "../src/lib/api";
 import { Cell } from "../src/lib/cell";
+import { eventsOfJob } from "../src/lib/older";
 
 type Fetch = (address: string, asked: RequestInit) => Promise<Response>;
 const page = globalThis as unknown as { fetch: Fetch };

@@ -369,17 +369,6 @@ export const api = {
     logOut: () => ask("logout", { method: "POST" }),
 };
 
-const mostAsked = 2_000;
-
-/** The last events of a job, and of one that has more of them also how it began. */
-export async function eventsOfJob(jobId: string): Promise<LogEvent[]> {
-    const last = await api.events({ jobId, limit: mostAsked });
-    if (last.length < mostAsked) return last;
-    const first = await api.events({ jobId, limit: 200, after: 0 });
-    const from = last[0]?.id ?? 0;
-    return [...first.filter((event) => event.id < from), ...last];
-}
-
 /** Once something is answered although the page says that it is logged out: whether it still is, and as whom it asks now. */
 export async function renewSession(session: Cell<Session | null>): Promise<void> {
     if (!loggedOut.value) return;

@@ -65,7 +65,9 @@ export class Older {
         this.through = page.to;
         this.known = page.from;
         this.done = page.from === 0;
-        this.span = Math.max(leastSpan, page.to - (page.events[0]?.id ?? page.to) + 1);
+        // Where little of a large trace matches, all of it at once: each answer goes through all of its jobs.
+        const sparse = page.from > page.to && page.events.length < mostAsked / 4;
+        this.span = sparse ? page.to + 1 : Math.max(leastSpan, page.to - (page.events[0]?.id ?? page.to) + 1);
         return page.events.length;
     }
 
@@ -94,6 +96,15 @@ export class Older {
         if (mine.length < mostAsked / 4) this.span *= 8;
         return this.events.length - held;
     }
+}
+
+/** The last events of a job, and of one that has more of them also how it began. */
+export async function eventsOfJob(jobId: string): Promise<LogEvent[]> {
+    const last = await api.events({ jobId, limit: mostAsked });
+    if (last.length < mostAsked) return last;
+    const first = await api.events({ jobId, limit: 200, after: 0 });
+    const from = last[0]?.id ?? 0;
+    return [...first.filter((event) => event.id < from), ...last];
 }
 
 /** What the API answers for a filter. */

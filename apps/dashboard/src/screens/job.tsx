@@ -1,12 +1,13 @@
 import { Fragment, type ComponentChildren, type JSX } from "preact";
 import { useState } from "preact/hooks";
 import { actionWords, mayDo, perform } from "../lib/actions";
-import { ApiError, api, eventsOfJob, type Action, type Job, type LogEvent } from "../lib/api";
+import { ApiError, api, type Action, type Job, type LogEvent } from "../lib/api";
 import { useCell } from "../lib/cell";
 import { bytes, duration, plural, shortId } from "../lib/format";
 import { textOf } from "../lib/json";
 import { useKeys } from "../lib/keys";
 import { useLoaded, useNow } from "../lib/live";
+import { eventsOfJob } from "../lib/older";
 import { go, screenHref } from "../lib/route";
 import { logByAttempt, pace, timeline } from "../lib/timeline";
 import { filterBy } from "../lib/watching";
