@@ -12,6 +12,7 @@ async function asked(world) {
     await waitFor(url, good, ["completed"]);
     await waitFor(url, bad, ["failed"]);
     const page = await world.browse({ permissions: ["clipboard-read", "clipboard-write"] });
+    const looked = page.waitForResponse(/telemetry\?after=0&limit=1$/);
     await page.goto(`${url}/#/?p.view=history`);
     const log = await eventually("the log has how both ended", async () => {
         const { events } = await (await fetch(`${url}/api/telemetry?limit=2000`)).json();
@@ -19,6 +20,10 @@ async function asked(world) {
     });
     const said = (events) => eventually(`${events.length} events`, async () => (await shown(page)).startsWith(`${events.length} event`) && events);
     await said(log);
+    // That is all of it.
+    await (await looked).finished();
+    await page.waitForTimeout(150);
+    assert.equal(await page.getByRole("button", { name: "Further back" }).count(), 0);
 
     const level = page.getByLabel("Level");
     const errors = log.filter((event) => event.level === "error");
@@ -114,6 +119,7 @@ async function furtherBack(world) {
     const page = await world.browse();
     await page.goto(`${url}/#/?p.view=history`);
     await page.getByText(/^[23],\d{3} events/).waitFor();
+    await page.getByRole("button", { name: "Further back" }).waitFor();
     const level = page.getByLabel("Level");
     for (const [name, levels] of [["error", ["error"]], ["warn", ["warn", "error"]]]) {
         await level.selectOption(name);

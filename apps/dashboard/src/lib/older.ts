@@ -107,6 +107,12 @@ export async function eventsOfJob(jobId: string): Promise<LogEvent[]> {
     return [...first.filter((event) => event.id < from), ...last];
 }
 
+/** Whether the log has nothing older than this. */
+export async function isOldest(id: number): Promise<boolean> {
+    const [oldest] = await api.events({ after: 0, limit: 1 });
+    return (oldest?.id ?? id) >= id;
+}
+
 /** What the API answers for a filter. */
 export function askFor(filter: OlderFilter): AskOlder {
     const shared: EventQuery = { limit: mostAsked, ...(filter.job ? { jobId: filter.job } : {}), ...(filter.trace ? { traceId: filter.trace } : {}) };

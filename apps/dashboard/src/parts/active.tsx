@@ -65,7 +65,7 @@ export function ActiveView({ filter }: { filter: Filter }): JSX.Element {
     const now = useNow();
     useCell(paused);
     // Of jobs that failed before the page was opened, and wait for their next attempt.
-    const asked = useOlder(filter.level ? filter : { job: "", trace: "", level: "" }).events;
+    const asked = useOlder(filter.level ? filter : null).events;
     const older = useMemo(() => new Map(asked.filter((event) => event.jobId && matches(event, filter)).map((event) => [event.jobId, event])), [asked, filter.level]);
     const shown = shownJobs(kept ?? activity.shown(now), filter, older);
     if (shown.length === 0)

@@ -5,7 +5,7 @@ import type { LogEvent } from "../lib/api";
 import { useCell } from "../lib/cell";
 import { feed } from "../lib/feed";
 import { count, plural, shortId } from "../lib/format";
-import { askFor, Older } from "../lib/older";
+import { askFor, isOldest, Older } from "../lib/older";
 import { filterBy, matches, type Filter } from "../lib/watching";
 import { wordsOf } from "../lib/words";
 import { Copy, When } from "./bits";
@@ -23,8 +23,11 @@ interface OlderEvents {
     more: (() => void) | null;
 }
 
-/** Events of the filter that are older than those the page has. */
-export function useOlder(filter: Filter): OlderEvents {
+const noFilter: Filter = { job: "", trace: "", level: "" };
+
+/** Events of the filter that are older than those the page has; none are looked for where it is null. */
+export function useOlder(wants: Filter | null): OlderEvents {
+    const filter = wants ?? noFilter;
     const [shown, show] = useState<OlderEvents>({ events: [], busy: false, more: null });
     const [round, setRound] = useState(0);
     const emptied = useCell(feed.emptied);
@@ -33,26 +36,35 @@ export function useOlder(filter: Filter): OlderEvents {
         let older: Older | null = none ? null : new Older(askFor(filter));
         let wanted = true;
         const tell = (busy: boolean): void => {
-            if (wanted) show({ events: older?.events ?? [], busy, more: busy || older?.done ? null : () => void run(stepBack) });
+            if (wanted) show({ events: older?.events ?? [], busy, more: busy || !older || older.done ? null : () => void run(stepBack) });
         };
         const run = async (n: number): Promise<void> => {
-            // Without a filter the page's own events are the last ones.
-            older ??= new Older(askFor(filter), feed.events[0]?.id);
             tell(true);
             try {
-                await older.more(n);
+                await older?.more(n);
             } catch {
                 // The stream's own state says that the server does not answer.
             }
             tell(false);
         };
+        /** Without a filter the page's own events are the last ones; often they are all. */
+        const begin = async (): Promise<void> => {
+            const first = feed.events[0]?.id;
+            if (!none || older || first === undefined) return;
+            older = new Older(askFor(filter), first);
+            older.done = await isOldest(first).catch(() => false);
+            tell(false);
+        };
         tell(false);
+        if (!wants) return;
         if (!none) void run(enough);
+        else void begin();
         const unwatch = feed.state.watch(() => {
-            if (feed.state.value === "live" && older?.through === 0) void run(enough);
+            if (!none && feed.state.value === "live" && older?.through === 0) void run(enough);
         });
         // Between what was asked for and what the page still has, events are missing once it has let them go.
         const unlisten = feed.listen(() => {
+            void begin();
             if (older && older.through > 0 && feed.droppedThrough > older.through) setRound((n) => n + 1);
         });
         return () => {
@@ -61,7 +73,7 @@ export function useOlder(filter: Filter): OlderEvents {
             unwatch();
             unlisten();
         };
-    }, [filter.job, filter.trace, filter.level, emptied, round]);
+    }, [!wants, filter.job, filter.trace, filter.level, emptied, round]);
     return shown;
 }
 
