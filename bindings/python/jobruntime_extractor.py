@@ -31,7 +31,8 @@ class ExtractorError(Exception):
 
 
 class Request:
-    """What is asked. All are read-only: url, post_id, job_id, timeout (seconds), tmp_dir, cookies_file or None, nth."""
+    """What is asked. All are read-only: url, post_id, job_id, timeout (seconds), tmp_dir, cookies_file or None, nth (the
+    number of the video that is wanted, from 1, or None when nobody has said one)."""
 
     def __init__(self, fields, send):
         self.url = fields["url"]
@@ -40,7 +41,7 @@ class Request:
         self.timeout = fields.get("timeoutMs", 180_000) / 1000
         self.tmp_dir = fields.get("tmpDir", "")
         self.cookies_file = fields.get("cookiesFile")
-        self.nth = fields.get("nth", 1)
+        self.nth = fields.get("nth")
         self._send = send
 
     def progress(self, percent=None, message=""):

@@ -73,7 +73,7 @@ Result<std::uint64_t> lost_records(Store& from, Store& to, CopyReport& report) {
     for (auto& record : *theirs) there.insert(std::move(record.key));
     std::uint64_t lost = 0;
     for (const auto& record : *mine) {
-        if (stays_behind(record)) continue;
+        if (is_copys_own(record)) continue;
         ++report.records;
         lost += !there.contains(record.key);
     }

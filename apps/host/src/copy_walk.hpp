@@ -8,17 +8,14 @@
 #include <jobruntime/result.hpp>
 #include <jobruntime/store.hpp>
 
-// What copying and its verification share: walks over all of a store, and the records that are not copied.
+// What copying and its verification share: walks over all of a store, and the records that are the copy's own.
 namespace jobruntime::host {
 
 inline constexpr std::string_view identity_key = "store/identity";
 inline constexpr std::string_view bookmark_prefix = "copy/";
-/// How far the events of a store are counted for /metrics; a copy's have other ids.
-inline constexpr std::string_view counted_key = "metrics/counted";
 
-/// What belongs to one store, and not into its copy.
-inline bool stays_behind(const Record& record) {
-    return record.key == identity_key || record.key == counted_key || record.key.starts_with(bookmark_prefix);
+inline bool is_copys_own(const Record& record) {
+    return record.key == identity_key || record.key.starts_with(bookmark_prefix);
 }
 
 inline Error of(const Store& store, Error error) {

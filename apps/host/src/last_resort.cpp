@@ -10,6 +10,7 @@ namespace {
 
 /// How often it asks whether a handler runs.
 constexpr std::chrono::milliseconds every{100};
+constexpr std::chrono::seconds for_last_words{1};
 
 }  // namespace
 
@@ -67,8 +68,16 @@ void LastResort::watch(const std::stop_token& stop) {
         changed_.wait_for(lock, stop, every, [] { return false; });
         if (stop.stop_requested()) return;
     }
-    if (plan_.last_words) plan_.last_words();
-    std::_Exit(code_);
+    const int code = code_;
+    const auto last_words = std::exchange(plan_.last_words, nullptr);
+    lock.unlock();
+    // Nor may whoever reads the log hold it up.
+    std::thread([code] {
+        std::this_thread::sleep_for(for_last_words);
+        std::_Exit(code);
+    }).detach();
+    if (last_words) last_words();
+    std::_Exit(code);
 }
 
 }  // namespace jobruntime::host

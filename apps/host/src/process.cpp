@@ -130,15 +130,15 @@ LastResort::Plan end_plan(const Invocation& in, Store& store, const std::vector<
     using namespace std::chrono_literals;
     LastResort::Plan plan{.grace = in.config.grace, .moments = 2s, .stuck = 0s, .busy = {}, .ask = {}, .last_words = {}};
     if (works) {
-        plan.moments = 5s;
+        plan.moments = 8s;  // Three of them the browser's, to write its cookies.
         plan.stuck = WorkerOptions{}.stuck;
         plan.ask = [&store] { (void)store.sessions().has_value(); };
     }
     plan.busy = [&parts] { return std::ranges::any_of(parts, [](const auto& part) { return part->busy(); }); };
     plan.last_words = [&in, works] {
         in.log.error("the time to stop is over, and the store " + store_name(in.config) +
-                     " (or a disk) does not answer; this process ends without it" +
-                     (works ? "; jobs whose ends it has not taken run again" : ""));
+                     ", a disk or a program that was started does not answer; this process ends without them" +
+                     (works ? "; jobs whose ends the store has not taken run again" : ""));
     };
     return plan;
 }
@@ -219,9 +219,9 @@ int serve(const Invocation& in, const Parts& parts) {
         in.log.warn("the supervisor that NOTIFY_SOCKET names does not listen; it is not told that this process is ready");
 
     wait_for_the_end(signals, notifier, running);
+    last_resort.begin(end_plan(in, **store, running, wants_worker), code == exit_ok ? exit_unusable : code.load());
     notifier.send("STOPPING=1\nSTATUS=stopping; running jobs have " + std::to_string(config.grace.count()) + " ms\n");
     in.log.info("stopping; a second signal ends it at once");
-    last_resort.begin(end_plan(in, **store, running, wants_worker), code == exit_ok ? exit_unusable : code.load());
     const auto ended = signals.run(stop_all, [&] {
         last_resort.hurry(exit_second_signal);
         for (auto& part : running) part->stop_now();

@@ -176,7 +176,7 @@ Result<void> Copying::copy_records() {
     std::unordered_map<std::string, std::string> there;
     for (auto& record : *theirs) there.emplace(std::move(record.key), std::move(record.value));
     for (const auto& record : *mine) {
-        if (stays_behind(record)) continue;
+        if (is_copys_own(record)) continue;
         if (const auto known = there.find(record.key); known != there.end()) {
             known->second == record.value ? void(++report_.records_known)
                                           : report_.records_kept.push_back(record.key);

@@ -97,19 +97,19 @@ void add_histogram(Exposition& out, const core::JobCounters& counters, core::His
     }
 }
 
-/// Of all processes on the store, shared out among those that answer scrapes.
+/// Of all processes on the store, as this one has seen their events.
 void add_counters(Exposition& out, const core::JobCounters& counters) {
-    out.family("jobrt_jobs_enqueued_total", "counter", "Jobs that came; add up over all instances.");
+    out.family("jobrt_jobs_enqueued_total", "counter", "Jobs that came, of all processes on the store.");
     for (const auto& [pair, series] : counters.pairs())
         out.sample(static_cast<double>(series.enqueued), {{"queue", pair.first}, {"kind", pair.second}});
-    out.family("jobrt_job_outcomes_total", "counter", "How jobs and their attempts ended; add up over all instances.");
+    out.family("jobrt_job_outcomes_total", "counter", "How jobs and their attempts ended, of all processes on the store.");
     for (const auto& [pair, series] : counters.pairs())
         for (std::size_t i = 0; i < series.ended.size(); ++i)
             out.sample(static_cast<double>(series.ended[i]),
                        {{"queue", pair.first}, {"kind", pair.second}, {"outcome", core::JobCounters::outcomes[i]}});
-    out.family("jobrt_job_wait_seconds", "histogram", "From when a job was due until it was claimed; add up over all instances.");
+    out.family("jobrt_job_wait_seconds", "histogram", "From when a job was due until it was claimed, of all processes on the store.");
     add_histogram(out, counters, &core::JobCounters::Series::wait);
-    out.family("jobrt_job_run_seconds", "histogram", "From a claim until the attempt was over; add up over all instances.");
+    out.family("jobrt_job_run_seconds", "histogram", "From a claim until the attempt was over, of all processes on the store.");
     add_histogram(out, counters, &core::JobCounters::Series::run);
 }
 

@@ -54,6 +54,19 @@ void close_all_at_exec() {
     for (int fd = 3; fd < last; ++fd) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
+/// Closes what is not the child's now, and not only when its program begins: locks on files of the host would be held as
+/// long as a slow disk keeps chdir or execve. `report` is above all that the child gets.
+void close_others(const ChildPlan& plan, int report) {
+    for (int first = 3; first <= report;) {
+        int kept = report;
+        for (const auto& mapping : plan.map)
+            if (mapping.theirs >= first) kept = std::min(kept, mapping.theirs);
+        if (kept > first) ::close_range(static_cast<unsigned>(first), static_cast<unsigned>(kept - 1), 0);
+        first = kept + 1;
+    }
+    ::close_range(static_cast<unsigned>(report + 1), ~0U, 0);
+}
+
 /// First out of the way, then to their places: a source may hold another's target number.
 bool place_descriptors(const ChildPlan& plan, int& report) {
     int above = 20;
@@ -68,6 +81,7 @@ bool place_descriptors(const ChildPlan& plan, int& report) {
     close_all_at_exec();
     for (std::size_t i = 0; i < plan.map.size(); ++i)
         if (::dup2(plan.moved[i], plan.map[i].theirs) < 0) return false;
+    close_others(plan, report);
     return true;
 }
 

@@ -4,7 +4,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -12,14 +11,11 @@
 #include <utility>
 
 #include <jobruntime/clock.hpp>
-#include <jobruntime/event.hpp>
-#include <jobruntime/store.hpp>
 
 namespace jobruntime::core {
 
 /// What an event of the store's log says of a job, for the counters.
 struct JobFinding {
-    EventId id = 0;
     std::string queue, kind;
     bool enqueued = false;
     std::optional<std::size_t> outcome;  ///< Of JobCounters::outcomes.
@@ -66,28 +62,6 @@ public:
 
 private:
     Pairs pairs_;
-};
-
-/// Has each event counted by one process of those that share a store, so that their counters may be added up. A record in
-/// the store says up to which event they are counted; whoever moves it on counts those in between. What nobody has counted while no such
-/// process ran is counted by the next. Events are left out when the answer to a move was lost. One thread at a time.
-class EventShare {
-public:
-    explicit EventShare(Store& store) : store_(store) {}
-    /// To be counted by this process, or by another.
-    void add(JobFinding finding);
-    /// Moves the record on behind all that was added; those that are this process's to count, in order. While the store
-    /// cannot be written they are kept, up to a bound.
-    std::deque<JobFinding> take();
-
-private:
-    bool read();
-
-    Store& store_;
-    std::deque<JobFinding> waiting_;
-    bool known_ = false;          // What the record says, unless another process has moved it meanwhile:
-    std::uint64_t version_ = 0;
-    EventId counted_ = 0;
 };
 
 }  // namespace jobruntime::core

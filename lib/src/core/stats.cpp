@@ -27,6 +27,11 @@ std::string_view field(const Event& event, std::string_view name) {
     return value && value->is_string() ? std::string_view(value->get_string()) : std::string_view();
 }
 
+/// The state that such an event names is the one that the job has had, or had a moment ago: it began and ended nothing.
+bool leaves_the_state(std::string_view name) {
+    return name == "jobs.create.duplicate" || name == "jobs.moved" || name == "jobs.reprioritised";
+}
+
 boost::json::value quantiles(const Durations& durations) {
     if (durations.count() == 0) return nullptr;
     return boost::json::object{{"p50", durations.quantile(0.5)}, {"p95", durations.quantile(0.95)}, {"p99", durations.quantile(0.99)}};
@@ -90,17 +95,14 @@ Result<void> StatsKeeper::read_events() {
         }
         std::lock_guard lock(mutex_);
         if (first) since_ = events->events.empty() ? clock_.wall() : events->events.front().at;
-        for (const auto& event : events->events) take(event);
+        // The counters begin with what happens from now on: another process has counted what was before, or this one when it
+        // ran the last time.
+        for (const auto& event : events->events) take(event, !first);
         if (events->truncated || newest)
             if (auto* minute = minute_of(clock_.wall())) minute->partial = true;
         seen_ = newest ? newest : events->next;
-        if (!full || newest) break;
+        if (!full || newest) return {};
     }
-    // Outside the lock, as the store works. One that cannot be written now holds up the counters, and nothing else.
-    const auto ours = share_.take();
-    std::lock_guard lock(mutex_);
-    for (const auto& finding : ours) counters_.add(finding);
-    return {};
 }
 
 /// Once a minute, whether it worked or not: a store may have to look at all its jobs for it.
@@ -140,18 +142,18 @@ StatsKeeper::Times& StatsKeeper::times_of(JobId job) {
     return times;
 }
 
-void StatsKeeper::take(const Event& event) {
+void StatsKeeper::take(const Event& event, bool counts) {
     if (event.name == "worker.started") {
         starts_.push_back({event.at, event.role, std::string(field(event, "version"))});
         if (starts_.size() > most_starts) starts_.pop_front();
         return;
     }
     const auto state = parse_job_state(field(event, "status"));
-    if (!event.job || !state || event.name == "jobs.deleted") return;
-    auto finding = find(event, *state);
+    if (!event.job || !state || event.name == "jobs.deleted" || leaves_the_state(event.name)) return;
+    const auto finding = find(event, *state);
     // A clock that goes far ahead somewhere is not to make all that was counted here old.
     if (auto* minute = minute_of(std::min(event.at, clock_.wall()))) add_to(*minute, event, finding);
-    if (finding.says_something()) share_.add(std::move(finding));
+    if (counts && finding.says_something()) counters_.add(finding);
 }
 
 void StatsKeeper::add_to(Minute& minute, const Event& event, const JobFinding& finding) {
@@ -168,8 +170,7 @@ void StatsKeeper::add_to(Minute& minute, const Event& event, const JobFinding& f
 
 /// What the event says, with what is known of the job from those before.
 JobFinding StatsKeeper::find(const Event& event, JobState state) {
-    JobFinding finding{.id = event.id,
-                       .queue = std::string(field(event, "queue")),
+    JobFinding finding{.queue = std::string(field(event, "queue")),
                        .kind = std::string(field(event, "kind")),
                        .enqueued = event.name == "jobs.create.queued",
                        .outcome = JobCounters::outcome_of(event.name),

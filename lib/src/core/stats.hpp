@@ -41,14 +41,14 @@ class StatsKeeper {
 public:
     static constexpr int most_minutes = 360;
 
-    StatsKeeper(Store& store, Clock& clock) : store_(store), clock_(clock), share_(store) {}
+    StatsKeeper(Store& store, Clock& clock) : store_(store), clock_(clock) {}
     /// Begins to look every two seconds, until it is destroyed. Once.
     void start();
     /// Looks at what is new. The first look begins with the newest events that one page holds.
     Result<void> look();
     /// The last `minutes`, oldest first, and whatever else the API shows of it.
     boost::json::object report(int minutes);
-    /// What this process counts for all that share the store (EventShare), as of the last look.
+    /// What happened in the store, whoever did it, from the first look to the last.
     JobCounters counters();
 
 private:
@@ -70,7 +70,7 @@ private:
 
     Minute* minute_of(Time at);
     Times& times_of(JobId job);
-    void take(const Event& event);
+    void take(const Event& event, bool counts);
     JobFinding find(const Event& event, JobState state);
     static void add_to(Minute& minute, const Event& event, const JobFinding& finding);
     Result<void> read_events();
@@ -80,8 +80,7 @@ private:
     Store& store_;
     Clock& clock_;
     std::mutex reading_;                  // One reads at a time; taken before mutex_.
-    std::optional<EventId> seen_;         // Guarded by reading_, as is share_.
-    EventShare share_;
+    std::optional<EventId> seen_;         // Guarded by reading_.
     std::mutex mutex_;                    // Never held while the store works; guards all below.
     std::optional<Time> since_;           // The event that it began with, or the moment when there was none.
     std::deque<Minute> minutes_;          // Ascending; without those in which nothing happened and nobody looked.

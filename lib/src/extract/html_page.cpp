@@ -105,20 +105,27 @@ public:
             depth_ = 1;
             return true;
         }
+        if (name_ == "p") {  // A paragraph need not be ended: it holds no blocks.
+            if (is_within_lines(tag.name)) return true;
+            name_.clear();
+            return hides_next(tag);
+        }
         if (tag.name != name_) return true;
-        // A paragraph or an entry of a list need not be ended: the next one does.
-        const bool another = !tag.closing && (name_ == "p" || name_ == "li");
-        depth_ += tag.closing || another ? -1 : 1;
+        depth_ += tag.closing ? -1 : 1;
         if (depth_ == 0) name_.clear();
-        return another ? hides_next(tag) : true;
+        return true;
     }
     bool is_down() const { return !name_.empty(); }
 
 private:
-    /// Of other elements many are not ended, and no form stands in them.
+    static bool is_within_lines(std::string_view name) {
+        constexpr std::array known{"a", "b", "br", "code", "em", "i", "img", "input", "label", "small", "span", "strong", "time", "u"};
+        return std::find(known.begin(), known.end(), name) != known.end();
+    }
+    /// Of other elements many are not ended, such as entries of a list, so that it is not known what they hold.
     static bool holds_others(std::string_view name) {
         constexpr std::array known{"article", "aside", "dialog", "div", "fieldset", "footer", "form", "header",
-                                   "li",      "main",  "nav",    "p",   "section",  "span",   "ul"};
+                                   "main",    "nav",   "p",      "section", "span",     "ul"};
         return std::find(known.begin(), known.end(), name) != known.end() || has_part(name, "-");
     }
     std::string name_;  // Of the element that hides; empty = none.

@@ -227,7 +227,7 @@ Result<void> Recording::Impl::save(const std::string& folder, RecordedCase asked
     }
     json::object hosts;
     for (const auto& [host, allowed] : hosts_) hosts[host] = allowed;
-    const json::object whole{{"v", 1},
+    const json::object whole{{"v", 2},
                              {"url", asked.url},
                              {"platform", asked.platform},
                              {"postId", asked.post_id},
@@ -246,10 +246,13 @@ Result<void> Recording::Impl::read_case(std::string_view text, const ReadBody& b
     const auto wrong = [](std::string why) { return Error{Errc::invalid_argument, std::move(why)}; };
     auto whole = core::parse_json_object(text);
     if (!whole) return wrong("is not JSON: " + whole.error().message);
-    if (number_at(*whole, "v") != 1) return wrong("is of another version: \"v\" must be 1");
+    const auto version = number_at(*whole, "v");
+    if (version != 1 && version != 2) return wrong("is of another version: \"v\" must be 1 or 2");
+    // In the first version 1 was also what nobody had asked for.
+    const int nth = std::max(0, whole_at(*whole, "nth"));
     asked_ = {
         std::string(text_at(*whole, "url")),       std::string(text_at(*whole, "platform")),
-        std::string(text_at(*whole, "postId")),    std::max(0, whole_at(*whole, "nth")),
+        std::string(text_at(*whole, "postId")),    version == 1 && nth == 1 ? 0 : nth,
         std::string(text_at(*whole, "extractor")), {}};
     if (const auto* hosts = object_at(*whole, "hosts"))
         for (const auto& host : *hosts) hosts_[std::string(host.key())] = host.value().is_bool() && host.value().get_bool();

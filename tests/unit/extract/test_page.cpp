@@ -338,6 +338,7 @@ TEST_CASE("web: what a page hides is no log-in, and a captcha of a form is no ch
         {"<dialog open>" + form + "</dialog>", "AUTH_REQUIRED"},
         {"<div hidden><div>Menu</div></div>" + form, "AUTH_REQUIRED"},
         {"<p hidden>Menu<p>Welcome" + form, "AUTH_REQUIRED"},
+        {"<p hidden>One <b>menu</b><div>" + form + "</div>", "AUTH_REQUIRED"},
         {"<i hidden>" + form, "AUTH_REQUIRED"},
         {"<div data-hidden style='--note:display:none'>" + form + "</div>", "AUTH_REQUIRED"},
         {"<html hidden><body style='display:none'>" + form + "</body>", "AUTH_REQUIRED"},  // Until its script has begun.

@@ -54,8 +54,8 @@ def extract(request):
     CHECK(log == std::vector<std::string>{"mine: logged", "mine: printed"});
 }
 
-TEST_CASE("it is told which video of a post is meant, and takes the first where nobody says") {
-    for (const auto& [nth, told] : {std::pair(0, "1"), std::pair(1, "1"), std::pair(12, "12")}) {
+TEST_CASE("it is told which video of a post is meant, and None where nobody says") {
+    for (const auto& [nth, told] : {std::pair(0, "None"), std::pair(1, "1"), std::pair(12, "12")}) {
         std::vector<std::string> log;
         const auto info = python(R"(
 from jobruntime_extractor import extractor

@@ -384,7 +384,7 @@ TEST_CASE("a recording that cannot be read says which file is wrong") {
     };
     const Row rows[] = {
         {"", "is not JSON"},
-        {R"({"v":2})", "another version"},
+        {R"({"v":3})", "another version"},
         {R"({"v":1,"exchanges":[7]})", "no object"},
         {R"({"v":1,"exchanges":[{"by":"page","body":"../secret"}]})", "no file of its folder"},
         {R"({"v":1,"exchanges":[{"by":"page","body":"001.html"}]})", "cannot be read"},
@@ -408,6 +408,21 @@ TEST_CASE("a recording that cannot be read says which file is wrong") {
         REQUIRE_FALSE(opened.has_value());
         CHECK(opened.error().name == "RECORDING_UNREADABLE");
         CHECK_MESSAGE(opened.error().message.find(row.why) != std::string::npos, opened.error().message);
+    }
+}
+
+TEST_CASE("recordings of the first version had number 1 where nobody had asked for one") {
+    const TempFolder folder;
+    std::filesystem::create_directory(folder / "case");
+    struct Row {
+        const char* text;
+        int nth;
+    };
+    for (const Row& row : {Row{R"({"v":1,"nth":1})", 0}, Row{R"({"v":1,"nth":3})", 3}, Row{R"({"v":2,"nth":1})", 1}}) {
+        std::ofstream(folder / "case" + "/case.json") << row.text;
+        const auto opened = extract::Recording::open(folder / "case");
+        REQUIRE_MESSAGE(opened.has_value(), opened.error().message);
+        CHECK(opened->asked().nth == row.nth);
     }
 }
 
