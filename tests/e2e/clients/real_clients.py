@@ -241,6 +241,8 @@ def try_stream(service, url):
 def main():
     with Service() as service:
         url = service.start()
+        # What /metrics counts begins with the first look at the events.
+        assert requests.get(url + "/metrics", headers=service.headers("read"), timeout=30).ok
         jobs = Work(Client(service, url, "admin").call).in_every_state()
         try_promtool(service, url)
         try_requests(service, url, jobs)
