@@ -60,6 +60,12 @@ std::optional<boost::json::value> stored_step(JobContext& job, std::string_view 
     return *std::move(stored);
 }
 
+/// What the step "extract" has stored.
+Result<MediaInfo> info_in(const boost::json::value& stored) {
+    if (!stored.is_object()) return Error{Errc::internal, "INVALID_MEDIA_INFO", "the stored extraction is no object"};
+    return media_info_from(stored.get_object());
+}
+
 /// The source gave bytes that are no video worth keeping: another source may be better, the same one will not.
 bool is_about_content(std::string_view code) {
     for (auto known : {"NOT_MEDIA", "NO_VIDEO", "MEDIA_DAMAGED", "TRUNCATED", "WRONG_DURATION", "DRM_PROTECTED",
@@ -231,19 +237,36 @@ Result<boost::json::value> MediaSave::look(Attempt& attempt, std::optional<Media
 Result<MediaInfo> MediaSave::extract(Attempt& attempt) const {
     auto& job = attempt.job;
     std::optional<MediaInfo> fresh;
-    auto stored = job.step("extract", [&] { return look(attempt, fresh); });
-    attempt.secrets_are_gone = stored && !fresh && stored->is_object() && stored->get_object().contains(had_secrets);
-    if (attempt.secrets_are_gone && !fetched_earlier(attempt)) {
-        // Without them the site would refuse the download, or give another one.
-        JR_TRY(job.forget("extract"));
-        attempt.secrets_are_gone = false;
-        stored = job.step("extract", [&] { return look(attempt, fresh); });
-    }
+    const auto ask = [&] { return look(attempt, fresh); };
+    auto stored = job.step("extract", ask);
     if (!stored) return std::move(stored).error();
+    if (!fresh) {
+        auto earlier = info_in(*stored);
+        attempt.secrets_are_gone = earlier && stored->get_object().contains(had_secrets);
+        const bool file_is_gone = earlier && begins_with_lost_file(attempt, *earlier);
+        attempt.extracted_earlier = true;
+        if ((!attempt.secrets_are_gone && !file_is_gone) || fetched_earlier(attempt)) return earlier;
+        // Without its secrets the site would refuse the download, or give another one; a file is to be had nowhere else.
+        if (file_is_gone) job.log("the file that the extractor has left is gone; asking it again", Level::warn);
+        JR_TRY(job.forget("extract"));
+        if (file_is_gone) JR_TRY(job.forget("first-source"));
+        attempt.secrets_are_gone = false;
+        stored = job.step("extract", ask);
+        if (!stored) return std::move(stored).error();
+    }
     attempt.extracted_earlier = !fresh;
-    if (fresh) return *std::move(fresh);
-    if (!stored->is_object()) return Error{Errc::internal, "INVALID_MEDIA_INFO", "the stored extraction is no object"};
-    return media_info_from(stored->get_object());
+    return fresh ? *std::move(fresh) : info_in(*stored);
+}
+
+/// Whether the source to begin with is a file that an extractor has left, and that went since: with the work folder, or
+/// as a download that was no good.
+bool MediaSave::begins_with_lost_file(const Attempt& attempt, const MediaInfo& info) {
+    if (info.sources.empty()) return false;
+    const auto first = first_source(attempt.job);
+    const auto& source = info.sources[first < info.sources.size() ? first : 0];
+    std::error_code code;
+    return source.protocol == MediaProtocol::file &&
+           !std::filesystem::is_regular_file(std::filesystem::path(attempt.folder()) / source.url, code);
 }
 
 /// The file of an earlier attempt, or of this one; a step whose file has vanished is forgotten.

@@ -40,6 +40,7 @@ private:
     struct Attempt;
     Result<boost::json::value> look(Attempt& attempt, std::optional<MediaInfo>& fresh) const;
     Result<MediaInfo> extract(Attempt& attempt) const;
+    static bool begins_with_lost_file(const Attempt& attempt, const MediaInfo& info);
     /// A file in the work folder, and which source it came from.
     struct Fetched {
         std::string path;

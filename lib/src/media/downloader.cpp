@@ -145,10 +145,9 @@ Result<void> join(const fs::path& target) {
 Result<Downloaded> take_file(const MediaSource& source, const fs::path& target,
                              const DownloadOptions& options) {
     std::error_code wrong;
-    const fs::path folder =
-        options.extractor_dir.empty() ? fs::path() : fs::canonical(options.extractor_dir, wrong);
-    if (wrong || folder.empty()) return net::path_refused(source.url);
-    const fs::path file = fs::canonical(folder / source.url, wrong);
+    if (options.extractor_dir.empty()) return net::path_refused(source.url);
+    const fs::path folder = fs::canonical(options.extractor_dir, wrong);
+    const fs::path file = wrong ? fs::path() : fs::canonical(folder / source.url, wrong);
     if (wrong)
         return Error{Errc::not_found, "MEDIA_IO", "the extractor's file " + source.url + " is not there"};
     const auto [end, rest] = std::ranges::mismatch(folder, file);

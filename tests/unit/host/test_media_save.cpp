@@ -290,6 +290,54 @@ TEST_CASE("another look that finds fewer sources begins with the first of them")
     }
 }
 
+TEST_CASE("a file that an extractor has left is saved, and asked for again once it is gone") {
+    if (helper_or_skip().empty()) return;
+    enum class Loss { none, no_good, no_good_to_the_last, folder, failure, nothing_but_time };
+    for (const auto loss : {Loss::none, Loss::no_good, Loss::no_good_to_the_last, Loss::folder, Loss::failure, Loss::nothing_but_time}) {
+        CAPTURE(static_cast<int>(loss));
+        const bool damaged = loss == Loss::no_good || loss == Loss::no_good_to_the_last;
+        const bool lasts = loss == Loss::none || loss == Loss::nothing_but_time;
+        std::atomic<int> asked = 0;
+        Bench bench([&](const ExtractRequest& request, const std::stop_token&) {
+            CHECK(fs::is_empty(request.tmp_dir));
+            auto film = read_file(Clips::get()["faststart.mp4"]);
+            if (++asked == 1 && damaged) film.resize(film.size() / 2);
+            write_file(request.tmp_dir + "/film.mp4", film);
+            MediaInfo found;
+            found.sources.push_back({.url = "film.mp4", .protocol = MediaProtocol::file});
+            return found;
+        });
+        if (loss == Loss::folder || loss == Loss::nothing_but_time) bench.break_helper();
+        if (loss == Loss::failure) bench.options.download.max_bytes = 1'000;
+        const auto save = bench.handler();
+        bool limited = true;
+        testing::Harness jobs;
+        auto unlimited = bench.options;
+        unlimited.download.max_bytes = media::DownloadOptions().max_bytes;
+        jobs.on(host::media_kind, [&limited, save, later = save.with(unlimited)](JobContext& job) { return (limited ? save : later)(job); });
+        const auto id = jobs.enqueue(host::media_kind, bench.payload(),
+                                     {.max_attempts = loss == Loss::no_good_to_the_last ? 1 : 2});
+        auto job = run(jobs, id, 1);
+        if (damaged) CHECK(job.errors.back().code == "TRUNCATED");
+        if (loss == Loss::failure) CHECK(job.errors.back().code == "TOO_LARGE");
+        const bool failed = loss == Loss::failure || loss == Loss::no_good_to_the_last;
+        CHECK(job.state == (failed ? JobState::failed : loss == Loss::none ? JobState::completed : JobState::scheduled));
+        CHECK(asked == 1);
+        // What the first attempt has met is over, and so may be what it has fetched.
+        if (failed) CHECK(bench.files() == 0);
+        if (loss == Loss::folder) fs::remove_all(bench.root.path("downloads/.jobrt-tmp"));
+        write_file(bench.root.path("mended"), "");
+        limited = false;
+        if (failed) REQUIRE(jobs.queue().retry(id));
+        if (loss != Loss::none) {
+            jobs.advance(1h);
+            job = run(jobs, id, 1);
+        }
+        CHECK_MESSAGE(job.state == JobState::completed, (job.errors.empty() ? "" : job.errors.back().message));
+        CHECK(asked == (lasts ? 1 : 2));
+    }
+}
+
 TEST_CASE("a checkpoint that was changed by hand is no crash: where it has no count, the first source is meant") {
     if (helper_or_skip().empty()) return;
     const boost::json::value table[] = {-1, 1.5, 1e300, "1", nullptr};

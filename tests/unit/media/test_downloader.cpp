@@ -187,6 +187,7 @@ TEST_CASE("an extractor's file is taken from its folder and from nowhere else") 
     CHECK(take(extractor.path("v.mp4"), extractor.path(), 2) == "ok");
     make("v.mp4");
     CHECK(take("v.mp4", "", 3) == "PATH_REFUSED");
+    CHECK(take("v.mp4", extractor.path("gone"), 4) == "MEDIA_IO");
     fs::create_symlink(outside.path("precious.mp4"), extractor.path("link.mp4"));
     write_file(extractor.path("large.mp4"), std::string(101, 'x'));
     const std::pair<std::string, std::string> table[] = {
