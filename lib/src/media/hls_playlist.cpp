@@ -162,17 +162,22 @@ private:
         return {};
     }
 
+    /// RFC 8216, 4.3.2.4: a segment may have several keys, one for each KEYFORMAT, of which one is enough. A line of
+    /// another format is a refusal only when none of ours stands beside it.
     Result<void> key(std::string_view value) {
         media_tags_ = true;
+        if (std::exchange(keys_used_, false)) forget_keys();
         const auto attributes = HlsAttributes::parse(value);
         if (!attributes) return broken("EXT-X-KEY has no attribute list");
         const auto method = (*attributes)["METHOD"];
         const auto format = (*attributes)["KEYFORMAT"];
-        key_url_.clear();
-        key_iv_.reset();
+        const bool ours = format.empty() || format == "identity";
+        if (ours || method == "NONE") forget_keys();
         if (method == "NONE") return {};
-        if (method != "AES-128") return protected_by(method.empty() ? "an unnamed method" : method);
-        if (!format.empty() && format != "identity") return protected_by(format);
+        if (method != "AES-128" || !ours) {
+            key_refusal_ = protected_by(method.empty() ? "an unnamed method" : method == "AES-128" ? format : method);
+            return {};
+        }
         if ((*attributes)["URI"].starts_with("data:"))
             return unsupported("carries its key in itself, which this version does not read");
         auto url = resolve((*attributes)["URI"]);
@@ -185,8 +190,20 @@ private:
         return {};
     }
 
+    void forget_keys() {
+        key_url_.clear();
+        key_iv_.reset();
+        key_refusal_.reset();
+    }
+
+    /// Before the first thing that the keys at hand are for.
+    Result<void> check_keys() const {
+        return key_url_.empty() && key_refusal_ ? Result<void>(*key_refusal_) : Result<void>();
+    }
+
     Result<void> map(std::string_view value) {
         media_tags_ = true;
+        JR_TRY(check_keys());
         const auto attributes = HlsAttributes::parse(value);
         if (!attributes || (*attributes)["URI"].empty()) return broken("EXT-X-MAP has no URI");
         auto url = resolve((*attributes)["URI"]);
@@ -258,6 +275,8 @@ private:
         }
         if (master_tags_) return broken("an address without EXT-X-STREAM-INF");
         if (!seconds_) return broken("a segment without EXTINF");
+        JR_TRY(check_keys());
+        keys_used_ = true;
         if (media_.segments.size() == limits_.max_segments)
             return Error{Errc::full, "TOO_LONG",
                          "the stream has more than " + std::to_string(limits_.max_segments) + " segments"};
@@ -320,6 +339,8 @@ private:
     bool fractions_ = false;
     std::string key_url_;  // The key in force; empty = none.
     std::optional<std::array<std::uint8_t, 16>> key_iv_;
+    std::optional<Error> key_refusal_;  // What stands beside it, or instead of it, and is not for us.
+    bool keys_used_ = false;            // By a segment: the next key begins anew.
     std::optional<std::size_t> init_;
     std::vector<std::size_t> init_words_;  // Of their addresses: long ones, alike for most of their length, are slow to compare.
     // What was said of the next address.

@@ -114,6 +114,28 @@ TEST_CASE("keys and their initialization vectors") {
         CAPTURE(row.key);
         CHECK(code_of("#EXTM3U\n#EXT-X-KEY:" + std::string(row.key) + "\n#EXTINF:1,\na.ts\n") == row.code);
     }
+    // Of several keys for one segment, each of another format, one that we know is enough.
+    const std::string ours = "#EXT-X-KEY:METHOD=AES-128,URI=\"k\",IV=0x01\n", segment = "#EXTINF:1,\na.ts\n", map = "#EXT-X-MAP:URI=\"i\"\n";
+    const std::string apple = "#EXT-X-KEY:METHOD=AES-128,URI=\"skd://k\",KEYFORMAT=\"com.apple.streamingkeydelivery\"\n";
+    const std::string other = "#EXT-X-KEY:METHOD=SAMPLE-AES-CTR,URI=\"data:,x\",KEYFORMAT=\"urn:uuid:edef8ba9-79d6-4ace-a3c8-27dcd51d21ed\"\n";
+    const std::string sample = "#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"k\"\n", none = "#EXT-X-KEY:METHOD=NONE\n";
+    for (const auto& keys : {ours + apple, apple + ours, other + ours + apple, ours + other, sample + ours, ours + map + apple,
+                             ours + segment + apple + ours, apple + ours + map}) {
+        CAPTURE(keys);
+        const auto both = media_of(keys + segment);
+        for (const auto& one : both.segments) CHECK((one.key && one.key->url == "https://cdn.example.org/v/k"));
+        for (const auto& one : both.inits) CHECK((one.key && one.key->url == "https://cdn.example.org/v/k"));
+    }
+    for (const auto& keys : {apple + other, ours + segment + apple, ours + sample, ours + apple + sample, ours + segment + other + apple,
+                             apple + map, sample + apple, segment + apple}) {
+        CAPTURE(keys);
+        CHECK(code_of("#EXTM3U\n" + keys + segment) == "DRM_PROTECTED");
+    }
+    for (const auto& keys : {apple + none, ours + apple + none, apple + ours + segment + none}) {
+        CAPTURE(keys);
+        CHECK_FALSE(media_of(keys + segment).segments.back().key);
+    }
+    CHECK(code_of("#EXTM3U\n" + segment + apple) == "ok");  // Nothing is left that it is for.
     CHECK(code_of("#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n#EXT-X-MAP:URI=\"i\"\n#EXTINF:1,\na\n") ==
           "NOT_MEDIA");
 }
