@@ -74,9 +74,13 @@ void PageState::on_request(const json::object& params) {
         requested_main_ = true;
         main_url_ = std::string(url.substr(0, max_url));
     }
-    if (requests_.size() >= max_requests || url.size() > max_url || !is_http_url(url)) return;
-    requests_[id] =
-        Request{std::string(url), std::string(header(object_at(*request, "headers"), "referer")), main};
+    if (!is_http_url(url)) return;
+    std::string referer(header(object_at(*request, "headers"), "referer"));
+    // Only the last one's answer counts, and that however much the page has asked for before.
+    if (main)
+        main_request_ = {id, std::move(referer)};
+    else if (referers_.size() < max_requests && url.size() <= max_url)
+        referers_[id] = std::move(referer);
 }
 
 void PageState::on_response(const json::object& params) {
@@ -85,12 +89,12 @@ void PageState::on_response(const json::object& params) {
     const std::string id(text_at(params, "requestId"));
     const auto url = text_at(*response, "url");
     const auto* headers = object_at(*response, "headers");
-    const auto known = requests_.find(id);
+    const bool main = !id.empty() && id == main_request_.first;
     Sighting seen;
     seen.mime = std::string(text_at(*response, "mimeType").substr(0, 128));
     seen.status = static_cast<int>(std::clamp(number_at(*response, "status"), 0.0, 999.0));
     ++activity_;
-    if (known != requests_.end() && known->second.main) {
+    if (main) {
         main_ = MainResponse{std::string(url.substr(0, max_url)), seen.mime,
                              lower(header(headers, "cf-mitigated").substr(0, 64)), seen.status};
     }
@@ -112,7 +116,10 @@ void PageState::on_response(const json::object& params) {
     if (sightings_.size() >= max_sightings) return;
     seen.url = std::string(without_fragment(url));
     seen.frame = std::string(text_at(params, "frameId").substr(0, 64));
-    if (known != requests_.end()) seen.referer = known->second.referer;
+    if (main)
+        seen.referer = main_request_.second;
+    else if (const auto known = referers_.find(id); known != referers_.end())
+        seen.referer = known->second;
     sightings_.push_back(std::move(seen));
 }
 

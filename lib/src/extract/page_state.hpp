@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <boost/json/object.hpp>
@@ -70,11 +71,6 @@ public:
     std::uint64_t activity() const noexcept { return activity_; }
 
 private:
-    struct Request {
-        std::string url;
-        std::string referer;
-        bool main = false;
-    };
     void on_request(const boost::json::object& params);
     void on_response(const boost::json::object& params);
     void on_page(std::string_view session, std::string_view method, const boost::json::object& params);
@@ -83,7 +79,8 @@ private:
     std::string main_session_;
     std::string main_frame_;
     std::map<std::string, Frame> frames_;
-    std::map<std::string, Request> requests_;
+    std::map<std::string, std::string> referers_;              // By request.
+    std::pair<std::string, std::string> main_request_;         // The main document's, and its referer.
     std::vector<Sighting> sightings_;
     std::string main_url_;
     std::optional<MainResponse> main_;

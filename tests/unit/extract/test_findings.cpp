@@ -392,6 +392,43 @@ TEST_CASE("hostile events leave the page's state sane") {
     CHECK(state.frames().size() <= PageState::max_frames);
 }
 
+TEST_CASE("the main document that counts is the last one that was asked for, after however many requests") {
+    PageState state;
+    state.start("S", "F");
+    const auto ask = [&](const std::string& id, const std::string& url, bool main) {
+        state.on_event("S", "Network.requestWillBeSent",
+                       {{"requestId", id},
+                        {"type", main ? "Document" : "XHR"},
+                        {"frameId", "F"},
+                        {"loaderId", main ? id : "L"},
+                        {"request", {{"url", url}, {"headers", {{"Referer", "https://a/from-" + id}}}}}});
+    };
+    const auto answer = [&](const std::string& id, const std::string& url, int status, const char* mime) {
+        state.on_event("S", "Network.responseReceived",
+                       {{"requestId", id}, {"response", {{"url", url}, {"status", status}, {"mimeType", mime}}}});
+    };
+    ask("first", "https://a/first", true);
+    answer("first", "https://a/first", 200, "text/html");
+    for (int i = 0; i < 5000; ++i) ask(std::to_string(i), "https://a/" + std::to_string(i), false);
+    ask("later", "https://a/later", true);
+    REQUIRE(state.main());
+    CHECK(state.main()->url == "https://a/first");
+    answer("later", "https://a/later", 403, "text/html");
+    CHECK(state.main()->url == "https://a/later");
+    CHECK(state.main()->status == 403);
+    answer("first", "https://a/first", 200, "text/html");
+    CHECK(state.main()->url == "https://a/later");
+    // A video as the document itself, after an address that is longer than any that is kept.
+    ask("long", "https://a/" + std::string(10'000, 'x'), true);
+    answer("long", "https://a/" + std::string(10'000, 'x'), 404, "text/html");
+    CHECK(state.main()->status == 404);
+    ask("film", "https://a/film.mp4", true);
+    answer("film", "https://a/film.mp4", 200, "video/mp4");
+    CHECK(state.main()->mime == "video/mp4");
+    REQUIRE(state.sightings().size() == 1);
+    CHECK(state.sightings()[0].referer == "https://a/from-film");
+}
+
 TEST_CASE("a probe's answer of any shape is read or refused") {
     for (const char* text : {"", "x", "[]", "3"}) CHECK_FALSE(parse_probe(text));
     CHECK_FALSE(parse_probe(std::string(max_probe_text + 1, ' ')));
