@@ -102,6 +102,9 @@ Result<Response> ApiRouter::Impl::remove(const RouteMatch& match) const {
         auto job = queue.get(*id, shown_parts);
         if (!job) return job.error();
         before = std::move(*job);
+        // It may have ended before it is removed, with a result that nobody would be told of.
+        if (before && before->state == JobState::running)
+            return invalid_state({*id, ChangeAnswer::How::invalid_state, JobState::running, {}}, "deleted");
     }
     const auto answer = queue.remove(*id);
     if (!answer) return answer.error();

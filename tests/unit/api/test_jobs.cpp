@@ -381,6 +381,31 @@ TEST_CASE("delete: not while it runs; the program is told of the job as it was")
     CHECK(api.call("DELETE", path).status == 404);
 }
 
+TEST_CASE("a job that ends while it is deleted is not deleted without its result being told") {
+    int told = 0;
+    ApiOptions options;
+    options.deleted = [&](const Job&, const RouteMatch&) { ++told; };
+    Api api(options);
+    const auto id = api.create();
+    const auto job = api.claim(api.beat(1));
+    bool looked_at = false, ended = false;
+    api.store.before = [&](std::string_view verb) -> std::optional<Error> {
+        // As soon as it was looked at: before whatever the store is asked next.
+        if (looked_at && !std::exchange(ended, true)) api.settle(job, Verdict::completed);
+        looked_at = looked_at || verb == "get";
+        return std::nullopt;
+    };
+    const auto refused = api.call("DELETE", "/api/jobs/" + id);
+    CHECK(refused.status == 409);
+    CHECK(refused.code() == "INVALID_STATE");
+    CHECK(refused.body.at("status") == "running");
+    CHECK(told == 0);
+    CHECK(api.get("/api/jobs/" + id).body.at("job").at("status") == "completed");
+    CHECK(ended);
+    CHECK(api.call("DELETE", "/api/jobs/" + id).status == 200);
+    CHECK(told == 1);
+}
+
 TEST_CASE("a job of which what is stored is damaged is named by the list and refused by itself, and hides no other") {
     Api api;
     const auto first = api.create(), bad = api.create(), last = api.create();
