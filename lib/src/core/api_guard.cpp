@@ -90,6 +90,13 @@ bool is_json(std::string_view content_type) {
            same_ignoring_case(type.substr(type.size() - 5), "+json");
 }
 
+/// A link, a form or an address that somebody typed, which fills a whole tab. A page that embeds another (iframe, object) has it
+/// navigate, too, and says so in the destination; browsers too old to name one are believed.
+bool is_visit(const Request& request) {
+    const auto destination = request.header("sec-fetch-dest");
+    return request.header("sec-fetch-mode") == "navigate" && (destination.empty() || destination == "document");
+}
+
 /// Without a script a browser cannot send JSON: these two routes take its form too.
 bool takes_form(const Request& request) { return request.target == "/login" || request.target == "/logout"; }
 
@@ -114,8 +121,7 @@ std::optional<Response> refuse_request(const Request& request, const ApiAllowed&
     // Health is for everybody. A link or a bookmark may lead here from anywhere; a page that fetches, embeds or holds
     // streams open may not: it would read nothing, but it could take all the streams.
     const bool changes = is_change(request.method);
-    const bool is_link = !changes && request.header("sec-fetch-mode") == "navigate";
-    const bool is_free = is_link || (any_host && !changes) || request.method == "OPTIONS";
+    const bool is_free = (!changes && is_visit(request)) || (any_host && !changes) || request.method == "OPTIONS";
     if (!is_free && from_foreign_page(request, allowed))
         return Response::error(403, "FORBIDDEN",
                                "A page of another origin may not use this server; add its origin to "

@@ -23,7 +23,7 @@ std::string payload(const std::string& value) { return R"({"kind":"demo.echo","p
 
 }  // namespace
 
-TEST_CASE("Host, Origin and Sec-Fetch-Site: every mix of them, for every kind of request") {
+TEST_CASE("Host, Origin and the Sec-Fetch headers: every mix of them, for every kind of request") {
     ApiOptions options;
     options.allowed_hosts = {"jobs.example"};
     options.allowed_origins = {"https://front.example"};
@@ -52,18 +52,20 @@ TEST_CASE("Host, Origin and Sec-Fetch-Site: every mix of them, for every kind of
         for (const std::string host : {"jobs.example", "JOBS.example", "evil.example", ""})
             for (const std::string origin : {"", "https://jobs.example", "https://front.example", "https://evil.example", "null"})
                 for (const std::string site : {"", "same-origin", "same-site", "cross-site", "none", "Same-Origin"})
-                    for (const bool link : {false, true}) {
+                    // Of a navigation; "-" = it is none, "" = the browser does not say what for.
+                    for (const std::string destination : {"-", "", "document", "iframe", "frame", "embed", "object", "Document"}) {
                         CAPTURE(ask.method);
                         CAPTURE(ask.target);
                         CAPTURE(host);
                         CAPTURE(origin);
                         CAPTURE(site);
-                        CAPTURE(link);
+                        CAPTURE(destination);
                         Request request{ask.method, ask.target, {}, ask.body, "192.0.2.1"};
                         if (!host.empty()) request.headers.emplace_back("host", host);
                         if (!origin.empty()) request.headers.emplace_back("origin", origin);
                         if (!site.empty()) request.headers.emplace_back("sec-fetch-site", site);
-                        if (link) request.headers.emplace_back("sec-fetch-mode", "navigate");
+                        if (destination != "-") request.headers.emplace_back("sec-fetch-mode", "navigate");
+                        if (destination != "-" && !destination.empty()) request.headers.emplace_back("sec-fetch-dest", destination);
                         if (!ask.body.empty()) request.headers.emplace_back("content-type", "application/json");
                         const bool health = ask.target.find("health") != std::string::npos;
                         const bool changes = ask.method == "POST" || ask.method == "DELETE";
@@ -71,6 +73,7 @@ TEST_CASE("Host, Origin and Sec-Fetch-Site: every mix of them, for every kind of
                         // The browser's word about the page goes before the page's origin; a listed origin is as our own.
                         bool foreign = !site.empty() ? site != "same-origin" && site != "none" : !origin.empty() && origin != own;
                         if (origin == "https://front.example") foreign = false;
+                        const bool link = destination.empty() || destination == "document";
                         if (health || ask.method == "OPTIONS" || (link && !changes)) foreign = false;
                         const int wanted = !is_own && !health ? 421 : foreign ? 403 : ask.status;
                         CHECK(api.router.handle(request).status == wanted);
