@@ -257,7 +257,7 @@ JOBRUNTIME_API boost::json::object worker_health(std::span<const AgedSession> se
 /// Percent-decoding of one path segment or query value; unset for a bad escape. `plus_is_space` for queries.
 JOBRUNTIME_API std::optional<std::string> percent_decode(std::string_view text, bool plus_is_space);
 
-/// A file as an answer to GET or HEAD: ETag and Last-Modified, 304 for If-None-Match and If-Modified-Since, one range
+/// A file as an answer to GET or HEAD: ETag and Last-Modified, 304 for If-None-Match and If-Modified-Since, of GET one range
 /// (RFC 9110, 14) with If-Range as 206, 416 for one beyond the end; several ranges get the whole file. 404 NOT_FOUND
 /// when `path` is not a regular file. `path` is trusted: check it before.
 JOBRUNTIME_API Response file_response(const Request& request, const std::string& path, std::string_view content_type);

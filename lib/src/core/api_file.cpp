@@ -92,7 +92,8 @@ Response file_response(const Request& request, const std::string& path, std::str
         response.status = 304;
         return response;
     }
-    Range range = parse_range(request.header("range"), size);
+    // A range is of GET only (RFC 9110, 14.2).
+    Range range = request.method == "HEAD" ? Range{} : parse_range(request.header("range"), size);
     if (!range_still_holds(request, tag, date)) range = {};
     if (range.kind == Range::Kind::beyond) {
         auto refused = Response::error(416, "RANGE_NOT_SATISFIABLE", "The file ends before that range begins");

@@ -70,6 +70,18 @@ TEST_CASE("a file is answered whole, or the one range that was asked for") {
     }
 }
 
+TEST_CASE("HEAD knows no ranges: it tells of the whole file") {
+    File file("0123456789");
+    for (const char* range : {"bytes=0-3", "bytes=-3", "bytes=10-"}) {
+        CAPTURE(range);
+        const Request request{"HEAD", "/downloads/f.mp4", {{"range", range}}, "", ""};
+        const auto response = file_response(request, file.path, "video/mp4");
+        CHECK(response.status == 200);
+        CHECK(std::ranges::none_of(response.headers, [](const auto& header) { return header.first == "content-range"; }));
+        CHECK(std::get<FileSlice>(response.body).length == 10);
+    }
+}
+
 TEST_CASE("a file that the client has is not sent again, and a range only of the same file") {
     File file("0123456789");
     const auto whole = file.get();
