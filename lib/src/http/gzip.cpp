@@ -111,6 +111,11 @@ void compress(const Request& request, Response& response) {
         if (!takes_gzip(request.header("accept-encoding"))) unpack(response, *text);
         return;
     }
+    // What has not changed carries what the whole would have (RFC 9110, 15.4.5), whose size is not known here: short texts
+    // lose nothing by it. A list's type went with its body; a file's is still there, and files are never packed.
+    const bool typed = std::ranges::any_of(response.headers, [](const auto& header) { return header.first == "content-type"; });
+    if (response.status == 304 && (!typed || is_text(response)) && !has("vary", "accept-encoding"))
+        response.headers.emplace_back("vary", "accept-encoding");
     const std::string* plain = text;
     if (const auto* shared = std::get_if<std::shared_ptr<const std::string>>(&response.body)) plain = shared->get();
     if (!plain || plain->size() < least || plain->size() > most || !is_text(response)) return;

@@ -96,6 +96,24 @@ TEST_CASE("what was packed beforehand is unpacked for who does not take it, and 
     CHECK(std::get<std::string>(unchanged.body).empty());
     CHECK(header(unchanged, "content-encoding").empty());
     CHECK(header(unchanged, "vary") == "accept-encoding");
+    // Nor has a list, whose type went with it. What is never packed, a file, needs no such word.
+    auto list = answer(0);
+    list.status = 304;
+    auto typeless = list;
+    typeless.headers = {{"etag", "W/\"1\""}};
+    auto film = answer(0, "video/mp4");
+    film.status = 304;
+    for (const char* accepts : {"", "gzip"}) {
+        CAPTURE(accepts);
+        for (auto same : {list, typeless}) {
+            http::compress(asking(accepts), same);
+            CHECK(header(same, "vary") == "accept-encoding");
+            CHECK(header(same, "content-encoding").empty());
+        }
+        auto same = film;
+        http::compress(asking(accepts), same);
+        CHECK(same.headers == film.headers);
+    }
     // What does not unpack stays as it is.
     auto broken = packed;
     std::get<std::string>(broken.body).resize(50);
