@@ -74,12 +74,6 @@ bool is_about_content(std::string_view code) {
     return false;
 }
 
-/// Whether the duration comes from the site's own record of this very video; a page's description may be about
-/// anything. Such records round to a second at most, which the helper allows for.
-bool states_duration(const MediaInfo& info, std::string_view platform) {
-    return info.duration && (info.extractor == "yt-dlp" || (info.extractor == "page" && platform != "web"));
-}
-
 double seconds_of(std::chrono::milliseconds time) { return static_cast<double>(time.count()) / 1000; }
 
 /// What a server says of a link that has expired: that there is nothing, that one may not, or a page that says so.
@@ -299,7 +293,7 @@ Result<MediaSave::Fetched> MediaSave::download(Attempt& attempt, const MediaInfo
     options.extractor_dir = attempt.folder();
     options.first_source = first_source;
     const double most = seconds_of(options.max_duration);
-    if (states_duration(info, attempt.post.platform) && *info.duration > most)
+    if (info.duration && info.duration_stated && *info.duration > most)
         return Error{Errc::full, "TOO_LONG",
                      "the site says that the video is " + std::to_string(static_cast<long>(*info.duration)) +
                          " s long, the limit is " + std::to_string(static_cast<long>(most)) + " s"};
@@ -345,7 +339,8 @@ Result<boost::json::value> MediaSave::publish(Attempt& attempt, const MediaInfo&
     request.account = attempt.post.platform == "web" ? std::string() : attempt.post.handle_slug;
     request.source_url = attempt.post.canonical;
     request.info = info;
-    if (states_duration(info, attempt.post.platform)) request.expected_seconds = *info.duration;
+    // Records round to a second at most, which the helper allows for.
+    if (info.duration && info.duration_stated) request.expected_seconds = *info.duration;
     request.max_seconds = seconds_of(options_.download.max_duration);
     request.min_free_bytes = options_.download.min_free_bytes;
     auto published =

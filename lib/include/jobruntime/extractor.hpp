@@ -69,6 +69,10 @@ struct MediaInfo {
     std::string webpage_url;            ///< The page as it was finally reached.
     std::string thumbnail;              ///< URL, or empty.
     std::optional<double> duration;     ///< Seconds, when the page says so.
+    /// The duration is the site's own record of this very video, and not what a page says of any: a download that is
+    /// shorter or longer is refused, and so is a longer one than is allowed before anything is fetched. Extractors of
+    /// your own set it where that is so; what a program answers counts as such.
+    bool duration_stated = false;
     std::string published;              ///< ISO 8601, or empty.
     std::string extractor;              ///< Who found it, where several were asked; may be empty.
     std::vector<MediaSource> sources;   ///< Best first; never empty in a successful answer.
@@ -80,7 +84,7 @@ struct MediaInfo {
 
 /// With yt-dlp's names: id, title, uploader, webpage_url, thumbnail, duration, timestamp_iso, extractor, and formats[] of
 /// {url, protocol, ext, width, height, tbr, filesize, http_headers, sound, format_note}, `sound` being our own name for
-/// {url, protocol, http_headers}. What is unknown is left out, and so are the cookies.
+/// {url, protocol, http_headers}, and `duration_stated` our own, too. What is unknown is left out, and so are the cookies.
 JOBRUNTIME_API boost::json::object to_json(const MediaInfo& info);
 /// Reads what to_json writes and, more widely, a yt-dlp info dict: a bare `url` counts as one format; formats are kept in
 /// their order; unknown members are ignored. Errc::invalid_argument names the member that is wrong.

@@ -65,6 +65,11 @@ struct Reader {
         else if (const auto known = value->to_number<double>(); std::isfinite(known)) return known;
         return std::nullopt;
     }
+    bool flag(std::string_view name) const {
+        const auto* value = find(name);
+        if (value && !value->is_bool()) refuse(name, "true or false");
+        return value && value->is_bool() && value->get_bool();
+    }
     int pixels(std::string_view name) const {
         const double value = number(name).value_or(0);
         return value > 0 && value < 100'000 ? static_cast<int>(value) : 0;
@@ -148,6 +153,7 @@ json::object to_json(const MediaInfo& info) {
     put(out, "webpage_url", info.webpage_url);
     put(out, "thumbnail", info.thumbnail);
     if (info.duration) out["duration"] = *info.duration;
+    if (info.duration && info.duration_stated) out["duration_stated"] = true;
     put(out, "timestamp_iso", info.published);
     put(out, "extractor", info.extractor);
     json::array formats;
@@ -166,6 +172,7 @@ Result<MediaInfo> media_info_from(const json::object& in) {
     info.webpage_url = reader.text("webpage_url");
     info.thumbnail = reader.text("thumbnail");
     info.duration = reader.number("duration");
+    info.duration_stated = info.duration && reader.flag("duration_stated");
     info.published = reader.text("timestamp_iso");
     info.extractor = reader.text("extractor");
     if (const auto* formats = reader.find("formats")) {

@@ -233,6 +233,8 @@ Result<MediaInfo> info_from_dict(const json::object& dict, int nth) {
     auto info = media_info_from(with_usable_formats(dict, drm, cookies));
     if (!info) return protocol_error("the answer is no info dict: " + info.error().message);
     info->cookies = std::move(cookies);
+    // A program is about one video; it may say itself that it is not sure.
+    if (!dict.contains("duration_stated")) info->duration_stated = info->duration.has_value();
     if (info->published.empty()) info->published = iso_time(number_at(dict, "timestamp"));
     if (info->author.empty()) info->author = std::string(text_at(dict, "uploader_id"));
     if (info->sources.empty() && drm)

@@ -15,8 +15,8 @@ namespace jobruntime::extract {
 
 /// media_info_from, and what only a whole yt-dlp info dict has: entries of a playlist (the nth video), formats
 /// without a picture or protected by DRM left out, the best of those without a picture put to those without sound,
-/// timestamps, cookies; sources ranked by sound and picture
-/// together, height, bit rate, files before playlists. Errors: EXTRACTOR_PROTOCOL; NO_MEDIA; DRM_PROTECTED.
+/// timestamps, cookies; a duration counts as stated unless the dict says otherwise; sources ranked by sound and
+/// picture together, height, bit rate, files before playlists. Errors: EXTRACTOR_PROTOCOL; NO_MEDIA; DRM_PROTECTED.
 Result<MediaInfo> info_from_dict(const boost::json::object& dict, int nth);
 
 /// yt-dlp writes a format's cookies as Set-Cookie lines in one: "a=1; Domain=.x.org; Path=/; b=2; …". One without a

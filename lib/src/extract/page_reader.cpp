@@ -139,6 +139,7 @@ Result<MediaInfo> read_document(const json::value& document, const PageReader& r
     auto seconds = number_by(*root, reader.duration);
     if (const auto ms = number_by(item, reader.item_duration_ms); ms > 0) seconds = ms / 1000;
     if (seconds > 0) info.duration = seconds;
+    info.duration_stated = info.duration.has_value();
     add_sources(item, reader, info);
     if (info.sources.empty())
         return Error{Errc::unsupported, "UNSUPPORTED_SOURCE", "the post has a video, and no address of it that can be fetched"};

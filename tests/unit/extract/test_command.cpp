@@ -272,6 +272,35 @@ TEST_CASE("of very many pictures without sound the best get it, and the others a
     for (const auto& source : info->sources) CHECK(source.sound);
 }
 
+TEST_CASE("a program's duration counts as the site's own, unless it says otherwise, and stays so in the store") {
+    struct Row {
+        const char* what;
+        const char* members;
+        std::optional<double> seconds;
+        bool stated;
+    };
+    const Row rows[] = {{"a duration", R"("duration":7.5,)", 7.5, true},
+                        {"one that it is not sure of", R"("duration":7.5,"duration_stated":false,)", 7.5, false},
+                        {"one that it is sure of", R"("duration":7.5,"duration_stated":true,)", 7.5, true},
+                        {"none", "", std::nullopt, false},
+                        {"none, and a word on it", R"("duration_stated":true,)", std::nullopt, false}};
+    Bench bench;
+    for (const Row& row : rows) {
+        CAPTURE(row.what);
+        const auto info = bench.shell(say("{" + std::string(row.members) + R"("url":"http://127.0.0.1/a.mp4"})"));
+        REQUIRE_MESSAGE(info, info.error().message);
+        CHECK(info->duration == row.seconds);
+        CHECK(info->duration_stated == row.stated);
+        const auto stored = media_info_from(to_json(*info));
+        REQUIRE(stored);
+        CHECK(stored->duration == row.seconds);
+        CHECK(stored->duration_stated == row.stated);
+    }
+    // Of other JSON nobody says so.
+    CHECK_FALSE(media_info_from({{"url", "http://127.0.0.1/a.mp4"}, {"duration", 7}})->duration_stated);
+    CHECK_FALSE(media_info_from({{"url", "http://127.0.0.1/a.mp4"}, {"duration", 7}, {"duration_stated", "yes"}}));
+}
+
 TEST_CASE("lines for logs are cut, valid and without control characters") {
     CHECK(extract::clean_line("a\tb\x01\r") == "a b");
     CHECK(extract::clean_line("\xc3\xa4\xff\xc3") == "\xc3\xa4??");

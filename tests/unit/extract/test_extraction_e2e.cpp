@@ -216,6 +216,8 @@ TEST_CASE("the data in a rendered page is read by the rules, before anything els
     CHECK(fresh->sources[0].origin == "page-json");
     CHECK(fresh->sources[0].http_headers.at("Referer") == "https://www.tiktok.com/");
     CHECK(fresh->sources[0].http_headers.at("User-Agent").find("Chrome") != std::string::npos);
+    CHECK(fresh->duration == 2);
+    CHECK(fresh->duration_stated);
     CHECK(fresh->author == "bo");
     CHECK(fresh->title == "Dance");
     const auto older = page("SIGI_STATE", R"({"ItemModule":{"7":)" + item(R"("bo")") + "}}");
@@ -229,6 +231,7 @@ TEST_CASE("the data in a rendered page is read by the rules, before anything els
     const auto changed = page("__UNIVERSAL_DATA_FOR_REHYDRATION__", R"({"__DEFAULT_SCOPE__":{}})");
     REQUIRE(changed);
     CHECK(changed->sources[0].url == site().server.url("/big.mp4"));
+    CHECK_FALSE(changed->duration_stated);
 }
 
 TEST_CASE("JSON that no rule knows counts where nothing else does, when it is about one video") {

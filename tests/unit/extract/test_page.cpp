@@ -88,6 +88,7 @@ TEST_CASE("X: a token, then the query; the best variant first, the playlist last
     CHECK(info->title == "Hello");
     CHECK(info->published == "2024-10-01T19:59:18.000Z");
     CHECK(info->duration == 12.5);
+    CHECK(info->duration_stated);
     REQUIRE(info->sources.size() == 3);
     CHECK(info->sources[0].url == media + "/vid/1280x720/b.mp4?tag=14");
     CHECK(info->sources[0].height == 720);
@@ -279,6 +280,10 @@ TEST_CASE("web: what pages say without a script") {
                            R"(/ld.mp4","duration":"PT1M5S"}</script>)");
     CHECK(only("/ld") == media + "/ld.mp4");
     CHECK(site.ask("web", "/ld")->duration == 65);
+    CHECK_FALSE(site.ask("web", "/ld")->duration_stated);
+    // Nor where a platform of the configuration has no rules of its own for its pages.
+    CHECK(site.ask("talks", "/ld")->duration == 65);
+    CHECK_FALSE(site.ask("talks", "/ld")->duration_stated);
     server.page("/oembed", R"(<link rel="alternate" type="application/json+oembed" href="/oembed.json?u=1">)");
     server.file("/oembed.json", "application/json",
                 R"({"type":"video","title":"Embedded","author_name":"Eve","html":"<iframe src=\"/player\"></iframe>"})");

@@ -494,29 +494,27 @@ TEST_CASE("a file that is not as long as the site itself says is no success") {
     if (helper_or_skip().empty()) return;
     struct Row {
         const char* path;
-        const char* extractor;
+        bool stated;
         double seconds;
         bool good;
     };
-    const Row table[] = {{"/good.mp4", "yt-dlp", 6, true},
-                         {"/good.mp4", "yt-dlp", 7, true},
-                         {"/good.mp4", "yt-dlp", 7.5, false},
-                         {"/good.mp4", "yt-dlp", 12, false},
-                         {"/good.mp4", "page", 12, false},
-                         {"/good.mp4", "browser", 12, true},
-                         {"/hls/index.m3u8", "yt-dlp", 6.4, true},
-                         {"/hls/index.m3u8", "yt-dlp", 7, true},  // It was rounded.
-                         {"/hls/index.m3u8", "yt-dlp", 7.3, false},
-                         {"/hls/index.m3u8", "yt-dlp", 12, false},  // Its playlist has ended after half of the film.
-                         {"/hls/index.m3u8", "page", 12, false},
-                         {"/hls/index.m3u8", "browser", 12, true},
-                         {"/hls/index.m3u8", "page", 3, true},
-                         {"/hls/gap.m3u8", "yt-dlp", 12, true},  // It says itself what is missing.
-                         {"/hls/gap.m3u8", "yt-dlp", 24, false},
-                         {"/dash/index.mpd", "yt-dlp", 7, true},
-                         {"/dash/index.mpd", "yt-dlp", 7.3, false},
-                         {"/dash/index.mpd", "yt-dlp", 12, false},
-                         {"/dash/index.mpd", "browser", 12, true}};
+    const Row table[] = {{"/good.mp4", true, 6, true},
+                         {"/good.mp4", true, 7, true},
+                         {"/good.mp4", true, 7.5, false},
+                         {"/good.mp4", true, 12, false},
+                         {"/good.mp4", false, 12, true},
+                         {"/hls/index.m3u8", true, 6.4, true},
+                         {"/hls/index.m3u8", true, 7, true},  // It was rounded.
+                         {"/hls/index.m3u8", true, 7.3, false},
+                         {"/hls/index.m3u8", true, 12, false},  // Its playlist has ended after half of the film.
+                         {"/hls/index.m3u8", false, 12, true},
+                         {"/hls/index.m3u8", true, 3, true},
+                         {"/hls/gap.m3u8", true, 12, true},  // It says itself what is missing.
+                         {"/hls/gap.m3u8", true, 24, false},
+                         {"/dash/index.mpd", true, 7, true},
+                         {"/dash/index.mpd", true, 7.3, false},
+                         {"/dash/index.mpd", true, 12, false},
+                         {"/dash/index.mpd", false, 12, true}};
     const TempDir dash;
     media_test::ffmpeg("-i '" + Clips::get()["plain.mp4"] + "' -c copy -f dash -seg_duration 1 '" + dash.path("index.mpd") + "'");
     const auto hls = media_test::Streams::get().folder("ts");
@@ -524,7 +522,7 @@ TEST_CASE("a file that is not as long as the site itself says is no success") {
     gap.insert(gap.find("#EXT-X-ENDLIST"), "#EXT-X-GAP\n#EXTINF:6,\nmissing.ts\n");
     for (const Row& row : table) {
         CAPTURE(row.path);
-        CAPTURE(row.extractor);
+        CAPTURE(row.stated);
         CAPTURE(row.seconds);
         Bench* here = nullptr;
         Bench bench([&](const ExtractRequest&, const std::stop_token&) {
@@ -533,8 +531,8 @@ TEST_CASE("a file that is not as long as the site itself says is no success") {
             info.sources.front().protocol = path.ends_with("m3u8")  ? MediaProtocol::hls
                                             : path.ends_with("mpd") ? MediaProtocol::dash
                                                                     : MediaProtocol::https;
-            info.extractor = row.extractor;
             info.duration = row.seconds;
+            info.duration_stated = row.stated;
             return info;
         });
         here = &bench;
