@@ -56,10 +56,10 @@ std::string in_seconds(double seconds) {
 
 /// How far the length may be off: 2 %, and of a short film as much as is nobody's fault. How long the last picture
 /// stands is not said by every container, and sound comes in whole packets: the longest of AAC have 2,048 samples of
-/// 22,050 a second.
-double allowed_off(double seconds, const Endings& endings) {
+/// 22,050 a second. `rounding` is what the number may be off by itself.
+double allowed_off(double seconds, const Endings& endings, double rounding = 0) {
     constexpr double sound_packet = 0.1;
-    return std::max(seconds * 0.02, endings.usual() + sound_packet);
+    return std::max(seconds * 0.02, endings.usual() + sound_packet + rounding);
 }
 
 /// A site's record in whole seconds was rounded, up or down.
@@ -84,7 +84,7 @@ Result<void> judge(const Media& media, const Span& span, const Endings& endings,
         return Error{Errc::corrupt, "MEDIA_DAMAGED",
                      "the file cannot be read to its end: " + av_text(read_error)};
     const double off = std::abs(expected_seconds - span.seconds());
-    if (expected_seconds > 0 && off > allowed_off(expected_seconds, endings) + rounding_of(expected_seconds))
+    if (expected_seconds > 0 && off > allowed_off(expected_seconds, endings, rounding_of(expected_seconds)))
         return Error{Errc::corrupt, "WRONG_DURATION",
                      "the source promises " + in_seconds(expected_seconds) + ", the file has " +
                          in_seconds(span.seconds()) + "; download it again"};

@@ -27,7 +27,7 @@ Result<void> refuse_too_long(double seconds, double most);
 /// all audio streams into a faststart MP4 there, its time beginning at zero.
 /// TRUNCATED when the packets end before the declared duration; WRONG_DURATION when they miss `expected_seconds`
 /// (0 = unknown); both by more than 2 %, and than a picture and a packet of sound, which short films are allowed, and
-/// the latter by more than the second that a number of whole seconds was rounded by; DRM_PROTECTED;
+/// the latter than these and the second that a number of whole seconds was rounded by; DRM_PROTECTED;
 /// NO_VIDEO; MEDIA_DAMAGED; DISK_FULL. After an error the output is removed.
 /// Answers the seconds from the first to the end of the last packet.
 Result<double> copy_streams(Media& media, const std::string& output, double expected_seconds);

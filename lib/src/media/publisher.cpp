@@ -139,7 +139,7 @@ bool is_about_content(const Error& error) {
 /// never end together; and a record in whole seconds was rounded.
 Result<void> as_long_as_said(const Assembly& assembly, double said) {
     const double rounding = said == std::floor(said) ? 1 : 0;
-    const double allowed = std::max(0.5, said * 0.02) + rounding + assembly.gap_seconds + assembly.tolerance;
+    const double allowed = std::max(said * 0.02, 0.5 + rounding) + assembly.gap_seconds + assembly.tolerance;
     if (said <= assembly.seconds + allowed) return {};
     const auto shown = [](double seconds) { return std::to_string(static_cast<long>(seconds + 0.5)) + " s"; };
     return Error{Errc::corrupt, "WRONG_DURATION",

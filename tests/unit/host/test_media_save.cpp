@@ -514,7 +514,15 @@ TEST_CASE("a file that is not as long as the site itself says is no success") {
                          {"/dash/index.mpd", true, 7, true},
                          {"/dash/index.mpd", true, 7.3, false},
                          {"/dash/index.mpd", true, 12, false},
-                         {"/dash/index.mpd", false, 12, true}};
+                         {"/dash/index.mpd", false, 12, true},
+                         {"/long/film.mp4", true, 122, true},  // Rounded, or 2 % off, and not one on top of the other.
+                         {"/long/film.mp4", true, 123, false},
+                         {"/long/index.m3u8", true, 122, true},
+                         {"/long/index.m3u8", true, 123, false}};
+    const TempDir lasting;
+    media_test::ffmpeg("-f lavfi -i testsrc=s=64x48:d=120:r=5 -pix_fmt yuv420p -c:v libx264 -preset ultrafast -g 50 -movflags +faststart '" +
+                       lasting.path("film.mp4") + "'");
+    media_test::ffmpeg("-i '" + lasting.path("film.mp4") + "' -c copy -f hls -hls_time 10 -hls_playlist_type vod '" + lasting.path("index.m3u8") + "'");
     const TempDir dash;
     media_test::ffmpeg("-i '" + Clips::get()["plain.mp4"] + "' -c copy -f dash -seg_duration 1 '" + dash.path("index.mpd") + "'");
     const auto hls = media_test::Streams::get().folder("ts");
@@ -539,6 +547,7 @@ TEST_CASE("a file that is not as long as the site itself says is no success") {
         bench.server.on("/good.mp4", test::serve({.bytes = read_file(Clips::get()["faststart.mp4"])}));
         media_test::serve_folder(bench.server, hls, "/hls/");
         media_test::serve_folder(bench.server, dash.path(), "/dash/");
+        media_test::serve_folder(bench.server, lasting.path(), "/long/");
         bench.server.on("/hls/gap.m3u8", test::serve({.bytes = gap, .type = "application/vnd.apple.mpegurl"}));
         testing::Harness jobs;
         jobs.on(host::media_kind, bench.handler());
