@@ -13,6 +13,8 @@ namespace {
 constexpr double no_hole = 0.2;
 // So many times what lies between a stream's packets elsewhere is no step of it any more.
 constexpr double not_usual = 4;
+// What a piece's duration in whole seconds may be off by.
+constexpr double rounding = 0.5;
 
 }  // namespace
 
@@ -21,13 +23,13 @@ std::size_t Holes::piece_at(std::int64_t position) const {
     return std::min(static_cast<std::size_t>(at - pieces_.begin()), pieces_.size() - 1);
 }
 
-std::optional<double> Holes::promised(std::size_t first, std::size_t last) const {
-    double sum = 0;
+Holes::Promise Holes::promised(std::size_t first, std::size_t last) const {
+    Promise all;
     for (auto i = first; i < last; ++i) {
-        if (pieces_[i].seconds > 0 && !pieces_[i].exact) return std::nullopt;
-        sum += pieces_[i].seconds + pieces_[i].pause;
+        if (pieces_[i].seconds > 0 && !pieces_[i].exact) all.slack += rounding;
+        all.seconds += pieces_[i].seconds + pieces_[i].pause;
     }
-    return sum;
+    return all;
 }
 
 bool Holes::pauses(std::size_t after, std::size_t until) const {
@@ -54,8 +56,8 @@ void Holes::add(const Seen& packet) {
     const double begin = packet.begin;
     const auto piece = packet.position < 0 ? (lane.in_run ? lane.piece : run_first_) : piece_at(packet.position);
     if (!lane.in_run) {
-        const auto before = promised(run_first_, piece);
-        if (before && *before > 0) lane.jumps.push_back({begin - *before, begin, run_first_, run_first_, run_});
+        const double before = promised(run_first_, piece).surely();
+        if (before > 0) lane.jumps.push_back({begin - before, begin, run_first_, run_first_, run_});
         lane.in_run = true;
         lane.runs.push_back(run_);
         lane.first_piece = lane.piece = piece;
@@ -76,23 +78,23 @@ void Holes::add(const Seen& packet) {
 void Holes::cross(Lane& lane, std::size_t to, const Seen& packet) const {
     if (pauses(lane.piece, to)) return;
     double missing = packet.begin - lane.end;
-    if (kind_.without_clock) {
-        const auto all = promised(lane.piece, to);
-        missing = all ? *all - (packet.begin - lane.piece_begin) : 0;
-    }
+    if (kind_.without_clock) missing = promised(lane.piece, to).surely() - (packet.begin - lane.piece_begin);
     if (missing > no_hole) lane.jumps.push_back({packet.begin - missing, packet.begin, lane.piece, to, run_});
 }
 
-/// What is missing at the end shows in the playlist only. Where that has been right so far it is believed.
+/// What is missing at the end shows in the playlist only. Where that has been right so far it is believed. How long the
+/// last piece is nobody knows from a list of whole seconds, some of which give all pieces the same; but each has something.
 void Holes::end(Lane& lane) const {
     auto last = run_last_;
     while (last > lane.piece + 1 && pieces_[last - 1].seconds <= 0) --last;
     const auto before = promised(lane.first_piece, lane.piece);
     const auto left = promised(lane.piece, last);
-    if (!before || !left) return;
-    const double shortest = 0.5 * pieces_[last - 1].seconds;
-    const bool was_right = std::abs(*before - (lane.piece_begin - lane.first_begin)) < 0.5 * shortest;
-    const double missing = *left - pieces_[lane.piece].pause - (lane.end - lane.piece_begin);
+    if (left.slack > 0 && lane.piece + 1 >= last) return;
+    // Where pieces were reckoned, one may begin up to half of its length later.
+    const double shortest = 0.5 * std::max(pieces_[last - 1].seconds, left.slack > 0 ? pieces_[lane.piece].seconds : 0);
+    const bool was_right =
+        std::abs(before.seconds - (lane.piece_begin - lane.first_begin)) < 0.5 * shortest + before.slack;
+    const double missing = left.surely() - pieces_[lane.piece].pause - (lane.end - lane.piece_begin);
     if (was_right && missing > std::max(0.5, shortest))
         lane.jumps.push_back({lane.end, lane.end + missing, last - 1, last - 1, run_});
 }

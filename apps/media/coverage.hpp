@@ -21,6 +21,7 @@ namespace jobruntime::helper {
 /// A hole is where no stream of the file goes on: sound that does tells that the picture only stands still. It lies
 /// where two pieces meet, and it is longer than what the stream's own packets leave between them elsewhere, so that few
 /// pictures a second, or pictures at uneven times, are no hole. Of a stream with too few packets to tell nothing is said.
+/// Of pieces whose playlist has whole seconds, or that were reckoned, half a second each counts as rounded.
 /// The pictures of a transport stream do not say how long they stand. Where there is no sound beside them, what their
 /// container's packets are counted by must show as well that some are missing: one may stand still there.
 class Holes {
@@ -71,8 +72,12 @@ private:
         bool tells() const { return steps >= 5; }
     };
     std::size_t piece_at(std::int64_t position) const;
-    /// What the pieces from `first` to before `last` promise; nothing when the word of one is not about itself.
-    std::optional<double> promised(std::size_t first, std::size_t last) const;
+    /// What the pieces from `first` to before `last` promise, and what that may be off by where their words are not exact.
+    struct Promise {
+        double seconds = 0, slack = 0;
+        double surely() const { return seconds - slack; }
+    };
+    Promise promised(std::size_t first, std::size_t last) const;
     bool pauses(std::size_t after, std::size_t until) const;
     void cross(Lane& lane, std::size_t to, const Seen& packet) const;
     void end(Lane& lane) const;

@@ -138,6 +138,52 @@ TEST_CASE("durations in whole seconds do not hide a part that is missing") {
     CHECK(saved(bench, "/v/index.m3u8", 2) == "WRONG_DURATION");
 }
 
+TEST_CASE("of a long stream in whole seconds no two pieces may be missing, and its rounding is no fault") {
+    if (helper_or_skip().empty()) return;
+    struct Row {
+        const char* what;
+        int last_seconds;       // What the list says of the last piece; of the others it says 10 s.
+        int first_head, heads;  // Which give nothing but a head.
+        const char* code;
+    };
+    struct Clip {
+        int pieces;
+        const char* cut;
+        std::vector<Row> rows;
+    };
+    const Clip clips[] = {{32, "-g 48 -hls_time 9.5", {{"rounded up by 12 s, the last has 2.4 s", 2, 0, 0, "ok"}, {"the last said to be like the others", 10, 0, 0, "ok"}}},
+                          {30, "-g 50 -hls_time 10", {{"whole", 10, 0, 0, "ok"},
+                            {"without the last two", 10, 28, 2, "WRONG_DURATION"},
+                            {"without two in the middle", 10, 14, 2, "WRONG_DURATION"},
+                            {"without the first two", 10, 0, 2, "WRONG_DURATION"}}}};
+    std::uint64_t fence = 0;
+    for (const std::string sound : {"", "-f lavfi -i sine=d=300 -c:a aac -b:a 16k "})
+        for (const auto& [pieces, cut, rows] : clips) {
+            const TempDir clip;
+            ffmpeg("-f lavfi -i testsrc=s=64x48:d=300:r=5 " + sound + "-pix_fmt yuv420p -c:v libx264 -preset ultrafast -f hls -hls_playlist_type vod " +
+                   cut + " '" + clip.path("index.m3u8") + "'");
+            const auto piece = [](int i) { return "index" + std::to_string(i) + ".ts"; };
+            REQUIRE(fs::exists(clip.path(piece(pieces - 1))));
+            REQUIRE_FALSE(fs::exists(clip.path(piece(pieces))));
+            const auto head = read_file(clip.path(piece(pieces - 1))).substr(0, std::size_t{188} * 3);
+            for (const Row& row : rows) {
+                CAPTURE(sound);
+                CAPTURE(row.what);
+                StreamBench bench;
+                serve_folder(bench.server, clip.path(), "/v/");
+                std::string list = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n";
+                for (int i = 0; i < pieces; ++i)
+                    list += "#EXTINF:" + std::to_string(i + 1 < pieces ? 10 : row.last_seconds) + ",\n" + piece(i) + "\n";
+                bench.server.on("/v/index.m3u8", test::status(200, "", list + "#EXT-X-ENDLIST\n"));
+                for (int i = row.first_head; i < row.first_head + row.heads; ++i)
+                    bench.server.on("/v/" + piece(i), test::serve({.bytes = head, .type = "video/mp2t"}));
+                const auto whole = bench.save("/v/index.m3u8", ++fence);
+                CHECK_MESSAGE(whole.code == row.code, whole.message);
+                CHECK(bench.nothing_left());
+            }
+        }
+}
+
 TEST_CASE("a stream whose coding fits no MP4 becomes a Matroska file") {
     if (helper_or_skip().empty()) return;
     const TempDir clip;
