@@ -183,7 +183,9 @@ BrowserStatus Browser::status() const { return impl_->status(); }
 Result<void> Browser::show(const std::vector<std::string>& pages, std::stop_token stop) {
     auto lease = impl_->acquire(std::chrono::steady_clock::now() + impl_->options().launch_timeout, stop);
     if (!lease) return std::move(lease).error();
-    return lease->engine().show(pages, stop);
+    auto shown = lease->engine().show(pages, stop);
+    if (!shown && shown.error().code == Errc::timed_out) lease->engine().condemn();
+    return shown;
 }
 
 Result<void> Browser::add_cookies(const std::vector<Cookie>& cookies, std::stop_token stop) {
@@ -207,8 +209,9 @@ Result<void> Browser::add_cookies(const std::vector<Cookie>& cookies, std::stop_
         list.push_back(std::move(one));
     }
     auto answer = lease->engine().connection().call("Storage.setCookies", {{"cookies", std::move(list)}}, deadline, stop);
-    if (!answer) return std::move(answer).error();
-    return {};
+    if (answer) return {};
+    if (answer.error().code == Errc::timed_out) lease->engine().condemn();
+    return std::move(answer).error();
 }
 
 }  // namespace jobruntime::extract

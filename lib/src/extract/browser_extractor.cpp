@@ -41,7 +41,8 @@ Result<MediaInfo> BrowserExtractor::extract(const ExtractRequest& request, std::
             auto info = run.run();
             if (info || info.error().code == Errc::canceled) return info;
             // A browser that had died while it was idle has not touched the site: that is nobody's failure.
-            if (!run.navigated() && !lease->engine().usable() && !std::exchange(second_browser, true)) break;
+            const bool in_time = std::chrono::steady_clock::now() < deadline;
+            if (in_time && !run.navigated() && !lease->engine().usable() && !std::exchange(second_browser, true)) break;
             if (!run.fresh_target_may_help() || !lease->engine().usable()) return info;
             if (std::exchange(second_target, true)) return info;
             if (request.log) request.log("trying again in a fresh window: " + info.error().message);

@@ -44,6 +44,13 @@ public:
     /// To be replaced as soon as nobody uses it.
     void condemn() noexcept { condemned_ = true; }
     bool usable() const { return !condemned_ && connection_->alive(); }
+    /// Whether a target asked for its page. One that never did may have been unlucky; of two in a row, the browser is broken.
+    void note_start(bool asked) noexcept {
+        if (asked)
+            deaf_targets_ = 0;
+        else if (++deaf_targets_ == 2)
+            condemn();
+    }
 
     /// A blank target, or one being made, ahead of the next extraction, which takes it.
     struct Spare {
@@ -85,6 +92,7 @@ private:
     bool spares_ = false;
     bool shut_ = false;
     std::atomic<bool> condemned_ = false;
+    std::atomic<int> deaf_targets_ = 0;
 };
 
 }  // namespace jobruntime::extract

@@ -21,6 +21,8 @@ namespace {
 /// What Chromium may take for things that need no page and no network.
 constexpr milliseconds answer_time{10'000};
 constexpr milliseconds close_time{1000};
+/// Who did not answer at the end of a job that had less left than this was hardly asked.
+constexpr milliseconds fair_time{100};
 
 json::string as_json(std::string_view text) { return json::string(text.data(), text.size()); }
 
@@ -118,6 +120,7 @@ Result<bool> PageRun::pump(Deadline until) {
 }
 
 Result<json::object> PageRun::await(std::int64_t id, Deadline until, std::string_view what) {
+    const auto asked = steady_clock::now();
     while (true) {
         if (const auto found = answers_.find(id); found != answers_.end()) {
             auto message = std::move(found->second);
@@ -128,7 +131,11 @@ Result<json::object> PageRun::await(std::int64_t id, Deadline until, std::string
             return std::move(message.params);
         }
         auto more = pump(until);
-        if (!more) return std::move(more).error();
+        if (!more) {
+            // The job's time was over before the browser's was.
+            if (more.error().code == Errc::timed_out && steady_clock::now() >= asked + fair_time) engine_.condemn();
+            return std::move(more).error();
+        }
         if (!*more) {
             wanted_.erase(id);
             engine_.condemn();

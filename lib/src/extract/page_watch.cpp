@@ -22,8 +22,10 @@ namespace {
 constexpr milliseconds quiet_time{400};
 /// A <video> gets this long to understand the beginning of its file; a short look, taken often.
 constexpr int metadata_wait_ms = 500;
-/// What a page's own process may take to answer a look.
+/// What a page's own process may take to answer a look; and what it must have had, at the end of a job's time, to be
+/// called silent.
 constexpr milliseconds look_time{5000};
+constexpr milliseconds fair_look{1000};
 constexpr std::size_t frames_to_look_at = 24;
 /// A target that did not even begin to ask for its page is broken, not slow.
 constexpr milliseconds start_time{8000};
@@ -61,13 +63,15 @@ Result<MediaInfo> PageRun::run() {
 
 Result<void> PageRun::watch() {
     const auto nav_deadline = steady_clock::now() + options_.nav_timeout;
-    while (true) {
-        auto done = watch_step(nav_deadline);
-        if (!done) return std::move(done).error();
-        if (*done) return {};
+    auto done = Result<bool>(false);
+    while (done && !*done) {
+        done = watch_step(nav_deadline);
+        if (!done || *done) break;
         auto pumped = pump(next_wake(nav_deadline));
-        if (!pumped) return std::move(pumped).error();
+        if (!pumped) done = std::move(pumped).error();
     }
+    if (state_.requested_main() || (!done && done.error().code == Errc::timed_out)) engine_.note_start(state_.requested_main());
+    return done ? Result<void>() : Result<void>(std::move(done).error());
 }
 
 /// One turn: true when enough was seen.
@@ -116,7 +120,6 @@ Result<bool> PageRun::watch_step(Deadline nav_deadline) {
     JR_TRY(look(fresh_dom || at_end, at_end));
     if (at_end && (!settled_ || hung_) && findings_.info.sources.empty()) {
         if (verdict_of_response(facts())) return true;
-        if (hung_) engine_.condemn();
         return out_of_time();
     }
     const bool answered = state_.dom_ready() && !visible_ && verdict_of_response(facts()).has_value();
@@ -127,6 +130,10 @@ Result<bool> PageRun::watch_step(Deadline nav_deadline) {
 bool PageRun::may_end_quietly() const { return findings_.has_direct && !findings_.provisional; }
 
 Deadline PageRun::next_wake(Deadline nav_deadline) const {
+    // What came during a look is not waited for once more.
+    if (state_.documents() != document_ || state_.dom_ready() != looked_at_dom_ || state_.loaded() != looked_at_load_ ||
+        state_.media_count() != seen_media_)
+        return steady_clock::now();
     auto wake = settled_ ? *settled_ : nav_deadline;
     if (state_.loaded() && may_end_quietly()) wake = std::min(wake, quiet_since_ + quiet_time);
     if (!state_.requested_main()) wake = std::min(wake, nav_deadline - options_.nav_timeout + start_time);
@@ -179,7 +186,8 @@ Result<void> PageRun::look(bool play, bool last) {
         if (id != state_.main_frame() && asked.size() < frames_to_look_at)
             ask_world(id, frame.session, false);
     }
-    const auto until = std::min(steady_clock::now() + look_time, deadline_ - milliseconds(50));
+    const auto begin = steady_clock::now();
+    const auto until = std::min(begin + look_time, deadline_ - milliseconds(50));
     const auto wait = [&](std::int64_t id) -> Result<std::optional<json::object>> {
         while (!answers_.contains(id)) {
             auto more = pump(until);
@@ -221,6 +229,8 @@ Result<void> PageRun::look(bool play, bool last) {
             }
         }
         if (one.main) hung_ = !probe && steady_clock::now() >= until;
+        // Whatever becomes of this job: nobody can be sure of such a browser. What crashed cannot answer, though.
+        if (one.main && hung_ && until >= begin + fair_look && !state_.crashed() && !gone_) engine_.condemn();
         if (probe)
             probes.push_back(std::move(*probe));
         else if (one.main)
