@@ -54,7 +54,7 @@ public:
         }
         net::FetcherOptions fetcher;
         fetcher.allow_nets = *std::move(nets);
-        auto sites = MediaConfig::from(config_);
+        auto sites = MediaConfig::from(config_, names_of(process_.in.setup.extractors));
         if (!sites) return std::move(sites).error();
         media_ = std::make_unique<MediaApi>(queue_, flags_, std::move(fetcher), config_.download_dir, sites->rules());
         router_ = std::make_unique<ApiRouter>(queue_, router_options());
@@ -81,7 +81,7 @@ public:
     Result<std::function<void()>> prepare(const Config& fresh) override {
         auto limits = limits_of(fresh);
         JR_TRY(http::Server::check_limits(limits));
-        auto sites = MediaConfig::from(fresh);
+        auto sites = MediaConfig::from(fresh, names_of(process_.in.setup.extractors));
         if (!sites) return std::move(sites).error();
         if (auto nets = networks(fresh); !nets) return std::move(nets).error();
         std::size_t valid = 0;

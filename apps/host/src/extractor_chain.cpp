@@ -97,10 +97,21 @@ Result<MediaInfo> ExtractorChain::extract(const ExtractRequest& request, std::st
     Error telling{Errc::unsupported, "UNSUPPORTED_SOURCE", "no extractor of this worker knows " + request.url};
     std::vector<std::string> said;
     std::vector<std::pair<std::shared_ptr<Extractor>, ExtractorUse>> list;
-    for (const auto& extractor : own_) list.push_back({extractor, {std::string(extractor->name()), {}, 1, {"UNSUPPORTED_SOURCE"}}});
+    std::vector<std::shared_ptr<Extractor>> front = own_;
     if (const auto* platform = config_.find(request.platform))
-        for (const auto& use : platform->extractors)
-            if (const auto found = known_.find(use.name); found != known_.end()) list.push_back({found->second, use});
+        for (const auto& use : platform->extractors) {
+            if (const auto found = known_.find(use.name); found != known_.end()) {
+                list.push_back({found->second, use});
+                continue;
+            }
+            const auto named = [&](const auto& extractor) { return extractor->name() == use.name; };
+            if (const auto found = std::find_if(own_.begin(), own_.end(), named); found != own_.end()) list.push_back({*found, use});
+            std::erase_if(front, named);
+        }
+    for (auto place = list.begin(); const auto& extractor : front) {
+        const ExtractorUse use{std::string(extractor->name()), {}, 1, {"UNSUPPORTED_SOURCE"}};
+        place = list.insert(place, {extractor, use}) + 1;
+    }
     for (std::size_t i = 0; i < list.size(); ++i) {
         const auto& [extractor, use] = list[i];
         auto limited = request;

@@ -13,8 +13,8 @@
 namespace jobruntime::host {
 
 /// Asks the extractors of a post's platform in their order; the answer names the one that gave it
-/// (MediaInfo::extractor). A program's own extractors come first, and pass by UNSUPPORTED_SOURCE. When nobody
-/// finds it, the error is the one that tells most: what no attempt can change (gone, blocked here), then what may pass by
+/// (MediaInfo::extractor). A program's own extractors come first, and pass by UNSUPPORTED_SOURCE, but where the
+/// platform's list names one, it is asked in its place there and as the list says. When nobody finds it, the error is the one that tells most: what no attempt can change (gone, blocked here), then what may pass by
 /// itself, then what a person must do (a log-in), then an extractor's own trouble, then NO_MEDIA, then
 /// UNSUPPORTED_SOURCE. Of two that tell as much, the later one.
 class ExtractorChain final : public Extractor {

@@ -123,6 +123,18 @@ private:
     std::vector<std::string> known_;
 };
 
+bool is_built_in(std::string_view name) { return name == "page" || name == "browser" || name == "yt-dlp"; }
+
+bool contains(const std::vector<std::string>& names, std::string_view name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// Whether it is none of ours but the operator's, or of the program that this is the library of.
+bool is_program(const MediaConfig& config, std::string_view name) {
+    return contains(config.own, name) ||
+           std::any_of(config.commands.begin(), config.commands.end(), [&](const auto& one) { return one.name == name; });
+}
+
 bool is_id(std::string_view text) {
     return !text.empty() && text.size() <= 32 && std::all_of(text.begin(), text.end(), [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
@@ -194,7 +206,8 @@ void read_commands(const json::object& extractors, const std::string& directory,
         Part part(value, "extractors." + std::string(name), error);
         CommandConfig command;
         command.name = std::string(name);
-        if (name == "page" || name == "browser" || name == "yt-dlp") part.refuse("", "named otherwise; this one is built in");
+        if (is_built_in(name)) part.refuse("", "named otherwise; this one is built in");
+        if (contains(config.own, name)) part.refuse("", "named otherwise; the program has one of this name");
         command.argv = part.texts("command").value_or(std::vector<std::string>());
         if (command.argv.empty() || command.argv.front().empty()) part.refuse("command", "an array: the program, then its arguments");
         // The program runs in a folder of its own, so its path is taken from where the file lies.
@@ -230,7 +243,7 @@ bool names_code(const json::value& rules, std::string_view code) {
 
 /// A code that nobody says would silently end the list where it is to go on. Programs have codes of their own.
 void check_codes(const PlatformConfig& platform, const ExtractorUse& use, const MediaConfig& config, std::optional<Error>& error) {
-    const bool program = std::any_of(config.commands.begin(), config.commands.end(), [&](const auto& one) { return one.name == use.name; });
+    const bool program = is_program(config, use.name);
     for (const auto& code : use.next_on) {
         const bool said = program || std::find(known_codes.begin(), known_codes.end(), code) != known_codes.end() ||
                           names_code(config.pages, code);
@@ -247,8 +260,9 @@ json::array array_of(const std::vector<std::string>& texts) { return json::array
 
 }  // namespace
 
-Result<MediaConfig> MediaConfig::from(const Config& config) {
+Result<MediaConfig> MediaConfig::from(const Config& config, const std::vector<std::string>& own) {
     MediaConfig made;
+    made.own = own;
     made.platforms = our_platforms();
     std::optional<Error> error;
     const auto directory = std::filesystem::path(config.config_file).parent_path().string();
@@ -257,13 +271,13 @@ Result<MediaConfig> MediaConfig::from(const Config& config) {
     if (const auto* pages = member(config, "pages", error)) made.pages = *pages;
     for (const auto& platform : made.platforms)
         for (const auto& use : platform.extractors) {
-            const bool ours = use.name == "page" || use.name == "browser" || use.name == "yt-dlp";
-            const bool known = ours || std::any_of(made.commands.begin(), made.commands.end(),
-                                                   [&](const auto& command) { return command.name == use.name; });
-            if (!known && !error)
+            if (!error && !is_built_in(use.name) && !is_program(made, use.name)) {
+                std::string names;
+                for (const auto& one : own) names += ", " + one;
                 error = Error{Errc::invalid_argument, "INVALID_CONFIGURATION",
-                              "platforms." + platform.id + ".extractors names \"" + use.name +
-                                  "\", which must be page, browser, yt-dlp or a member of extractors"};
+                              "platforms." + platform.id + ".extractors names \"" + use.name + "\", which must be page, browser, yt-dlp" +
+                                  names + " or a member of extractors"};
+            }
             check_codes(platform, use, made, error);
         }
     if (error) {
@@ -271,6 +285,12 @@ Result<MediaConfig> MediaConfig::from(const Config& config) {
         return *std::move(error);
     }
     return made;
+}
+
+std::vector<std::string> names_of(const std::vector<std::shared_ptr<Extractor>>& extractors) {
+    std::vector<std::string> names;
+    for (const auto& one : extractors) names.emplace_back(one->name());
+    return names;
 }
 
 std::vector<net::Platform> MediaConfig::rules() const {

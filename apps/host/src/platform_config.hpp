@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include <boost/json/object.hpp>
+#include <jobruntime/extractor.hpp>
 #include <jobruntime/net.hpp>
 
 #include "settings.hpp"
@@ -17,7 +19,7 @@ namespace jobruntime::host {
 
 /// One extractor in a platform's list.
 struct ExtractorUse {
-    std::string name;                                 ///< "page", "browser", "yt-dlp", or one of `extractors`.
+    std::string name;                                 ///< "page", "browser", "yt-dlp", one of `extractors` or of the program's own.
     std::optional<std::chrono::milliseconds> timeout;  ///< Unset = what is left of EXTRACTION_TIMEOUT_MS.
     int attempts = 1;                                 ///< Tries within one attempt of the job, for what may pass by itself.
     std::vector<std::string> next_on;                 ///< Codes after which the next extractor is asked.
@@ -44,15 +46,20 @@ struct CommandConfig {
 struct MediaConfig {
     std::vector<PlatformConfig> platforms;  ///< In the order in which they are asked; one without hosts is last.
     std::vector<CommandConfig> commands;
+    std::vector<std::string> own;           ///< Names of the program's own extractors.
     boost::json::object pages;              ///< Rules of the page extractor, those of the file in front of ours.
 
-    /// INVALID_CONFIGURATION names file, member and what it must be.
-    static Result<MediaConfig> from(const Config& config);
+    /// INVALID_CONFIGURATION names file, member and what it must be. `own`: names of the program's own extractors, which
+    /// lists may have, too.
+    static Result<MediaConfig> from(const Config& config, const std::vector<std::string>& own = {});
     std::vector<net::Platform> rules() const;
     const PlatformConfig* find(std::string_view id) const;
     /// As the file would say it, for `config show`.
     boost::json::object shown() const;
 };
+
+/// What lists in the file may call a program's own extractors.
+std::vector<std::string> names_of(const std::vector<std::shared_ptr<Extractor>>& extractors);
 
 /// The platforms' ids in a file, with the flag each has there; for those who need no more.
 std::optional<bool> enabled_by_file(const Config& config, std::string_view platform);

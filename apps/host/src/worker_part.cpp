@@ -70,7 +70,7 @@ public:
         net::FetcherOptions fetching;
         fetching.allow_nets = *nets;
         fetcher_.emplace(std::move(fetching));
-        auto sites = MediaConfig::from(config_);
+        auto sites = MediaConfig::from(config_, names_of(process_.in.setup.extractors));
         if (!sites) return std::move(sites).error();
         auto known = make_extractors(config_, *sites, *fetcher_);
         if (!known) return std::move(known).error();
@@ -108,7 +108,7 @@ public:
     std::uint64_t pulse() override { return worker_->heartbeat().rounds(); }
 
     Result<std::function<void()>> prepare(const Config& fresh) override {
-        auto sites = MediaConfig::from(fresh);
+        auto sites = MediaConfig::from(fresh, names_of(process_.in.setup.extractors));
         if (!sites) return std::move(sites).error();
         if (auto nets = allowed_networks(fresh); !nets) return std::move(nets).error();
         // The networks that the guard lets through and the browser stay those of the start.

@@ -21,7 +21,7 @@ struct StandIn {
     /// The error's name; empty when a video was found.
     std::string visit(const std::string& what, std::chrono::milliseconds timeout,
                       std::chrono::milliseconds nav_timeout = 15s) {
-        REQUIRE(browser->start());  // Its start counts as the job's time.
+        REQUIRE(browser->start());  // Else that would take the job's time.
         jx::ExtractOptions looking;
         looking.settle = 0ms;  // The first look is the last one.
         looking.nav_timeout = nav_timeout;

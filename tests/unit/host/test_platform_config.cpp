@@ -14,11 +14,11 @@ using namespace std::chrono_literals;
 
 namespace {
 
-Result<MediaConfig> read(const std::string& file) {
+Result<MediaConfig> read(const std::string& file, const std::vector<std::string>& own = {}) {
     Config config;
     config.config_file = "/etc/jobrt/jobrt.json";
     config.structure = boost::json::parse(file).as_object();
-    return MediaConfig::from(config);
+    return MediaConfig::from(config, own);
 }
 
 /// Answers what it is told to, and counts. "conflict CODE" is one that no waiting ends.
@@ -254,6 +254,53 @@ TEST_CASE("a site of one's own has the page without a video shown by the browser
         CHECK((info ? info->extractor : info.error().name) == wanted);
         CHECK(page->timeout == (std::string_view(platform) == "films" ? 60s : 30s));
     }
+}
+
+TEST_CASE("a program's own extractor has its place, time and tries where a list names it, and is asked first elsewhere") {
+    const struct {
+        const char* list;
+        std::vector<std::string> mine, other, page;  // What they say, one after the other; empty = a video.
+        const char* outcome;
+        int asked_mine, asked_other, asked_page;
+    } rows[] = {
+        {R"(["page"])", {"UNSUPPORTED_SOURCE"}, {"UNSUPPORTED_SOURCE"}, {""}, "page", 1, 1, 1},
+        {R"(["page"])", {"NETWORK"}, {""}, {""}, "NETWORK", 1, 0, 0},
+        {R"(["page","mine"])", {""}, {"UNSUPPORTED_SOURCE"}, {""}, "page", 0, 1, 1},
+        {R"(["page","mine"])", {""}, {"UNSUPPORTED_SOURCE"}, {"NETWORK"}, "mine", 1, 1, 1},
+        {R"(["mine","page"])", {"NETWORK"}, {"UNSUPPORTED_SOURCE"}, {""}, "page", 1, 1, 1},
+        {R"([{"use":"mine","nextOn":["MY_CODE"]},"page"])", {"MY_CODE"}, {"UNSUPPORTED_SOURCE"}, {""}, "page", 1, 1, 1},
+        {R"([{"use":"mine","nextOn":[]},"page"])", {"NETWORK"}, {"UNSUPPORTED_SOURCE"}, {""}, "NETWORK", 1, 1, 0},
+        {R"([{"use":"mine","attempts":3,"timeoutMs":700}])", {"NETWORK", "NETWORK", ""}, {"UNSUPPORTED_SOURCE"}, {""}, "mine", 3, 1, 0},
+        {R"(["other",{"use":"mine","timeoutMs":700}])", {""}, {"NETWORK"}, {""}, "mine", 1, 1, 0},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.list);
+        const auto config = read(R"({"platforms":{"x":{"extractors":)" + std::string(row.list) + "}}}", {"mine", "other"});
+        REQUIRE_MESSAGE(config.has_value(), config.error().message);
+        const auto mine = std::make_shared<Fake>("mine", row.mine), other = std::make_shared<Fake>("other", row.other),
+                   page = std::make_shared<Fake>("page", row.page);
+        ExtractorChain chain({mine, other}, {{"page", page}}, *config);
+        ExtractRequest request;
+        request.platform = "x";
+        request.timeout = 5s;
+        const auto info = chain.extract(request, {});
+        CHECK((info ? info->extractor : info.error().name) == row.outcome);
+        CHECK(mine->asked == row.asked_mine);
+        CHECK(other->asked == row.asked_other);
+        CHECK(page->asked == row.asked_page);
+        if (std::string_view(row.list).find("timeoutMs") != std::string_view::npos) CHECK(mine->timeout == 700ms);
+        // Where the list has no such name, nothing has changed.
+        request.platform = "tiktok";
+        mine->asked = other->asked = 0;
+        (void)chain.extract(request, {});
+        CHECK(mine->asked == 1);
+    }
+    const auto unknown = read(R"({"platforms":{"x":{"extractors":["nobody"]}}})", {"mine"});
+    REQUIRE_FALSE(unknown.has_value());
+    CHECK(unknown.error().message.find("page, browser, yt-dlp, mine or a member of extractors") != std::string::npos);
+    CHECK_FALSE(read(R"({"platforms":{"x":{"extractors":["mine"]}}})").has_value());
+    CHECK_FALSE(read(R"({"extractors":{"mine":{"command":["./a"]}}})", {"mine"}).has_value());
+    CHECK(names_of({std::make_shared<Fake>("mine", std::vector<std::string>{""})}) == std::vector<std::string>{"mine"});
 }
 
 TEST_CASE("a site that stays silent leaves the browser its time") {
