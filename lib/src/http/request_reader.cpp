@@ -5,6 +5,8 @@
 #include <array>
 #include <utility>
 
+#include <arpa/inet.h>
+
 namespace jobruntime::http {
 namespace {
 
@@ -48,6 +50,41 @@ bool is_field_value(std::string_view text) {
 
 bool is_target(std::string_view text) {
     return !text.empty() && std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f && c != '#'; });
+}
+
+/// A port may be left empty behind its colon.
+bool is_port(std::string_view text) {
+    std::uint32_t port = 0;
+    for (const char c : text) {
+        if (c < '0' || c > '9') return false;
+        port = port * 10 + static_cast<std::uint32_t>(c - '0');
+        if (port > 65'535) return false;
+    }
+    return true;
+}
+
+/// The characters of RFC 3986's reg-name, which IPv4 addresses are made of, too.
+bool is_name(std::string_view text) {
+    constexpr std::string_view marks = "-._~!$&'()*+,;=";
+    const auto is_hex = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); };
+    for (std::size_t at = 0; at < text.size(); ++at) {
+        const char c = text[at];
+        if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || marks.find(c) != std::string_view::npos) continue;
+        if (c != '%' || at + 2 >= text.size() || !is_hex(text[at + 1]) || !is_hex(text[at + 2])) return false;
+        at += 2;
+    }
+    return !text.empty();
+}
+
+/// A name or an address with its port, if any, as a Host header or an absolute target has it.
+bool is_host(std::string_view text) {
+    const bool literal = text.starts_with('[');
+    const auto end = literal ? text.find(']') : std::min(text.find(':'), text.size());
+    if (end == std::string_view::npos) return false;
+    const auto port = text.substr(end + (literal ? 1 : 0));
+    if (!port.empty() && (port.front() != ':' || !is_port(port.substr(1)))) return false;
+    in6_addr address{};
+    return literal ? inet_pton(AF_INET6, std::string(text.substr(1, end - 1)).c_str(), &address) == 1 : is_name(text.substr(0, end));
 }
 
 }  // namespace
@@ -153,7 +190,7 @@ RequestReader::State RequestReader::on_target(std::string_view target) {
     target.remove_prefix(7);
     const auto slash = std::min(target.find_first_of("/?"), target.size());
     authority_ = target.substr(0, slash);
-    if (authority_.empty() || authority_.find('@') != std::string::npos) return bad("The request target is malformed");
+    if (!is_host(authority_)) return bad("The request target is malformed");
     request_.target = target.substr(slash);
     if (!request_.target.starts_with('/')) request_.target.insert(0, "/");
     return state_ = State::headers;
@@ -191,7 +228,9 @@ RequestReader::State RequestReader::on_head_end() {
     const auto has = [this](std::string_view name) {
         return std::ranges::any_of(request_.headers, [&](const auto& header) { return header.first == name; });
     };
-    if (!has("host") || (request_.header("host").empty() && authority_.empty())) return bad("The Host header is missing");
+    const auto host = request_.header("host");
+    if (!has("host") || (host.empty() && authority_.empty())) return bad("The Host header is missing");
+    if (!host.empty() && !is_host(host)) return bad("The Host header is malformed");
     if (!authority_.empty())
         for (auto& [name, value] : request_.headers)
             if (name == "host") value = authority_;
