@@ -82,7 +82,8 @@ public:
     /// Errc::unavailable: the system refuses a thread, a descriptor or the event queue.
     Result<void> start();
     /// Takes no more connections, ends streams with `event: shutdown` and waits with what is so now at once, and lets requests that are being routed or
-    /// answered finish within the grace time. Returns as soon as they have, or when the store verb in progress returns.
+    /// answered finish within the grace time; one of which only a part has come has a second for the rest. Returns
+    /// as soon as they have, or when the store verb in progress returns.
     /// Idempotent; the destructor calls it.
     void stop();
     /// Beside a stop() that takes too long: the grace time is over. From any thread.

@@ -1,8 +1,10 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #pragma once
 
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <utility>
 
 namespace jobruntime::http {
@@ -26,5 +28,13 @@ public:
 private:
     int fd_ = -1;
 };
+
+/// Throws away what a socket has received, up to a bound. To be called before it is closed: with something unread, that would
+/// reset the connection, and the peer would lose what it has not read yet of its answer.
+inline void drain(const Fd& socket) {
+    std::array<char, 16 << 10> bytes;
+    for (int i = 0; i < 64 && recv(socket.get(), bytes.data(), bytes.size(), MSG_DONTWAIT) > 0; ++i) {
+    }
+}
 
 }  // namespace jobruntime::http

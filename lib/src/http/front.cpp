@@ -18,6 +18,8 @@ constexpr std::size_t read_size = 16 << 10;
 /// Refused connections that are told so at a time; more are closed without a word.
 constexpr std::size_t most_refused = 64;
 constexpr std::uint64_t first_connection_key = 1'000;
+/// How often deadlines are looked at when we stop: nobody's may hold that up for long.
+constexpr Duration stopping_tick{50};
 /// Who all together are to the bucket that they share.
 const std::string everybody = "all";
 constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -57,20 +59,6 @@ void Front::start(std::vector<Listener> listeners) {
     thread_ = std::thread([this] { run(); });
 }
 
-void Front::begin_stop(Duration patience) {
-    const auto by = (RealClock::now() + patience).time_since_epoch().count();
-    auto before = stop_by_.load();
-    while ((before == 0 || by < before) && !stop_by_.compare_exchange_weak(before, by)) {
-    }
-    stop_ = true;
-    loop_.ring();
-}
-
-void Front::join() {
-    if (thread_.joinable()) thread_.join();
-    waiters_.stop();
-}
-
 void Front::set_limits(const Limits& limits, PeerNets proxies) {
     hub_.places().set_limits(limits.streams, limits.client_streams);
     {
@@ -94,22 +82,16 @@ void Front::run() {
     block_signals();
     std::array<epoll_event, 128> events;
     const auto tick = std::clamp(std::min({options_.head_timeout, options_.idle_timeout, options_.write_stall}) / 4, Duration{10}, Duration{1'000});
-    bool stopping = false;
     take_limits();
     while (true) {
-        if (stop_ && !std::exchange(stopping, true)) {
-            for (auto& listener : listeners_) loop_.remove(listener.socket.get());
-            listeners_.clear();
-            close_quiet_ones();
-            ask_all_parked();
-        }
+        if (stop_ && !stopping_) part();
         submit_parked();
         const RealTime stop_by{RealTime::duration{stop_by_.load()}};
-        if (stopping && (connections_.empty() || RealClock::now() >= stop_by)) break;
+        if (stopping_ && (connections_.empty() || RealClock::now() >= stop_by)) break;
         std::optional<RealTime> until;
         if (!connections_.empty() || paused_) until = next_tick_;
         if (!asked_.empty()) until = std::min(*until, connections_.find(asked_.front())->second->asked->by);
-        if (stopping) until = until ? std::min(*until, stop_by) : stop_by;
+        if (stopping_) until = until ? std::min(*until, stop_by) : stop_by;
         const int count = loop_.wait(events.data(), static_cast<int>(events.size()), until);
         for (int i = 0; i < count; ++i) {
             const auto key = events[i].data.u64;
@@ -124,7 +106,7 @@ void Front::run() {
         give_up_late();
         const auto now = RealClock::now();
         if (now < next_tick_) continue;
-        next_tick_ = now + tick;
+        next_tick_ = now + (stopping_ ? std::min(tick, stopping_tick) : tick);
         rate_.tidy(now);
         pause_listening(false);
         enforce_deadlines();
@@ -172,9 +154,7 @@ bool Front::evict_idle() {
     for (const auto key : idle_) {
         if (++tries > 16) return false;
         Connection& connection = *connections_.find(key)->second;
-        char byte = 0;
-        // A request may have come that we have not read yet.
-        if (recv(connection.socket.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) continue;
+        if (has_come(connection)) continue;
         close(key);
         return true;
     }
@@ -264,7 +244,7 @@ void Front::advance(std::uint64_t key, Connection& connection) {
     if (!keep_reading(key, connection, body_begins)) return;
     // A head has its time from its first byte on, a body again.
     const bool first_byte = !std::exchange(connection.begun, true);
-    if (first_byte || body_begins) connection.deadline = RealClock::now() + options_.head_timeout;
+    if (first_byte || body_begins) connection.deadline = read_by(options_.head_timeout);
     if (reader.take_continue() &&
         send(connection.socket.get(), go_on.data(), go_on.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         return close(key);
@@ -354,13 +334,6 @@ void Front::count_client(const Connection& connection, int by) {
     const auto its = by_client_.try_emplace(connection.client, 0).first;
     its->second += by;
     if (its->second == 0) by_client_.erase(its);
-}
-
-void Front::close_quiet_ones() {
-    std::vector<std::uint64_t> quiet;
-    for (const auto& [key, connection] : connections_)
-        if (connection->phase == Phase::reading || connection->phase == Phase::lingering) quiet.push_back(key);
-    for (const auto key : quiet) close(key);
 }
 
 }  // namespace jobruntime::http

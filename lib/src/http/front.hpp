@@ -38,7 +38,8 @@ public:
 
     bool ready() const { return loop_.ready(); }
     void start(std::vector<Listener> listeners);
-    /// Closes idle connections at once and the others when their answer is written, or after `patience`. Does not wait;
+    /// Closes idle connections at once and the others when their answer is written, or after `patience`; whoever has begun
+    /// to send a request has a second for the rest. Does not wait;
     /// a second call can only shorten it.
     void begin_stop(Duration patience);
     void join();
@@ -53,6 +54,7 @@ private:
         bool keep_alive = true;
         bool http10 = false;
         bool again = false;               ///< It has been asked for before.
+        bool followed = false;            ///< What came behind it has been read, and is not thrown away when we stop.
     };
     /// One that was given to a pool, for as long as somebody wants its answer.
     struct Asked {
@@ -146,12 +148,17 @@ private:
     void watch(std::uint64_t key, Connection& connection, std::uint32_t events);
     void enforce_deadlines();
     void close(std::uint64_t key);
-    void close_quiet_ones();
     void count_client(const Connection& connection, int by);
 
     // front_file.cpp
     bool bring_file(std::uint64_t key, Connection& connection);
     void take_brought();
+
+    // front_stop.cpp
+    void part();
+    void close_quiet_ones();
+    static bool has_come(const Connection& connection);
+    RealTime read_by(Duration usual) const;
 
     // front_wait.cpp
     void park(std::uint64_t key, Connection& connection, Answer answer);
@@ -196,6 +203,7 @@ private:
     std::size_t body_memory_ = 0;   ///< Bytes of all bodies held.
     std::size_t answer_memory_ = 0; ///< Bytes of all answers held.
     bool paused_ = false;
+    bool stopping_ = false;         ///< part() has been called.
     RealTime next_tick_{};
     Waiters waiters_;
     std::thread thread_;

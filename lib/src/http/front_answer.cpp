@@ -35,15 +35,16 @@ void Front::route(std::uint64_t key, Connection& connection) {
     request->patience = stop_ ? Request::Patience::none : Request::Patience::some;
     const bool keep_alive = connection.reader.keep_alive() && !stop_;
     const bool http10 = connection.reader.is_http10();
+    const bool followed = !connection.input.empty();
     hold(connection, request->body.size());
     // Without a thread's wake-up when nothing has to be waited for. What came behind it would make this a recursion.
-    if (connection.input.empty())
+    if (!followed)
         if (auto response = router_.answer_at_once(*request)) {
             const Wire wire{request->method == "HEAD", keep_alive, http10};
             if (auto reply = to_reply(std::move(*response), wire))
                 return begin_writing(key, connection, within_memory(*request, wire, std::move(*reply)));
         }
-    if (submit(key, {request, keep_alive, http10})) return;
+    if (submit(key, {.request = request, .keep_alive = keep_alive, .http10 = http10, .followed = followed})) return;
     auto refused = router_.refuse(*request, 503, "OVERLOADED", "Too many requests wait for an answer; try again");
     connection.reader.request().method = request->method;  // All of it has moved; this says whether a body may be sent.
     refuse(key, connection, std::move(refused));
@@ -114,8 +115,8 @@ void Front::give_up(std::uint64_t key, Connection& connection) {
 /// In a thread of the pool.
 Front::Answer Front::make_answer(std::uint64_t key, const Routed& routed) try {
     const Request& request = *routed.request;
-    const Wire wire{request.method == "HEAD", routed.keep_alive && !stop_, routed.http10};
     auto response = router_.handle(request);
+    const Wire wire{request.method == "HEAD", routed.keep_alive && (!stop_ || routed.followed), routed.http10};
     if (auto* later = std::get_if<Later>(&response.body)) return {key, routed, {}, std::move(*later)};
     compress(request, response);
     Answer answer{key, routed, {}, {}, response.status == 200};
@@ -262,14 +263,15 @@ void Front::write(std::uint64_t key, Connection& connection) {
 }
 
 void Front::finish(std::uint64_t key, Connection& connection) {
-    const bool keep_alive = connection.reply->keep_alive && !connection.answering_failure && !stop_;
+    connection.begun = false;
+    // When we stop, only the request that followed one whose answer did not say that it is the last.
+    const bool keep_alive = connection.reply->keep_alive && !connection.answering_failure && (!stop_ || has_come(connection));
     connection.reply.reset();
     hold_answer(connection, 0);
     if (!keep_alive) return linger(key, connection);
     connection.phase = Phase::reading;
     connection.reader = RequestReader({options_.max_head, options_.max_body, 100});
-    connection.deadline = RealClock::now() + options_.idle_timeout;
-    connection.begun = false;
+    connection.deadline = read_by(options_.idle_timeout);
     if (connection.input.empty()) {
         set_idle(key, connection, true);
         return watch(key, connection, EPOLLIN);
@@ -282,7 +284,10 @@ void Front::linger(std::uint64_t key, Connection& connection) {
     connection.input = {};
     connection.deadline = RealClock::now() + linger_time;
     shutdown(connection.socket.get(), SHUT_WR);
-    if (stop_) return close(key);
+    if (stop_) {
+        drain(connection.socket);
+        return close(key);
+    }
     watch(key, connection, EPOLLIN);
 }
 

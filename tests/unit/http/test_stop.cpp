@@ -4,6 +4,8 @@
 #include <atomic>
 #include <thread>
 
+#include "http/hub.hpp"
+
 using namespace http_test;
 
 namespace {
@@ -28,6 +30,41 @@ struct Slow {
     }
     std::atomic<bool> inside{false}, let_go{false};
 };
+
+/// Keeps the thread that reads requests: it asks who sends a body before it reads that.
+struct Hold {
+    ApiOptions options() {
+        ApiOptions api;
+        api.authenticate = [this](std::string_view token) {
+            if (token == "hold") {
+                inside = true;
+                inside.notify_all();
+                let_go.wait(false);
+            }
+            return Caller{"t", "test", Role::operate};
+        };
+        return api;
+    }
+    void finish() {
+        let_go = true;
+        let_go.notify_all();
+    }
+    std::atomic<bool> inside{false}, let_go{false};
+};
+
+const std::string job = R"({"kind":"demo.echo"})";
+
+std::string post_head(const std::string& more) {
+    return "POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: " +
+           std::to_string(job.size()) + "\r\n" + more + "\r\n";
+}
+
+/// Begins a request; half of its body has been read when this returns, or at least its head.
+void send_half(Client& client) {
+    client.send(post_head("Expect: 100-continue\r\n"));
+    REQUIRE(client.read_to("\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send(job.substr(0, job.size() / 2));
+}
 
 }  // namespace
 
@@ -83,4 +120,111 @@ TEST_CASE("a request that takes longer than the grace time is left, and so is on
         slow.finish();
         stopper.join();
     }
+}
+
+TEST_CASE("a request of which a part has come when the server stops is read to its end and answered") {
+    Host host;
+    const int port = host.start();
+    Client half(port), idle(port);
+    send_half(half);
+    CHECK(idle.get("/api/health")->status == 200);
+    std::thread stopper([&] { host.server.stop(); });
+    CHECK(idle.is_closed());
+    half.send(job.substr(job.size() / 2));
+    const auto reply = half.read_reply();
+    stopper.join();
+    REQUIRE(reply);
+    CHECK(reply->status == 201);
+    CHECK(reply->headers.at("connection") == "close");
+    CHECK(half.is_closed());
+}
+
+TEST_CASE("whoever sends the rest of a request too slowly does not hold up the stop") {
+    http::Options options;
+    options.head_timeout = options.grace = 10min;
+    Host host(options);
+    Client half(host.start());
+    send_half(half);
+    std::thread stopper([&] { host.server.stop(); });
+    const auto reply = half.read_reply();
+    stopper.join();
+    REQUIRE(reply);
+    CHECK(reply->status == 408);
+}
+
+TEST_CASE("requests that nobody has read yet when the server stops are answered") {
+    Hold hold;
+    Host host({}, nullptr, hold.options());
+    const int port = host.start();
+    const std::string token = "Authorization: Bearer any\r\n";
+    Client known(port), stream(port), holder(port);
+    CHECK(known.get("/api/jobs", token)->status == 200);
+    stream.send("GET /api/telemetry/stream HTTP/1.1\r\nHost: localhost\r\n" + token + "\r\n");
+    REQUIRE(stream.read_reply()->status == 200);
+    holder.send(post_head("Authorization: Bearer hold\r\n"));
+    hold.inside.wait(false);
+    Client fresh(port);
+    for (auto* client : {&known, &fresh}) client->send("GET /api/jobs HTTP/1.1\r\nHost: localhost\r\n" + token + "\r\n");
+    holder.send(job);
+    std::thread stopper([&] { host.server.stop(); });
+    CHECK(stream.read_all().find("event: shutdown") != std::string::npos);  // It stops now.
+    hold.finish();
+    for (auto* client : {&known, &fresh, &holder}) {
+        const auto reply = client->read_reply();
+        CHECK(reply);
+        if (!reply) continue;
+        CHECK(reply->status == (client == &holder ? 201 : 200));
+        CHECK(reply->headers.at("connection") == "close");
+        CHECK(client->is_closed());
+    }
+    stopper.join();
+}
+
+TEST_CASE("a request that came behind another is answered when the server stops, and nothing behind it costs an answer") {
+    Host host;
+    Slow slow(host);
+    const int port = host.start();
+    Client running(port), idle(port);
+    // With the second, more than is read at once, so that some of it is unread to the end.
+    const std::string get = "GET /api/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    std::string many;
+    while (many.size() < 40'000) many += get;
+    running.send(slow_request + many);
+    slow.inside.wait(false);
+    CHECK(idle.get("/api/health")->status == 200);
+    std::thread stopper([&] { host.server.stop(); });
+    CHECK(idle.is_closed());
+    slow.finish();
+    const auto first = running.read_reply(), second = running.read_reply();
+    CHECK(running.is_closed());
+    stopper.join();
+    int error = 0;
+    socklen_t size = sizeof error;
+    getsockopt(running.fd(), SOL_SOCKET, SO_ERROR, &error, &size);
+    REQUIRE(first);
+    CHECK(first->body == R"({"slow":true})");
+    CHECK_FALSE(first->headers.contains("connection"));  // There is more to come.
+    REQUIRE(second);
+    CHECK(second->status == 200);
+    CHECK(second->headers.at("connection") == "close");
+    CHECK(error == 0);  // No reset came, before which a client elsewhere may lose what it has not read.
+}
+
+TEST_CASE("a stream that was granted just before the hub has gone begins and ends in order") {
+    const auto store = memory::open({"test", "api"});
+    const http::Options options;
+    http::Hub hub(*store, options, system_clock());
+    hub.start();
+    hub.stop(0ms);
+    int ends[2];
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    const http::Fd client(ends[0]);
+    hub.add(http::Fd(ends[1]), "HTTP/1.1 200 OK\r\n\r\n", {}, {});
+    std::string text(4'096, '\0');
+    const auto size = recv(client.get(), text.data(), text.size(), 0);
+    REQUIRE(size > 0);
+    text.resize(static_cast<std::size_t>(size));
+    CHECK(text.starts_with("HTTP/1.1 200 OK\r\n\r\nevent: shutdown\n"));
+    CHECK(text.ends_with("\n\n"));
+    CHECK(recv(client.get(), text.data(), text.size(), 0) == 0);
 }
