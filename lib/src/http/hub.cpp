@@ -59,10 +59,13 @@ void Hub::stop(Duration patience) {
 void Hub::add(Fd socket, std::string head, EventStream stream, Places::Place place) {
     {
         std::lock_guard lock(mutex_);
-        if (gone_) return;
-        newcomers_.push_back({std::move(socket), std::move(head), std::move(stream), std::move(place)});
+        if (!gone_) {
+            newcomers_.push_back({std::move(socket), std::move(head), std::move(stream), std::move(place)});
+            loop_.ring();
+            return;
+        }
     }
-    loop_.ring();
+    turn_away(socket, std::move(head));
 }
 
 void Hub::log(const std::string& line) const {
@@ -82,6 +85,10 @@ void Hub::run() {
         take_answers();
         fire_timers();
         ask_store();
+    }
+    {
+        std::lock_guard lock(mutex_);
+        gone_ = true;
     }
     adopt();
     say_goodbye();
@@ -251,9 +258,13 @@ void Hub::say_goodbye() {
         }
     }
     while (!subscribers_.empty()) close(subscribers_.begin()->first);
-    std::lock_guard lock(mutex_);
-    gone_ = true;
-    newcomers_.clear();
+}
+
+/// A stream that was granted just before we stopped: it begins and ends at once, by whichever thread brings it.
+void Hub::turn_away(const Fd& socket, std::string text) const {
+    text += sse_shutdown(clock_.wall());
+    drain(socket);
+    ::send(socket.get(), text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 }  // namespace jobruntime::http

@@ -35,7 +35,7 @@ public:
 
     bool ready() const { return loop_.ready(); }
     void start();
-    /// Says goodbye on every stream, for at most `patience`, and ends the threads. add() then only closes.
+    /// Says goodbye on every stream, for at most `patience`, and ends the threads. add() then says its head and goodbye at once.
     void stop(Duration patience);
 
     /// Places of streams. What add() is given holds one.
@@ -68,6 +68,7 @@ private:
     void part_with(Subscriber& subscriber, const std::string& last_words);
     void close(std::uint64_t key);
     void say_goodbye();
+    void turn_away(const Fd& socket, std::string text) const;
     void log(const std::string& line) const;
 
     // hub_feed.cpp
