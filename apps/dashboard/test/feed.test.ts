@@ -31,14 +31,28 @@ class Stream {
     }
 }
 
+/** The page in front, or behind another; who listens hears of it. */
+const sight = { hidden: false, told: [] as (() => void)[] };
+function hide(hidden: boolean): void {
+    sight.hidden = hidden;
+    for (const tell of sight.told) tell();
+}
+const ofPage = {
+    get hidden(): boolean {
+        return sight.hidden;
+    },
+    addEventListener: (_: string, listener: () => void) => void sight.told.push(listener),
+};
+
 const page = globalThis as unknown as Record<string, unknown>;
-Object.assign(page, { window: globalThis, EventSource: Stream, document: { hidden: false, addEventListener: () => undefined }, addEventListener: () => undefined });
+Object.assign(page, { window: globalThis, EventSource: Stream, document: ofPage, addEventListener: () => undefined });
 page["fetch"] = () => Promise.reject(new TypeError("no server"));
 
 /** Runs with a feed that is connected, on a clock of its own. */
 function withFeed(run: (feed: Feed, tick: (ms: number) => void) => void): void {
     mock.timers.enable({ apis: ["setTimeout", "Date"] });
     try {
+        sight.told = [];
         const feed = new Feed();
         feed.start();
         Stream.last().onopen?.();
@@ -126,4 +140,39 @@ test("a stream that is silent for three heartbeats is opened anew, also when it 
         tick(46_000);
         tick(1_000);
         assert.equal(Stream.opened.length, before + 2);
+    }));
+
+test("a page that comes back after a rest has lost nothing, and a loss counts from when it began", () =>
+    withFeed((feed, tick) => {
+        const minute = 60_000;
+        Stream.last().events(4);
+        hide(true);
+        tick(12 * minute);
+        assert.deepEqual([feed.state.value, Stream.last().closed], ["resting", true]);
+        hide(false);
+        assert.deepEqual([feed.state.value, Stream.last().address], ["connecting", "api/telemetry/stream?after=4"]);
+        // It does not come about: that is a loss, which began now and not when something was heard last.
+        const began = Date.now();
+        Stream.last().onerror?.();
+        assert.deepEqual([feed.state.value, feed.lostAt], ["reconnecting", began]);
+        for (let tries = 0; tries < 3; ++tries) {
+            tick(5_000);
+            Stream.last().onerror?.();
+        }
+        assert.equal(feed.lostAt, began);
+        tick(5_000);
+        Stream.last().onopen?.();
+        assert.deepEqual([feed.state.value, feed.heardAt.value], ["live", Date.now()]);
+        tick(1_000);
+        Stream.last().onerror?.();
+        assert.equal(feed.lostAt, Date.now());
+    }));
+
+test("before anything was heard nothing has an age", () =>
+    withFeed(() => {
+        const feed = new Feed();
+        feed.start();
+        assert.deepEqual([feed.state.value, feed.heardAt.value], ["connecting", null]);
+        Stream.last().onopen?.();
+        assert.equal(feed.heardAt.value, Date.now());
     }));

@@ -35,7 +35,10 @@ test("minutes in which nothing happened are shown, those of which nothing is kno
 });
 
 test("starts are marked in order, and a new version is a deploy", () => {
-    assert.deepEqual(startsOf(stats, Date.parse(at(2)) / 1000).map((mark) => mark.text), ["api deployed, version 2", "worker 2"]);
+    assert.deepEqual(startsOf(stats, Date.parse(at(2)) / 1000).map((mark) => mark.text), ["api 2", "worker deployed, version 2"]);
+    // With two versions side by side the old one may start again: that is no deploy, and the new one is one only once.
+    const starts = ["1", "2", "1", "2", "3"].map((version, minute) => ({ at: at(minute), role: "worker", version }));
+    assert.deepEqual(startsOf({ ...stats, starts }, 0).map((mark) => mark.text), ["worker 1", "worker deployed, version 2", "worker 1", "worker 2", "worker deployed, version 3"]);
 });
 
 test("a chart of little data has ten minutes, no value twice at its side, and a point for a value that stands alone", () => {

@@ -17,8 +17,10 @@ type Listener = (added: readonly LogEvent[]) => void;
 
 export class Feed {
     readonly state = new Cell<FeedState>("connecting");
-    /** When something was last heard, also a heartbeat: the age of what is shown. */
-    readonly heardAt = new Cell(Date.now());
+    /** When something was last heard, also a heartbeat: the age of what is shown. Null before anything was. */
+    readonly heardAt = new Cell<number | null>(null);
+    /** Since when the state is "reconnecting", where it is. */
+    lostAt = 0;
     /** Counts changes of `events`. */
     readonly version = new Cell(0);
     /** Counts how often all events went, since the store is another one. */
@@ -154,6 +156,7 @@ export class Feed {
         this.close();
         if (this.state.value === "resting") return;
         this.failures = failures;
+        if (this.state.value !== "reconnecting") this.lostAt = Date.now();
         this.state.set("reconnecting");
         clearTimeout(this.retryTimer);
         const wait = failures === 0 ? 0 : Math.min(10_000, 250 * 2 ** Math.min(failures - 1, 6));
@@ -179,7 +182,8 @@ export class Feed {
                 this.close();
             }, restAfterMs);
         } else if (this.state.value === "resting") {
-            this.state.set("reconnecting");
+            // Nothing was lost: the page itself had given its connection back.
+            this.state.set("connecting");
             this.connect();
         }
     }

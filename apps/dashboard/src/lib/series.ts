@@ -84,13 +84,14 @@ export interface Start {
     text: string;
 }
 
-/** When processes were started; a version that was not there before is a deploy. */
+/** When processes were started; a version that none of the role has had before is a deploy, also where two of them run side by side. */
 export function startsOf(stats: Stats, from: number): Start[] {
-    let before = "";
+    const versions = new Map<string, Set<string>>();
     const marks: Start[] = [];
     for (const start of [...stats.starts].sort((a, b) => Date.parse(a.at) - Date.parse(b.at))) {
-        const deploy = before !== "" && start.version !== before;
-        before = start.version;
+        const known = versions.get(start.role);
+        const deploy = known !== undefined && !known.has(start.version);
+        versions.set(start.role, (known ?? new Set()).add(start.version));
         const at = Date.parse(start.at) / 1000;
         if (at >= from) marks.push({ at, text: `${start.role} ${deploy ? "deployed, version " : ""}${start.version}` });
     }

@@ -37,8 +37,8 @@ export function matches(event: LogEvent, filter: Filter): boolean {
 interface Paused {
     /** The id up to which events are shown. */
     upTo: number;
-    /** When the server had been heard last: what is shown grows old from then on. */
-    heardAt: number;
+    /** When the server had been heard last, if ever: what is shown grows old from then on. */
+    heardAt: number | null;
 }
 
 /** Null while the panel goes on. */

@@ -16,7 +16,6 @@ export function Banner(): JSX.Element {
     const out = useCell(loggedOut);
     const guarded = useCell(session)?.guarded ?? false;
     const state = useCell(feed.state);
-    const heardAt = useCell(feed.heardAt);
     const now = useNow();
     const health = useLoaded("health", () => api.workerHealth(), { everyMs: 3_000 });
     const status = useLoaded("status", () => api.status(), { everyMs: 10_000 });
@@ -47,10 +46,10 @@ export function Banner(): JSX.Element {
                 {health.value.ageMs !== null ? `, last heard ${duration(health.value.ageMs)} ago` : ""}): jobs wait. Start one: <Command text="ROLE=worker jobrt" />
             </>,
         );
-    if (!out && state === "reconnecting" && now - heardAt > lostAfterMs && health.value && !health.error)
+    if (!out && state === "reconnecting" && now - feed.lostAt > lostAfterMs && health.value && !health.error)
         said.push(
             <>
-                The event stream has been lost for {duration(Math.floor((now - heardAt) / 1000) * 1000)}; it is tried again. What happened meanwhile will be shown. When it stays away: a proxy in
+                The event stream has been lost for {duration(Math.floor((now - feed.lostAt) / 1000) * 1000)}; it is tried again. What happened meanwhile will be shown. When it stays away: a proxy in
                 front has to pass <code>api/telemetry/stream</code> on as it comes (nginx: <code>proxy_buffering off</code>); a browser has six connections for one server, so close other tabs of
                 this page; and <code>JOBRT_MAX_STREAMS</code> may be reached. See what it says: <Command text={curl("api/telemetry/stream", guarded, "N")} />
             </>,

@@ -13,7 +13,7 @@ import { HistoryView } from "./history";
 interface StreamSaid {
     word: string;
     sign: string;
-    /** How long ago the server was heard, or had been before the pause: so old is what is shown. */
+    /** How long ago the server was heard, or had been before the pause: so old is what is shown. Empty before it ever was. */
     age: string;
     /** While paused: how the stream is, when it is not as it should be. */
     besides: string;
@@ -27,9 +27,11 @@ function useStream(): StreamSaid {
     const live = state === "live" ? "Live" : state === "connecting" ? "Connecting" : "Reconnecting";
     const word = stopped ? "Paused" : live;
     const sign = stopped ? "❚❚" : state === "live" ? "●" : "◌";
-    const seconds = Math.max(0, Math.floor((now - (stopped?.heardAt ?? heardAt)) / 1000));
+    const heard = stopped ? stopped.heardAt : heardAt;
+    const seconds = heard === null ? null : Math.max(0, Math.floor((now - heard) / 1000));
+    const age = seconds === null ? "" : seconds < 60 ? `${seconds} s` : duration(seconds * 1000);
     const besides = stopped && state !== "live" ? ` · ${live.toLowerCase()}` : "";
-    return { word, sign, age: seconds < 60 ? `${seconds} s` : duration(seconds * 1000), besides };
+    return { word, sign, age, besides };
 }
 
 function StreamState(): JSX.Element {
@@ -39,7 +41,7 @@ function StreamState(): JSX.Element {
             <span aria-hidden="true">{sign}</span> <strong role="status">{word}</strong>
             <span class="quiet">
                 {" · "}
-                {word === "Paused" ? `${age} old` : `heard ${age} ago`}
+                {age === "" ? "–" : word === "Paused" ? `${age} old` : `heard ${age} ago`}
                 {besides}
             </span>
         </p>
@@ -49,14 +51,15 @@ function StreamState(): JSX.Element {
 /** To the panel where it is below the screen; says of it what has to be seen wherever one is. */
 export function ToActivity(): JSX.Element {
     const { word, sign, age } = useStream();
+    const ago = age === "" ? "–" : `${age} ago`;
     return (
         <button
             type="button"
             class={`small to-activity is-${word.toLowerCase()}`}
-            aria-label={`Activity: ${word} · ${age} ago`}
+            aria-label={`Activity: ${word} · ${ago}`}
             onClick={() => document.getElementById("activity")?.scrollIntoView()}
         >
-            <span aria-hidden="true">{sign}</span> {word} <span class="quiet">· {age} ago</span>
+            <span aria-hidden="true">{sign}</span> {word} <span class="quiet">· {ago}</span>
         </button>
     );
 }

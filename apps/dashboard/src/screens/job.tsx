@@ -80,13 +80,16 @@ const attemptOf = (event: LogEvent): number => Number(fieldsOf(event)["attempt"]
 function Actions({ job, reload }: { job: Job; reload: () => void }): JSX.Element | null {
     const operate = mayOperate(useCell(session));
     const [busy, setBusy] = useState(false);
-    const act = async (action: Action): Promise<void> => {
+    const act = async (action: Action, byKey = false): Promise<void> => {
         if (busy || !mayDo(action, job)) return;
         const title = `${actionWords[action].name} this job?`;
         if (action === "delete") {
             const what = job.outputPath ? "Its saved video is deleted too. This cannot be undone." : "This cannot be undone.";
             if (!(await confirm(title, what, "Delete", true))) return;
         }
+        // A key is soon pressed, and what it would undo may have taken hours.
+        if (byKey && job.status === "completed" && !(await confirm("Run this job again?", "It is completed. It keeps its finished steps.", "Run again"))) return;
+        if (byKey && job.status === "running" && !(await confirm("Cancel this job?", "It runs, and is asked to stop.", "Cancel the job"))) return;
         setBusy(true);
         try {
             await perform(action, job.id);
@@ -98,7 +101,7 @@ function Actions({ job, reload }: { job: Job; reload: () => void }): JSX.Element
         setBusy(false);
         reload();
     };
-    useKeys(operate ? { r: () => void act("retry"), c: () => void act("cancel") } : {});
+    useKeys(operate ? { r: () => void act("retry", true), c: () => void act("cancel", true) } : {});
     if (!operate) return null;
     const retryName = job.status === "scheduled" ? "Run now" : job.status === "completed" ? "Run again" : "Retry";
     return (
