@@ -66,11 +66,14 @@ test("of a job with many events the first ones are asked for, too, and none come
         const events = query.has("after") ? ids.slice(0, limit) : ids.slice(-limit);
         return answer({ events: events.map((id) => ({ id, ts: "", event: "a", level: "info" })) });
     };
-    const ids = async (): Promise<number[]> => (await eventsOfJob("j")).map((event) => event.id);
+    const ids = async (): Promise<number[]> => (await eventsOfJob("j")).events.map((event) => event.id);
+    const whole = async (): Promise<boolean> => (await eventsOfJob("j")).whole;
     const many = await ids();
     assert.deepEqual([many.length, many[0], many[199], many[200], many[2199]], [2_200, 1, 200, 3_001, 5_000]);
     assert.ok(asked[1]?.includes("after=0"));
+    assert.equal(await whole(), false);
     all = 2_100;
+    assert.equal(await whole(), true);
     assert.deepEqual(await ids(), Array.from({ length: 2_100 }, (_, i) => i + 1));
     all = 1_999;
     asked.length = 0;

@@ -150,6 +150,23 @@ test("a timeline has a line for each claim, and what waits waits", () => {
     ]);
 });
 
+test("a job made for later waits from when it is due, or from when it is told to run now", () => {
+    const waits = (job: object, events: ReturnType<typeof made>[]) =>
+        timeline({ createdAt: at(0), startedAt: null, finishedAt: null, attempt: 0, runAt: at(30), status: "queued", ...job } as unknown as Job, events, Date.parse(at(40)), () => 1)
+            .flatMap((line) => line.phases.filter((phase) => phase.name === "waited"))
+            .map((phase) => (phase.to - phase.from) / 1000);
+    const later = made("jobs.create.queued", 0, { runAt: at(30) });
+    const ran = { startedAt: at(36), status: "running", attempt: 1 };
+    assert.deepEqual(waits(ran, [later, made("jobs.promoted", 31), made("worker.job.claimed", 36)]), [6]);
+    assert.deepEqual(waits({ ...ran, runAt: at(5) }, [later, made("jobs.retried", 5), made("worker.job.claimed", 9)]), [4]);
+    // Between two attempts, too.
+    const again = made("worker.job.retry_scheduled", 12, { runAt: at(20) });
+    assert.deepEqual(waits(ran, [made("jobs.create.queued", 0), made("worker.job.claimed", 10), again, made("jobs.promoted", 21), made("worker.job.claimed", 25)]), [10, 5]);
+    assert.deepEqual(waits({}, [later]), [10]);
+    assert.deepEqual(waits({}, []), [10]);
+    assert.deepEqual(waits({ runAt: at(50), status: "scheduled" }, [made("jobs.create.queued", 0, { runAt: at(50) })]), []);
+});
+
 test("a job whose first events are not kept has a line all the same", () => {
     const told = (job: object, events: ReturnType<typeof made>[]) =>
         timeline({ createdAt: at(0), startedAt: at(10), finishedAt: null, attempt: 2, ...job } as unknown as Job, events, Date.parse(at(60)), () => 1).map((line) => [

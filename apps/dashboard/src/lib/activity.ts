@@ -21,7 +21,8 @@ export interface ActiveJob {
 }
 
 const shownAfterEnd = 6_000;
-const mostActive = 2_000;
+/** More are not kept. */
+export const mostActive = 2_000;
 const ended = new Set(["completed", "failed", "canceled", "deleted"]);
 
 /** The event that a job is shown for where events of this level are wanted; null when there was none. */
@@ -40,6 +41,12 @@ export class Activity {
     private readonly groups = [new Map<string, ActiveJob>(), new Map<string, ActiveJob>(), new Map<string, ActiveJob>()] as const;
     /** All of them as they are shown; null once a group has changed. */
     private list: ActiveJob[] | null = null;
+    /** There are more active jobs than are kept here, or there were when one was left out. */
+    leftOut = false;
+
+    get size(): number {
+        return this.jobs.size;
+    }
 
     take(events: readonly LogEvent[], now: number): void {
         for (const event of events) if (event.jobId) this.one(event, now);
@@ -77,6 +84,7 @@ export class Activity {
     /** What is known does not hold any more. */
     clear(): void {
         this.jobs.clear();
+        this.leftOut = false;
         for (const group of this.groups) group.clear();
         this.list = null;
     }
@@ -107,6 +115,7 @@ export class Activity {
     /** Whether one more of that state can be kept; for what runs, one that does not has to go. */
     private hasRoom(state: string): boolean {
         if (this.jobs.size < mostActive) return true;
+        this.leftOut = true;
         if (state !== "running") return false;
         for (const group of [this.groups[1], this.groups[2]])
             for (const id of group.keys()) {

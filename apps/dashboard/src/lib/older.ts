@@ -98,13 +98,24 @@ export class Older {
     }
 }
 
+export interface JobEvents {
+    events: readonly LogEvent[];
+    /** None that the server keeps lies between them. */
+    whole: boolean;
+}
+
+const ofBeginning = 200;
+
 /** The last events of a job, and of one that has more of them also how it began. */
-export async function eventsOfJob(jobId: string): Promise<LogEvent[]> {
-    const last = await api.events({ jobId, limit: mostAsked });
-    if (last.length < mostAsked) return last;
-    const first = await api.events({ jobId, limit: 200, after: 0 });
+export async function eventsOfJob(jobId: string): Promise<JobEvents> {
+    const { events: last, size } = await api.eventPage({ jobId, limit: mostAsked });
+    if (last.length < mostAsked && size < surelyWhole) return { events: last, whole: true };
+    const first = await api.eventPage({ jobId, limit: ofBeginning, after: 0 });
     const from = last[0]?.id ?? 0;
-    return [...first.filter((event) => event.id < from), ...last];
+    const before = first.events.filter((event) => event.id < from);
+    // When all that the beginning has is before the last ones, there may be more in between.
+    const whole = before.length < first.events.length || (first.events.length < ofBeginning && first.size < surelyWhole);
+    return { events: [...before, ...last], whole };
 }
 
 /** Whether the log has nothing older than this. */

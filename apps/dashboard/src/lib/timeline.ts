@@ -1,5 +1,6 @@
 // The phases of a job as bars, from its events.
 import type { Job, LogEvent } from "./api";
+import { fieldsOf } from "./words";
 
 export interface Phase {
     name: "waited" | "ran" | "extraction" | "download" | "publish";
@@ -27,10 +28,17 @@ const endings: Record<string, string> = {
 };
 const queuings = new Set(["jobs.create.queued", "jobs.create.replaced", "jobs.promoted", "jobs.retried", "worker.job.released", "worker.job.recovered", "worker.job.retry_scheduled", "worker.job.snoozed"]);
 
+/** From when on the job waits by such an event: from when it is due, if that is later. */
+function dueAt(event: LogEvent): number {
+    const runAt = fieldsOf(event)["runAt"];
+    return Math.max(Date.parse(event.ts), typeof runAt === "string" ? Date.parse(runAt) || 0 : 0);
+}
+
 /** One line for each time the job was claimed, oldest first; the last may only wait. */
 export function timeline(job: Job, events: readonly LogEvent[], now: number, attemptOf: (event: LogEvent) => number): AttemptLine[] {
     const lines: AttemptLine[] = [];
-    let waitsSince: number | null = Date.parse(job.createdAt);
+    // What was never claimed is due when the job says so; of others the events tell it.
+    let waitsSince: number | null = Math.max(Date.parse(job.createdAt), job.startedAt ? 0 : Date.parse(job.runAt) || 0);
     let line: AttemptLine | null = null;
     const close = (name: Phase["name"], at: number): void => {
         const phase = line?.phases.find((one) => one.name === name && one.open);
@@ -69,7 +77,9 @@ export function timeline(job: Job, events: readonly LogEvent[], now: number, att
             for (const name of ["ran", "extraction", "download", "publish"] as const) close(name, at);
             line.ending = ending;
         }
-        if (queuings.has(event.event)) waitsSince = waitsSince ?? at;
+        // Made for later it waits from then on; one that is asked to run now, from now on.
+        if (event.event.startsWith("jobs.create.")) waitsSince = dueAt(event);
+        else if (queuings.has(event.event)) waitsSince = Math.min(waitsSince ?? Infinity, dueAt(event));
     }
     const finishedAt = job.finishedAt ? Date.parse(job.finishedAt) : null;
     if (startedAt !== null && finishedAt !== null && line && !line.ending) {
@@ -77,7 +87,10 @@ export function timeline(job: Job, events: readonly LogEvent[], now: number, att
         line.ending = job.status;
     }
     const waits = job.status === "queued" || job.status === "scheduled";
-    if (waits && waitsSince !== null) lines.push({ attempt: job.attempt + 1, phases: [{ name: "waited", from: waitsSince, to: now, open: true }], ending: "waits" });
+    if (waits && waitsSince !== null) {
+        const phases: Phase[] = waitsSince > now ? [] : [{ name: "waited", from: waitsSince, to: now, open: true }];
+        lines.push({ attempt: job.attempt + 1, phases, ending: "waits" });
+    }
     return lines;
 }
 

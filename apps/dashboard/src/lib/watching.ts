@@ -1,5 +1,5 @@
 // What the Activity Panel shows: its filter, which stands in the address, and whether it is paused.
-import type { LogEvent } from "./api";
+import { ApiError, api, type LogEvent } from "./api";
 import { Cell } from "./cell";
 import { feed } from "./feed";
 import type { OlderFilter } from "./older";
@@ -8,7 +8,7 @@ import { changeQuery, route } from "./route";
 /** "warn" is warnings and errors. */
 export type Filter = OlderFilter;
 
-/** Ids of jobs are UUIDs of version 7; those that callers bring as traces are mostly of others. */
+/** Ids of jobs are UUIDs of version 7; those that callers bring as traces may be, too. */
 const jobPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 export function filterIn(query: URLSearchParams): Filter {
@@ -20,10 +20,26 @@ export function filterBy({ job = "", trace = "" }: { job?: string; trace?: strin
     changeQuery({ "p.job": job, "p.trace": trace, "p.view": job || trace ? "history" : route.value.query.get("p.view") ?? "" });
 }
 
-/** A typed id: that of a job when it looks so, else of a trace. */
-export function filterByTyped(text: string): void {
+/** Whether the log or the store knows such a job; when neither answers, what looks like a job's id is taken for one. */
+async function isJob(id: string): Promise<boolean> {
+    try {
+        if ((await api.events({ jobId: id, limit: 1 })).length > 0) return true;
+        await api.job(id);
+        return true;
+    } catch (error) {
+        return !(error instanceof ApiError && error.status === 404);
+    }
+}
+
+let typed = 0;
+
+/** A typed id: that of a job when it looks so and there is one, else of a trace. */
+export async function filterByTyped(text: string): Promise<void> {
     const id = text.trim();
-    filterBy(jobPattern.test(id) ? { job: id.toLowerCase() } : { trace: id });
+    const mine = ++typed;
+    const job = jobPattern.test(id) ? id.toLowerCase() : "";
+    const which = job && (await isJob(job)) ? { job } : { trace: id };
+    if (mine === typed) filterBy(which);
 }
 
 export function matches(event: LogEvent, filter: Filter): boolean {

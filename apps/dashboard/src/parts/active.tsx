@@ -1,11 +1,11 @@
 // The jobs that run or wait, in the Activity Panel.
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
-import { Activity, heardOf, wordsOfJob, type ActiveJob } from "../lib/activity";
-import { api, type LogEvent } from "../lib/api";
+import { Activity, heardOf, mostActive, wordsOfJob, type ActiveJob } from "../lib/activity";
+import { api, type JobPage, type LogEvent } from "../lib/api";
 import { useCell } from "../lib/cell";
 import { feed } from "../lib/feed";
-import { plural, shortId } from "../lib/format";
+import { count, plural, shortId } from "../lib/format";
 import { useNow } from "../lib/live";
 import { screenHref } from "../lib/route";
 import { filterBy, matches, paused, type Filter } from "../lib/watching";
@@ -17,16 +17,36 @@ import { VirtualList } from "./virtual";
 const rowHeight = 116;
 
 const activity = new Activity();
-feed.listen((added) => activity.take(added, Date.now()));
+feed.listen((added) => {
+    activity.take(added, Date.now());
+    // Of more than are kept, others take the place of those that have ended.
+    if (!activity.leftOut || activity.size > mostActive / 2 || Date.now() - seededAt < againAfterMs) return;
+    activity.leftOut = seeded = false;
+    void seed();
+});
+
+const askedAtOnce = 500;
+/** What is left of many is asked for again, but not sooner than after so long. */
+const againAfterMs = 10_000;
 
 /** Asks once what runs and waits: the events that say so may be older than those the page begins with. */
 let seeded = false;
+let seededAt = 0;
 async function seed(): Promise<void> {
     if (seeded || feed.state.value !== "live") return;
     seeded = true;
+    seededAt = Date.now();
     try {
         // By themselves, as a long queue would leave no room for what runs.
-        for (const status of ["running", "queued"]) activity.seed((await api.jobs({ status }, 100, "")).jobs);
+        for (const status of ["running", "queued", "scheduled"]) {
+            let cursor: string | null = "";
+            while (cursor !== null && activity.size < mostActive) {
+                const page: JobPage = await api.jobs({ status }, askedAtOnce, cursor);
+                activity.seed(page.jobs);
+                cursor = page.nextCursor;
+            }
+            if (cursor !== null) activity.leftOut = true;
+        }
     } catch {
         seeded = false; // Again when the stream is back.
     }
@@ -42,8 +62,8 @@ feed.emptied.watch(seedAnew);
 feed.missed.watch(seedAnew);
 
 /** As it was when the panel was paused. */
-let kept: readonly ActiveJob[] | null = null;
-paused.watch(() => (kept = paused.value && activity.shown(Date.now()).map((job) => ({ ...job }))));
+let kept: { jobs: readonly ActiveJob[]; leftOut: boolean } | null = null;
+paused.watch(() => (kept = paused.value && { jobs: activity.shown(Date.now()).map((job) => ({ ...job })), leftOut: activity.leftOut }));
 
 interface Shown {
     job: ActiveJob;
@@ -61,19 +81,20 @@ function shownJobs(jobs: readonly ActiveJob[], filter: Filter, older: ReadonlyMa
     return shown;
 }
 
-export function ActiveView({ filter }: { filter: Filter }): JSX.Element {
+export function ActiveView({ filter, raw }: { filter: Filter; raw: boolean }): JSX.Element {
     const now = useNow();
     useCell(paused);
     // Of jobs that failed before the page was opened, and wait for their next attempt.
     const asked = useOlder(filter.level ? filter : null).events;
     const older = useMemo(() => new Map(asked.filter((event) => event.jobId && matches(event, filter)).map((event) => [event.jobId, event])), [asked, filter.level]);
-    const shown = shownJobs(kept ?? activity.shown(now), filter, older);
+    const { jobs, leftOut } = kept ?? { jobs: activity.shown(now), leftOut: activity.leftOut };
+    const shown = shownJobs(jobs, filter, older);
     if (shown.length === 0)
         return <p class="quiet empty">{filter.job || filter.trace || filter.level ? "No job that runs or waits now matches this filter." : "Nothing runs or waits now."} History has what was.</p>;
     return (
         <>
             <p class="quiet" id="active-count">
-                {plural(shown.length, "job")}
+                {leftOut ? `${count(shown.length)} jobs or more` : plural(shown.length, "job")}
             </p>
             <VirtualList
                 count={shown.length}
@@ -82,15 +103,15 @@ export function ActiveView({ filter }: { filter: Filter }): JSX.Element {
                 keyOf={(index) => shown[index]?.job.id ?? index}
                 row={(index) => {
                     const one = shown[index];
-                    return one ? <Card {...one} now={now} /> : <></>;
+                    return one ? <Card {...one} now={now} raw={raw} /> : <></>;
                 }}
             />
         </>
     );
 }
 
-function Card({ job, heard, now }: Shown & { now: number }): JSX.Element {
-    const words = wordsOfJob(job, heard);
+function Card({ job, heard, now, raw }: Shown & { now: number; raw: boolean }): JSX.Element {
+    const words = raw && heard ? heard.text : wordsOfJob(job, heard);
     return (
         <div class={`active-job level-${heard?.level ?? "info"}`}>
             <div class="row">
@@ -102,6 +123,7 @@ function Card({ job, heard, now }: Shown & { now: number }): JSX.Element {
                 {words}
             </p>
             <p class="quiet row">
+                {heard && heard.level !== "info" ? <span class="level">{heard.level}</span> : null}
                 <Ago at={job.since} now={now} />
                 <button type="button" class="id" title={job.id} onClick={() => filterBy({ job: job.id })}>
                     {shortId(job.id)}

@@ -166,17 +166,28 @@ export function Bar({ percent, label }: { percent: number | null; label: string 
     );
 }
 
+type Tone = "warn" | "bad";
+/** The colour only helps. */
+const toneSigns: Record<Tone, { sign: string; word: string }> = { warn: { sign: "⚠", word: "warning" }, bad: { sign: "✕", word: "bad" } };
+
 /** A card with a figure. */
 export function Tile({ name, value, href, tone, more }: {
     name: ComponentChildren;
     value: ComponentChildren;
     href?: string;
-    tone?: string;
+    tone?: Tone;
     more?: ComponentChildren;
 }): JSX.Element {
     const inside = (
         <>
-            <span class="tile-name">{name}</span>
+            <span class="tile-name">
+                {name}
+                {tone ? (
+                    <span class="tile-sign" role="img" aria-label={toneSigns[tone].word}>
+                        {toneSigns[tone].sign}
+                    </span>
+                ) : null}
+            </span>
             <span class="tile-value">{value}</span>
             {more ? <span class="tile-more">{more}</span> : null}
         </>

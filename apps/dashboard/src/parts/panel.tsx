@@ -93,7 +93,7 @@ export function Panel(): JSX.Element {
                     <input type="checkbox" checked={raw} onChange={(event) => changeQuery({ "p.raw": event.currentTarget.checked ? "1" : "" })} /> raw
                 </label>
             </div>
-            {view === "active" ? <ActiveView filter={filter} /> : <HistoryView filter={filter} upTo={upTo} raw={raw} />}
+            {view === "active" ? <ActiveView filter={filter} raw={raw} /> : <HistoryView filter={filter} upTo={upTo} raw={raw} />}
         </aside>
     );
 }
@@ -107,7 +107,7 @@ function FilterForm({ filter, query }: { filter: Filter; query: URLSearchParams 
             aria-label="Filter activity"
             onSubmit={(event) => {
                 event.preventDefault();
-                filterByTyped(String(new FormData(event.currentTarget).get("id") ?? ""));
+                void filterByTyped(String(new FormData(event.currentTarget).get("id") ?? ""));
             }}
         >
             <AddressField id="panel-filter" name="id" placeholder="job or trace id" aria-label="Job or trace id" value={current} at={query} />

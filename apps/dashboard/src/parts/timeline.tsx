@@ -11,9 +11,10 @@ const names: Record<Phase["name"], string> = {
 };
 
 const mostLines = 30;
+export const notWhole = "Not all of its events are shown; History has them.";
 
 /** Bars on one scale, and the same as a table; of many attempts the last ones. */
-export function Timeline({ lines: everything }: { lines: AttemptLine[] }): JSX.Element | null {
+export function Timeline({ lines: everything, whole }: { lines: AttemptLine[]; whole: boolean }): JSX.Element | null {
     const lines = everything.slice(-mostLines);
     const all = lines.flatMap((line) => line.phases);
     if (all.length === 0) return null;
@@ -24,6 +25,7 @@ export function Timeline({ lines: everything }: { lines: AttemptLine[] }): JSX.E
         <section class="card" aria-label="Timeline">
             <h2>Timeline</h2>
             {everything.length > mostLines ? <p class="quiet">The last {mostLines} of {everything.length} attempts.</p> : null}
+            {whole ? null : <p class="quiet">{notWhole}</p>}
             <div class="timeline" aria-hidden="true">
                 {lines.map((line, index) => (
                     <div key={index} class="timeline-line">

@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
-import { api, type Counts, type QueueInfo, type Stats } from "../lib/api";
+import { api, type Counts, type JobState, type QueueInfo, type Stats } from "../lib/api";
 import { count, duration, percent } from "../lib/format";
 import { useLoaded, useNow } from "../lib/live";
 import { screenHref } from "../lib/route";
@@ -35,23 +35,23 @@ function Tiles({ counts, queues, stats }: { counts: Counts | null; queues: Queue
     const living = workers.value?.filter((one) => one.live) ?? [];
     const running = living.reduce((sum, one) => sum + one.running, 0);
     const tiles: JSX.Element[] = [];
-    const depth = (state: "queued" | "running" | "scheduled" | "failed"): void => {
+    const depth = (state: JobState): void => {
         if (!counts) return;
-        const tone = state === "failed" && counts[state] > 0 ? { tone: "bad" } : {};
+        const tone = state === "failed" && counts[state] > 0 ? ({ tone: "bad" } as const) : {};
         tiles.push(<Tile key={state} name={state} value={count(counts[state])} href={screenHref(["jobs"], { status: state })} {...tone} />);
     };
     depth("queued");
     if (queues) {
         const oldest = Math.max(-1, ...queues.map((queue) => queue.oldestDueMs ?? -1));
-        tiles.push(<Tile key="oldest" name="oldest waits" value={oldest < 0 ? "–" : duration(oldest)} href={screenHref(["queues"])} {...(oldest > 60_000 ? { tone: "warn" } : {})} />);
+        tiles.push(<Tile key="oldest" name="oldest waits" value={oldest < 0 ? "–" : duration(oldest)} href={screenHref(["queues"])} {...(oldest > 60_000 ? { tone: "warn" as const } : {})} />);
     }
     depth("running");
     depth("scheduled");
-    depth("failed");
+    for (const state of ["completed", "failed", "canceled"] as const) depth(state);
     if (stats) {
         const now = lately(stats, 5);
         tiles.push(<Tile key="rate" name="ended a minute" value={now.perMinute < 10 ? now.perMinute.toFixed(1) : count(now.perMinute)} more="last 5 min" />);
-        tiles.push(<Tile key="failures" name="failure rate" value={now.failedShare === null ? "–" : percent(now.failedShare)} more="last 5 min" {...((now.failedShare ?? 0) > 0.05 ? { tone: "warn" } : {})} />);
+        tiles.push(<Tile key="failures" name="failure rate" value={now.failedShare === null ? "–" : percent(now.failedShare)} more="last 5 min" {...((now.failedShare ?? 0) > 0.05 ? { tone: "warn" as const } : {})} />);
     }
     if (workers.value)
         tiles.push(
@@ -61,7 +61,7 @@ function Tiles({ counts, queues, stats }: { counts: Counts | null; queues: Queue
                 value={count(living.length)}
                 href={screenHref(["workers"])}
                 more={running === 1 ? "1 job runs" : `${count(running)} jobs run`}
-                {...(living.length === 0 ? { tone: "bad" } : {})}
+                {...(living.length === 0 ? { tone: "bad" as const } : {})}
             />,
         );
     return <div class="tiles">{tiles}</div>;

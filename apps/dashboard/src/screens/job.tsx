@@ -7,14 +7,14 @@ import { bytes, duration, plural, shortId } from "../lib/format";
 import { textOf } from "../lib/json";
 import { useKeys } from "../lib/keys";
 import { useLoaded, useNow } from "../lib/live";
-import { eventsOfJob } from "../lib/older";
+import { eventsOfJob, type JobEvents } from "../lib/older";
 import { go, screenHref } from "../lib/route";
 import { logByAttempt, pace, timeline } from "../lib/timeline";
 import { filterBy } from "../lib/watching";
 import { fieldsOf, remedyFor, wordsOf } from "../lib/words";
 import { Badge, Bar, Command, Copy, JsonView, mayOperate, session, Trouble, When, Why } from "../parts/bits";
 import { confirm, tell } from "../parts/dialogs";
-import { Timeline } from "../parts/timeline";
+import { notWhole, Timeline } from "../parts/timeline";
 
 export function JobScreen({ id }: { id: string }): JSX.Element {
     const mine = (event: LogEvent): boolean => event.jobId === id;
@@ -39,11 +39,12 @@ export function JobScreen({ id }: { id: string }): JSX.Element {
                 )}
             </>
         );
-    return <JobView job={job} events={told.value ?? []} error={loaded.error} reload={loaded.reload} />;
+    return <JobView job={job} told={told.value ?? { events: [], whole: true }} error={loaded.error} reload={loaded.reload} />;
 }
 
-function JobView({ job, events, error, reload }: { job: Job; events: LogEvent[]; error: ApiError | undefined; reload: () => void }): JSX.Element {
+function JobView({ job, told, error, reload }: { job: Job; told: JobEvents; error: ApiError | undefined; reload: () => void }): JSX.Element {
     const now = useNow(job.status === "running" ? 500 : 1000);
+    const { events, whole } = told;
     return (
         <article aria-label={`Job ${job.id}`}>
             <header class="job-head">
@@ -65,10 +66,10 @@ function JobView({ job, events, error, reload }: { job: Job; events: LogEvent[];
             <Failure job={job} />
             <Progress job={job} events={events} now={now} />
             {job.status === "completed" && job.outputPath ? <Player job={job} /> : null}
-            <Timeline lines={timeline(job, events, now, attemptOf)} />
+            <Timeline lines={timeline(job, events, now, attemptOf)} whole={whole} />
             <Facts job={job} />
             <Attempts job={job} />
-            <Logs events={events} />
+            <Logs events={events} whole={whole} />
             <JsonView title="Payload" value={job.payload} />
             {job.result !== null ? <JsonView title="Result" value={job.result} /> : null}
         </article>
@@ -142,7 +143,7 @@ function Failure({ job }: { job: Job }): JSX.Element | null {
     );
 }
 
-function Progress({ job, events, now }: { job: Job; events: LogEvent[]; now: number }): JSX.Element | null {
+function Progress({ job, events, now }: { job: Job; events: readonly LogEvent[]; now: number }): JSX.Element | null {
     if (job.status !== "running") return null;
     const points = [];
     for (const event of events) {
@@ -296,12 +297,13 @@ function Attempts({ job }: { job: Job }): JSX.Element | null {
     );
 }
 
-function Logs({ events }: { events: LogEvent[] }): JSX.Element | null {
+function Logs({ events, whole }: { events: readonly LogEvent[]; whole: boolean }): JSX.Element | null {
     const attempts = logByAttempt(events, attemptOf);
     if (attempts.length === 0) return null;
     return (
         <section class="card" aria-label="Log">
             <h2>Log</h2>
+            {whole ? null : <p class="quiet">{notWhole}</p>}
             {attempts.map(({ attempt, lines }) => (
                 <Fragment key={attempt}>
                     {/* Where its first events are not kept, nothing may say which one it was. */}

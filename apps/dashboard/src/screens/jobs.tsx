@@ -48,7 +48,7 @@ export function JobsScreen(): JSX.Element {
             <Trouble error={page.error} />
             {page.value ? (
                 <>
-                    <JobTable key={key} page={page.value} filter={filter} reload={page.reload} />
+                    <JobTable key={key} page={page.value} filter={filter} further={cursor !== ""} reload={page.reload} />
                     {endsShort(page.value, limit) ? (
                         <p class="quiet" role="status">
                             This page ends early: not all older jobs were looked at. “Older” goes on from here.
@@ -160,7 +160,8 @@ function Pager({ query, next }: { query: URLSearchParams; next: string | null })
     );
 }
 
-function JobTable({ page, filter, reload }: { page: JobPage; filter: JobFilter; reload: () => void }): JSX.Element {
+/** `further`: there is a page before this one. */
+function JobTable({ page, filter, further, reload }: { page: JobPage; filter: JobFilter; further: boolean; reload: () => void }): JSX.Element {
     const now = useNow();
     const operate = mayOperate(useCell(session));
     const { jobs } = page;
@@ -219,7 +220,7 @@ function JobTable({ page, filter, reload }: { page: JobPage; filter: JobFilter; 
     const all = chosen.length === jobs.length;
     return (
         <>
-            {operate ? <Selection chosen={chosen} filter={filter} act={act} more={page.nextCursor !== null || all} /> : null}
+            {operate ? <Selection chosen={chosen} filter={filter} act={act} more={page.nextCursor !== null || further || all} /> : null}
             {damaged}
             <div class="table-box" role="region" aria-label="Jobs" tabIndex={0}>
                 <table class="jobs">
