@@ -67,7 +67,7 @@ export async function retryAll(world, most) {
 
 async function allMatching(world) {
     const { url, page, failed } = await retryAll(world, 1000);
-    // A count that has changed meanwhile is not acted on.
+    // More than were counted are not touched.
     assert.equal((await call(url, "POST", "/api/jobs/bulk", { action: "delete", filter: { tag: "many" }, expectedCount: 3 })).status, 409);
     // Words are looked for in all that a job says.
     if (page.url().includes("#")) await page.goto(page.url().replace(/#.*/, "#/jobs?q=DEMO_FAILED&status=failed"));

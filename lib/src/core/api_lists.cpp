@@ -94,7 +94,7 @@ std::vector<ErrorCode> core_error_codes() {
         {405, "METHOD_NOT_ALLOWED", "the path does not take that method"},
         {408, "REQUEST_TIMEOUT", "the request did not arrive whole in time"},
         {409, "CONFLICT", "the unique key is taken; or somebody else changed it first"},
-        {409, "COUNT_CHANGED", "other jobs match the filter than expected; `count` says how many, and nothing was done"},
+        {409, "COUNT_CHANGED", "more jobs match the filter than expected; `count` says how many, and nothing was done"},
         {409, "IDEMPOTENCY_KEY_REUSED", "the key came with another body before"},
         {409, "FENCE_LOST", "the attempt no longer holds the job: others have it, or it has ended"},
         {409, "SESSION_LOST", "the worker's session is not there, or others have taken its jobs"},

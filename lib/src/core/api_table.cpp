@@ -83,7 +83,7 @@ Fields bulk_body() {
         {.name = "filter", .type = Type::object, .about = "or to all that match, at most 2,000 a call",
          .members = text_filter(all_at_once)},
         {.name = "expectedCount", .type = Type::number,
-         .about = "so many must match, else nothing is done; needed with a filter, but not with a cursor"},
+         .about = "when more match, nothing is done; needed with a filter, but not with a cursor"},
         {.name = "cursor", .about = "`nextCursor` of the call before, with the same filter"},
         {.name = "fresh", .type = Type::boolean, .about = "retry: forget finished steps too", .fallback = "false"},
     };

@@ -353,7 +353,7 @@ export const api = {
             const answer = await bulk({ action, ids: ids.slice(at, at + 500) });
             return { ...answer, nextCursor: at + 500 < ids.length ? String(at + 500) : null };
         }),
-    /** COUNT_CHANGED, and nothing done, when other than `expectedCount` jobs match now. */
+    /** COUNT_CHANGED, and nothing done, when more than `expectedCount` jobs match now. */
     bulkMatching: (action: Action, filter: JobFilter, expectedCount: number): Promise<Outcome> =>
         inSteps((cursor) => bulk({ action, filter: bulkFilter(filter), ...(cursor === null ? { expectedCount } : { cursor }) })),
 
