@@ -14,7 +14,8 @@ export async function changeMany(action: Action, jobs: readonly Job[]): Promise<
     }
     const left = jobs.length - ids.length;
     const besides = left > 1 ? ` ${count(left)} others stay as they are: their state does not fit.` : left > 0 ? " 1 other stays as it is: its state does not fit." : "";
-    if (ids.length > 1 || action !== "retry") {
+    // What is done is not done again by one key.
+    if (ids.length > 1 || action !== "retry" || jobs.some((job) => job.status === "completed")) {
         const yes = await confirm(`${words.name} ${plural(ids.length, "job")}?`, words.ending + besides, `${words.name} ${count(ids.length)}`, action === "delete");
         if (!yes) return false;
     }
