@@ -70,10 +70,12 @@ using Behaviour = std::function<void(const ServedConnection&, const ServedReques
 
 class TestServer {
 public:
-    TestServer() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    /// `host`: one of this machine's loopback addresses.
+    explicit TestServer(const char* host = "127.0.0.1")
+        : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), host_(host) {
         sockaddr_in address{};
         address.sin_family = AF_INET;
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        address.sin_addr.s_addr = ::inet_addr(host);
         socklen_t size = sizeof address;
         if (::bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
             ::listen(listener_, 64) != 0 ||
@@ -93,7 +95,7 @@ public:
 
     int port() const { return port_; }
     std::string url(const std::string& path) const {
-        return "http://127.0.0.1:" + std::to_string(port_) + path;
+        return "http://" + host_ + ":" + std::to_string(port_) + path;
     }
 
     /// Answers requests for `path`, whatever its query; anything else is a 404.
@@ -181,6 +183,7 @@ private:
     }
 
     int listener_;
+    const std::string host_;
     int port_ = 0;
     std::atomic<bool> closing_ = false;
     std::atomic<int> accepted_ = 0;
