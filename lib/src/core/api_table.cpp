@@ -32,6 +32,10 @@ RouteAnswer ok(Fields members, std::string about = "Done.", int status = 200) {
     return {status, std::move(about), std::move(members)};
 }
 
+/// Of what etag.cpp gives a tag.
+Fields condition() { return {{.name = "If-None-Match", .about = "the ETag of an earlier answer"}}; }
+RouteAnswer unchanged() { return {304, "What was asked for is as If-None-Match knows it.", {}, ""}; }
+
 Fields job_id() { return {{.name = "id", .type = Type::id, .about = "the job's id"}}; }
 
 Fields event_query(bool stream) {
@@ -101,7 +105,7 @@ std::vector<Route> queue_routes() {
                          has_shape("minutes", "Minute", true), has_shape("starts", "Start", true)}, "The numbers.")}},
         {.method = "GET", .path = "/api/queues", .role = Role::read,
          .summary = "The queues: what waits, what runs, and whether they are paused.",
-         .answers = {ok({has_shape("queues", "Queue", true)}, "The queues.")}},
+         .headers = condition(), .answers = {ok({has_shape("queues", "Queue", true)}, "The queues."), unchanged()}},
         {.method = "POST", .path = "/api/queues/:name/pause", .role = Role::operate,
          .summary = "Lets no worker claim from a queue any more; it goes on taking jobs.", .names = name, .body = Fields{},
          .answers = {done}, .errors = {"NOT_FOUND", "CONFLICT"}},
@@ -120,8 +124,6 @@ Fields creation_body() {
 
 std::vector<Route> job_routes(const ApiOptions& options) {
     const RouteAnswer job = ok({has_shape("job", "Job")}, "The job.");
-    const RouteAnswer unchanged{304, "What was asked for is as If-None-Match knows it.", {}, ""};
-    const Fields condition{{.name = "If-None-Match", .about = "the ETag of an earlier answer"}};
     const auto traced = [](int status, std::string about) {
         return ok({has_shape("job", "Job"), has("traceId", Type::text),
                    {.name = "requeued", .type = Type::boolean, .about = "an ended job runs again"}}, std::move(about), status);
@@ -132,19 +134,19 @@ std::vector<Route> job_routes(const ApiOptions& options) {
          .body = creation_body(), .answers = {traced(201, "It is stored, and not lost any more.")},
          .errors = {"INVALID_PAYLOAD", "CONFLICT", "IDEMPOTENCY_KEY_REUSED"}},
         {.method = "GET", .path = "/api/jobs", .role = Role::read, .summary = "Jobs, newest first, in pages.",
-         .query = list_query(), .headers = condition,
+         .query = list_query(), .headers = condition(),
          .answers = {ok({has_shape("jobs", "Job", true),
                          {.name = "unreadable", .type = Type::id, .about = "left out: damaged in the store", .several = true},
                          {.name = "nextCursor", .about = "null on the last page, and only there", .required = true, .nullable = true}},
                         "A page."),
-                     unchanged},
+                     unchanged()},
          .steady = true},
         {.method = "GET", .path = "/api/jobs/counts", .role = Role::read, .summary = "How many jobs there are, by state.",
-         .query = count_query(), .headers = condition,
+         .query = count_query(), .headers = condition(),
          .answers = {ok({has("total", Type::number), has_shape("counts", "Counts"),
                          has("complete", Type::boolean, "false: only the newest were looked at, and there are at least so many")},
                         "The numbers."),
-                     unchanged},
+                     unchanged()},
          .errors = {"FILTER_TOO_WIDE"}, .steady = true},
         {.method = "POST", .path = "/api/jobs/bulk", .role = Role::operate, .summary = "Retries, cancels or deletes many jobs.",
          .query = options.delete_query, .body = bulk_body(),
@@ -160,7 +162,7 @@ std::vector<Route> job_routes(const ApiOptions& options) {
                     .most = 60'000, .fallback = "0s"}},
          .names = job_id(),
          .headers = {{.name = "If-None-Match", .about = "304 while it is what has this tag; with `wait`: answer when it is something else"}},
-         .answers = {job, unchanged}, .errors = {"JOB_NOT_FOUND", "TOO_MANY_STREAMS"}},
+         .answers = {job, unchanged()}, .errors = {"JOB_NOT_FOUND", "TOO_MANY_STREAMS"}},
         {.method = "POST", .path = "/api/jobs/:id/cancel", .role = Role::operate,
          .summary = "Cancels a waiting job, asks a running one to stop.", .names = job_id(), .body = Fields{},
          .answers = {job, ok({has_shape("job", "Job"), has("cancelRequested", Type::boolean)}, "It runs, and is asked to stop.", 202)},
@@ -205,10 +207,11 @@ std::vector<Route> health_routes() {
 std::vector<Route> event_routes() {
     return {
         {.method = "GET", .path = "/api/telemetry", .role = Role::read,
-         .summary = "Events, oldest first: the last ones, or those after an id.", .query = event_query(false),
+         .summary = "Events, oldest first: the last ones, or those after an id.", .query = event_query(false), .headers = condition(),
          .answers = {ok({has("count", Type::number), has_shape("events", "Event", true), has("next", Type::number, "go on after this id"),
                          {.name = "truncated", .type = Type::boolean, .about = "what lay after `after` is not kept"},
-                         {.name = "oldestId", .type = Type::number}}, "A page.")}},
+                         {.name = "oldestId", .type = Type::number}}, "A page."),
+                     unchanged()}},
         {.method = "GET", .path = "/api/telemetry/stream", .role = Role::read,
          .summary = "Events as they happen (server-sent events), resumable.", .query = event_query(true),
          .headers = {{.name = "Last-Event-ID", .type = Type::number, .about = "resume after this event"}},

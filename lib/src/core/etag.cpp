@@ -13,11 +13,11 @@
 namespace jobruntime::core {
 namespace {
 
-/// Lists and single jobs are asked for again and again, and seldom change in between.
+/// Lists, of events and queues too, and single jobs are asked for again and again, and seldom change in between.
 bool is_worth_it(const Request& request, const Response& response) {
     if (response.status != 200 || (request.method != "GET" && request.method != "HEAD")) return false;
     const auto path = std::string_view(request.target).substr(0, request.target.find('?'));
-    return path == "/api/jobs" || path.starts_with("/api/jobs/");
+    return path == "/api/jobs" || path.starts_with("/api/jobs/") || path == "/api/telemetry" || path == "/api/queues";
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ bool is_known(const Request& request, const Response& response);
 /// Gives an answer with a text of its own the text's ETag.
 void set_tag(Response& response);
 
-/// Gives an answer about jobs its ETag and, when the request names that tag already, makes it 304 without a body.
+/// Gives an answer about jobs, events or queues its ETag and, when the request names that tag already, makes it 304 without a body.
 void add_tag(const Request& request, Response& response);
 
 }  // namespace jobruntime::core

@@ -6,10 +6,10 @@
 
 using namespace api_test;
 
-TEST_CASE("a job and a list are 304 while nothing changed, and are sent again once something did") {
+TEST_CASE("a job and a list, of events and queues too, are 304 while nothing changed, and are sent again once something did") {
     Api api;
     const auto id = api.create();
-    for (const auto& target : {"/api/jobs/" + id, std::string("/api/jobs?limit=3")}) {
+    for (const auto& target : {"/api/jobs/" + id, std::string("/api/jobs?limit=3"), std::string("/api/telemetry?limit=3"), std::string("/api/queues")}) {
         CAPTURE(target);
         const auto first = api.get(target);
         REQUIRE(first.status == 200);
@@ -27,11 +27,15 @@ TEST_CASE("a job and a list are 304 while nothing changed, and are sent again on
         CHECK(api.call("HEAD", target, "", {{"if-none-match", tag}}).status == 304);
         CHECK(api.call("GET", target, "", {{"if-none-match", "\"other\""}}).status == 200);
     }
+    const auto events = api.get("/api/telemetry").header("etag"), queues = api.get("/api/queues").header("etag");
     const auto before = api.get("/api/jobs/" + id).header("etag");
     REQUIRE(api.post("/api/jobs/" + id + "/cancel").status == 200);
     const auto after = api.call("GET", "/api/jobs/" + id, "", {{"if-none-match", before}});
     CHECK(after.status == 200);
     CHECK(after.header("etag") != before);
+    CHECK(api.call("GET", "/api/telemetry", "", {{"if-none-match", events}}).status == 200);
+    CHECK(api.call("GET", "/api/queues", "", {{"if-none-match", queues}}).status == 200);
+    CHECK(api.get("/api/telemetry/stream").header("etag").empty());
     // Nothing else has one: a change's answer, an error, health with its time.
     CHECK(api.get("/api/jobs/" + id + "0").header("etag").empty());
     CHECK(api.post("/api/jobs", R"({"kind":"demo.echo"})").header("etag").empty());
