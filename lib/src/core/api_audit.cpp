@@ -34,7 +34,8 @@ std::optional<std::uint64_t> number_in(const Response& response, std::string_vie
 
 bool by_worker(const Request& request) { return request.target.starts_with("/api/worker/"); }
 
-/// Of what a worker does by HTTP: that its session begins or ends, and that an attempt does. Its other calls come by the second.
+/// Of what a worker does by HTTP: that its session begins or ends, and that an attempt ends. Claims that got jobs and kept steps
+/// are told where they are made (api_worker.cpp); its other calls come by the second.
 bool is_told(const RouteMatch& match, const Response& response) {
     if (response.status >= 400 || match.body.contains("outcome")) return true;
     const auto* stopped = match.body.if_contains("stopped");
@@ -58,7 +59,7 @@ std::string core::code_of(const Response& response) {
 
 bool core::is_change(std::string_view method) { return method != "GET" && method != "HEAD" && method != "OPTIONS"; }
 
-void ApiRouter::Impl::audit(const Request& request, const RouteMatch& match, const Response& response) const {
+void ApiRouter::Impl::audit(const Request& request, const RouteMatch& match, const Response& response, boost::json::object more) const {
     if (!options.sink) return;
     const bool done = response.status < 400;
     Event event;
@@ -89,6 +90,9 @@ void ApiRouter::Impl::audit(const Request& request, const RouteMatch& match, con
         if (!session.empty()) event.fields["workerId"] = redact(session);
         if (const auto* stopped = match.body.if_contains("stopped"); stopped && stopped->is_bool()) event.fields["stopped"] = *stopped;
     }
+    if (const auto* jobs = more.if_contains("jobIds"); jobs && jobs->get_array().size() == 1)
+        event.job = JobId::parse(jobs->get_array()[0].get_string()).value_or(JobId{});
+    for (auto& [name, value] : more) event.fields[name] = std::move(value);
     if (auto code = core::code_of(response); !code.empty()) event.fields["code"] = std::move(code);
     options.sink->emit(event, false);
 }

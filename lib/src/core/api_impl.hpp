@@ -111,7 +111,8 @@ struct ApiRouter::Impl {
     Response metrics();
 
     // api_audit.cpp
-    void audit(const Request& request, const RouteMatch& match, const Response& response) const;
+    /// `more`: what else the event says; of `jobIds` the only one becomes the event's job.
+    void audit(const Request& request, const RouteMatch& match, const Response& response, boost::json::object more = {}) const;
     void audit_change(const Request& request, const RouteMatch& match, const Response& response) const;
 
     // api_create.cpp
@@ -156,7 +157,7 @@ struct ApiRouter::Impl {
     Result<Response> worker_beat(const RouteMatch& match);
     Result<Response> worker_claim(const Request& request, const RouteMatch& match);
     Result<bool> is_of_ours(SessionId session);
-    Result<Response> worker_note(const RouteMatch& match);
+    Result<Response> worker_note(const Request& request, const RouteMatch& match);
     Result<Response> worker_settle(const RouteMatch& match);
 
     // api_late.cpp

@@ -170,12 +170,18 @@ Result<Response> ApiRouter::Impl::worker_claim(const Request& request, const Rou
         return response;
     }
     if (waits && request.patience == Request::Patience::over) pause = Duration{0};
-    boost::json::array jobs;
-    for (const auto& job : claimed.jobs) jobs.push_back(claimed_json(self, job));
-    return Response::json(200, {{"ok", true},
-                                {"jobs", std::move(jobs)},
-                                {"aloneWaiting", claimed.solitary_waiting},
-                                {"askAgainMs", pause.count()}});
+    boost::json::array jobs, ids_of_jobs;
+    for (const auto& job : claimed.jobs) {
+        jobs.push_back(claimed_json(self, job));
+        ids_of_jobs.push_back(boost::json::string(job.id.str()));
+    }
+    auto response = Response::json(200, {{"ok", true},
+                                         {"jobs", std::move(jobs)},
+                                         {"aloneWaiting", claimed.solitary_waiting},
+                                         {"askAgainMs", pause.count()}});
+    // The jobs' own events name the session, which whoever may read knows: this says whose token took them.
+    if (!claimed.jobs.empty()) audit(request, match, response, {{"jobIds", std::move(ids_of_jobs)}});
+    return response;
 }
 
 namespace {
@@ -200,7 +206,7 @@ Progress progress_in(const boost::json::object& body) {
 
 }  // namespace
 
-Result<Response> ApiRouter::Impl::worker_note(const RouteMatch& match) {
+Result<Response> ApiRouter::Impl::worker_note(const Request& request, const RouteMatch& match) {
     const auto& body = match.body;
     const auto holder = holder_of(body);
     if (!holder) return holder.error();
@@ -229,10 +235,19 @@ Result<Response> ApiRouter::Impl::worker_note(const RouteMatch& match) {
     const auto answer = queue.store().note({&note, 1}, clock.wall());
     if (!answer) return answer.error();
     switch (answer->front()) {
-        case NoteAnswer::done: return Response::json(200, {{"ok", true}});
+        case NoteAnswer::done: break;
         case NoteAnswer::conflict: return fence_lost();
         default: return core::invalid("the step is not kept: one more than a job may have, or too large", "INVALID_STEP");
     }
+    auto response = Response::json(200, {{"ok", true}});
+    // A step decides what the job's next attempts do. Progress and lines come too often to be told.
+    if (note.step_name && options.sink) {
+        boost::json::object more{{"step", redact(*note.step_name)}};
+        const auto job = queue.get(note.job, 0);
+        if (job && *job && (*job)->fence == note.fence) more["workerId"] = (*job)->session.str();
+        audit(request, match, response, std::move(more));
+    }
+    return response;
 }
 
 /// How the attempt ends by what its worker says, under the same rules as in a process of ours.
@@ -284,7 +299,8 @@ void ApiRouter::Impl::add_worker_routes() {
     on("POST", "/api/worker/beat", action(&Impl::worker_beat));
     on("POST", "/api/worker/claim",
        [this](const Request& request, const RouteMatch& match) { return or_error(worker_claim(request, match)); });
-    on("POST", "/api/worker/note", action(&Impl::worker_note));
+    on("POST", "/api/worker/note",
+       [this](const Request& request, const RouteMatch& match) { return or_error(worker_note(request, match)); });
     on("POST", "/api/worker/settle", action(&Impl::worker_settle));
 }
 

@@ -271,7 +271,7 @@ TEST_CASE("every change leaves an audit event: who, what, from where, result") {
     }
 }
 
-TEST_CASE("what a worker does by HTTP is told where it counts: its session, and how attempts end") {
+TEST_CASE("what a worker does by HTTP is told where it counts: its session, its jobs and steps, and how attempts end") {
     Ears ears;
     auto options = guarded();
     options.sink = &ears;
@@ -299,12 +299,33 @@ TEST_CASE("what a worker does by HTTP is told where it counts: its session, and 
     CHECK(ears.heard.empty());
     api.call("POST", "/api/jobs", R"({"kind":"demo.echo"})", bearer("operate"));
     const auto claimed = ask("claim", mine + "}").at("jobs").at(0);
+    const auto took = told();
+    CHECK(took.job.str() == text(claimed.at("id")));
+    CHECK(took.fields.at("jobIds") == boost::json::array{claimed.at("id")});
+    CHECK(text(took.fields.at("workerId")) == session);
+    CHECK(took.fields.at("tokenId") == "id-operate");
+    (void)ask("claim", mine + "}");
     CHECK(ears.heard.empty());
     const auto held = R"({"jobId":")" + text(claimed.at("id")) + R"(","fence":")" + text(claimed.at("fence")) + "\"";
     (void)ask("note", held + R"(,"log":["half way"]})");
     CHECK(ears.heard.empty());
+    (void)ask("note", held + R"(,"step":{"name":"paid","value":{"n":2}}})");
+    const auto kept = told();
+    CHECK(kept.job.str() == text(claimed.at("id")));
+    CHECK(kept.fields.at("step") == "paid");
+    CHECK(text(kept.fields.at("workerId")) == session);
     (void)ask("settle", held + R"(,"outcome":"completed"})");
     const auto ended = told();
+    // With another's token under the same session: it says whose.
+    for (int i = 0; i < 2; ++i) api.call("POST", "/api/jobs", R"({"kind":"demo.echo"})", bearer("operate"));
+    ears.heard.clear();
+    const auto stolen = api.call("POST", "/api/worker/claim", mine + R"(,"limit":2})", bearer("admin"));
+    REQUIRE(ears.heard.size() == 1);
+    CHECK(ears.heard[0].fields.at("caller") == "the-admin");
+    CHECK(text(ears.heard[0].fields.at("workerId")) == session);
+    CHECK_FALSE(ears.heard[0].job);
+    CHECK(ears.heard[0].fields.at("jobIds").as_array().size() == 2);
+    CHECK(ears.heard[0].fields.at("jobIds").at(1) == stolen.body.at("jobs").at(1).at("id"));
     CHECK(ended.job.str() == text(claimed.at("id")));
     CHECK(ended.fields.at("outcome") == "completed");
     (void)ask("beat", mine + R"(,"stopped":true})");
