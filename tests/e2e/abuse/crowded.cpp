@@ -23,7 +23,6 @@ public:
         const std::string head = api_.head("POST /api/jobs") + "Content-Type: application/json\r\n";
         for (int i = 0; i < size_.drips; ++i)
             drips_.push_back(crowd_.open(i % 2 ? head : head + "Content-Length: 1000\r\n\r\n", false, true));
-        begun_ = Clock::now();
         const auto question = held_ ? api_.head("GET /api/health") + "\r\n" : "";
         for (int i = 0; i < size_.idle; ++i) {
             if (auto* member = crowd_.open(question, false, true)) idle_.push_back(member);
@@ -35,10 +34,12 @@ public:
 
     /// New connections all the while, and a byte a second of each slow sender, until all of it is over.
     void run() {
+        begun_ = Clock::now();
         std::vector<std::thread> floods;
         for (int n = 0; n < flooders; ++n) floods.emplace_back([this] { flood(); });
         std::thread waiter([&] {
             for (auto& flood : floods) flood.join();
+            flood_took_ = Clock::now() - begun_;
             flooding_ = false;
         });
         auto next = begun_;
@@ -59,6 +60,7 @@ public:
         report_.check(told == size_.drips && all_ended(drips_), "every slow sender is told 408 and dropped");
         report_.check(longest(drips_) < 30s, "slow senders are dropped in time");
         report_.check(answered_ == asked_, "every new connection is answered");
+        report_.check_rate(flood_took_, size_.connect_seconds, "all new connections, one after the other at their rate");
         if (held_) return judge_held();
         std::printf("  the last idle connection was dropped after %.1f s\n", longest(idle_).count());
         report_.check(all_ended(idle_) && longest(idle_) < 30s, "idle connections are dropped in time");
@@ -122,6 +124,7 @@ private:
     Crowd crowd_;
     std::vector<Member*> drips_, idle_;
     Clock::time_point begun_{};
+    std::chrono::duration<double> flood_took_{0};
     std::atomic<int> answered_{0}, asked_{0};
     std::atomic<bool> flooding_{true};
 };

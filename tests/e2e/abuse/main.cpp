@@ -1,7 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 //
 // Puts an API through what hostile or merely numerous clients do, and prints what became of it. Exit status 1 when an event
-// was missed, memory or threads grew, somebody was not answered or not dropped in time, and at full size when health took 100 ms.
+// was missed, memory or threads grew, somebody was not answered or not dropped in time, or health took 500 ms; at full size 100 ms, and when what has a rate was late.
 #define DOCTEST_CONFIG_IMPLEMENT  // What the end-to-end tests share checks with it.
 #include <doctest/doctest.h>
 

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <functional>
 #include <thread>
+#include <utility>
 
 #include "e2e/abuse/crowd.hpp"
 #include "e2e/abuse/trials.hpp"
@@ -64,6 +65,22 @@ public:
         });
     }
 
+    /// Nothing is posted any more. Those that never read keep nothing growing while they are there, which is for ten seconds from when
+    /// they are held up, so also for as long from when they came.
+    void check_flat(Clock::time_point came, bool all_there) {
+        const double held = report_.held_mb();
+        turn_for(3s);
+        const double grown = report_.held_mb() - held;
+        const std::chrono::duration<double> since = Clock::now() - came;
+        std::printf("  in the last of %.1f s that they have been there, 3 s, memory rose by %.1f MB\n", since.count(), grown);
+        report_.check(grown <= 1, "memory is flat while readers that never read are there");
+        report_.check(!all_there || since < 10s, "memory is measured while readers that never read are still there");
+    }
+    void turn_for(std::chrono::milliseconds time) {
+        const auto end = Clock::now() + time;
+        while (Clock::now() < end) turn(20ms);
+    }
+
 private:
     bool all_begin() {
         return until(60s, [](const Member& member) { return member.frames.began; });
@@ -98,15 +115,24 @@ void storm(const Size& size, const Api& api, HealthWatch& health, Report& report
     audience.open_deaf();
     std::atomic<bool> posting{true};
     int posted = 0;
+    std::chrono::duration<double> posting_took{0};
+    const auto begun = Clock::now();
     std::thread poster([&] {
         posted = post_jobs(api, size.per_second, size.seconds);
+        posting_took = Clock::now() - begun;
         posting = false;
     });
-    const auto begun = Clock::now();
     while (posting) audience.turn(20ms);
     poster.join();
     report.check(posted == size.per_second * size.seconds, "every job is accepted");
-    const auto [count, sum] = all_events(api);
+    report.check_rate(posting_took, size.seconds, "posting all jobs");
+    // Those of the API's own record come a moment after their answers.
+    auto events = all_events(api);
+    while (true) {
+        audience.turn_for(200ms);
+        if (const auto now = all_events(api); now == std::exchange(events, now)) break;
+    }
+    const auto [count, sum] = events;
     const bool all = audience.until(60s, [count = count](const Member& member) { return member.frames.count >= count || member.ended; });
     const std::chrono::duration<double> took = Clock::now() - begun;
     const auto exact = audience.count([count = count, sum = sum](const Member& member) {
@@ -120,14 +146,18 @@ void storm(const Size& size, const Api& api, HealthWatch& health, Report& report
                 static_cast<double>(exact) * static_cast<double>(count) / took.count());
     report.check(all && count >= static_cast<std::uint64_t>(posted) && exact == static_cast<std::size_t>(size.subscribers),
                  "every subscriber gets every event, once and in order");
+    report.check_rate(took, size.seconds, "until the last subscriber had all events");
     report.check_growth(before, size.deaf_mb, "readers that never read cost no memory");
+    // At full size some may have been held up for so long that they are dropped.
+    audience.check_flat(begun, !size.full);
     // Now there is a past, of which each of these wants all.
     before = report.peak_mb();
+    const auto came = Clock::now();
     audience.open_deaf();
-    const auto end = Clock::now() + 3s;
-    while (Clock::now() < end) audience.turn(20ms);
+    audience.turn_for(3s);
     report.row("  " + std::to_string(size.deaf) + " more that never read, each the past from elsewhere", health.take());
     report.check_growth(before, size.past_mb, "readers that never read cost a small page each");
+    audience.check_flat(came, true);
     report.check(report.peak_mb() < 60, "the server stays below 60 MB");
 }
 
@@ -151,8 +181,7 @@ void parting(const Size& size, const Api& api, e2e::Service& service, Report& re
     Audience audience(size, api, report);
     audience.open_deaf();
     // They get what they take of the past.
-    const auto filled = Clock::now() + 1s;
-    while (Clock::now() < filled) audience.turn(20ms);
+    audience.turn_for(1s);
     const auto begun = Clock::now();
     service.program().signal(SIGTERM);
     const bool over = audience.until(30s, [](const Member& member) { return member.ended; });

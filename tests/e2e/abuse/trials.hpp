@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
 
@@ -23,11 +24,15 @@ inline constexpr Size small{false, 500, 50, 100, 3, 60, 1'200, 200, 3, 6, 3, 3};
 /// Rows of what was measured, and whatever is not as it has to be.
 class Report {
 public:
-    /// At full size health has a bar, too: the small one is run beside other tests, whose share of the processor says more than ours.
+    /// At small size the bar of health is loose, and rates have none: it is run beside other tests, whose share of the processor
+    /// says more than ours.
     Report(int pid, bool full);
     void row(const std::string& what, const HealthWatch::Times& health);
     void check(bool good, const std::string& what);
-    /// The most that the server has ever held.
+    /// What took `took` and was meant to take `meant` is at full size late by a fifth at most.
+    void check_rate(std::chrono::duration<double> took, double meant, const std::string& what);
+    /// What the server holds now, and the most that it has ever held.
+    double held_mb() const;
     double peak_mb() const;
     /// The most may have grown by so much since it was `before`; says by how much it has.
     void check_growth(double before, double most_mb, const std::string& what);
@@ -40,7 +45,7 @@ private:
     int failed_ = 0;
 };
 
-/// Enqueues jobs that nobody will run, each an event or more, at that rate; the number that was accepted.
+/// Enqueues jobs that nobody will run, each an event or more, at that rate or later; the number that was accepted.
 int post_jobs(const Api& api, int per_second, int seconds);
 
 /// Event streams to very many, some of whom never read.
