@@ -77,6 +77,17 @@ async function asked(world) {
     await page.getByRole("button", { name: "Clear" }).click();
     await page.locator(`.event .id[title="trace ${theirs}"]`).first().click();
     await page.waitForURL(new RegExp(`p\\.trace=${theirs}`));
+    // Even exactly like one: there is no such job, so it is a trace.
+    await page.getByRole("button", { name: "Clear" }).click();
+    const alike = "0190f3c2-7b1a-7c3e-9d55-0A1B2C3D4E5F";
+    await submit(url, { kind: "demo.echo", payload: {}, delayMs: 3_600_000 }, { "x-trace-id": alike });
+    await page.locator("#panel-filter").fill(alike);
+    await page.keyboard.press("Enter");
+    await page.waitForURL(new RegExp(`p\\.trace=${alike}`));
+    await page.locator(`.event .id[title="trace ${alike}"]`).first().waitFor();
+    await page.locator("#panel-filter").fill(good.toUpperCase());
+    await page.keyboard.press("Enter");
+    await page.waitForURL(new RegExp(`p\\.job=${good}`));
     // So is that of an active job.
     const waits = await submit(url, { kind: "demo.echo", payload: {}, delayMs: 3_600_000 });
     await page.goto(`${url}/#/`);
@@ -136,6 +147,12 @@ async function furtherBack(world) {
     await page.getByRole("button", { name: "Active" }).click();
     const card = (id) => page.locator(".active-job", { has: page.locator(`.id[title="${id}"]`) });
     await card(again).getByText("Failed, tries again: NOT_YET: once more").waitFor();
+    await card(again).locator(".level").getByText("warn", { exact: true }).waitFor();
+    // As it came, here too.
+    await page.getByLabel("raw").check();
+    await card(again).locator(".words").getByText('"worker.job.retry_scheduled"').waitFor();
+    assert.equal(JSON.parse(await card(again).locator(".words").textContent()).jobId, again);
+    await page.getByLabel("raw").uncheck();
     assert.equal(await card(fine).count(), 0);
     await level.selectOption("error");
     await page.getByText("No job that runs or waits now matches this filter.").waitFor();
@@ -312,6 +329,60 @@ async function lostStream(world) {
     await page.locator(".banner").waitFor({ state: "detached" });
 }
 
+/** All that waits is asked for, in steps, as far as there is room; that there is more is said. */
+async function manyActive(world) {
+    const { url } = await world.start();
+    const page = await world.browse();
+    const waits = (from, to, status) => Array.from({ length: to - from }, (_, i) => ({ id: `00000000-0000-7000-8000-${String(from + i).padStart(12, "0")}`, status, kind: "far.work", traceId: "t", url: null, progress: {}, createdAt: new Date().toISOString(), startedAt: null }));
+    let most = 700;
+    await page.route(/\/api\/jobs\?status=(running|queued|scheduled)&limit=500/, (route) => {
+        const query = new URL(route.request().url()).searchParams;
+        if (query.get("status") !== "queued") return route.fulfill({ json: { ok: true, jobs: query.get("status") === "scheduled" ? waits(9_000, 9_003, "scheduled") : [], nextCursor: null } });
+        const from = Number(query.get("cursor") ?? 0);
+        const to = Math.min(most, from + 500);
+        return route.fulfill({ json: { ok: true, jobs: waits(from, to, "queued"), nextCursor: to < most ? String(to) : null } });
+    });
+    await page.goto(url);
+    await page.locator("#active-count").getByText("703 jobs", { exact: true }).waitFor();
+    most = 2_600;
+    await page.reload();
+    await page.locator("#active-count").getByText("2,000 jobs or more", { exact: true }).waitFor();
+}
+
+/** A key asks before it runs again what is done, or stops what runs. */
+async function keysAsk(world) {
+    const { url } = await world.start();
+    const done = await submit(url, { kind: "demo.echo", payload: {} });
+    const runs = await submit(url, { kind: "demo.sleep", payload: { ms: 120_000, steps: 50 } });
+    await waitFor(url, done, ["completed"]);
+    await waitFor(url, runs, ["running"]);
+    const page = await world.browse();
+    const badge = (state) => page.locator(".job-head .badge").getByText(state);
+    for (const [id, state, key, yes, then] of [[done, "completed", "r", "Run again", "queued again"], [runs, "running", "c", "Cancel the job", "Asked to stop"]]) {
+        await page.goto(`${url}/#/jobs/${id}`);
+        await badge(state).waitFor();
+        const before = (await (await fetch(`${url}/api/jobs/${id}`)).json()).job;
+        await page.keyboard.press(key);
+        await page.getByRole("dialog").getByRole("button", { name: "Go back" }).click();
+        await page.getByRole("dialog").waitFor({ state: "detached" });
+        const after = (await (await fetch(`${url}/api/jobs/${id}`)).json()).job;
+        assert.deepEqual([after.status, after.attempt, after.cancelRequestedAt], [state, before.attempt, null]);
+        await page.keyboard.press(key);
+        await page.getByRole("dialog").getByRole("button", { name: yes }).click();
+        await page.locator(".note").getByText(then).waitFor();
+    }
+    await badge("canceled").waitFor();
+    // Nor does one in the list.
+    await waitFor(url, done, ["completed"]);
+    await page.goto(`${url}/#/jobs?status=completed`);
+    await page.locator("table.jobs tbody tr").waitFor();
+    await page.keyboard.press("j");
+    await page.locator("tr.is-here").waitFor();
+    await page.keyboard.press("r");
+    await page.getByRole("dialog").getByText("Retry 1 job?").waitFor();
+    await page.getByRole("dialog").getByRole("button", { name: "Go back" }).click();
+}
+
 export const cases = [
     { name: "the panel: levels, as it came, copy, and a click on an id", run: asked },
     { name: "levels and ids are looked for in the whole log", run: furtherBack },
@@ -319,6 +390,8 @@ export const cases = [
     { name: "what is typed stays when something else changes", run: typing },
     { name: "Back at once restores also what fields say", run: backAtOnce },
     { name: "a stream that is lost: a banner", run: lostStream },
+    { name: "of many active jobs as many as there is room for", run: manyActive },
+    { name: "a key asks before it runs or stops a job", run: keysAsk },
     { name: "focus and dialogs come at once", run: atOnce },
     { name: "a job whose end was missed is not active for ever", run: missed },
 ];

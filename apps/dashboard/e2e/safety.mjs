@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Stranger } from "./screens.mjs";
 import { call, eventually, join, submit, waitFor } from "./world.mjs";
 
 const attack = '"><img src=x onerror="window.hacked=1"><script>window.hacked=1</script>{{7*7}}';
@@ -53,6 +54,40 @@ export async function scripts(world) {
     }
     assert.equal(await page.locator('a[href^="javascript:"]').count(), 0);
     page.said.policy.length = 0; // A poster that is no address is refused, as it should be.
+}
+
+/** The same in what a job's own worker says of it, as it comes by the real stream. */
+async function liveScripts(world) {
+    const { url } = await world.serve();
+    const far = new Stranger(url, { kinds: ["far.work"], host: "a-far-box", pid: 4711 });
+    await far.start();
+    const page = await world.browse();
+    await page.goto(`${url}/#/`);
+    await page.locator(".stream[data-state=live]").waitFor();
+    const active = page.getByRole("region", { name: "Active jobs" });
+    for (const outcome of ["completed", "failed"]) {
+        const id = await submit(url, { kind: "far.work", payload: { text: attack }, maxAttempts: 2 });
+        await far.claim();
+        await far.note({ progress: { percent: 10, stage: attack.slice(0, 60), message: attack }, log: [attack] });
+        await page.goto(`${url}/#/`);
+        await active.locator(".words", { hasText: "onerror" }).first().waitFor();
+        await page.goto(`${url}/#/jobs/${id}`);
+        await page.locator("section[aria-label=Progress]", { hasText: "onerror" }).waitFor();
+        await page.locator("section[aria-label=Log] pre", { hasText: "onerror" }).waitFor();
+        await unharmed(page);
+        if (outcome === "completed") await far.settle({ outcome, result: { title: attack, [attack]: attack } });
+        else await far.settle({ outcome, code: "BROKEN", message: attack });
+        await page.locator(".job-head .badge").getByText(outcome).waitFor();
+        const part = outcome === "completed" ? "section[aria-label=Result]" : "[aria-label='Last error']";
+        await page.locator(part, { hasText: "onerror" }).waitFor();
+        await unharmed(page);
+        for (const raw of ["", "&p.raw=1"]) {
+            await page.goto(`${url}/#/?p.view=history&p.job=${id}${raw}`);
+            await page.locator(".event-words", { hasText: "onerror" }).first().waitFor();
+            await unharmed(page);
+        }
+    }
+    await far.stop();
 }
 
 async function digits(world) {
@@ -123,6 +158,7 @@ export async function roles(world) {
 
 export const cases = [
     { name: "what jobs bring along is text, in every field", run: scripts },
+    { name: "what a worker says of its job is text, as it comes", run: liveScripts },
     { name: "large numbers keep their digits", run: digits },
     { name: "a role that may only read has no working buttons", run: roles },
 ];

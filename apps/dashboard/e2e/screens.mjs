@@ -125,6 +125,21 @@ async function queues(world) {
     await row("elsewhere").getByRole("link", { name: "3", exact: true }).click();
     await page.waitForURL(/queue=elsewhere.*status=queued|status=queued.*queue=elsewhere/);
     await eventually("the three of them", async () => (await page.locator("table.jobs tbody tr").count()) === 3);
+    // Home has the same in its tiles, and says by more than a colour which is bad.
+    await page.goto(`${url}/#/`);
+    const { counts } = await get(url, "/api/jobs/counts");
+    const tile = (name) => page.locator(".tile", { has: page.locator(".tile-name", { hasText: new RegExp(`^${name}`) }) });
+    await eventually("the tiles say what the API counts", async () => {
+        const seen = await Promise.all(states.map(async (state) => [state, await tile(state).locator(".tile-value").textContent({ timeout: 1000 }).catch(() => "")]));
+        return JSON.stringify(seen) === JSON.stringify(states.map((state) => [state, String(counts[state])]));
+    });
+    assert.deepEqual([counts.queued, counts.scheduled, counts.failed, counts.completed, counts.canceled], [3, 1, 1, 1, 0]);
+    await tile("failed").getByRole("img", { name: "bad" }).waitFor();
+    assert.equal(await tile("completed").getByRole("img").count(), 0);
+    await tile("failure rate").getByText("50 %").waitFor();
+    assert.match(await tile("oldest waits").locator(".tile-value").textContent(), /^[\d.]+ (ms|s)$/);
+    await tile("canceled").click();
+    await page.waitForURL(/status=canceled/);
 }
 
 async function settings(world) {
