@@ -76,7 +76,7 @@ void StatsKeeper::start() {
 
 Result<void> StatsKeeper::look() {
     if (auto read = read_events(); !read) return read;
-    sample_counts();
+    sample();
     return {};
 }
 
@@ -106,7 +106,7 @@ Result<void> StatsKeeper::read_events() {
 }
 
 /// Once a minute, whether it worked or not: a store may have to look at all its jobs for it.
-void StatsKeeper::sample_counts() {
+void StatsKeeper::sample() {
     const auto now = clock_.wall();
     {
         std::lock_guard lock(mutex_);
@@ -115,9 +115,21 @@ void StatsKeeper::sample_counts() {
         minute->counted = true;
     }
     const auto rows = store_.count({}, CountBy::state);
-    if (!rows) return;
+    // Also processes that have no worker, of which no event tells, and that began before the events that are kept.
+    const auto sessions = store_.sessions();
     std::lock_guard lock(mutex_);
-    if (auto* minute = minute_of(now)) minute->counts = counts_json(*rows);
+    if (auto* minute = rows ? minute_of(now) : nullptr) minute->counts = counts_json(*rows);
+    if (!sessions) return;
+    for (const auto& one : *sessions) add_start({one.started_at, one.facts.role, one.facts.version, one.id.str()});
+}
+
+/// Each process once, by its session, whether the event or the store says it first.
+void StatsKeeper::add_start(Start start) {
+    const auto is_same = [&](const Start& known) { return !start.session.empty() && known.session == start.session; };
+    if (std::ranges::any_of(starts_, is_same)) return;
+    const auto place = std::ranges::upper_bound(starts_, start.at, {}, &Start::at);
+    starts_.insert(place, std::move(start));
+    if (starts_.size() > most_starts) starts_.pop_front();
 }
 
 /// The minute of that time, made when there is none; nullptr for one that is too old.
@@ -144,8 +156,7 @@ StatsKeeper::Times& StatsKeeper::times_of(JobId job) {
 
 void StatsKeeper::take(const Event& event, bool counts) {
     if (event.name == "worker.started") {
-        starts_.push_back({event.at, event.role, std::string(field(event, "version"))});
-        if (starts_.size() > most_starts) starts_.pop_front();
+        add_start({event.at, event.role, std::string(field(event, "version")), std::string(field(event, "workerId"))});
         return;
     }
     const auto state = parse_job_state(field(event, "status"));

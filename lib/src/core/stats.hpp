@@ -66,15 +66,17 @@ private:
     struct Start {
         Time at{};
         std::string role, version;
+        std::string session;  ///< Empty where the event does not say it.
     };
 
     Minute* minute_of(Time at);
     Times& times_of(JobId job);
+    void add_start(Start start);
     void take(const Event& event, bool counts);
     JobFinding find(const Event& event, JobState state);
     static void add_to(Minute& minute, const Event& event, const JobFinding& finding);
     Result<void> read_events();
-    void sample_counts();
+    void sample();
     static boost::json::object to_json(const Minute& minute);
 
     Store& store_;
@@ -85,7 +87,7 @@ private:
     std::optional<Time> since_;           // The event that it began with, or the moment when there was none.
     std::deque<Minute> minutes_;          // Ascending; without those in which nothing happened and nobody looked.
     std::map<JobId, Times> young_, old_;  // Two ages: when the young are many, the old are forgotten.
-    std::deque<Start> starts_;
+    std::deque<Start> starts_;            // Ascending.
     JobCounters counters_;
     std::jthread thread_;                 // Last: it is joined before what it uses goes away.
 };

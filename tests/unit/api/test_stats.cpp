@@ -155,6 +155,44 @@ TEST_CASE("another API process begins with the newest events, and says since whe
     CHECK(api.get("/api/stats?minutes=5").body.at("starts").at(0).at("version") == "1.2");
 }
 
+TEST_CASE("starts are those of all processes, each once, in their order") {
+    Api api;
+    auto facts = Api::worker_facts();
+    const auto worker = api.beat(1, facts);
+    api.clock.advance(Duration{1'000});
+    facts.role = "api";
+    facts.version = "1.3";
+    facts.works = false;
+    api.beat(2, facts);
+    // The worker's event comes later than its first beat, and names its session.
+    Note note;
+    Event event;
+    event.at = api.clock.wall();
+    event.name = "worker.started";
+    event.fields["version"] = "1.2";
+    event.fields["workerId"] = worker.str();
+    note.events.push_back(event);
+    REQUIRE(api.store.note({&note, 1}, api.clock.wall()));
+    const auto told = [&] {
+        std::string all;
+        const auto stats = api.get("/api/stats").body;
+        for (const auto& start : stats.at("starts").as_array())
+            all += text(start.at("role")) + ' ' + text(start.at("version")) + ' ' + text(start.at("at")) + '\n';
+        return all;
+    };
+    // Read first, the event stands for that start; its role is that of the process which writes here.
+    const std::string both = "api 1.2 2026-01-01T00:00:01.000Z\napi 1.3 2026-01-01T00:00:01.000Z\n";
+    CHECK(told() == both);
+    CHECK(told() == both);
+    // What begins later is known within a minute.
+    api.clock.advance(Duration{30'000});
+    facts.version = "1.4";
+    api.beat(3, facts);
+    CHECK(told() == both);
+    api.clock.advance(Duration{60'000});
+    CHECK(told() == both + "api 1.4 2026-01-01T00:00:31.000Z\n");
+}
+
 TEST_CASE("kept without anybody asking, once a program wants that") {
     const auto store = memory::open();
     JobQueue queue(*store);
