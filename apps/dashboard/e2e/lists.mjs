@@ -24,6 +24,16 @@ async function filtersAndPages(world) {
     await page.getByLabel("Tag", { exact: true }).fill("odd");
     await page.keyboard.press("Enter");
     await eventually("the odd ones", async () => (await rows(page).count()) === 30);
+    // "All matching" is offered on every page but the only one, also on the last.
+    const all = page.getByText("all matching:");
+    assert.equal(await all.count(), 0);
+    await page.goto(`${url}/#/jobs?tag=odd&limit=20`);
+    await eventually("a page of them", async () => (await rows(page).count()) === 20);
+    await page.getByRole("button", { name: "Older" }).click();
+    await eventually("the last page of them", async () => (await rows(page).count()) === 10);
+    assert.equal(await all.count(), 1);
+    await page.goto(`${url}/#/jobs?tag=odd`);
+    await eventually("the odd ones again", async () => (await rows(page).count()) === 30);
     await page.getByLabel("Tag", { exact: true }).fill("");
     await page.getByLabel("Trace id", { exact: true }).fill("trace-of-one");
     await page.keyboard.press("Enter");
