@@ -16,8 +16,11 @@ export async function fromAddressToVideo(world) {
     await page.getByLabel("Save a video").fill(`${site}/page`);
     await page.getByRole("button", { name: "Save", exact: true }).click();
     await page.waitForURL(/#\/jobs\/[0-9a-f-]{36}/);
-    await state(page).getByText("completed").waitFor({ timeout: 40_000 });
     const id = page.url().match(/jobs\/([0-9a-f-]{36})/)[1];
+    // While it runs the panel says so, without being asked.
+    const live = page.locator(".active-job", { has: page.locator(`.id[title="${id}"]`) });
+    await live.locator(".badge").getByText("running").waitFor({ timeout: 40_000 });
+    await state(page).getByText("completed").waitFor({ timeout: 40_000 });
 
     const video = page.locator("video");
     await video.evaluate((element) => {
@@ -25,11 +28,20 @@ export async function fromAddressToVideo(world) {
         return element.play();
     });
     await eventually("the video's frames advance", () => video.evaluate((element) => element.currentTime > 0.4 && element.videoWidth === 320 && element.getVideoPlaybackQuality().totalVideoFrames > 2));
+    const wide = await video.evaluate((element) => new Promise((done) => {
+        const image = new Image();
+        image.onload = () => done(image.naturalWidth);
+        image.onerror = () => done(0);
+        image.src = element.poster;
+    }));
+    assert.ok(wide > 0, "its poster is a picture");
     // The events of a job come a moment after its state.
     await page.locator(".phases tbody tr").first().getByText("completed").waitFor();
     for (const phase of ["waited", "ran", "extraction", "download", "publishing"]) {
         const column = page.locator(".phases thead th", { hasText: phase });
         assert.equal(await column.count(), 1, phase);
+        const cell = page.locator(".phases tbody tr").first().locator("td").nth(["waited", "ran", "extraction", "download", "publishing"].indexOf(phase) + 1);
+        assert.match(await cell.textContent(), /^[\d.]+ m?s$/, phase);
     }
     await page.locator("section[aria-label=Result] pre").getByText("sha256").waitFor();
 
