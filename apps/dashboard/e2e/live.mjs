@@ -230,7 +230,7 @@ async function flood(page, { past, jobs }) {
     }, { past, jobs });
 }
 
-/** The time within which 95 of 100 frames come. */
+/** The time within which 95 of 100 frames come, and the longest of all. */
 const frames = (page) =>
     page.evaluate(
         () =>
@@ -241,11 +241,16 @@ const frames = (page) =>
                     gaps.push(now - last);
                     last = now;
                     if (gaps.length < 120) requestAnimationFrame(frame);
-                    else done(gaps.sort((a, b) => a - b)[Math.floor(gaps.length * 0.95)]);
+                    else done({ most: gaps.sort((a, b) => a - b)[Math.floor(gaps.length * 0.95)], longest: gaps[gaps.length - 1] });
                 };
                 requestAnimationFrame(frame);
             }),
     );
+
+/** Nobody sees it falter, and it never stands still for long. */
+function smooth({ most, longest }, what) {
+    assert.ok(most < 100 && longest < 500, `${what}: 95 of 100 frames within ${most} ms, the longest ${longest} ms`);
+}
 
 /** The share of a second and a half in which the page's main thread was busy, in percent. */
 async function busy(page) {
@@ -278,8 +283,8 @@ async function floods(world) {
     await page.locator("#panel-filter").fill("00000000-0000-7000-8000-000000000007");
     await page.keyboard.press("Enter");
     await page.getByText(/^2\d\d events/).waitFor();
-    console.log(`counts: 95 of 100 frames within ${before.toFixed(0)} ms at 500 events a second and a history of 100,000`);
-    assert.ok(before < 100, `frames took ${before} ms`);
+    console.log(`counts: 95 of 100 frames within ${before.most.toFixed(0)} ms, the longest ${before.longest.toFixed(0)} ms, at 500 events a second and a history of 100,000`);
+    smooth(before, "the history");
 }
 
 /** As many jobs as Active has room for, with an event of each every four seconds. */
@@ -308,8 +313,9 @@ async function floodsActive(world) {
     await page.locator(".active-job.level-warn").first().waitFor();
     assert.equal(await page.locator(".active-job:not(.level-warn)").count(), 0);
     const filtered = await frames(page);
-    console.log(`counts: 95 of 100 frames within ${took.toFixed(0)} ms at 500 events a second of 2,000 active jobs, ${filtered.toFixed(0)} ms with a level; the main thread busy for ${share} %`);
-    assert.ok(took < 100 && filtered < 100, `frames took ${took} ms, with a level ${filtered} ms`);
+    console.log(`counts: 95 of 100 frames within ${took.most.toFixed(0)} ms at 500 events a second of 2,000 active jobs, ${filtered.most.toFixed(0)} ms with a level, the longest ${Math.max(took.longest, filtered.longest).toFixed(0)} ms; the main thread busy for ${share} %`);
+    smooth(took, "active jobs");
+    smooth(filtered, "active jobs of a level");
 }
 
 export const cases = [

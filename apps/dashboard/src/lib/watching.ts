@@ -20,8 +20,9 @@ export function filterBy({ job = "", trace = "" }: { job?: string; trace?: strin
     changeQuery({ "p.job": job, "p.trace": trace, "p.view": job || trace ? "history" : route.value.query.get("p.view") ?? "" });
 }
 
-/** Whether the log or the store knows such a job; when neither answers, what looks like a job's id is taken for one. */
+/** Whether the page, the log or the store knows such a job; when neither answers, what looks like a job's id is taken for one. */
 async function isJob(id: string): Promise<boolean> {
+    if (feed.events.some((event) => event.jobId === id)) return true;
     try {
         if ((await api.events({ jobId: id, limit: 1 })).length > 0) return true;
         await api.job(id);
