@@ -162,6 +162,9 @@ test("a job made for later waits from when it is due, or from when it is told to
     // Between two attempts, too.
     const again = made("worker.job.retry_scheduled", 12, { runAt: at(20) });
     assert.deepEqual(waits(ran, [made("jobs.create.queued", 0), made("worker.job.claimed", 10), again, made("jobs.promoted", 21), made("worker.job.claimed", 25)]), [10, 5]);
+    // Asked for once more meanwhile, it waits no less for it, and what runs does not wait.
+    const twice = made("jobs.create.duplicate", 33);
+    assert.deepEqual(waits(ran, [later, made("jobs.promoted", 31), twice, made("worker.job.claimed", 36), twice]), [6]);
     assert.deepEqual(waits({}, [later]), [10]);
     assert.deepEqual(waits({}, []), [10]);
     assert.deepEqual(waits({ runAt: at(50), status: "scheduled" }, [made("jobs.create.queued", 0, { runAt: at(50) })]), []);

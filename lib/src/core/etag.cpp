@@ -68,6 +68,8 @@ void set_tag(Response& response) {
 
 void add_tag(const Request& request, Response& response) {
     if (!is_worth_it(request, response)) return;
+    // What people did and said is kept by whoever asks, and not on the disk of a browser beyond the log-out.
+    if (request.target.starts_with("/api/telemetry")) set_header(response, "cache-control", "no-store");
     set_tag(response);
     const auto tag = std::ranges::find_if(response.headers, [](const auto& header) { return header.first == "etag"; });
     const auto known = request.header("if-none-match");

@@ -22,7 +22,7 @@ namespace {
 constexpr milliseconds answer_time{10'000};
 constexpr milliseconds close_time{1000};
 /// Who did not answer at the end of a job that had less left than this was hardly asked.
-constexpr milliseconds fair_time{100};
+constexpr milliseconds fair_time{1000};
 
 json::string as_json(std::string_view text) { return json::string(text.data(), text.size()); }
 

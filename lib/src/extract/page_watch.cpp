@@ -62,7 +62,8 @@ Result<MediaInfo> PageRun::run() {
 }
 
 Result<void> PageRun::watch() {
-    const auto nav_deadline = steady_clock::now() + options_.nav_timeout;
+    const auto begin = steady_clock::now();
+    const auto nav_deadline = begin + options_.nav_timeout;
     auto done = Result<bool>(false);
     while (done && !*done) {
         done = watch_step(nav_deadline);
@@ -70,7 +71,9 @@ Result<void> PageRun::watch() {
         auto pumped = pump(next_wake(nav_deadline));
         if (!pumped) done = std::move(pumped).error();
     }
-    if (state_.requested_main() || (!done && done.error().code == Errc::timed_out)) engine_.note_start(state_.requested_main());
+    // At the end of a job that had hardly any time left for it, a page that was not asked for says nothing.
+    const bool in_vain = !done && done.error().code == Errc::timed_out && (target_failed_ || steady_clock::now() >= begin + fair_look);
+    if (state_.requested_main() || in_vain) engine_.note_start(state_.requested_main());
     return done ? Result<void>() : Result<void>(std::move(done).error());
 }
 
@@ -173,6 +176,7 @@ Result<void> PageRun::look(bool play, bool last) {
         std::int64_t world = 0;
         std::int64_t answer = 0;
         bool main = false;
+        bool silent = false;  // No answer came, not even that it cannot be looked at just now.
     };
     std::vector<Asked> asked;
     const auto ask_world = [&](const std::string& frame, const std::string& session, bool main) {
@@ -188,7 +192,7 @@ Result<void> PageRun::look(bool play, bool last) {
     }
     const auto begin = steady_clock::now();
     const auto until = std::min(begin + look_time, deadline_ - milliseconds(50));
-    const auto wait = [&](std::int64_t id) -> Result<std::optional<json::object>> {
+    const auto wait = [&](Asked& one, std::int64_t id) -> Result<std::optional<json::object>> {
         while (!answers_.contains(id)) {
             auto more = pump(until);
             if (!more) return std::move(more).error();
@@ -196,6 +200,7 @@ Result<void> PageRun::look(bool play, bool last) {
         }
         wanted_.erase(id);
         auto node = answers_.extract(id);
+        one.silent = node.empty();
         if (node.empty() || !node.mapped().error.empty()) return std::optional<json::object>{};
         return std::optional<json::object>(std::move(node.mapped().params));
     };
@@ -204,7 +209,7 @@ Result<void> PageRun::look(bool play, bool last) {
         for (const auto& id : scripts_of(*rule_)) scripts.emplace_back(id);
     const auto wanted = json::serialize(scripts);
     for (auto& one : asked) {
-        auto world = wait(one.world);
+        auto world = wait(one, one.world);
         if (!world) return std::move(world).error();
         if (!*world) continue;
         std::string call(probe_script());
@@ -218,17 +223,17 @@ Result<void> PageRun::look(bool play, bool last) {
                            {"returnByValue", true}});
     }
     std::vector<Probe> probes;
-    for (const auto& one : asked) {
+    for (auto& one : asked) {
         std::optional<Probe> probe;
         if (one.answer != 0) {
-            auto answer = wait(one.answer);
+            auto answer = wait(one, one.answer);
             if (!answer) return std::move(answer).error();
             if (*answer) {
                 const auto* result = object_at(**answer, "result");
                 if (result != nullptr) probe = parse_probe(text_at(*result, "value"));
             }
         }
-        if (one.main) hung_ = !probe && steady_clock::now() >= until;
+        if (one.main) hung_ = one.silent;
         // Whatever becomes of this job: nobody can be sure of such a browser. What crashed cannot answer, though.
         if (one.main && hung_ && until >= begin + fair_look && !state_.crashed() && !gone_) engine_.condemn();
         if (probe)

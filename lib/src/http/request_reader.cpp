@@ -83,8 +83,11 @@ bool is_host(std::string_view text) {
     if (end == std::string_view::npos) return false;
     const auto port = text.substr(end + (literal ? 1 : 0));
     if (!port.empty() && (port.front() != ':' || !is_port(port.substr(1)))) return false;
+    if (!literal) return is_name(text.substr(0, end));
+    auto inside = text.substr(1, end - 1);
+    inside = inside.substr(0, inside.find('%'));  // Some clients send the zone of a link-local address, too.
     in6_addr address{};
-    return literal ? inet_pton(AF_INET6, std::string(text.substr(1, end - 1)).c_str(), &address) == 1 : is_name(text.substr(0, end));
+    return inet_pton(AF_INET6, std::string(inside).c_str(), &address) == 1;
 }
 
 }  // namespace

@@ -56,12 +56,12 @@ TEST_CASE("of two targets in a row that never ask for their page, the browser is
     CHECK(web.visit("deaf", 20s, 200ms) == "EXTRACTION_TIMEOUT");
     CHECK(web.replaced());
     // The job's own time may be over first: then the second target is the next job's.
-    CHECK(web.visit("deaf", 300ms) == "EXTRACTION_TIMEOUT");
+    CHECK(web.visit("deaf", 1300ms) == "EXTRACTION_TIMEOUT");
     CHECK_FALSE(web.replaced());
     CHECK(web.visit("page", 20s).empty());
-    CHECK(web.visit("deaf", 300ms) == "EXTRACTION_TIMEOUT");
+    CHECK(web.visit("deaf", 1300ms) == "EXTRACTION_TIMEOUT");
     CHECK_FALSE(web.replaced());  // Not in a row.
-    CHECK(web.visit("deaf", 300ms) == "EXTRACTION_TIMEOUT");
+    CHECK(web.visit("deaf", 1300ms) == "EXTRACTION_TIMEOUT");
     CHECK(web.replaced());
 }
 
@@ -84,7 +84,7 @@ TEST_CASE("a request without an answer at the end of the job's time costs the br
     for (const std::string method : {"Target.attachToTarget", "Page.enable", "Network.getCookies"}) {
         CAPTURE(method);
         StandIn web(method);
-        const auto found = web.visit("page", 500ms);
+        const auto found = web.visit("page", 1500ms);
         CHECK(found == (method == "Network.getCookies" ? "" : "EXTRACTION_TIMEOUT"));
         CHECK(web.replaced());
     }

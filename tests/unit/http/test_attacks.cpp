@@ -231,7 +231,7 @@ TEST_CASE("a head that is not written as RFC 9112 wants it ends the connection")
 TEST_CASE("a Host that is not ours is misdirected, wherever it stands, and the connection goes on to nothing") {
     Target target;
     for (const auto* named : {"evil.example", "localhost.evil.example", "localhost,evil.example", "127.1", "2130706433",
-                              "[::ffff:127.0.0.1]", "[::2]:80", "localhost:", "localhost%2eevil.example", "*"}) {
+                              "[::ffff:127.0.0.1]", "[::2]:80", "[fe80::1%eth0]:8080", "localhost:", "localhost%2eevil.example", "*"}) {
         CAPTURE(named);
         CHECK(Client(target.port).ask("GET /smuggled HTTP/1.1\r\nHost: " + std::string(named) + "\r\n\r\n")->status == 421);
     }

@@ -78,7 +78,8 @@ export function timeline(job: Job, events: readonly LogEvent[], now: number, att
             line.ending = ending;
         }
         // Made for later it waits from then on; one that is asked to run now, from now on.
-        if (event.event.startsWith("jobs.create.")) waitsSince = dueAt(event);
+        // One that was asked for once more (jobs.create.duplicate) waits as before.
+        if (event.event === "jobs.create.queued" || event.event === "jobs.create.replaced") waitsSince = dueAt(event);
         else if (queuings.has(event.event)) waitsSince = Math.min(waitsSince ?? Infinity, dueAt(event));
     }
     const finishedAt = job.finishedAt ? Date.parse(job.finishedAt) : null;

@@ -15,8 +15,11 @@ export function filterIn(query: URLSearchParams): Filter {
     return { job: query.get("p.job") ?? "", trace: query.get("p.trace") ?? "", level: query.get("p.level") ?? "" };
 }
 
+let typed = 0;
+
 /** The activity of a job, or of all that belongs to a trace; of everything without either. */
 export function filterBy({ job = "", trace = "" }: { job?: string; trace?: string }): void {
+    ++typed; // What was typed before and is still looked up comes too late.
     changeQuery({ "p.job": job, "p.trace": trace, "p.view": job || trace ? "history" : route.value.query.get("p.view") ?? "" });
 }
 
@@ -31,8 +34,6 @@ async function isJob(id: string): Promise<boolean> {
         return !(error instanceof ApiError && error.status === 404);
     }
 }
-
-let typed = 0;
 
 /** A typed id: that of a job when it looks so and there is one, else of a trace. */
 export async function filterByTyped(text: string): Promise<void> {

@@ -48,7 +48,8 @@ async function seed(): Promise<void> {
             if (cursor !== null) activity.leftOut = true;
         }
     } catch {
-        seeded = false; // Again when the stream is back.
+        seeded = false; // Again when the stream is back, or in a while.
+        activity.leftOut = true;
     }
 }
 feed.state.watch(() => void seed());
