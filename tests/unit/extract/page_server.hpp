@@ -185,9 +185,11 @@ private:
     std::thread acceptor_;
 };
 
+/// What could be read: a file of /proc may go with its process meanwhile.
 inline std::string read_file(const std::string& path) {
-    std::ifstream in(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
+    std::ostringstream out;
+    out << std::ifstream(path, std::ios::binary).rdbuf();
+    return out.str();
 }
 
 /// A clip made on the spot; empty when there is no ffmpeg.
