@@ -5,7 +5,8 @@ const state = (page) => page.locator(".job-head .badge").first();
 
 /** The main story, on whatever store and with whatever processes the world has. */
 export async function fromAddressToVideo(world) {
-    const site = await world.site();
+    let send;
+    const site = await world.site(new Promise((done) => (send = done)));
     const { url } = await world.serve();
     const page = await world.browse();
     await page.goto(url);
@@ -20,6 +21,7 @@ export async function fromAddressToVideo(world) {
     // While it runs the panel says so, without being asked.
     const live = page.locator(".active-job", { has: page.locator(`.id[title="${id}"]`) });
     await live.locator(".badge").getByText("running").waitFor({ timeout: 40_000 });
+    send();
     await state(page).getByText("completed").waitFor({ timeout: 40_000 });
 
     const video = page.locator("video");

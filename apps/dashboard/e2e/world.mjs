@@ -167,12 +167,13 @@ export class World {
         return execFileSync(process.env.JOBRT_PROGRAM, args, { cwd: this.folder, env: this.environment(more), encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
     }
 
-    /** A site with /clip.mp4, and /ANYTHING as a page that shows it; slow pages take their time. */
-    async site() {
+    /** A site with /clip.mp4, which is not sent before `held` is over, and /ANYTHING as a page that shows it. */
+    async site(held = undefined) {
         const clip = join(this.folder, "clip.mp4");
         execFileSync("ffmpeg", ["-y", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc=d=6:s=320x240:r=10", "-f", "lavfi", "-i", "sine=d=6", "-pix_fmt", "yuv420p", clip]);
-        const server = createServer((request, response) => {
+        const server = createServer(async (request, response) => {
             if (request.url.startsWith("/clip.mp4")) {
+                await held;
                 response.writeHead(200, { "content-type": "video/mp4", "content-length": statSync(clip).size });
                 createReadStream(clip).pipe(response);
                 return;
