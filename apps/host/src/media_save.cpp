@@ -6,12 +6,11 @@
 #include <filesystem>
 #include <utility>
 
-#include <strings.h>
-
 #include <boost/json/parse.hpp>
 
 #include "codes.hpp"
 #include "platform_config.hpp"
+#include "stored_extraction.hpp"
 #include "traceparent.hpp"
 
 namespace jobruntime::host {
@@ -25,30 +24,6 @@ std::string text_of(const boost::json::object& object, std::string_view name) {
     return value && value->is_string() ? std::string(value->get_string()) : std::string();
 }
 
-/// Cookies are secrets of the browser's profile, and what authorises is one by its name: they serve the attempt that got
-/// them and are never stored. True when the media were asked for with one of them.
-bool drop_secrets(MediaInfo& info) {
-    const net::CookieJar jar(info.cookies);
-    const auto drop = [&jar](const std::string& address, auto& headers) {
-        const auto dropped = std::erase_if(headers, [](const auto& header) {
-            for (const auto* secret : {"cookie", "authorization", "proxy-authorization"})
-                if (strcasecmp(header.first.c_str(), secret) == 0) return true;
-            return false;
-        });
-        const auto url = net::parse_url(address, net::max_fetch_url);
-        return dropped > 0 || (url && !jar.header_for(*url).empty());
-    };
-    bool needed = false;
-    for (auto& source : info.sources) {
-        needed = drop(source.url, source.http_headers) || needed;
-        if (source.sound) needed = drop(source.sound->url, source.sound->http_headers) || needed;
-    }
-    return needed;
-}
-
-/// Beside what to_json writes in the step "extract": its sources were found together with secrets that serve them.
-constexpr std::string_view had_secrets = "hadSecrets";
-
 /// What an earlier step of this name has stored; nothing when there is none.
 std::optional<boost::json::value> stored_step(JobContext& job, std::string_view name) {
     bool known = true;
@@ -58,12 +33,6 @@ std::optional<boost::json::value> stored_step(JobContext& job, std::string_view 
     });
     if (!known || !stored) return std::nullopt;
     return *std::move(stored);
-}
-
-/// What the step "extract" has stored.
-Result<MediaInfo> info_in(const boost::json::value& stored) {
-    if (!stored.is_object()) return Error{Errc::internal, "INVALID_MEDIA_INFO", "the stored extraction is no object"};
-    return media_info_from(stored.get_object());
 }
 
 /// The source gave bytes that are no video worth keeping: another source may be better, the same one will not.
@@ -217,10 +186,7 @@ Result<boost::json::value> MediaSave::look(Attempt& attempt, std::optional<Media
             job.event("worker.job.extraction.completed",
                       {{"extractor", found->extractor.empty() ? std::string(extractor->name()) : found->extractor}, {"sources", found->sources.size()}, {"title", found->title}});
             fresh = *found;
-            const bool needed = drop_secrets(*found);
-            auto kept = to_json(*found);
-            if (needed) kept[had_secrets] = true;
-            return boost::json::value(std::move(kept));
+            return boost::json::value(without_secrets(*std::move(found)));
         }
         last = std::move(found).error();
         if (last.name != "UNSUPPORTED_SOURCE") break;
@@ -235,11 +201,12 @@ Result<MediaInfo> MediaSave::extract(Attempt& attempt) const {
     auto stored = job.step("extract", ask);
     if (!stored) return std::move(stored).error();
     if (!fresh) {
-        auto earlier = info_in(*stored);
-        attempt.secrets_are_gone = earlier && stored->get_object().contains(had_secrets);
-        const bool file_is_gone = earlier && begins_with_lost_file(attempt, *earlier);
         attempt.extracted_earlier = true;
-        if ((!attempt.secrets_are_gone && !file_is_gone) || fetched_earlier(attempt)) return earlier;
+        auto earlier = stored_extraction(*stored);
+        if (!earlier) return std::move(earlier).error();
+        attempt.secrets_are_gone = earlier->had_secrets;
+        const bool file_is_gone = begins_with_lost_file(attempt, earlier->info);
+        if ((!attempt.secrets_are_gone && !file_is_gone) || fetched_earlier(attempt)) return std::move(earlier->info);
         // Without its secrets the site would refuse the download, or give another one; a file is to be had nowhere else.
         if (file_is_gone) job.log("the file that the extractor has left is gone; asking it again", Level::warn);
         JR_TRY(job.forget("extract"));
@@ -249,7 +216,10 @@ Result<MediaInfo> MediaSave::extract(Attempt& attempt) const {
         if (!stored) return std::move(stored).error();
     }
     attempt.extracted_earlier = !fresh;
-    return fresh ? *std::move(fresh) : info_in(*stored);
+    if (fresh) return *std::move(fresh);
+    auto kept = stored_extraction(*stored);
+    if (!kept) return std::move(kept).error();
+    return std::move(kept->info);
 }
 
 /// Whether the source to begin with is a file that an extractor has left, and that went since: with the work folder, or
