@@ -75,6 +75,17 @@ bool gone(int pid) {
     return state == std::string::npos || stat[state + 2] == 'Z';
 }
 
+/// Of a yt-dlp that notes its arguments and what it is traced by, and then does what `script` says.
+Result<MediaInfo> ask_yt_dlp(Bench& bench, const std::string& script, ExtractRequest request) {
+    extract::YtDlpOptions options;
+    options.program = bench.program("#!/bin/sh\nprintf '%s\\n' \"$@\" > arguments\nprintf %s \"$TRACEPARENT\" > trace\n" + script + "\n");
+    options.environment = {"PATH=/usr/bin:/bin"};
+    options.allow_nets = net::Network::parse_list("127.0.0.0/8").value();
+    request.timeout = 10s;
+    request.tmp_dir = bench.tmp;
+    return extract::YtDlpExtractor(options).extract(request, {});
+}
+
 }  // namespace
 
 TEST_CASE("a program gets one request line and its result becomes sources, best first") {
@@ -341,16 +352,10 @@ TEST_CASE("yt-dlp is asked without its user's settings, and what it says is unde
     for (const auto& row : rows) {
         CAPTURE(row.what);
         Bench bench;
-        extract::YtDlpOptions options;
-        options.program = bench.program("#!/bin/sh\nprintf '%s\\n' \"$@\" > arguments\nprintf %s \"$TRACEPARENT\" > trace\n" + row.script + "\n");
-        options.environment = {"PATH=/usr/bin:/bin"};
-        options.allow_nets = net::Network::parse_list("127.0.0.0/8").value();
         ExtractRequest request;
-        request.timeout = 10s;
-        request.tmp_dir = bench.tmp;
         request.url = "http://127.0.0.1/-post";
         request.traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        const auto info = extract::YtDlpExtractor(options).extract(request, {});
+        const auto info = ask_yt_dlp(bench, row.script, request);
         CHECK(extract_test::read_file(bench.tmp + "/trace") == request.traceparent);
         CHECK((info ? info->sources.front().url : info.error().name) == row.outcome);
         CHECK(extract_test::read_file(bench.tmp + "/arguments") ==
@@ -363,16 +368,10 @@ TEST_CASE("yt-dlp is asked without its user's settings, and what it says is unde
           std::tuple(9, R"({"entries":[],"playlist_count":4})", "NO_MEDIA")}) {
         CAPTURE(nth);
         Bench bench;
-        extract::YtDlpOptions options;
-        options.program = bench.program("#!/bin/sh\nprintf '%s\\n' \"$@\" > arguments\n" + say(answer) + "\n");
-        options.environment = {"PATH=/usr/bin:/bin"};
-        options.allow_nets = net::Network::parse_list("127.0.0.0/8").value();
         ExtractRequest request;
-        request.timeout = 10s;
-        request.tmp_dir = bench.tmp;
         request.url = "http://127.0.0.1/post";
         request.nth = nth;
-        const auto info = extract::YtDlpExtractor(options).extract(request, {});
+        const auto info = ask_yt_dlp(bench, say(answer), std::move(request));
         CHECK((info ? info->sources.front().url : info.error().name) == outcome);
         if (!info) CHECK(info.error().message == "the post has 4 videos, and number 9 was asked for");
         CHECK(extract_test::read_file(bench.tmp + "/arguments").find("-J\n--playlist-items\n" + std::to_string(nth) + "\n--\n") != std::string::npos);
