@@ -64,12 +64,14 @@ int work(const Script& script) {
     options.poll = Duration{200};
     options.sink = &sink;
     const bool deaf = script.number("deaf", 0) != 0;  // Ignores its stop, as a frozen handler does.
-    const long run_us = script.number("run-us", 1'000);
+    const long run_us = script.number("run-us", 1'000);  // On average, or always so long.
+    const bool exact = script.number("exact", 0) != 0;
     const auto handle = [&](JobContext& job) {
         journal.write('S', with_fence(job.job()));
         if (const auto* poison = job.job().payload.if_contains("poison"); poison && poison->as_bool()) std::abort();
         thread_local std::mt19937_64 random{std::random_device{}()};
-        const std::chrono::microseconds time(run_us == 0 ? 0 : static_cast<long>(random() % static_cast<unsigned long>(2 * run_us)));
+        const long up_to_twice = run_us == 0 ? 0 : static_cast<long>(random() % static_cast<unsigned long>(2 * run_us));
+        const std::chrono::microseconds time(exact ? run_us : up_to_twice);
         if (!pass(time, deaf ? std::stop_token{} : job.stop())) return retry("INTERRUPTED", "asked to stop");
         journal.write('E', with_fence(job.job()));
         return completed();

@@ -35,8 +35,8 @@ struct Place {
     std::string lease_ms = "900";
 };
 
-std::vector<std::string> worker(const Place& place, const Folder& folder, const std::string& name) {
-    // Deaf: its handler does not look at its stop, as one that was frozen had no chance to.
+/// Deaf: its handler does not look at its stop, as one that was frozen had no chance to.
+std::vector<std::string> worker(const Place& place, const Folder& folder, const std::string& name, const std::string& run_us) {
     return {"work",
             "--db",
             place.address,
@@ -47,7 +47,9 @@ std::vector<std::string> worker(const Place& place, const Folder& folder, const 
             "--watch-ms",
             "50",
             "--run-us",
-            "250000",
+            run_us,
+            "--exact",
+            "1",
             "--concurrency",
             "1",
             "--prefetch",
@@ -67,7 +69,9 @@ Findings freeze(const Folder& folder, const Place& place, int times, const std::
     Journal enqueued(evidence.enqueuers.front(), false);
     int overtaken = 0;
     for (int i = 0; i < times; ++i) {
-        Actor first(worker(place, folder, "first"), environment), second(worker(place, folder, "second"), environment);
+        // The first works so long that it is frozen at its work, on a busy machine, too.
+        Actor first(worker(place, folder, "first", "1500000"), environment);
+        Actor second(worker(place, folder, "second", "50000"), environment);
         first.start();
         const auto begun = lines(folder / "first", 'S');
         auto job = queue.enqueue("proof.job", boost::json::object{});

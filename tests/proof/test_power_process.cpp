@@ -87,10 +87,16 @@ void check_numbers(const std::string& database, const std::string& worked, const
         findings.complain("number: an event id was used again");
 }
 
+/// What a machine is doing when its power goes.
+enum class Moment {
+    all_at_once,   ///< Jobs come, run and end, so that every claim is soon written with what is acknowledged after it.
+    only_claims,   ///< All jobs are there, and then claimed: nothing after that has to be on the disk.
+};
+
 /// Enqueuer, worker and a reader of the log on one disk, until everything stops at once.
 class Machine {
 public:
-    explicit Machine(const std::string& durability) {
+    Machine(const std::string& durability, Moment moment) : moment_(moment) {
         std::filesystem::create_directories(disk_);
         const std::vector<std::string> environment{"LD_PRELOAD=" PROOF_PRELOAD, "PROOF_POWER_DIR=" + disk_,
                                                    "PROOF_POWER_LOG=" + log()};
@@ -99,12 +105,20 @@ public:
             words.insert(words.end(), {"--db", database, "--durability", durability});
             actors_.emplace_back(std::move(words), environment);
         };
-        act({"enqueue", "--journal", enqueued(), "--pause-us", "300"});
-        act({"work", "--journal", worked(), "--run-us", "200"});
+        if (moment == Moment::only_claims) {
+            act({"enqueue", "--journal", enqueued(), "--pause-us", "0", "--limit", "20"});
+            act({"work", "--journal", worked(), "--run-us", "60000000", "--exact", "1", "--concurrency", "20"});
+        } else {
+            act({"enqueue", "--journal", enqueued(), "--pause-us", "300"});
+            act({"work", "--journal", worked(), "--run-us", "200"});
+        }
         act({"tail", "--journal", tailed(), "--poll-ms", "1"});
     }
     void run(std::chrono::milliseconds time) {
-        for (auto& actor : actors_) actor.start();
+        for (auto& actor : actors_) {
+            actor.start();
+            if (moment_ == Moment::only_claims && &actor == &actors_.front()) REQUIRE(eventually([&] { return actor.ended(); }));
+        }
         REQUIRE(
             eventually([&] { return !read_journal(worked()).empty() && !read_journal(tailed()).empty(); }));
         std::this_thread::sleep_for(time);
@@ -133,19 +147,20 @@ public:
 
 private:
     std::string log() const { return folder_ / "log"; }
+    Moment moment_;
     Folder folder_;
     std::string disk_ = folder_ / "disk";
     std::vector<Actor> actors_;
 };
 
 Findings cut_machine(int times, const std::string& durability,
-                     const char* what = "power cuts of whole processes") {
+                     const char* what = "power cuts of whole processes", Moment moment = Moment::all_at_once) {
     Findings all;
     std::mt19937_64 random(11);
     std::string each;
     long unsynced = 0, dropped = 0;
     for (int i = 0; i < times; ++i) {
-        Machine machine(durability);
+        Machine machine(durability, moment);
         machine.run(std::chrono::milliseconds(20 + random() % 200));
         const auto database = machine.cut(random);
         unsynced += machine.unsynced;
@@ -181,6 +196,13 @@ TEST_CASE(
     CHECK(findings.runs > times);
 }
 
+TEST_CASE("power cuts of processes that only claim repeat neither a fence nor an event id") {
+    const int times = scaled(20, 2);
+    const auto findings = cut_machine(times, "", "power cuts amid claims", Moment::only_claims);
+    CHECK(findings.sound());
+    CHECK(findings.acknowledged >= 20 * times);
+}
+
 TEST_CASE("control: with durability lowered the checker complains of lost jobs") {
     CHECK(cut_machine(10, "process_crash", "control: with durability lowered").complains_of("lost"));
 }
@@ -189,7 +211,7 @@ TEST_CASE("control: without a new epoch fences and event ids come again after a 
     core::set_failpoint("control.keep_epoch", [] { return true; });
     bool fence = false, number = false;
     const bool seen = noticed([&] {
-        const auto findings = cut_machine(5, "", "control: without a new epoch");
+        const auto findings = cut_machine(5, "", "control: without a new epoch", Moment::only_claims);
         fence |= findings.complains_of("fence");
         number |= findings.complains_of("number");
         return fence && number;

@@ -128,7 +128,7 @@ public:
             const int flags = ::fcntl(fd, F_GETFD);
             if (flags < 0 || (flags & FD_CLOEXEC)) continue;
             auto target = kind_of(fd);
-            if (target_of(fd) != opened) continue;  // Another file has its number by now.
+            if (opened.empty() || target_of(fd) != opened) continue;  // Another file has its number by now, or none.
             const std::lock_guard lock(mutex_);
             ++seen_[std::move(target)];
         }
