@@ -128,7 +128,8 @@ public:
             const int flags = ::fcntl(fd, F_GETFD);
             if (flags < 0 || (flags & FD_CLOEXEC)) continue;
             auto target = kind_of(fd);
-            if (opened.empty() || target_of(fd) != opened) continue;  // Another file has its number by now, or none.
+            // Another file has its number by now, or none, or had it in between.
+            if (opened.empty() || target_of(fd) != opened || (::fcntl(fd, F_GETFD) & FD_CLOEXEC)) continue;
             const std::lock_guard lock(mutex_);
             ++seen_[std::move(target)];
         }

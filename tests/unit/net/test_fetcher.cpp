@@ -8,6 +8,7 @@
 
 #include <jobruntime/net.hpp>
 
+#include "support/mostly.hpp"
 #include "unit/net/test_server.hpp"
 
 using namespace jobruntime;
@@ -32,9 +33,10 @@ public:
               source_.request_stop();
           }) {}
     std::stop_token token() { return source_.get_token(); }
-    std::chrono::milliseconds since() {
+    /// How long before `ended` that was.
+    steady_clock::duration before(steady_clock::time_point ended) {
         thread_.join();
-        return std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - asked_);
+        return ended - asked_;
     }
 
 private:
@@ -289,26 +291,27 @@ TEST_CASE("time runs out for the whole of it") {
         REQUIRE_FALSE(response);
         CHECK(response.error().code == Errc::timed_out);
         CHECK(response.error().name == "NETWORK");
-        CHECK(steady_clock::now() - before < 1s);
+        CHECK(steady_clock::now() - before < 10s);  // A thousand redirects take forty.
     }
 }
 
 TEST_CASE("a stop ends a fetch within 200 ms") {
-    TestServer server;
-    server.on("/silent", silence());
-    StopOnRequest stopper(server);
-    const auto response = Fetcher(loopback()).get({.url = server.url("/silent")}, stopper.token());
-    CHECK(stopper.since() < 200ms);
-    CHECK(response.error().code == Errc::canceled);
+    CHECK(tests::mostly_within(200ms, [] {
+        TestServer server;
+        server.on("/silent", silence());
+        StopOnRequest stopper(server);
+        const auto response = Fetcher(loopback()).get({.url = server.url("/silent")}, stopper.token());
+        const auto ended = steady_clock::now();
+        CHECK(response.error().code == Errc::canceled);
+        return stopper.before(ended);
+    }));
 }
 
 TEST_CASE("nobody listening, no such name, no TLS: the network's fault") {
-    int free_port = 0;
-    { free_port = TestServer().port(); }
     auto options = loopback();
     options.connect_timeout = 500ms;  // For a machine on which no name server answers.
     const Fetcher fetcher(options);
-    const auto refused = fetcher.get({.url = "http://127.0.0.1:" + std::to_string(free_port) + "/"});
+    const auto refused = fetcher.get({.url = "http://127.0.0.1:1/"});  // No test gets that port.
     CHECK(refused.error().name == "NETWORK");
     CHECK(refused.error().code == Errc::unavailable);
     CHECK(fetcher.get({.url = "http://no-such-host.invalid/"}).error().name == "NETWORK");
@@ -318,14 +321,16 @@ TEST_CASE("nobody listening, no such name, no TLS: the network's fault") {
 }
 
 TEST_CASE("a stop does not wait for a name server either") {
-    std::stop_source source;
-    std::jthread stopper([&] {
-        std::this_thread::sleep_for(20ms);
-        source.request_stop();
-    });
-    const auto before = steady_clock::now();
-    CHECK_FALSE(Fetcher(loopback()).get({.url = "http://no-such-host.invalid/"}, source.get_token()));
-    CHECK(steady_clock::now() - before < 220ms);
+    CHECK(tests::mostly_within(220ms, [] {
+        std::stop_source source;
+        std::jthread stopper([&] {
+            std::this_thread::sleep_for(20ms);
+            source.request_stop();
+        });
+        const auto before = steady_clock::now();
+        CHECK_FALSE(Fetcher(loopback()).get({.url = "http://no-such-host.invalid/"}, source.get_token()));
+        return steady_clock::now() - before;
+    }));
 }
 
 TEST_CASE("a fetch leaves no descriptor open") {

@@ -292,7 +292,7 @@ TEST_CASE("time-outs, the limit of connections, and the end are kept") {
     const Client long_head(proxy->port());
     long_head.send("GET http://a/ HTTP/1.1\r\nX: " + std::string(70'000, 'x'));
     CHECK(status_of(long_head.read()) == "431");
-    CHECK(std::chrono::steady_clock::now() - begin < 8s);
+    CHECK(std::chrono::steady_clock::now() - begin < 9s);
 
     auto lasting = make_proxy("127.0.0.0/8");
     const Client held(lasting->port());
@@ -301,7 +301,7 @@ TEST_CASE("time-outs, the limit of connections, and the end are kept") {
     CHECK(status_of(held.read("\r\n\r\n")) == "200");
     const auto end = std::chrono::steady_clock::now();
     lasting.reset();
-    CHECK(std::chrono::steady_clock::now() - end < 1s);
+    CHECK(std::chrono::steady_clock::now() - end < 10s);
     CHECK(held.read().empty());
 }
 

@@ -105,7 +105,7 @@ inline bool complete(jobruntime::Store& store, const Job& job) {
 }
 
 /// Looks until it holds, for at most `patience`.
-inline bool soon(const std::function<bool()>& holds, Duration patience = 10s) {
+inline bool soon(const std::function<bool()>& holds, Duration patience = 60s) {
     const auto end = std::chrono::steady_clock::now() + patience;
     while (!holds()) {
         if (std::chrono::steady_clock::now() > end) return false;

@@ -15,6 +15,7 @@
 
 #include <jobruntime/subprocess.hpp>
 
+#include "support/mostly.hpp"
 #include "unit/subprocess/process_probe.hpp"
 
 using namespace jobruntime;
@@ -155,7 +156,7 @@ TEST_CASE("terminate kills what ignores SIGTERM, with its children") {
     REQUIRE(grandchild > 0);
     const auto before = std::chrono::steady_clock::now();
     CHECK(child->terminate(100ms).value() == ExitStatus{.signal = SIGKILL});
-    CHECK(std::chrono::steady_clock::now() - before < 3s);
+    CHECK(std::chrono::steady_clock::now() - before < 10s);
     CHECK(ends_within(grandchild, 0ms));
 }
 
@@ -195,14 +196,19 @@ TEST_CASE("waiting ends at its deadline and at a stop, and the child goes on") {
     auto child = Subprocess::spawn({.argv = {"/bin/sleep", "1000"}});
     REQUIRE(child);
     CHECK(child->wait(in(20ms)).error().code == Errc::timed_out);
-    std::stop_source source;
-    std::jthread stopper([&] {
-        std::this_thread::sleep_for(30ms);
-        source.request_stop();
-    });
-    const auto before = std::chrono::steady_clock::now();
-    CHECK(child->wait(forever, source.get_token()).error().code == Errc::canceled);
-    CHECK(std::chrono::steady_clock::now() - before < 130ms);
+    CHECK(tests::mostly_within(100ms, [&] {
+        std::stop_source source;
+        std::chrono::steady_clock::time_point asked;
+        std::jthread stopper([&] {
+            std::this_thread::sleep_for(30ms);
+            asked = std::chrono::steady_clock::now();
+            source.request_stop();
+        });
+        CHECK(child->wait(forever, source.get_token()).error().code == Errc::canceled);
+        const auto ended = std::chrono::steady_clock::now();
+        stopper.join();
+        return ended - asked;
+    }));
     CHECK_FALSE(ends_within(child->pid(), 0ms));
 }
 
@@ -299,7 +305,7 @@ TEST_CASE("the child outlives the thread that started it and dies with the proce
     CHECK_FALSE(ends_within(grandchild, 50ms));  // Its spawning thread has ended before the line was printed.
     // The grandchild leads a group of its own, so only the parent dies of this.
     parent->signal_group(SIGKILL);
-    CHECK(ends_within(grandchild, 5000ms));
+    CHECK(ends_within(grandchild, 20'000ms));
     CHECK(parent->wait(in(10s)).value().signal == SIGKILL);
 }
 
