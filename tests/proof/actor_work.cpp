@@ -53,7 +53,7 @@ int work(const Script& script) {
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
     auto store = open_store(script);
-    Journal journal(script.text("journal"), true);
+    Journal journal(script.text("journal"), script.number("synced", 1) != 0);
     Acknowledged sink(journal);
     WorkerOptions options;
     options.queues = {{"default", static_cast<int>(script.number("concurrency", 4))}};

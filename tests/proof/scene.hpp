@@ -28,7 +28,7 @@ public:
     /// Whether all enqueuers have made as many as they were told to.
     bool enqueuers_ended();
     /// No more jobs; waits until all that is there has ended and the reader has seen it; then reads the evidence.
-    Findings finish(std::chrono::seconds limit = std::chrono::seconds(120));
+    Findings finish(std::chrono::seconds limit = std::chrono::seconds(300));
     /// Lines of this word in the journals of the enqueuers and workers so far.
     std::size_t lines(char word) const;
 

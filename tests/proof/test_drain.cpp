@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <thread>
 
@@ -10,6 +11,7 @@
 #include "proof/actors.hpp"
 #include "proof/address.hpp"
 #include "proof/checker.hpp"
+#include "proof/journal.hpp"
 #ifdef PROOF_HAS_MONGO
 #include "support/mongo_server.hpp"
 #endif
@@ -18,6 +20,11 @@ using namespace jobruntime;
 using namespace proof;
 
 namespace {
+
+long begun(const std::string& journal) {
+    const auto said = read_journal(journal);
+    return std::count_if(said.begin(), said.end(), [](const Line& line) { return line.word == 'S'; });
+}
 
 /// What became of the jobs, by the store's own words.
 void look_at_jobs(const std::string& address, Findings& findings, long& interrupted) {
@@ -64,15 +71,20 @@ Findings stop_under_load(const Folder& folder, const std::string& address, int s
     if (!failpoints.empty()) environment.push_back("JOBRT_FAILPOINTS=" + failpoints);
     Actor enqueuer(
         {"enqueue", "--db", address, "--journal", evidence.enqueuers.front(), "--pause-us", slow ? "300000" : "2000"});
-    // Handlers run up to 400 ms and the grace is 100 ms, so that some of each stop are interrupted.
+    // Handlers run up to 400 ms, where few run at a time up to 2 s, and the grace is 100 ms, so that some of each stop
+    // are interrupted.
     const std::vector<std::string> arguments{
-        "work",       "--db", address,         "--journal", evidence.workers.front(), "--run-us", "200000",
+        "work",       "--db", address,         "--journal", evidence.workers.front(), "--run-us", slow ? "1000000" : "200000",
         "--grace-ms", "100",  "--concurrency", "16"};
+    const long at_work = slow ? 4 : 16;
     enqueuer.start();
     for (int i = 0; i < stops; ++i) {
+        const auto before = begun(evidence.workers.front());
         Actor worker(arguments, environment);
         worker.start();
-        std::this_thread::sleep_for(std::chrono::milliseconds(slow ? 1500 : 500));
+        CHECK(eventually([&] { return begun(evidence.workers.front()) >= before + at_work; }));
+        // So that some have ended and others are amid their work.
+        std::this_thread::sleep_for(std::chrono::milliseconds(300));
         CHECK(worker.stop());
     }
     enqueuer.kill();

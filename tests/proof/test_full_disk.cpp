@@ -56,7 +56,7 @@ public:
         REQUIRE(worker_->start().has_value());
         for (std::size_t i = 0; i < at_once; ++i)
             running_.push_back(queue_.enqueue("proof.job", boost::json::object{})->id);
-        REQUIRE(eventually([&] { return runs() == at_once; }));
+        REQUIRE(eventually([&] { return runs() >= at_once; }));
         disk_.fill("filler");
         // A little is left, so that some new jobs are still accepted.
         std::filesystem::resize_file(disk_ / "filler",
@@ -106,10 +106,10 @@ public:
     void look_recovered(Findings& findings) {
         std::filesystem::remove(disk_ / "filler");
         const auto accepts = [&] { return queue_.enqueue("proof.job", boost::json::object{}).has_value(); };
-        if (!eventually(accepts, std::chrono::seconds(10)))
+        if (!eventually(accepts))
             return findings.complain("space: still refused when space came back");
         auto after = queue_.enqueue("proof.job", boost::json::object{});
-        auto ended = after ? queue_.wait(after->id, Duration{20'000}) : Result<Job>(after.error());
+        auto ended = after ? queue_.wait(after->id, Duration{60'000}) : Result<Job>(after.error());
         if (!ended || ended->state != JobState::completed)
             findings.complain("space: a new job did not complete");
     }
@@ -178,7 +178,7 @@ void print(const char* what, const FullDisk& full, const Findings& findings, con
 }
 
 /// With the reserve that the store keeps: what runs can end while the disk is full.
-Findings fill_disk(SmallDisk::How how, const char* what = "full disk", Duration patience = Duration{20'000}) {
+Findings fill_disk(SmallDisk::How how, const char* what = "full disk", Duration patience = Duration{60'000}) {
     Findings findings;
     FullDisk full(how, {}, Duration{30'000});
     full.refuse(findings);
@@ -195,7 +195,7 @@ Findings fill_disk(SmallDisk::How how, const char* what = "full disk", Duration 
 /// Without a reserve, and for longer than two leases: nothing can be written at all, no beat and no end of an
 /// attempt.
 Findings outlast_leases(SmallDisk::How how) {
-    const Duration lease{600};
+    const Duration lease{2'000};  // Not to be lost on a busy machine while the disk is being filled.
     Findings findings;
     sqlite::Options options;
     options.ballast_bytes = 0;
@@ -208,11 +208,11 @@ Findings outlast_leases(SmallDisk::How how) {
         auto beaten = full.store().beat(writer, {}, system_clock().wall());
         return !beaten && beaten.error().code == Errc::full;
     };
-    REQUIRE(eventually(refused, std::chrono::seconds(20)));
+    REQUIRE(eventually(refused));
     full.finish_handlers();
     REQUIRE(eventually([&] { return full.handlers_ended(); }));
     long failed = 0, went_through = 0;
-    const auto until = std::chrono::steady_clock::now() + 5 * lease;
+    const auto until = std::chrono::steady_clock::now() + 5 * lease / 2;
     while (std::chrono::steady_clock::now() < until) {
         (refused() ? failed : went_through) += 1;
         usleep(50'000);
@@ -220,7 +220,7 @@ Findings outlast_leases(SmallDisk::How how) {
     CHECK(failed > went_through);
     CHECK(full.still_running() == at_once);
     full.look_recovered(findings);
-    full.look_ended(findings, Duration{8'000});
+    full.look_ended(findings, Duration{60'000});
     full.close(findings);
     print("disk full for longer than two leases", full, findings,
           ", " + std::to_string(failed) + " beats refused");

@@ -94,7 +94,7 @@ Findings take_poison(const Folder& folder, const std::string& address, int good,
             promote_all(queue);
             return none_open(queue);
         },
-        std::chrono::seconds(120)));
+        std::chrono::seconds(250)));
     CHECK(worker.stop());
     Findings findings;
     if (deaths != 4) findings.complain("deaths: there were " + std::to_string(deaths));
@@ -129,6 +129,8 @@ double take_over(const char* what, Duration lease, const std::string& failpoints
                                         "500",
                                         "--grace-ms",
                                         "0",
+                                        "--synced",
+                                        "0",
                                         "--lease-ms",
                                         std::to_string(lease.count())};
     };
@@ -149,7 +151,7 @@ double take_over(const char* what, Duration lease, const std::string& failpoints
     }));
     const auto killed = std::chrono::steady_clock::now();
     first.kill();
-    REQUIRE(eventually([&] { return begun("second") >= running; }, std::chrono::seconds(20)));
+    REQUIRE(eventually([&] { return begun("second") >= running; }, std::chrono::seconds(25)));
     const auto took = std::chrono::duration<double>(std::chrono::steady_clock::now() - killed).count();
     std::printf("counts: %s with %d jobs running: all running again after at most %.2f s\n", what, running,
                 took);
@@ -190,11 +192,12 @@ TEST_CASE("control: when a job that crashes is not kept alone the checker compla
 
 TEST_CASE("a hundred running jobs of a killed process run again elsewhere on the host within a second") {
     double best = 1e9;
-    for (int round = 0; round < 3 && best >= 1; ++round)  // A busy machine may need another try.
+    // A busy machine may need another try; who does not see the death would need a lease in each.
+    for (int round = 0; round < 10 && best >= 1; ++round)
         best = std::min(best, take_over("kill -9", Duration{30'000}, ""));
     CHECK(best < 1);
 }
 
 TEST_CASE("control: when nobody sees a death on this host the jobs wait for the lease") {
-    CHECK(take_over("control: kill -9 that nobody sees", Duration{3'000}, "control.ignore_deaths=error") > 1);
+    CHECK(take_over("control: kill -9 that nobody sees", Duration{6'000}, "control.ignore_deaths=error") > 1);
 }

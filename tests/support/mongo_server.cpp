@@ -10,15 +10,13 @@
 #include <stdexcept>
 #include <thread>
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "mongo/driver.hpp"
+#include "support/own_port.hpp"
 
 namespace jobruntime::tests {
 
@@ -29,19 +27,6 @@ namespace {
 std::string environment(const char* name) {
     const char* value = std::getenv(name);
     return value ? value : "";
-}
-
-int free_port() {
-    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    if (fd < 0 || ::bind(fd, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-        ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0)
-        throw std::runtime_error("no free port");
-    ::close(fd);
-    return ntohs(address.sin_port);
 }
 
 using Client = mongo::CHandle<mongoc_client_t, mongoc_client_destroy>;
@@ -108,7 +93,7 @@ void MongoServer::start(const std::vector<std::string>& arguments) {
         auto name = (std::filesystem::temp_directory_path() / "jobrt-standin-XXXXXX").string();
         if (!::mkdtemp(name.data())) throw std::runtime_error("no folder for the stand-in");
         folder_ = name;
-        port_ = free_port();
+        port_ = own_port();
         base_ = "mongodb://127.0.0.1:" + std::to_string(port_);
         std::ofstream(folder_ + "/empty.toml").flush();
     }
