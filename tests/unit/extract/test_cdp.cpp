@@ -48,7 +48,7 @@ struct Peer {
     std::optional<LineReader> reader_;
 };
 
-Deadline soon() { return std::chrono::steady_clock::now() + 5s; }
+Deadline soon() { return std::chrono::steady_clock::now() + 60s; }
 
 cdp::Message expect_message(cdp::Mailbox& mailbox) {
     cdp::Message message;

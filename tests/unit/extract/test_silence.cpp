@@ -56,27 +56,27 @@ TEST_CASE("of two targets in a row that never ask for their page, the browser is
     CHECK(web.visit("deaf", 20s, 200ms) == "EXTRACTION_TIMEOUT");
     CHECK(web.replaced());
     // The job's own time may be over first: then the second target is the next job's.
-    CHECK(web.visit("deaf", 1300ms) == "EXTRACTION_TIMEOUT");
+    CHECK(web.visit("deaf", 2s) == "EXTRACTION_TIMEOUT");
     CHECK_FALSE(web.replaced());
     CHECK(web.visit("page", 20s).empty());
-    CHECK(web.visit("deaf", 1300ms) == "EXTRACTION_TIMEOUT");
+    CHECK(web.visit("deaf", 2s) == "EXTRACTION_TIMEOUT");
     CHECK_FALSE(web.replaced());  // Not in a row.
-    CHECK(web.visit("deaf", 1300ms) == "EXTRACTION_TIMEOUT");
+    CHECK(web.visit("deaf", 2s) == "EXTRACTION_TIMEOUT");
     CHECK(web.replaced());
 }
 
 TEST_CASE("a page that does not answer a look costs the browser, be it with a video, a verdict or a person waiting") {
     {
         StandIn web;
-        CHECK(web.visit("hung", 1500ms).empty());
+        CHECK(web.visit("hung", 2500ms).empty());
         CHECK(web.replaced());
-        CHECK(web.visit("hung-wall", 1500ms) == "AUTH_REQUIRED");
+        CHECK(web.visit("hung-wall", 2500ms) == "AUTH_REQUIRED");
         CHECK(web.replaced());
     }
     StandIn window({}, true);
     CHECK(window.visit("wall", 20s) == "AUTH_REQUIRED");
     CHECK_FALSE(window.replaced());
-    CHECK(window.visit("stuck-wall", 1800ms) == "AUTH_REQUIRED");
+    CHECK(window.visit("stuck-wall", 2800ms) == "AUTH_REQUIRED");
     CHECK(window.replaced());
 }
 
@@ -84,7 +84,7 @@ TEST_CASE("a request without an answer at the end of the job's time costs the br
     for (const std::string method : {"Target.attachToTarget", "Page.enable", "Network.getCookies"}) {
         CAPTURE(method);
         StandIn web(method);
-        const auto found = web.visit("page", 1500ms);
+        const auto found = web.visit("page", 2500ms);
         CHECK(found == (method == "Network.getCookies" ? "" : "EXTRACTION_TIMEOUT"));
         CHECK(web.replaced());
     }

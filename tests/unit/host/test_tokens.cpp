@@ -212,9 +212,9 @@ TEST_CASE("a look at the file that hangs holds up nobody for long: what was read
             goes_on.get_future().wait();
         },
         disk);
+    const auto begun = std::chrono::steady_clock::now();  // Before the last look that finds the file as it is.
     REQUIRE(check.start());
     const auto bob = made(folder, "bob");
-    const auto begun = std::chrono::steady_clock::now();
     CHECK(check.caller(bob.text));  // Waits half a second for the look that has found it.
     hangs.get_future().wait();
     CHECK(said == 1);

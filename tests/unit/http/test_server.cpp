@@ -142,8 +142,8 @@ TEST_CASE("a peer's address is what the socket says, whatever its headers say, a
 
 TEST_CASE("half-sent heads and bodies are told that their time is up; silent connections are closed") {
     http::Options options;
-    options.head_timeout = 300ms;
-    options.idle_timeout = 300ms;
+    options.head_timeout = 1s;
+    options.idle_timeout = 1s;
     Host host(options);
     const int port = host.start();
     Client silent(port);
@@ -156,8 +156,8 @@ TEST_CASE("half-sent heads and bodies are told that their time is up; silent con
     // A byte now and then does not buy more time.
     Client drip(port);
     const auto begun = std::chrono::steady_clock::now();
-    while (drip.send("x") && std::chrono::steady_clock::now() - begun < 5s) std::this_thread::sleep_for(20ms);
-    CHECK(std::chrono::steady_clock::now() - begun < 5s);
+    while (drip.send("x") && std::chrono::steady_clock::now() - begun < 20s) std::this_thread::sleep_for(20ms);
+    CHECK(std::chrono::steady_clock::now() - begun < 20s);
     Client body(port);
     CHECK(body.ask("POST /api/jobs HTTP/1.1\r\n" + head + "Content-Type: application/json\r\nContent-Length: 5\r\n\r\nab")->status == 408);
     Client idle(port);

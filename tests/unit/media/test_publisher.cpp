@@ -228,7 +228,7 @@ TEST_CASE("a stop in the middle of the helper's work leaves no process and no fi
         };
         done = publisher.publish(request, *work, stop_in_the_middle, stop.get_token());
     }
-    CHECK(std::chrono::steady_clock::now() - asked < 1s);
+    CHECK(std::chrono::steady_clock::now() - asked < 5s);  // The helper itself is over within a second: test_helper_client.
     REQUIRE_FALSE(*done);
     CHECK(done->error().code == Errc::canceled);
     CHECK(files_below(root.path()) == 0);

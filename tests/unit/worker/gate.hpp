@@ -17,14 +17,14 @@ public:
         changed_.notify_all();  // Under the lock: who is woken may destroy this.
         return value_;
     }
-    /// False after 20 seconds, which is a failure of the test.
+    /// False after 60 seconds, which is a failure of the test.
     bool reaches(int wanted) {
         std::unique_lock lock(mutex_);
-        return changed_.wait_for(lock, std::chrono::seconds(20), [&] { return value_ >= wanted; });
+        return changed_.wait_for(lock, std::chrono::seconds(60), [&] { return value_ >= wanted; });
     }
     bool falls_to(int wanted) {
         std::unique_lock lock(mutex_);
-        return changed_.wait_for(lock, std::chrono::seconds(20), [&] { return value_ <= wanted; });
+        return changed_.wait_for(lock, std::chrono::seconds(60), [&] { return value_ <= wanted; });
     }
     int value() const {
         const std::lock_guard lock(mutex_);
@@ -42,10 +42,10 @@ private:
     int highest_ = 0;
 };
 
-/// Waits for something that a store or a worker can be asked for, at most 20 seconds.
+/// Waits for something that a store or a worker can be asked for, at most 60 seconds.
 template <class Condition>
 bool eventually(Condition condition) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     while (!condition()) {
         if (std::chrono::steady_clock::now() > end) return false;
         std::this_thread::sleep_for(std::chrono::milliseconds(1));

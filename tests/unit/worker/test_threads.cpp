@@ -105,7 +105,7 @@ TEST_CASE("a running job that is asked to stop ends canceled, soon") {
     REQUIRE(job);
     CHECK(job->state == JobState::canceled);
     CHECK(reason == StopReason::cancel);
-    CHECK(std::chrono::steady_clock::now() - asked < 1s);
+    CHECK(std::chrono::steady_clock::now() - asked < 5s);  // The next beat would tell in ten.
     worker.stop();
     CHECK(worker.stats().canceled == 1);
 }
