@@ -282,7 +282,7 @@ std::vector<std::string> events_of(int port, std::string_view job) {
 }
 
 bool told(int port, std::string_view job, const std::vector<std::string>& names) {
-    if (eventually(5s, [&] { return in_order(events_of(port, job), names); })) return true;
+    if (eventually(30s, [&] { return in_order(events_of(port, job), names); })) return true;
     const auto seen = events_of(port, job);
     MESSAGE("told: " << boost::json::serialize(boost::json::array(seen.begin(), seen.end())));
     return false;

@@ -85,7 +85,7 @@ TEST_CASE("with tokens the API serves every address, by role, and shows no token
     CHECK(http(port, "GET", "/api/jobs", "", bearer(next)).status == 200);
 
     std::string telemetry;
-    const bool audited = eventually(10s, [&] {
+    const bool audited = eventually(30s, [&] {
         telemetry = http(port, "GET", "/api/telemetry?limit=2000", "", bearer(next)).body;
         for (const auto* name : {"api.change.refused", "api.change.done", "api.login.refused", "api.token.created", "api.token.revoked"})
             if (telemetry.find(name) == std::string::npos) return false;

@@ -45,7 +45,7 @@ TEST_CASE("health says this and no more, to whoever asks by whatever name") {
     CHECK(members(health.json()) == std::set<std::string>{"ok", "status", "service", "timestamp"});
     CHECK(is_time(text(health.json(), "timestamp")));
     boost::json::object worker;
-    CHECK(eventually(5s, [&] {
+    CHECK(eventually(30s, [&] {
         const auto answer = http(runtime.port(), "GET", "/api/worker/health", {}, stranger);
         CHECK(answer.status == 200);
         worker = answer.json();
@@ -121,7 +121,7 @@ TEST_CASE("lists have 50 jobs and 200 events unless asked, at most 500 and 2000"
         CHECK(http(api.port(), "GET", std::string("/api/jobs") + query).status == 400);
 
     // What the API says of itself is stored a moment after its answers: nothing more is to come.
-    CHECK(eventually(5s, [&] {
+    CHECK(eventually(30s, [&] {
         const auto text = http(api.port(), "GET", "/api/telemetry?limit=2000").body;
         int told = 0;
         for (auto at = text.find("api.change.done"); at != std::string::npos; at = text.find("api.change.done", at + 1)) ++told;
@@ -140,11 +140,11 @@ TEST_CASE("lists have 50 jobs and 200 events unless asked, at most 500 and 2000"
         return count;
     };
     const Stream history(api.port(), "/api/telemetry/stream");
-    CHECK(eventually(5s, [&] { return shown(history) >= 200; }));
+    CHECK(eventually(30s, [&] { return shown(history) >= 200; }));
     // On resume everything since then comes, whatever the limit.
     const Stream resumed(api.port(), "/api/telemetry/stream?limit=3&after=" +
                                          std::to_string(all.front().get_object().at("id").to_number<std::int64_t>()));
-    CHECK(eventually(5s, [&] { return shown(resumed) >= all.size() - 1; }));
+    CHECK(eventually(30s, [&] { return shown(resumed) >= all.size() - 1; }));
     CHECK(shown(history) == 200);
 }
 
@@ -157,9 +157,9 @@ TEST_CASE("a stream of one trace or one level has nothing else in it, and its da
     REQUIRE(text(runtime.wait(mine, "completed", 10s), "status") == "completed");
     const Stream traced(runtime.port(), "/api/telemetry/stream?traceId=mine");
     const Stream warned(runtime.port(), "/api/telemetry/stream?level=warn");
-    CHECK(eventually(5s, [&] { return in_order(traced.names(mine), {"jobs.create.queued", "worker.job.completed"}); }));
+    CHECK(eventually(30s, [&] { return in_order(traced.names(mine), {"jobs.create.queued", "worker.job.completed"}); }));
     CHECK(traced.names(other).empty());
-    CHECK(eventually(5s, [&] { return in_order(warned.names(other), {"worker.job.retry_scheduled"}); }));
+    CHECK(eventually(30s, [&] { return in_order(warned.names(other), {"worker.job.retry_scheduled"}); }));
     CHECK(warned.text().find("\"level\":\"info\"") == std::string::npos);
     const auto events = http(runtime.port(), "GET", "/api/telemetry?limit=2000").json();
     CHECK(events.at("count").to_number<std::size_t>() == events.at("events").get_array().size());
@@ -231,7 +231,7 @@ TEST_CASE("a job may go without its files, which are then nobody's to serve") {
 TEST_CASE("status and workers say what the contract lists") {
     const Folder folder;
     Runtime runtime(folder, true, {{"JOBRT_BROWSER", "/nonexistent/chromium"}});
-    REQUIRE(eventually(5s, [&] {
+    REQUIRE(eventually(30s, [&] {
         return http(runtime.port(), "GET", "/api/workers").json().at("workers").get_array().size() == 1;
     }));
     const auto status = http(runtime.port(), "GET", "/api/status").json();
@@ -249,7 +249,7 @@ TEST_CASE("status and workers say what the contract lists") {
     CHECK(runtime.worker().program().err().find("/nonexistent/chromium") != std::string::npos);
     boost::json::object started;
     // An event of the process is stored a moment after it is told.
-    CHECK(eventually(5s, [&] {
+    CHECK(eventually(30s, [&] {
         const auto events = http(runtime.port(), "GET", "/api/telemetry").json();
         for (const auto& event : events.at("events").get_array())
             if (text(event.get_object(), "event") == "worker.started") started = event.get_object();

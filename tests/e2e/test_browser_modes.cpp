@@ -38,7 +38,7 @@ public:
     explicit Display(const Folder& folder)
         : server_({"Xvfb", "-displayfd", "1", "-screen", "0", "1024x768x24", "-nolisten", "tcp"},
                   environment(folder), folder.path()) {
-        eventually(10s, [&] { return server_.out().find('\n') != std::string::npos || server_.wait(0ms); });
+        eventually(30s, [&] { return server_.out().find('\n') != std::string::npos || server_.wait(0ms); });
         const auto out = server_.out();
         if (out.find('\n') != std::string::npos) name_ = ":" + out.substr(0, out.find('\n'));
     }

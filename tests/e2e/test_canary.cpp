@@ -164,7 +164,7 @@ TEST_CASE("no secret shows in logs, the database and its WAL, events, the stream
         // While it runs, the WAL holds what the database does not have yet.
         for (auto& row : files_below(folder.path(), "|site.sh|canary.json|")) seen.push_back(std::move(row));
         CHECK(fs::exists(folder / "jobs.db-wal"));
-        const bool told = eventually(10s, [&] { return stream.text().find("has its key") != std::string::npos; });
+        const bool told = eventually(30s, [&] { return stream.text().find("has its key") != std::string::npos; });
         CHECK_MESSAGE(told, "the stream does not have what the extractor said");
         seen.emplace_back("the stream", stream.text());
         std::ofstream(folder / "mine") << token << "\n";
@@ -219,7 +219,7 @@ TEST_CASE("the password of a database that does not answer shows nowhere") {
         // It serves all the same, and tries the store again and again.
         Service service(folder, variables);
         auto& program = service.program();
-        CHECK(eventually(10s, [&] { return program.err().find("a beat failed") != std::string::npos; }));
+        CHECK(eventually(30s, [&] { return program.err().find("a beat failed") != std::string::npos; }));
         CHECK(program.stop().has_value());
         seen.emplace_back("the start", program.out() + program.err());
     }

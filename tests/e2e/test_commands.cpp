@@ -82,9 +82,9 @@ TEST_CASE("events --follow shows what happens from now on until it is stopped") 
     const Folder folder;
     Runtime runtime(folder, true);
     Program follower({JOBRT_PROGRAM, "events", "--follow", "--json"}, environment(folder), folder.path());
-    REQUIRE(eventually(10s, [&] { return follower.out().find("worker.started") != std::string::npos; }));
+    REQUIRE(eventually(30s, [&] { return follower.out().find("worker.started") != std::string::npos; }));
     const auto id = runtime.submit({{"kind", "demo.echo"}});
-    CHECK(eventually(5s, [&] {
+    CHECK(eventually(30s, [&] {
         const auto at = follower.out().find("worker.job.completed");
         return at != std::string::npos && follower.out().find(id) < at;
     }));
@@ -157,7 +157,7 @@ TEST_CASE("events shows only what --trace and --level ask for, also when it foll
     REQUIRE(text(runtime.wait(other, "completed", 10s), "status") == "completed");
     const auto answer = http(runtime.port(), "POST", "/api/jobs", R"({"kind":"demo.echo"})", {{"x-trace-id", "followed"}});
     REQUIRE(answer.status == 201);
-    CHECK(eventually(10s, [&] { return follower.out().find("worker.job.completed") != std::string::npos; }));
+    CHECK(eventually(30s, [&] { return follower.out().find("worker.job.completed") != std::string::npos; }));
     const auto ended = follower.stop(5s);
     REQUIRE(ended);
     CHECK(ended->code == 0);
@@ -341,7 +341,7 @@ TEST_CASE("a signal ends a command that does not wait for it" * doctest::skip(on
         CAPTURE(number);
         const auto before = silent.requests().size();
         Program waiting({JOBRT_PROGRAM, "health", "--api", silent.url("")}, environment(folder), folder.path());
-        REQUIRE(eventually(10s, [&] { return silent.requests().size() > before; }));
+        REQUIRE(eventually(30s, [&] { return silent.requests().size() > before; }));
         waiting.signal(number);
         const auto ended = waiting.wait(10s);
         REQUIRE(ended);

@@ -164,20 +164,20 @@ TEST_CASE(
     REQUIRE(text(runtime.wait(failing, "failed", 10s), "status") == "failed");
     {
         const Stream stream(runtime.port(), "/api/telemetry/stream?jobId=" + one);
-        CHECK(eventually(5s, [&] {
+        CHECK(eventually(30s, [&] {
             return in_order(stream.names(one), {"jobs.create.queued", "worker.job.completed"});
         }));
         CHECK(stream.names(other).empty());
     }
     {
         const Stream stream(runtime.port(), "/api/telemetry/stream?level=error");
-        CHECK(eventually(5s, [&] { return in_order(stream.names(failing), {"worker.job.failed"}); }));
+        CHECK(eventually(30s, [&] { return in_order(stream.names(failing), {"worker.job.failed"}); }));
         CHECK(stream.text().find("\"level\":\"info\"") == std::string::npos);
         CHECK(stream.text().find("\"level\":\"warn\"") == std::string::npos);
     }
     {
         const Stream stream(runtime.port(), "/api/telemetry/stream?limit=2");
-        CHECK(eventually(5s, [&] { return count_of(stream.text(), "event: telemetry") == 2; }));
+        CHECK(eventually(30s, [&] { return count_of(stream.text(), "event: telemetry") == 2; }));
     }
     const auto events =
         http(runtime.port(), "GET", "/api/telemetry?limit=2000").json().at("events").get_array();
@@ -187,7 +187,7 @@ TEST_CASE(
     {
         const Stream stream(runtime.port(), "/api/telemetry/stream", {{"Last-Event-ID", third}});
         CHECK(
-            eventually(5s, [&] { return count_of(stream.text(), "event: telemetry") >= events.size() - 3; }));
+            eventually(30s, [&] { return count_of(stream.text(), "event: telemetry") >= events.size() - 3; }));
         CHECK(stream.text().find("id: " + third + "\n") == std::string::npos);
         CHECK(stream.text().find("event: truncated") == std::string::npos);
         const auto begin = stream.text().find("\nid: ");
@@ -196,7 +196,7 @@ TEST_CASE(
     }
     {
         const Stream stream(runtime.port(), "/api/telemetry/stream?after=9000000000000000");
-        CHECK(eventually(5s, [&] { return stream.text().find("event: truncated") != std::string::npos; }));
+        CHECK(eventually(30s, [&] { return stream.text().find("event: truncated") != std::string::npos; }));
         CHECK(stream.text().find("\"oldestId\":") != std::string::npos);
     }
     const auto after =
@@ -213,7 +213,7 @@ TEST_CASE("a job that runs long does not make a healthy worker look dead") {
     const auto id = runtime.submit({{"kind", "demo.sleep"}, {"payload", {{"ms", 4000}}}});
     REQUIRE(text(runtime.wait(id, "running", 10s), "status") == "running");
     bool always = true;
-    CHECK(eventually(10s, [&] {
+    CHECK(eventually(30s, [&] {
         always = always && http(runtime.port(), "GET", "/api/worker/health").json().at("ok") == true;
         return runtime.status(id) == "completed";
     }));
@@ -271,7 +271,7 @@ TEST_CASE("TELEMETRY_SINK: another store's name is warned of once, memory keeps 
         const auto id = runtime.submit({{"kind", "demo.echo"}});
         CHECK(text(runtime.wait(id, "completed", 10s), "status") == "completed");
         // On MongoDB a job's last event comes a moment after its state.
-        CHECK(eventually(5s, [&] {
+        CHECK(eventually(30s, [&] {
             return in_order(events_of(runtime.port(), id), {"jobs.create.queued", "worker.job.claimed", "worker.job.completed"});
         }));
     }
@@ -280,7 +280,7 @@ TEST_CASE("TELEMETRY_SINK: another store's name is warned of once, memory keeps 
     const auto id = runtime.submit({{"kind", "demo.sleep"}, {"payload", {{"ms", 400}, {"steps", 4}}}});
     CHECK(text(runtime.wait(id, "completed", 10s), "status") == "completed");
     std::vector<std::string> names;
-    CHECK(eventually(5s, [&] {
+    CHECK(eventually(30s, [&] {
         names = events_of(runtime.port(), id);
         return in_order(names, {"jobs.create.queued", "worker.job.claimed", "worker.job.completed"});
     }));
@@ -288,7 +288,7 @@ TEST_CASE("TELEMETRY_SINK: another store's name is warned of once, memory keeps 
     const auto heard = [&](std::string_view name) {
         return http(runtime.port(), "GET", "/api/telemetry?limit=500").body.find(name) != std::string::npos;
     };
-    CHECK(eventually(5s, [&] { return heard("worker.started"); }));
+    CHECK(eventually(30s, [&] { return heard("worker.started"); }));
     // Of the worker itself; its row says that it stopped, too.
     CHECK_FALSE(heard("worker.stopped"));
     CHECK(runtime.worker().program().stop().has_value());
@@ -355,7 +355,7 @@ TEST_CASE(
             return http(api.port(), "POST", "/api/jobs", body).status == 201;
         };
         CHECK(put(R"({"kind":"demo.sleep","payload":{"ms":1,"failTimes":1}})"));
-        CHECK(eventually(10s, [&] {
+        CHECK(eventually(30s, [&] {
             return in_order(names(), {"worker.job.retry_scheduled", "worker.job.completed"});
         }));
         CHECK(put("{\"url\":\"" + site.url("/page") + "\"}"));

@@ -61,9 +61,9 @@ TEST_CASE("DOWNLOAD_TIMEOUT_MS: a download without progress really stops, and is
     CHECK(text(job, "status") == "scheduled");
     CHECK(text(first_error(job), "code") == "DOWNLOAD_STALLED");
     CHECK(begun_downloads > 0);
-    CHECK_MESSAGE(eventually(2s, [&] { return open_downloads == 0; }), "the connection is closed");
+    CHECK_MESSAGE(eventually(20s, [&] { return open_downloads == 0; }), "the connection is closed");
     CHECK(children_with(runtime.worker().program().pid(), "jobrt-media").empty());
-    CHECK(eventually(5s, [&] { return running_at(runtime.port()) == 0; }));
+    CHECK(eventually(30s, [&] { return running_at(runtime.port()) == 0; }));
 }
 
 TEST_CASE("PLAYWRIGHT_NAV_TIMEOUT_MS alone ends the wait for a page that does not come" * doctest::skip(on_mongo)) {
@@ -164,13 +164,13 @@ TEST_CASE("JOBRT_CONCURRENCY is how many jobs run at once, and the next one says
     auto running = [&] {
         return http(runtime.port(), "GET", "/api/jobs?status=running").json().at("jobs").get_array().size();
     };
-    CHECK(eventually(10s, [&] { return running() == 3; }));
+    CHECK(eventually(30s, [&] { return running() == 3; }));
     CHECK(text(runtime.job(ids.back()), "waitingFor") == "all 3 places of queue default are busy");
-    CHECK(eventually(5s, [&] { return running_at(runtime.port()) == 3; }));
+    CHECK(eventually(30s, [&] { return running_at(runtime.port()) == 3; }));
     CHECK(running() == 3);
     // A place that comes free is taken, and no more than that.
     CHECK(http(runtime.port(), "POST", "/api/jobs/" + ids.front() + "/cancel").status == 202);
-    CHECK(eventually(10s, [&] { return runtime.status(ids[3]) == "running"; }));
+    CHECK(eventually(30s, [&] { return runtime.status(ids[3]) == "running"; }));
     CHECK(running() == 3);
     CHECK(runtime.status(ids.back()) == "queued");
 }

@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include <unistd.h>
+
 #include "e2e/support.hpp"
 
 using namespace jobruntime;
@@ -115,11 +117,12 @@ TEST_CASE("extractor check says what a program does wrong") {
         const char* name;
         std::string text;
         const char* fails;  // Empty = it passes.
-        const char* timeout = "700";
+        const char* timeout = "2000";
     };
     const std::string good = "echo '{\"url\":\"http://127.0.0.1/a.mp4\"}'\n";
     // Out of its process group, and with nothing of ours in its hands: nobody would end it.
-    const std::string leaves = "setsid sh -c \"mkdir left; exec sleep 987.25\" </dev/null >/dev/null 2>&1 &\n"
+    const std::string nap = "987." + std::to_string(::getpid());  // Nobody else's.
+    const std::string leaves = "setsid sh -c \"mkdir left; exec sleep " + nap + "\" </dev/null >/dev/null 2>&1 &\n"
                                "until [ -d left ]; do sleep 0.02; done\n";
     const Row rows[] = {
         {"good.sh", "#!/bin/sh\n" + good, ""},
@@ -156,7 +159,7 @@ TEST_CASE("extractor check says what a program does wrong") {
         CHECK(named);
         // Also of one that answers at once it was seen.
         CHECK(cancel.starts_with("asked to stop "));
-        CHECK(children_with(0, "987.25").empty());
+        CHECK(children_with(0, nap).empty());
     }
     CHECK(contents(folder / "stopped") == "stopped\n");
 }

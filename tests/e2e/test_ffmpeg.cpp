@@ -66,7 +66,7 @@ TEST_CASE("the operator's ffmpeg is seen at work, and a cancel ends it and all t
     CHECK(children_with(pid, "sleep").size() == 1);
     CHECK(http(runtime.port(), "POST", "/api/jobs/" + id + "/cancel").status == 202);
     CHECK(text(runtime.wait(id, "canceled", 2s), "status") == "canceled");
-    CHECK(eventually(1s, [&] { return children_with(pid, "my-ffmpeg").empty(); }));
+    CHECK(eventually(20s, [&] { return children_with(pid, "my-ffmpeg").empty(); }));
     CHECK(children_with(pid, "sleep").empty());
     CHECK(partial_files(folder / "downloads").empty());
 }

@@ -34,11 +34,11 @@ TEST_CASE(
         return http(service.port(), "GET", "/api/jobs/" + id).json().at("job").get_object();
     };
     const auto stuck = put("test.block");
-    CHECK(eventually(5s, [&] { return text(job(stuck), "status") == "running"; }));
+    CHECK(eventually(30s, [&] { return text(job(stuck), "status") == "running"; }));
     const auto behind = put("test.good");
     REQUIRE(eventually(20s, [&] { return text(job(stuck), "status") == "failed"; }));
     CHECK(text(job(stuck), "errorCode") == "DEADLINE");
-    CHECK(eventually(5s, [&] { return text(job(behind), "status") == "completed"; }));
+    CHECK(eventually(30s, [&] { return text(job(behind), "status") == "completed"; }));
     CHECK_FALSE(service.program().wait(0ms));
     CHECK(http(service.port(), "GET", "/api/worker/health").json().at("ok") == true);
 
@@ -117,7 +117,7 @@ TEST_CASE("an exception is an error of the attempt with its text, and the worker
     REQUIRE(made.status == 201);
     const auto id = text(made.json().at("job").get_object(), "id");
     auto job = [&] { return http(service.port(), "GET", "/api/jobs/" + id).json().at("job").get_object(); };
-    CHECK(eventually(10s, [&] { return text(job(), "status") == "failed"; }));
+    CHECK(eventually(30s, [&] { return text(job(), "status") == "failed"; }));
     CHECK(text(job(), "errorCode") == "EXCEPTION");
     CHECK(text(job(), "error").find("the handler's own words") != std::string::npos);
     CHECK_FALSE(service.program().wait(0ms));
@@ -132,7 +132,7 @@ TEST_CASE("canceling a running job twice is accepted twice, as long as its handl
     REQUIRE(made.status == 201);
     const auto id = text(made.json().at("job").get_object(), "id");
     auto job = [&] { return http(service.port(), "GET", "/api/jobs/" + id).json().at("job").get_object(); };
-    REQUIRE(eventually(10s, [&] { return text(job(), "status") == "running"; }));
+    REQUIRE(eventually(30s, [&] { return text(job(), "status") == "running"; }));
     for (int round = 0; round < 2; ++round) {
         const auto asked = http(service.port(), "POST", "/api/jobs/" + id + "/cancel");
         INFO(asked.body);
@@ -141,7 +141,7 @@ TEST_CASE("canceling a running job twice is accepted twice, as long as its handl
         CHECK_FALSE(asked.json().at("job").get_object().at("cancelRequestedAt").is_null());
     }
     std::ofstream(asked_twice) << "now it may end\n";
-    CHECK(eventually(10s, [&] { return text(job(), "status") == "canceled"; }));
+    CHECK(eventually(30s, [&] { return text(job(), "status") == "canceled"; }));
     CHECK(http(service.port(), "POST", "/api/jobs/" + id + "/cancel").status == 409);
 }
 

@@ -49,7 +49,7 @@ TEST_CASE("a new version beside the old one: jobs of kinds that only the new one
             return json.contains("job") ? json.at("job").get_object() : boost::json::object{};
         };
         const auto newer = put("test.good");
-        CHECK(eventually(10s, [&] { return text(job(newer), "waitingFor").find("test.good") != std::string::npos; }));
+        CHECK(eventually(30s, [&] { return text(job(newer), "waitingFor").find("test.good") != std::string::npos; }));
         // The old one passes it by, and does what it knows.
         const auto known = put("demo.echo");
         CHECK(eventually(20s, [&] { return text(job(known), "status") == "completed"; }));

@@ -41,7 +41,7 @@ TEST_CASE("a stream resumes across a killed API with no gap and no repeat") {
         Service api(folder, variables);
         const Stream stream(api.port(), "/api/telemetry/stream");
         for (int i = 0; i < 5; ++i) CHECK(echo(api.port()));
-        CHECK(eventually(10s, [&] { return event_ids(stream.text()).size() >= 10; }));
+        CHECK(eventually(30s, [&] { return event_ids(stream.text()).size() >= 10; }));
         seen = event_ids(stream.text());
         for (int i = 0; i < 5; ++i) CHECK(echo(api.port()));
         api.program().signal(SIGKILL);
@@ -64,7 +64,7 @@ TEST_CASE("a stream resumes across a killed API with no gap and no repeat") {
         ids.insert(ids.end(), rest.begin(), rest.end());
         return ids;
     };
-    CHECK(eventually(10s, [&] { return together() == all(); }));
+    CHECK(eventually(30s, [&] { return together() == all(); }));
     const auto ids = together();
     CHECK(std::is_sorted(ids.begin(), ids.end()));
     CHECK(std::adjacent_find(ids.begin(), ids.end()) == ids.end());
@@ -75,17 +75,17 @@ TEST_CASE("sixteen streams are served, the next is refused, and other requests g
     Runtime runtime(folder, false, {{"JOBRT_MAX_STREAMS", "16"}});
     std::vector<std::unique_ptr<Stream>> streams;
     for (int i = 0; i < 16; ++i) streams.push_back(std::make_unique<Stream>(runtime.port(), "/api/telemetry/stream"));
-    CHECK(eventually(10s, [&] {
+    CHECK(eventually(30s, [&] {
         return std::all_of(streams.begin(), streams.end(), [](auto& s) { return s->text().starts_with("HTTP/1.1 200"); });
     }));
     CHECK(http(runtime.port(), "GET", "/api/telemetry/stream").status == 503);
     const auto id = runtime.submit({{"kind", "demo.echo"}});
-    CHECK(eventually(5s, [&] {
+    CHECK(eventually(30s, [&] {
         return std::all_of(streams.begin(), streams.end(),
                            [&](auto& s) { return in_order(s->names(id), {"worker.job.completed"}); });
     }));
     streams.pop_back();
-    CHECK(eventually(5s, [&] {
+    CHECK(eventually(30s, [&] {
         const Stream next(runtime.port(), "/api/telemetry/stream");
         return eventually(300ms, [&] { return next.text().starts_with("HTTP/1.1 200"); });
     }));
@@ -114,7 +114,7 @@ TEST_CASE("status, workers and capabilities name the processes") {
     CHECK(text(status, "store") == text(runtime.front().ready(), "store"));
     if (!environment(folder).contains("MONGODB_URI")) CHECK(text(status, "store") == "sqlite:" + folder / "jobs.db");
     CHECK(text(status, "downloadDir") == folder / "downloads");
-    REQUIRE(eventually(5s, [&] {
+    REQUIRE(eventually(30s, [&] {
         return http(runtime.port(), "GET", "/api/workers").json().at("workers").get_array().size() == 1;
     }));
     const auto worker = http(runtime.port(), "GET", "/api/workers").json().at("workers").get_array().front().get_object();
@@ -177,7 +177,7 @@ TEST_CASE("a worker killed in a download leaves no browser, and the next one fin
     runtime.worker().program().signal(SIGKILL);
     // Reaped, so that its death is seen as a supervisor would see it.
     REQUIRE(runtime.worker().program().wait(5s).has_value());
-    CHECK_MESSAGE(eventually(5s, [&] {
+    CHECK_MESSAGE(eventually(30s, [&] {
         return std::none_of(children.begin(), children.end(), [](int child) {
             return fs::exists("/proc/" + std::to_string(child)) &&
                    !contents("/proc/" + std::to_string(child) + "/cmdline").empty();

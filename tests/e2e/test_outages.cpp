@@ -111,7 +111,7 @@ void goes_and_comes_back(const Folder& folder, const Frail& store, bool split) {
     store.give_back();
     CHECK(eventually(30s, [&] { return http(runtime.port(), "GET", "/api/health").status == 200; }));
     CHECK(eventually(
-        15s, [&] { return http(runtime.port(), "GET", "/api/worker/health").json().at("ok") == true; }));
+        30s, [&] { return http(runtime.port(), "GET", "/api/worker/health").json().at("ok") == true; }));
     const auto after = runtime.submit({{"kind", "demo.echo"}});
     CHECK(text(runtime.wait(after, "completed", 15s), "status") == "completed");
     CHECK_MESSAGE(http(runtime.port(), "GET", "/api/jobs").json().at("jobs").get_array().size() == 2,
@@ -261,7 +261,7 @@ TEST_CASE("a second signal ends an API at once also when its store hangs") {
     CHECK(reached.post("frozen").answer.status == 503);
     auto& program = reached.api->program();
     program.signal(SIGTERM);
-    CHECK(eventually(5s, [&] { return program.err().find("stopping") != std::string::npos; }));
+    CHECK(eventually(30s, [&] { return program.err().find("stopping") != std::string::npos; }));
     CHECK_FALSE(program.wait(300ms));
     const auto asked = Clock::now();
     program.signal(SIGTERM);
@@ -352,7 +352,7 @@ TEST_CASE(
         CHECK(refused.took < 2'100ms);
         CHECK(http(runtime.port(), "GET", "/api/jobs/" + before).status == 200);
     }
-    CHECK(eventually(15s, [&] {
+    CHECK(eventually(30s, [&] {
         return http(runtime.port(), "POST", "/api/jobs", R"({"kind":"demo.echo"})").status == 201;
     }));
     CHECK(http(runtime.port(), "GET", "/api/jobs").json().at("jobs").get_array().size() == 2);
@@ -362,7 +362,7 @@ TEST_CASE("a stream on which nothing happens shows a heartbeat every fifteen sec
     const Folder folder;
     Runtime runtime(folder, true);
     REQUIRE(eventually(
-        5s, [&] { return http(runtime.port(), "GET", "/api/worker/health").json().at("ok") == true; }));
+        30s, [&] { return http(runtime.port(), "GET", "/api/worker/health").json().at("ok") == true; }));
     const Stream stream(runtime.port(), "/api/telemetry/stream");
     const auto begin = Clock::now();
     REQUIRE(eventually(20s, [&] { return stream.text().find("event: heartbeat") != std::string::npos; }));
@@ -370,7 +370,7 @@ TEST_CASE("a stream on which nothing happens shows a heartbeat every fifteen sec
     const auto all = stream.text();
     const auto at = all.find("event: heartbeat");
     const auto block_begin = all.rfind("\n\n", at) + 2;
-    REQUIRE(eventually(1s, [&] { return stream.text().find("\n\n", at) != std::string::npos; }));
+    REQUIRE(eventually(20s, [&] { return stream.text().find("\n\n", at) != std::string::npos; }));
     const auto block = stream.text().substr(block_begin, stream.text().find("\n\n", at) - block_begin);
     INFO(block);
     CHECK(block.find("data: {\"ts\":\"20") != std::string::npos);

@@ -11,6 +11,7 @@
 #include <doctest/doctest.h>
 
 #include "e2e/support.hpp"
+#include "support/own_port.hpp"
 
 // The examples of reverse proxies, with the real programs.
 namespace jobruntime::e2e {
@@ -36,18 +37,6 @@ std::string program(const char* name) {
     for (const auto* folder : {"/usr/sbin/", "/usr/bin/"})
         if (fs::exists(folder + std::string(name))) return folder + std::string(name);
     return {};
-}
-
-/// One that nobody had a moment ago.
-int free_port() {
-    const Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    REQUIRE(bind(fd.get(), reinterpret_cast<sockaddr*>(&address), size) == 0);
-    REQUIRE(getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
-    return ntohs(address.sin_port);
 }
 
 /// nginx with our example, as one process in a folder of its own.
@@ -157,12 +146,12 @@ void check_through(const Visitor& visitor, const Folder& folder, const std::stri
 
     const auto live = visitor.origin() + "/api/telemetry/stream?limit=1";
     const Program stream(visitor.words({"-N", "-i", "-H", "Authorization: Bearer " + token, live}), {{"PATH", "/usr/bin:/bin"}}, folder.path());
-    REQUIRE(eventually(10s, [&] { return Visitor::status_of(stream.out()) == 200; }));
+    REQUIRE(eventually(30s, [&] { return Visitor::status_of(stream.out()) == 200; }));
     const auto made = visitor.ask("/api/jobs", {}, job);
     const auto at = made.find(R"("id":")");
     REQUIRE_MESSAGE(at != std::string::npos, made);
     const auto id = made.substr(at + 6, 36);
-    CHECK(eventually(10s, [&] { return stream.out().find(id) != std::string::npos; }));
+    CHECK(eventually(30s, [&] { return stream.out().find(id) != std::string::npos; }));
 }
 
 }  // namespace
@@ -179,7 +168,7 @@ TEST_CASE("through the nginx of the example, with TLS: streams without delay, Ho
     Service service(folder, variables);
     REQUIRE(service.port() > 0);
 
-    const int port = free_port();
+    const int port = tests::own_port();
     const Certificate certificate(beside);
     auto site = read(examples + "/nginx.conf");
     site = replaced(site, "server 127.0.0.1:4000;", "server 127.0.0.1:" + std::to_string(service.port()) + ";");
@@ -220,7 +209,7 @@ TEST_CASE("through the Caddy of the example, with TLS and HTTP/2: streams withou
     Service service(folder, variables);
     REQUIRE(service.port() > 0);
 
-    const int port = free_port();
+    const int port = tests::own_port();
     const Certificate certificate(beside);
     auto site = read(examples + "/Caddyfile");
     site = replaced(site, "jobrt.example.org {\n",

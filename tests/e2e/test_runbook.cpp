@@ -74,7 +74,7 @@ bool milestones_in_time(test::TestServer& site, Runtime& runtime) {
         const auto path = "/timed/" + std::to_string(i);
         site.on(path, page_with("/clip.mp4"));
         const auto id = runtime.save(site.url(path));
-        if (eventually(5s, [&] { return in_order(stream.names(id), milestones); })) return true;
+        if (eventually(30s, [&] { return in_order(stream.names(id), milestones); })) return true;
         (void)runtime.wait(id, "completed|failed|canceled");
     }
     return false;
@@ -97,7 +97,7 @@ void saves_a_page(const StoreKind& kind, bool split) {
     CHECK(health.json().at("ok") == true);
     CHECK(text(health.json(), "status") == "ok");
     CHECK(text(health.json(), "service") == "jobrt");
-    CHECK(eventually(5s, [&] { return healthy(runtime.port()); }));
+    CHECK(eventually(30s, [&] { return healthy(runtime.port()); }));
     CHECK(worker_health(runtime.port()).at("staleAfterMs") == 5000);
     CHECK(worker_health(runtime.port()).at("workers") == 1);
 
@@ -120,7 +120,7 @@ void saves_a_page(const StoreKind& kind, bool split) {
     CHECK(job.at("error").is_null());
     CHECK(job.at("errorCode").is_null());
     CHECK(text(job, "traceId") == "runbook-trace-1");
-    CHECK(eventually(5s, [&] { return in_order(stream.names(id), pipeline); }));
+    CHECK(eventually(30s, [&] { return in_order(stream.names(id), pipeline); }));
     CHECK(told(runtime.port(), id, pipeline));
     const auto traced = http(runtime.port(), "GET", "/api/telemetry?traceId=runbook-trace-1&limit=500").json();
     CHECK(traced.at("count").to_number<std::size_t>() >= pipeline.size());
@@ -185,8 +185,8 @@ void tells_workers_apart(const StoreKind& kind) {
     variables["ROLE"] = "worker";
     {
         Service worker(folder, variables);
-        CHECK(eventually(5s, [&] { return healthy(api.port()); }));
-        CHECK(eventually(5s, [&] { return text(job(), "status") == "completed"; }));
+        CHECK(eventually(30s, [&] { return healthy(api.port()); }));
+        CHECK(eventually(30s, [&] { return text(job(), "status") == "completed"; }));
         const auto ended = worker.program().stop();
         REQUIRE(ended);
         CHECK(ended->code == 0);
@@ -197,7 +197,7 @@ void tells_workers_apart(const StoreKind& kind) {
     CHECK(text(stopped, "lastHeartbeatAt") != "");
 
     Service killed(folder, variables);
-    CHECK(eventually(5s, [&] { return healthy(api.port()); }));
+    CHECK(eventually(30s, [&] { return healthy(api.port()); }));
     killed.program().signal(SIGKILL);
     CHECK(killed.program().wait(5s).has_value());
     CHECK(eventually(6s, [&] { return !healthy(api.port()); }));
@@ -217,7 +217,7 @@ TEST_CASE("rolling back from split to combined loses no job") {
     {
         Runtime split(folder, true, {{"JOBRT_CONCURRENCY", "4"}});
         for (int i = 0; i < 8; ++i) ids.push_back(split.submit({{"kind", "demo.sleep"}, {"payload", {{"ms", 3000}}}}));
-        CHECK(eventually(10s, [&] { return split.status(ids.front()) == "running"; }));
+        CHECK(eventually(30s, [&] { return split.status(ids.front()) == "running"; }));
         split.worker().program().signal(SIGKILL);
         split.front().program().signal(SIGKILL);
         CHECK(split.worker().program().wait(5s).has_value());

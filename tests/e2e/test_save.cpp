@@ -170,7 +170,7 @@ TEST_CASE("save does the job itself after all when the worker that it counted on
     REQUIRE(ended);
     CHECK(ended->code == 0);
     CHECK(saving.err().find("queued: no worker is running") != std::string::npos);
-    REQUIRE(eventually(2s, [&] { return saving.out().ends_with('\n'); }));
+    REQUIRE(eventually(20s, [&] { return saving.out().ends_with('\n'); }));
     CHECK(fs::exists(line_of(saving.out())));
 }
 
@@ -207,7 +207,7 @@ TEST_CASE("on a terminal save shows a bar in one line, and on stdout the path on
     CHECK(shown.find("\r\033[Kdownload [#") != std::string::npos);
     CHECK(shown.find(" %\r\033[K") != std::string::npos);
     CHECK(shown.find("] 100 %\r\n") == std::string::npos);
-    REQUIRE(eventually(2s, [&] { return saving.out().ends_with('\n'); }));
+    REQUIRE(eventually(20s, [&] { return saving.out().ends_with('\n'); }));
     const auto path = line_of(saving.out());
     CHECK(path.find('\n') == std::string::npos);
     CHECK(fs::exists(path));

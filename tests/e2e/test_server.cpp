@@ -155,7 +155,7 @@ TEST_CASE("bench measures a server and names it by what it says of itself") {
     const auto ended = bench.wait(120s);
     REQUIRE(ended);
     CHECK_MESSAGE(ended->code == 0, bench.err());
-    REQUIRE(eventually(5s, [&] { return bench.out().find('\n') != std::string::npos; }));
+    REQUIRE(eventually(30s, [&] { return bench.out().find('\n') != std::string::npos; }));
     const auto line = output({*ended, bench.out(), bench.err()});
     CHECK(text(line, "workload") == "W1_bulk1000");
     CHECK(text(line, "setting") == "mongodb-full");

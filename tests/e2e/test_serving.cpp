@@ -14,7 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 
 bool says(Service& service, std::string_view text) {
-    return eventually(10s, [&] { return service.program().err().find(text) != std::string::npos; });
+    return eventually(30s, [&] { return service.program().err().find(text) != std::string::npos; });
 }
 
 }  // namespace
@@ -34,7 +34,7 @@ TEST_CASE("SIGHUP takes over limits, names what waits for a restart, and leaves 
     Service service(folder, variables);
     const auto opens = [&] {
         const Stream stream(service.port(), "/api/telemetry/stream", bearer);
-        eventually(10s, [&] { return stream.text().find("\r\n\r\n") != std::string::npos; });
+        eventually(30s, [&] { return stream.text().find("\r\n\r\n") != std::string::npos; });
         return stream.text().starts_with("HTTP/1.1 200");
     };
     CHECK_FALSE(opens());
@@ -68,13 +68,13 @@ TEST_CASE("SIGHUP bounds the requests of all together, and lets them go again; h
     std::ofstream(file) << R"({"max-rate": 1})";
     service.program().signal(SIGHUP);
     CHECK(says(service, "in force from now on: JOBRT_MAX_RATE"));
-    CHECK(eventually(10s, [&] { return asked("/api/session") == 503; }));
+    CHECK(eventually(30s, [&] { return asked("/api/session") == 503; }));
     CHECK(asked("/api/health") == 200);
     std::ofstream(file) << "{}";
     const auto before = service.program().err().size();
     service.program().signal(SIGHUP);
-    CHECK(eventually(10s, [&] { return service.program().err().find("JOBRT_MAX_RATE", before) != std::string::npos; }));
-    CHECK(eventually(10s, [&] { return asked("/api/session") == 200; }));
+    CHECK(eventually(30s, [&] { return service.program().err().find("JOBRT_MAX_RATE", before) != std::string::npos; }));
+    CHECK(eventually(30s, [&] { return asked("/api/session") == 200; }));
     for (int i = 0; i < 20; ++i) CHECK(asked("/api/session") == 200);
 }
 
@@ -93,7 +93,7 @@ TEST_CASE("SIGHUP takes over platforms, Host names, origins and the log's level 
     const auto reload = [&](std::string_view line) {
         const auto before = service.program().err().size();
         service.program().signal(SIGHUP);
-        return eventually(10s, [&] { return service.program().err().find(line, before) != std::string::npos; });
+        return eventually(30s, [&] { return service.program().err().find(line, before) != std::string::npos; });
     };
     // No job is to be run here.
     REQUIRE(http(service.port(), "POST", "/api/queues/media/pause").status == 200);
@@ -128,7 +128,7 @@ TEST_CASE("SIGHUP takes over platforms, Host names, origins and the log's level 
     std::filesystem::rename(folder / "away", folder / ".env");
     std::ofstream(file) << R"({"log-level": "error"})";
     service.program().signal(SIGHUP);
-    CHECK(eventually(10s, [&] { return post("https://x.com/ada/status/2") == 201; }));
+    CHECK(eventually(30s, [&] { return post("https://x.com/ada/status/2") == 201; }));
     service.program().signal(SIGHUP);  // Done, and said to nobody.
     CHECK(service.program().stop()->code == 0);
     const auto log = service.program().err();
@@ -145,12 +145,12 @@ TEST_CASE("SIGTERM ends streams with a last word, at once, however long the grac
         Service service(folder, variables);
         const Stream first(service.port(), "/api/telemetry/stream"), second(service.port(), "/api/telemetry/stream");
         for (const auto* stream : {&first, &second})
-            REQUIRE(eventually(10s, [&] { return stream->text().starts_with("HTTP/1.1 200"); }));
+            REQUIRE(eventually(30s, [&] { return stream->text().starts_with("HTTP/1.1 200"); }));
         const auto ended = service.program().stop(20s);
         REQUIRE(ended);
         CHECK(ended->code == 0);
         for (const auto* stream : {&first, &second}) {
-            CHECK(eventually(5s, [&] { return stream->over(); }));
+            CHECK(eventually(30s, [&] { return stream->over(); }));
             CHECK(stream->text().find("event: shutdown") != std::string::npos);
         }
     }

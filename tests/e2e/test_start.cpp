@@ -180,10 +180,10 @@ TEST_CASE("a stop interrupts a running job without charging it, a second signal 
         Runtime runtime(folder, false, {{"JOBRT_GRACE_MS", "60000"}});
         id = runtime.submit({{"kind", "demo.sleep"}, {"payload", {{"ms", 20000}, {"steps", 50}}}});
         // By its first step: what is claimed and has not begun is given back without any waiting.
-        REQUIRE(eventually(10s, [&] { return in_order(events_of(runtime.port(), id), {"worker.job.progress"}); }));
+        REQUIRE(eventually(30s, [&] { return in_order(events_of(runtime.port(), id), {"worker.job.progress"}); }));
         auto& program = runtime.front().program();
         program.signal(SIGTERM);
-        CHECK_MESSAGE(eventually(5s, [&] { return program.err().find("stopping") != std::string::npos; }),
+        CHECK_MESSAGE(eventually(30s, [&] { return program.err().find("stopping") != std::string::npos; }),
                       program.err());
         CHECK_FALSE(program.wait(300ms));
         program.signal(SIGTERM);
@@ -204,7 +204,7 @@ TEST_CASE("the API stops cleanly with streams open") {
     const Folder folder;
     Runtime runtime(folder, false);
     const Stream first(runtime.port(), "/api/telemetry/stream"), second(runtime.port(), "/api/telemetry/stream");
-    CHECK(eventually(5s, [&] { return !first.text().empty() && !second.text().empty(); }));
+    CHECK(eventually(30s, [&] { return !first.text().empty() && !second.text().empty(); }));
     const auto ended = runtime.front().program().stop(10s);
     REQUIRE(ended);
     CHECK(ended->code == 0);

@@ -55,7 +55,7 @@ void several_of_each(const StoreKind& kind) {
 
     const auto workers = [&](Service& api) { return list_of(api.port(), "/api/workers", "workers"); };
     for (auto* api : {&first, &second}) {
-        CHECK(eventually(10s, [&] { return workers(*api).size() == 2; }));
+        CHECK(eventually(30s, [&] { return workers(*api).size() == 2; }));
         CHECK(number(http(api->port(), "GET", "/api/worker/health").json(), "workers") == 2);
         std::set<std::string> ids;
         std::set<std::int64_t> pids;
@@ -69,7 +69,7 @@ void several_of_each(const StoreKind& kind) {
         }
         CHECK(ids.size() == 2);
         CHECK(pids == std::set<std::int64_t>{one.program().pid(), other.program().pid()});
-        CHECK(eventually(5s, [&] { return list_of(api->port(), "/api/status", "sessions").size() == 4; }));
+        CHECK(eventually(30s, [&] { return list_of(api->port(), "/api/status", "sessions").size() == 4; }));
     }
 
     // Submitted to either API, run by both workers, seen on the other API's stream: each once.
@@ -85,7 +85,7 @@ void several_of_each(const StoreKind& kind) {
         const auto job = http(second.port(), "GET", "/api/jobs/" + id).json().at("job").get_object();
         CHECK(number(job, "attempt") == 1);
         ran_by.insert(text(job, "workerId"));
-        CHECK(eventually(5s, [&] {
+        CHECK(eventually(30s, [&] {
             const auto names = stream.names(id);
             return std::count(names.begin(), names.end(), "worker.job.completed") == 1;
         }));
@@ -94,7 +94,7 @@ void several_of_each(const StoreKind& kind) {
 
     // One is killed in its work: its job runs again, its row goes, health stays well.
     const auto long_job = submit(first.port(), {{"kind", "demo.sleep"}, {"payload", {{"ms", 2000}}}});
-    CHECK(eventually(10s, [&] { return status_of(first.port(), long_job) == "running"; }));
+    CHECK(eventually(30s, [&] { return status_of(first.port(), long_job) == "running"; }));
     const auto job = http(first.port(), "GET", "/api/jobs/" + long_job).json().at("job").get_object();
     Service* victim = &one;
     for (const auto& worker : workers(first))
@@ -103,14 +103,14 @@ void several_of_each(const StoreKind& kind) {
             victim = &other;
     victim->program().signal(SIGKILL);
     CHECK(victim->program().wait(5s).has_value());
-    CHECK(eventually(10s, [&] { return workers(first).size() == 1 && workers(second).size() == 1; }));
+    CHECK(eventually(30s, [&] { return workers(first).size() == 1 && workers(second).size() == 1; }));
     CHECK(http(second.port(), "GET", "/api/worker/health").json().at("ok") == true);
     CHECK(eventually(30s, [&] { return status_of(second.port(), long_job) == "completed"; }));
     // And an API that goes takes nothing with it.
     first.program().signal(SIGKILL);
     CHECK(first.program().wait(5s).has_value());
     const auto last = submit(second.port(), {{"kind", "demo.echo"}, {"payload", {{"n", 1}}}});
-    CHECK(eventually(10s, [&] { return status_of(second.port(), last) == "completed"; }));
+    CHECK(eventually(30s, [&] { return status_of(second.port(), last) == "completed"; }));
 }
 
 TEST_CASE("several APIs and several workers share one store, and the dead leave the list") {
@@ -135,7 +135,7 @@ TEST_CASE("doctor names every live process of a store") {
         variables["PORT"] = std::to_string(api.port());
         variables["ROLE"] = "";
         std::string said;
-        CHECK(eventually(10s, [&] {
+        CHECK(eventually(30s, [&] {
             said = jobrt({"doctor"}, variables, folder.path()).out;
             return said.find("live process: api, pid " + std::to_string(api.program().pid())) !=
                        std::string::npos &&

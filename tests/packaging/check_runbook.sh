@@ -16,10 +16,10 @@ cleanup() {
 }
 trap cleanup EXIT
 
-free_port() { # Nothing listens on it now.
+free_port() { # Nothing listens on it now, and the system gives it to nobody.
     local port
     while :; do
-        port=$((20000 + RANDOM % 20000))
+        port=$((20000 + RANDOM % 12000))
         (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
     done
 }

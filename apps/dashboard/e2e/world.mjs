@@ -14,7 +14,7 @@ export const browserPath = browserPaths.find((path) => existsSync(path));
 // The sources are links in the folder in which this runs.
 const toolsDev = join(realpathSync("e2e"), "../../../tools/dev");
 
-export async function eventually(what, check, ms = 15_000) {
+export async function eventually(what, check, ms = 60_000) {
     const end = Date.now() + ms;
     for (;;) {
         const value = await check();
@@ -196,7 +196,7 @@ export class World {
             if (/Content Security Policy|TrustedHTML/.test(message.text())) said.policy.push(message.text());
         });
         page.said = said;
-        page.setDefaultTimeout(15_000);
+        page.setDefaultTimeout(60_000);
         this.pages.push(page);
         return page;
     }
