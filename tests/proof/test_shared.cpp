@@ -73,7 +73,7 @@ TEST_CASE("control: with unique keys ignored the checker complains") {
 }
 
 TEST_CASE("control: with an event dropped now and then the checker complains") {
-    CHECK(noticed([] { return kill_actors(8, "", "control.drop_event=5*error").complains_of("event"); }));
+    CHECK(noticed([] { return kill_actors(8, "", "control.drop_event=5%error").complains_of("event"); }));
 }
 
 TEST_CASE("control: with revisions ignored two workers take one job, and the checker complains") {
@@ -148,5 +148,5 @@ TEST_CASE("answers that are cut in the middle lose nothing, repeat nothing and i
 
 TEST_CASE("control: answers cut and events dropped, and the checker complains") {
     if (MongoServer::shared().port() == 0) return;
-    CHECK(noticed([] { return cut_connections(40, "control.drop_event=5*error").complains_of("event"); }));
+    CHECK(noticed([] { return cut_connections(40, "control.drop_event=5%error").complains_of("event"); }));
 }

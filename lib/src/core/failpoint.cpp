@@ -55,16 +55,20 @@ FailpointAction parse_action(std::string_view text) {
 }
 
 FailpointAction parse_counted(std::string_view text) {
-    const auto star = text.find('*');
-    if (star == text.npos) return parse_action(text);
+    const auto sign = text.find_first_of("*%");
+    if (sign == text.npos) return parse_action(text);
     int times = 0;
-    if (const auto read = std::from_chars(text.data(), text.data() + star, times);
-        read.ec != std::errc{} || read.ptr != text.data() + star)
+    if (const auto read = std::from_chars(text.data(), text.data() + sign, times);
+        read.ec != std::errc{} || read.ptr != text.data() + sign || times < 1)
         return {};
-    auto action = parse_action(text.substr(star + 1));
+    auto action = parse_action(text.substr(sign + 1));
     if (!action) return {};
-    auto left = std::make_shared<std::atomic<int>>(times);
-    return [left, action] { return left->fetch_sub(1) == 1 && action(); };
+    auto come_by = std::make_shared<std::atomic<int>>(0);
+    const bool again = text[sign] == '%';
+    return [come_by, action, times, again] {
+        const int now = come_by->fetch_add(1) + 1;
+        return (again ? now % times == 0 : now == times) && action();
+    };
 }
 
 }  // namespace

@@ -20,7 +20,8 @@ using FailpointAction = std::function<bool()>;
 JOBRUNTIME_API void set_failpoint(const std::string& name, FailpointAction action);
 JOBRUNTIME_API void clear_failpoints();
 /// Reads "name=abort;name=exit:3;name=sleep:250;name=error;name=kill", as test programs take it from
-/// JOBRT_FAILPOINTS. "name=2*kill" waits for the second time. False: not understood, nothing was set.
+/// JOBRT_FAILPOINTS. "name=2*kill" waits for the second time, and is over then;
+/// "name=2%error" does it every second time. False: not understood, nothing was set.
 JOBRUNTIME_API bool arm_failpoints(std::string_view spec);
 JOBRUNTIME_API bool failpoint_reached(const char* name);
 
