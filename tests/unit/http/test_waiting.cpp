@@ -278,7 +278,7 @@ TEST_CASE("five hundred who wait cost no thread, and nobody's end is looked at b
         clients.back()->send(get(i % 5 ? id : other, "60s"));
         if (i % 50 == 49) site.until_gets(2 * (i + 1));  // Or too many would wait for a thread, which is refused.
     }
-    CHECK(threads() == before);
+    CHECK(threads() <= before);  // One that has just ended may have been counted then.
     const int gets = site.store.gets, looks = site.store.looks;
     for (int i = 0; i < 20; ++i) site.progress(job, i);
     // One that is told of after them.
@@ -295,7 +295,7 @@ TEST_CASE("five hundred who wait cost no thread, and nobody's end is looked at b
     for (std::size_t i = 0; i < clients.size(); ++i)
         if (i % 5) REQUIRE(status_of(*clients[i]->read_reply()) == "completed");
     for (std::size_t i = 0; i < clients.size(); i += 5) REQUIRE_FALSE(has_input(*clients[i]));
-    CHECK(threads() == before);
+    CHECK(threads() <= before);  // One that has just ended may have been counted then.
 }
 
 TEST_CASE("those who wait have the places of streams, which they give back when they are answered or leave") {

@@ -89,7 +89,7 @@ struct StreamBench {
     net::Fetcher fetcher{{.allow_nets = *net::Network::parse_list("127.0.0.0/8")}};
     media::Publisher publisher{{.root = root.path("downloads"), .helper = {.program = helper_program()}}};
     media::Downloader downloader{fetcher};
-    media::DownloadOptions options{.stall_timeout = std::chrono::milliseconds(500),
+    media::DownloadOptions options{.stall_timeout = std::chrono::milliseconds(900),
                                    .segment_retries = 2,
                                    .first_pause = std::chrono::milliseconds(10)};
 

@@ -90,12 +90,12 @@ TEST_CASE("what servers do to a single file, and what comes of it") {
     for (const Row& row : table) {
         CAPTURE(row.what);
         Bench bench;
-        bench.options.time_limit = row.code == "DOWNLOAD_TIMEOUT" ? 400ms : 60'000ms;
+        bench.options.time_limit = row.code == "DOWNLOAD_TIMEOUT" ? 1'000ms : 60'000ms;
         bench.options.max_bytes = 200'000;
         bench.server.on("/film.mp4", row.server);
         const auto begun = Clock::now();
         const auto got = bench.fetch(Downloader(bench.fetcher));
-        CHECK(Clock::now() - begun < 5s);
+        CHECK(Clock::now() - begun < 20s);
         CHECK(std::string(got ? "ok" : got.error().name) == row.code);
         if (got) CHECK(bench.bytes == film.bytes);
         CHECK(bench.server.requests().size() == row.requests);

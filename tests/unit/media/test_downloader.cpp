@@ -125,7 +125,7 @@ TEST_CASE("the next attempt resumes a broken download, also under a new signatur
     {
         WorkFolder work = bench.work(1);
         const auto broken = bench.downloader.download(bench.info({"/film.mp4?sig=1", "/other.mp4"}), work,
-                                                      {.stall_timeout = 300ms});
+                                                      {.stall_timeout = 1s});
         REQUIRE_FALSE(broken);
         CHECK(broken.error().name == "DOWNLOAD_STALLED");  // And not the 404 of the source after it.
         work.keep();
@@ -146,7 +146,7 @@ TEST_CASE("the next attempt resumes a broken download, also under a new signatur
     CHECK(bench.server.requests().size() == asked);
 }
 
-TEST_CASE("a stop ends the download within a second and leaves nothing") {
+TEST_CASE("a stop ends the download at once and leaves nothing") {
     Bench bench;
     bench.server.on("/film.mp4", test::stall_after({.bytes = bench.bytes}, 1'000));
     std::stop_source stop;
@@ -160,7 +160,7 @@ TEST_CASE("a stop ends the download within a second and leaves nothing") {
                 stop.request_stop();
             },
             stop.get_token());
-        CHECK(std::chrono::steady_clock::now() - asked < 1s);
+        CHECK(std::chrono::steady_clock::now() - asked < 5s);  // Of the two minutes of a stall.
         REQUIRE_FALSE(got);
         CHECK(got.error().code == Errc::canceled);
     }

