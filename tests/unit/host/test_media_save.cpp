@@ -612,6 +612,9 @@ TEST_CASE("a deadline or a cancel ends each step within two seconds and leaves n
             CAPTURE(cancel);
             const auto once = [&] {
                 Bench* here = nullptr;
+                // Both outlive the server's threads.
+                const test::ServedFile film{.bytes = step == "publish" ? read_file(Clips::get()["plain.mp4"])
+                                                                       : test::pattern(20'000)};
                 std::atomic<bool> reached = false;
                 Bench bench([&](const ExtractRequest&, const std::stop_token& stop) -> Result<MediaInfo> {
                     if (step != "extract") return here->info({"/film.mp4"});
@@ -620,8 +623,6 @@ TEST_CASE("a deadline or a cancel ends each step within two seconds and leaves n
                     return Error{Errc::canceled, "stopped"};
                 });
                 here = &bench;
-                const test::ServedFile film{.bytes = step == "publish" ? read_file(Clips::get()["plain.mp4"])
-                                                                       : test::pattern(20'000)};
                 bench.server.on("/film.mp4", [&](const test::ServedConnection& to, const test::ServedRequest& asked) {
                     if (step == "publish") return test::serve(film)(to, asked);
                     reached = true;
