@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "media/hls_attributes.hpp"
+#include "media/hls_keys.hpp"
 
 namespace jobruntime::media {
 namespace {
@@ -162,48 +163,13 @@ private:
         return {};
     }
 
-    /// RFC 8216, 4.3.2.4: a segment may have several keys, one for each KEYFORMAT, of which one is enough. A line of
-    /// another format is a refusal only when none of ours stands beside it.
     Result<void> key(std::string_view value) {
         media_tags_ = true;
-        if (std::exchange(keys_used_, false)) forget_keys();
-        const auto attributes = HlsAttributes::parse(value);
-        if (!attributes) return broken("EXT-X-KEY has no attribute list");
-        const auto method = (*attributes)["METHOD"];
-        const auto format = (*attributes)["KEYFORMAT"];
-        const bool ours = format.empty() || format == "identity";
-        if (ours || method == "NONE") forget_keys();
-        if (method == "NONE") return {};
-        if (method != "AES-128" || !ours) {
-            key_refusal_ = protected_by(method.empty() ? "an unnamed method" : method == "AES-128" ? format : method);
-            return {};
-        }
-        if ((*attributes)["URI"].starts_with("data:"))
-            return unsupported("carries its key in itself, which this version does not read");
-        auto url = resolve((*attributes)["URI"]);
-        if (!url || (*attributes)["URI"].empty()) return url ? broken("EXT-X-KEY has no URI") : url.error();
-        key_url_ = *std::move(url);
-        if (attributes->has("IV")) {
-            key_iv_ = hls_hex128((*attributes)["IV"]);
-            if (!key_iv_) return broken("EXT-X-KEY has an IV that is no 128-bit number");
-        }
-        return {};
-    }
-
-    void forget_keys() {
-        key_url_.clear();
-        key_iv_.reset();
-        key_refusal_.reset();
-    }
-
-    /// Before the first thing that the keys at hand are for.
-    Result<void> check_keys() const {
-        return key_url_.empty() && key_refusal_ ? Result<void>(*key_refusal_) : Result<void>();
+        return keys_.take(value, [this](std::string_view reference) { return resolve(reference); });
     }
 
     Result<void> map(std::string_view value) {
         media_tags_ = true;
-        JR_TRY(check_keys());
         const auto attributes = HlsAttributes::parse(value);
         if (!attributes || (*attributes)["URI"].empty()) return broken("EXT-X-MAP has no URI");
         auto url = resolve((*attributes)["URI"]);
@@ -212,11 +178,18 @@ private:
         bool has_offset = false;
         if (attributes->has("BYTERANGE"))
             JR_TRY(read_range((*attributes)["BYTERANGE"], section.range, has_offset));
-        if (!key_url_.empty()) {
-            // RFC 8216, 4.3.2.5: an encrypted section has no number to take an IV from.
-            if (!key_iv_) return broken("an encrypted EXT-X-MAP has no IV");
-            section.key = SegmentKey{key_url_, *key_iv_};
-        }
+        waiting_init_.reset();
+        if (!keys_.map_waits()) return add_init(std::move(section));
+        waiting_init_ = std::move(section);
+        waiting_refusal_ = keys_.check().error();
+        return {};
+    }
+
+    /// With the key that applies here.
+    Result<void> add_init(InitSection section) {
+        auto key = keys_.for_map();
+        if (!key) return std::move(key).error();
+        section.key = *std::move(key);
         const auto word = std::hash<std::string>{}(section.url);
         for (std::size_t i = 0; i < media_.inits.size(); ++i) {
             if (init_words_[i] != word || media_.inits[i] != section) continue;
@@ -275,8 +248,8 @@ private:
         }
         if (master_tags_) return broken("an address without EXT-X-STREAM-INF");
         if (!seconds_) return broken("a segment without EXTINF");
-        JR_TRY(check_keys());
-        keys_used_ = true;
+        JR_TRY(keys_.check());
+        JR_TRY(add_waiting_init());
         if (media_.segments.size() == limits_.max_segments)
             return Error{Errc::full, "TOO_LONG",
                          "the stream has more than " + std::to_string(limits_.max_segments) + " segments"};
@@ -288,9 +261,17 @@ private:
         fresh.gap = std::exchange(gap_, false);
         fresh.init = init_;
         JR_TRY(place_range(fresh));
-        if (!key_url_.empty()) fresh.key = SegmentKey{key_url_, key_iv_.value_or(iv_of(fresh.sequence))};
+        fresh.key = keys_.for_segment(fresh.sequence);
         media_.segments.push_back(std::move(fresh));
         return {};
+    }
+
+    /// Before the first segment that is to be played with it.
+    Result<void> add_waiting_init() {
+        if (!waiting_init_) return {};
+        // METHOD=NONE is for what follows; the section stays encrypted.
+        if (!keys_.for_segment(0)) return *waiting_refusal_;
+        return add_init(*std::exchange(waiting_init_, std::nullopt));
     }
 
     /// Without an offset a range begins where the segment's before ended, in the same file.
@@ -304,14 +285,6 @@ private:
         segment.range->offset = before->range->offset + before->range->length;
         if (segment.range->offset >> 62) return broken("byte ranges beyond any file");
         return {};
-    }
-
-    /// RFC 8216, 5.2: the media sequence number, in network order.
-    static std::array<std::uint8_t, 16> iv_of(std::uint64_t sequence) {
-        std::array<std::uint8_t, 16> iv{};
-        for (int i = 0; i < 8; ++i)
-            iv[15 - static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(sequence >> (8 * i));
-        return iv;
     }
 
     Result<HlsPlaylist> conclude() {
@@ -337,10 +310,9 @@ private:
     std::size_t address_bytes_ = 0;
     std::uint64_t sequence_ = 0;
     bool fractions_ = false;
-    std::string key_url_;  // The key in force; empty = none.
-    std::optional<std::array<std::uint8_t, 16>> key_iv_;
-    std::optional<Error> key_refusal_;  // What stands beside it, or instead of it, and is not for us.
-    bool keys_used_ = false;            // By a segment: the next key begins anew.
+    HlsKeys keys_;
+    std::optional<InitSection> waiting_init_;
+    std::optional<Error> waiting_refusal_;  // Why, if no key of ours follows.
     std::optional<std::size_t> init_;
     std::vector<std::size_t> init_words_;  // Of their addresses: long ones, alike for most of their length, are slow to compare.
     // What was said of the next address.

@@ -114,30 +114,53 @@ TEST_CASE("keys and their initialization vectors") {
         CAPTURE(row.key);
         CHECK(code_of("#EXTM3U\n#EXT-X-KEY:" + std::string(row.key) + "\n#EXTINF:1,\na.ts\n") == row.code);
     }
-    // Of several keys for one segment, each of another format, one that we know is enough.
+    CHECK(code_of("#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n#EXT-X-MAP:URI=\"i\"\n#EXTINF:1,\na\n") ==
+          "NOT_MEDIA");
+}
+
+TEST_CASE("each key applies until the next of its format, and one that we know is enough") {
     const std::string ours = "#EXT-X-KEY:METHOD=AES-128,URI=\"k\",IV=0x01\n", segment = "#EXTINF:1,\na.ts\n", map = "#EXT-X-MAP:URI=\"i\"\n";
+    const std::string named = "#EXT-X-KEY:METHOD=AES-128,URI=\"k\",IV=0x01,KEYFORMAT=\"identity\"\n";
     const std::string apple = "#EXT-X-KEY:METHOD=AES-128,URI=\"skd://k\",KEYFORMAT=\"com.apple.streamingkeydelivery\"\n";
     const std::string other = "#EXT-X-KEY:METHOD=SAMPLE-AES-CTR,URI=\"data:,x\",KEYFORMAT=\"urn:uuid:edef8ba9-79d6-4ace-a3c8-27dcd51d21ed\"\n";
     const std::string sample = "#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"k\"\n", none = "#EXT-X-KEY:METHOD=NONE\n";
+    const std::string no_apple = "#EXT-X-KEY:METHOD=NONE,KEYFORMAT=\"com.apple.streamingkeydelivery\"\n";
+    const std::string key = "https://cdn.example.org/v/k";
     for (const auto& keys : {ours + apple, apple + ours, other + ours + apple, ours + other, sample + ours, ours + map + apple,
-                             ours + segment + apple + ours, apple + ours + map}) {
+                             ours + segment + apple + ours, apple + ours + map, ours + segment + apple, ours + segment + other + apple,
+                             apple + named, named + segment + apple + segment + other, ours + apple + segment + no_apple,
+                             ours + segment + apple + map, apple + map + ours, apple + map + other + named + segment + other}) {
         CAPTURE(keys);
         const auto both = media_of(keys + segment);
-        for (const auto& one : both.segments) CHECK((one.key && one.key->url == "https://cdn.example.org/v/k"));
-        for (const auto& one : both.inits) CHECK((one.key && one.key->url == "https://cdn.example.org/v/k"));
+        for (const auto& one : both.segments) CHECK((one.key && one.key->url == key));
+        for (const auto& one : both.inits) CHECK((one.key && one.key->url == key && one.key->iv.back() == 1));
+        CHECK(both.inits.size() == (keys.find("MAP") == std::string::npos ? 0u : 1u));
+        CHECK(both.segments.back().init.has_value() == !both.inits.empty());
     }
-    for (const auto& keys : {apple + other, ours + segment + apple, ours + sample, ours + apple + sample, ours + segment + other + apple,
-                             apple + map, sample + apple, segment + apple}) {
+    for (const auto& keys : {apple + other, ours + sample, ours + apple + sample, apple + map, sample + apple, segment + apple,
+                             apple + other + no_apple, sample + no_apple, apple + map + none, ours + segment + sample + apple,
+                             ours + none + apple, ours + segment + none + segment + apple, apple + map + no_apple}) {
         CAPTURE(keys);
         CHECK(code_of("#EXTM3U\n" + keys + segment) == "DRM_PROTECTED");
     }
-    for (const auto& keys : {apple + none, ours + apple + none, apple + ours + segment + none}) {
+    for (const auto& keys : {apple + none, ours + apple + none, apple + ours + segment + none, apple + other + none, apple + no_apple,
+                             ours + segment + apple + segment + none}) {
         CAPTURE(keys);
         CHECK_FALSE(media_of(keys + segment).segments.back().key);
     }
-    CHECK(code_of("#EXTM3U\n" + segment + apple) == "ok");  // Nothing is left that it is for.
-    CHECK(code_of("#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n#EXT-X-MAP:URI=\"i\"\n#EXTINF:1,\na\n") ==
-          "NOT_MEDIA");
+    // Samples' encryption leaves initialization sections alone.
+    for (const auto& keys : {other + map + none, sample + map + ours, other + map + ours}) {
+        CAPTURE(keys);
+        CHECK_FALSE(media_of(keys + segment).inits.at(0).key);
+    }
+    CHECK(code_of("#EXTM3U\n" + segment + apple + map) == "ok");  // Nothing is left that they are for.
+    // A map that no segment uses needs no key.
+    CHECK(media_of(apple + map + none + "#EXT-X-MAP:URI=\"j\"\n" + segment).inits.at(0).url == "https://cdn.example.org/v/j");
+    CHECK(code_of("#EXTM3U\n" + apple + map + "#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n" + segment) == "NOT_MEDIA");  // Without IV.
+    CHECK(parse_hls("#EXTM3U\n" + apple + segment, base).error().message.find("com.apple.streamingkeydelivery") != std::string::npos);
+    std::string many = "#EXTM3U\n";
+    for (int i = 0; i <= 100; ++i) many += "#EXT-X-KEY:METHOD=AES-128,URI=\"k\",KEYFORMAT=\"f" + std::to_string(i) + "\"\n";
+    CHECK(code_of(many + ours + segment) == "NOT_MEDIA");
 }
 
 TEST_CASE("the best variant within a height, with its sound") {
