@@ -50,6 +50,7 @@ constexpr std::array said{
     Said{"no video could be found", "NO_MEDIA"},
     Said{"no video formats", "NO_MEDIA"},
     Said{"there's no video", "NO_MEDIA"},
+    Said{"is not a video", "NO_MEDIA"},
     Said{"unavailable", "VIDEO_UNAVAILABLE"},
     Said{"not available", "VIDEO_UNAVAILABLE"},
     Said{"removed", "VIDEO_UNAVAILABLE"},
@@ -116,6 +117,16 @@ public:
 private:
     std::string path_;
 };
+
+/// Whether the address is that of the post's nth video, such as https://x.com/i/status/1/video/2: its last part, or a
+/// value of its query, is the number, and not the post's own.
+bool names_number(const net::Url& url, int nth, std::string_view post_id) {
+    const auto number = std::to_string(nth);
+    if (number == post_id) return false;
+    if (url.path.ends_with("/" + number)) return true;
+    const auto query = "&" + url.query.value_or("") + "&";
+    return query.find("=" + number + "&") != std::string::npos;
+}
 
 /// `environment`, and the guard in place of any other proxy: the command line would show its credential to everybody
 /// on this machine.
@@ -193,6 +204,11 @@ Result<MediaInfo> YtDlpExtractor::extract(const ExtractRequest& request, std::st
         const std::lock_guard lock(mutex);
         return meaning_of(complaint, end.status ? to_string(*end.status) : "an unknown status");
     }
+    // It says nothing of a number where it knows no list, and answers what it knows.
+    if (request.nth > 1 && !dict->contains("entries") && !names_number(*url, request.nth, request.post_id))
+        return Error{Errc::not_found, "NO_MEDIA",
+                     "yt-dlp knows only one video of the post, and number " + std::to_string(request.nth) +
+                         " was asked for; ask for it without a number, or another extractor"};
     auto info = info_from_dict(*dict, request.nth);
     if (!info) return info;
     if (info->sources.empty()) return Error{Errc::not_found, "NO_MEDIA", "yt-dlp found no format with a picture"};

@@ -348,6 +348,7 @@ TEST_CASE("yt-dlp is asked without its user's settings, and what it says is unde
          "BOT_CHALLENGE"},
         {"an address that it cannot get", "echo null; echo 'ERROR: [x] 1: Unable to download webpage: <urlopen error [Errno 111] Connection refused>' >&2; exit 1",
          "NETWORK"},
+        {"a picture of its number", "echo null; echo 'ERROR: [twitter] 1: Media #2 is not a video' >&2; exit 1", "NO_MEDIA"},
         {"a site it does not know", "echo null; echo 'ERROR: Unsupported URL: x' >&2; exit 1", "UNSUPPORTED_SOURCE"},
         {"one that is too old", "echo 'yt-dlp: error: no such option: --no-plugin-dirs' >&2; exit 2", "EXTRACTOR_PROTOCOL"},
         {"a crash", "exit 2", "EXTRACTOR_CRASHED"},
@@ -379,6 +380,23 @@ TEST_CASE("yt-dlp is asked without its user's settings, and what it says is unde
         CHECK((info ? info->sources.front().url : info.error().name) == outcome);
         if (!info) CHECK(info.error().message == "the post has 4 videos, and number 9 was asked for");
         CHECK(extract_test::read_file(bench.tmp + "/arguments").find("-J\n--playlist-items\n" + std::to_string(nth) + "\n--\n") != std::string::npos);
+    }
+    // One that it was not asked for by that number: nothing says that it is the one.
+    for (const auto& [nth, path, outcome] :
+         {std::tuple(1, "/post", "http://127.0.0.1/1.mp4"), std::tuple(2, "/post", "NO_MEDIA"), std::tuple(2, "/i/status/7/video/2", "http://127.0.0.1/1.mp4"),
+          std::tuple(2, "/talk/7?part=2", "http://127.0.0.1/1.mp4"), std::tuple(2, "/talk/7?a=2&part=3", "http://127.0.0.1/1.mp4"),
+          std::tuple(3, "/i/status/7/video/2", "NO_MEDIA"), std::tuple(2, "/talk/7?part=21", "NO_MEDIA"), std::tuple(7, "/talk/7", "NO_MEDIA"),
+          std::tuple(2, "/talk/12", "NO_MEDIA")}) {
+        CAPTURE(nth);
+        CAPTURE(path);
+        Bench bench;
+        ExtractRequest request;
+        request.url = "http://127.0.0.1" + std::string(path);
+        request.post_id = "7";
+        request.nth = nth;
+        const auto info = ask_yt_dlp(bench, say(R"({"url":"http://127.0.0.1/1.mp4"})"), std::move(request));
+        CHECK((info ? info->sources.front().url : info.error().name) == outcome);
+        if (!info) CHECK(info.error().message.starts_with("yt-dlp knows only one video of the post, and number " + std::to_string(nth)));
     }
     Bench bench;
     extract::YtDlpOptions options;
