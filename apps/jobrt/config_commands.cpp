@@ -39,6 +39,7 @@ int show_config(const Invocation& in) {
     }
     if (in.has("json")) print_json(all);
     for (const auto& warning : in.settings.warnings()) in.log.warn(warning);
+    if (auto known = sites->check_extractors(); !known) in.log.warn(known.error().message);
     return host::exit_ok;
 }
 

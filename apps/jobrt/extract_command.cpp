@@ -183,6 +183,7 @@ Result<void> find_extractor(const Invocation& in, const Folder& folder, Extracti
         (*known)["browser"] = *std::move(browser);
     }
     if (made.alone.empty()) {
+        if (!recording || !recording->replays()) JR_TRY(made.sites.check_extractors(made.request.platform));
         made.whom = std::make_shared<host::ExtractorChain>(std::vector<std::shared_ptr<Extractor>>{}, *known, made.sites);
         return {};
     }

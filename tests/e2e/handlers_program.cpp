@@ -1,12 +1,29 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
+#include <sstream>
 #include <stdexcept>
+#include <string>
 #include <thread>
 
 #include <jobruntime/host.hpp>
 
-// A program of a user's own on COMPONENT host, with handlers that no user should write.
+namespace {
+
+struct Named final : jobruntime::Extractor {
+    explicit Named(std::string its_name) : name_(std::move(its_name)) {}
+    std::string_view name() const override { return name_; }
+    jobruntime::Result<jobruntime::MediaInfo> extract(const jobruntime::ExtractRequest&, std::stop_token) override {
+        return jobruntime::Error{jobruntime::Errc::not_found, "VIDEO_UNAVAILABLE", name_ + " was asked"};
+    }
+    std::string name_;
+};
+
+}  // namespace
+
+// A program of a user's own on COMPONENT host, with handlers that no user should write, and extractors of the names
+// that TEST_EXTRACTORS lists.
 int main(int argc, char** argv) {
     using namespace jobruntime;
     using namespace std::chrono_literals;
@@ -32,5 +49,7 @@ int main(int argc, char** argv) {
             return completed(job.job().payload);
         });
     };
+    std::istringstream names(std::getenv("TEST_EXTRACTORS") ? std::getenv("TEST_EXTRACTORS") : "");
+    for (std::string name; names >> name;) setup.extractors.push_back(std::make_shared<Named>(name));
     return host::main(argc, argv, std::move(setup));
 }

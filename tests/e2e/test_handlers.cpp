@@ -53,6 +53,58 @@ TEST_CASE(
     CHECK(code_of_first_error(last) == "DEADLINE");
 }
 
+TEST_CASE("a configuration that names a program's own extractor is shared with jobrt, which runs no worker with it") {
+    const Folder folder;
+    std::ofstream(folder / "shared.json") << R"({"platforms":{"web":{"extractors":["mine"]}}})";
+    auto variables = environment(folder);
+    variables["JOBRT_CONFIG"] = folder / "shared.json";
+    variables["ROLE"] = "api";
+    Service api(folder, variables);
+    REQUIRE_FALSE(api.ready().empty());
+    for (const auto* role : {"worker", "combined"}) {
+        variables["ROLE"] = role;
+        const auto refused = jobrt({}, variables, folder.path());
+        CHECK(refused.status.code == 2);
+        for (const auto* part : {"shared.json", "names \"mine\"", "ROLE=api"})
+            CHECK_MESSAGE(refused.err.find(part) != std::string::npos, refused.err);
+    }
+    const auto extract = jobrt({"extract", "https://films.example/1"}, variables, folder.path());
+    CHECK(extract.status.code == 1);
+    CHECK_MESSAGE(extract.err.find("names \"mine\"") != std::string::npos, extract.err);
+    const auto shown = jobrt({"config", "show"}, variables, folder.path());
+    CHECK(shown.status.code == 0);
+    CHECK_MESSAGE(shown.err.find("names \"mine\"") != std::string::npos, shown.err);
+    for (const auto* command : {"jobs list", "events"}) {
+        const std::string words(command);
+        const auto space = words.find(' ');
+        const auto asked = jobrt(space == std::string::npos ? std::vector<std::string>{words} : std::vector<std::string>{words.substr(0, space), words.substr(space + 1)},
+                                 variables, folder.path());
+        CHECK_MESSAGE(asked.status.code == 0, asked.err);
+    }
+    variables["ROLE"] = "worker";
+    variables["TEST_EXTRACTORS"] = "mine";
+    Service worker(folder, variables, 20s, {HANDLERS_PROGRAM});
+    const auto made = http(api.port(), "POST", "/api/jobs", R"({"url":"http://films.example/1"})");
+    REQUIRE(made.status == 201);
+    const auto id = text(made.json().at("job").get_object(), "id");
+    boost::json::object job;
+    CHECK(eventually(20s, [&] {
+        job = http(api.port(), "GET", "/api/jobs/" + id).json().at("job").get_object();
+        return text(job, "status") == "failed";
+    }));
+    CHECK_MESSAGE(boost::json::serialize(job).find("mine was asked") != std::string::npos, boost::json::serialize(job));
+}
+
+TEST_CASE("a program whose two extractors have one name does not start, and says which") {
+    const Folder folder;
+    auto variables = environment(folder);
+    variables["TEST_EXTRACTORS"] = "mine other mine";
+    const auto refused = run({HANDLERS_PROGRAM}, variables, folder.path(), 20s);
+    REQUIRE(refused.in_time);
+    CHECK(refused.status.code == 2);
+    CHECK_MESSAGE(refused.err.find("two extractors of this program are named \"mine\"") != std::string::npos, refused.err);
+}
+
 TEST_CASE(
     "a handler that takes its process down is convicted by the crash rule, alone, and its neighbours "
     "complete") {

@@ -243,7 +243,7 @@ bool names_code(const json::value& rules, std::string_view code) {
 
 /// A code that nobody says would silently end the list where it is to go on. Programs have codes of their own.
 void check_codes(const PlatformConfig& platform, const ExtractorUse& use, const MediaConfig& config, std::optional<Error>& error) {
-    const bool program = is_program(config, use.name);
+    const bool program = !is_built_in(use.name);
     for (const auto& code : use.next_on) {
         const bool said = program || std::find(known_codes.begin(), known_codes.end(), code) != known_codes.end() ||
                           names_code(config.pages, code);
@@ -263,6 +263,7 @@ json::array array_of(const std::vector<std::string>& texts) { return json::array
 Result<MediaConfig> MediaConfig::from(const Config& config, const std::vector<std::string>& own) {
     MediaConfig made;
     made.own = own;
+    made.file = config.config_file;
     made.platforms = our_platforms();
     std::optional<Error> error;
     const auto directory = std::filesystem::path(config.config_file).parent_path().string();
@@ -270,21 +271,38 @@ Result<MediaConfig> MediaConfig::from(const Config& config, const std::vector<st
     if (const auto* platforms = member(config, "platforms", error)) read_platforms(*platforms, made, error);
     if (const auto* pages = member(config, "pages", error)) made.pages = *pages;
     for (const auto& platform : made.platforms)
-        for (const auto& use : platform.extractors) {
-            if (!error && !is_built_in(use.name) && !is_program(made, use.name)) {
-                std::string names;
-                for (const auto& one : own) names += ", " + one;
-                error = Error{Errc::invalid_argument, "INVALID_CONFIGURATION",
-                              "platforms." + platform.id + ".extractors names \"" + use.name + "\", which must be page, browser, yt-dlp" +
-                                  names + " or a member of extractors"};
-            }
-            check_codes(platform, use, made, error);
-        }
+        for (const auto& use : platform.extractors) check_codes(platform, use, made, error);
     if (error) {
         error->message = config.config_file + ": " + error->message + "; see docs/configuration.md";
         return *std::move(error);
     }
     return made;
+}
+
+Result<void> MediaConfig::check_extractors(std::string_view platform) const {
+    for (const auto& one : platforms)
+        for (const auto& use : one.extractors) {
+            if ((!platform.empty() && one.id != platform) || is_built_in(use.name) || is_program(*this, use.name)) continue;
+            std::string names;
+            for (const auto& name : own) names += ", " + name;
+            return Error{Errc::invalid_argument, "INVALID_CONFIGURATION",
+                         file + ": platforms." + one.id + ".extractors names \"" + use.name + "\", which must be page, browser, yt-dlp" +
+                             names + " or a member of extractors; if a program of your own registers it, only that program can run it, and "
+                             "this one serves beside it with ROLE=api; see docs/configuration.md"};
+        }
+    return {};
+}
+
+Result<void> check_names(const std::vector<std::string>& own) {
+    for (const auto& name : own) {
+        const auto refused = [&](const std::string& why) {
+            return Error{Errc::invalid_argument, "INVALID_ARGUMENT", why + "; give it another name() in the program"};
+        };
+        if (name.empty()) return refused("an extractor of this program has no name");
+        if (is_built_in(name)) return refused("an extractor of this program is named \"" + name + "\", as one that is built in");
+        if (std::count(own.begin(), own.end(), name) > 1) return refused("two extractors of this program are named \"" + name + "\"");
+    }
+    return {};
 }
 
 std::vector<std::string> names_of(const std::vector<std::shared_ptr<Extractor>>& extractors) {

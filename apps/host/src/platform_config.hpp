@@ -48,10 +48,15 @@ struct MediaConfig {
     std::vector<CommandConfig> commands;
     std::vector<std::string> own;           ///< Names of the program's own extractors.
     boost::json::object pages;              ///< Rules of the page extractor, those of the file in front of ours.
+    std::string file;                       ///< Where it stands, for complaints.
 
     /// INVALID_CONFIGURATION names file, member and what it must be. `own`: names of the program's own extractors, which
-    /// lists may have, too.
+    /// lists may have, too. A list may have names that nobody here knows: another program of the operator's that reads the
+    /// same file may register them.
     static Result<MediaConfig> from(const Config& config, const std::vector<std::string>& own = {});
+    /// For whoever runs extractors: INVALID_CONFIGURATION when the list of `platform`, or of any, names one that nobody
+    /// here knows.
+    Result<void> check_extractors(std::string_view platform = {}) const;
     std::vector<net::Platform> rules() const;
     const PlatformConfig* find(std::string_view id) const;
     /// As the file would say it, for `config show`.
@@ -60,6 +65,10 @@ struct MediaConfig {
 
 /// What lists in the file may call a program's own extractors.
 std::vector<std::string> names_of(const std::vector<std::shared_ptr<Extractor>>& extractors);
+
+/// A list, an answer and a recording know extractors by their names. INVALID_ARGUMENT when two of a program's own have the
+/// same one, or one has none or a built-in one's.
+Result<void> check_names(const std::vector<std::string>& own);
 
 /// The platforms' ids in a file, with the flag each has there; for those who need no more.
 std::optional<bool> enabled_by_file(const Config& config, std::string_view platform);

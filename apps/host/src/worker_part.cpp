@@ -72,6 +72,7 @@ public:
         fetcher_.emplace(std::move(fetching));
         auto sites = MediaConfig::from(config_, names_of(process_.in.setup.extractors));
         if (!sites) return std::move(sites).error();
+        JR_TRY(sites->check_extractors());
         auto known = make_extractors(config_, *sites, *fetcher_);
         if (!known) return std::move(known).error();
         auto profile = ProfileSlot::take(config_.profile_dir);
@@ -110,6 +111,7 @@ public:
     Result<std::function<void()>> prepare(const Config& fresh) override {
         auto sites = MediaConfig::from(fresh, names_of(process_.in.setup.extractors));
         if (!sites) return std::move(sites).error();
+        JR_TRY(sites->check_extractors());
         if (auto nets = allowed_networks(fresh); !nets) return std::move(nets).error();
         // The networks that the guard lets through and the browser stay those of the start.
         auto changed = fresh;

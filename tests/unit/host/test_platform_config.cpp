@@ -142,7 +142,7 @@ TEST_CASE("what is wrong in a file is named with the file, the place and what it
         {R"({"platforms":{"x":{"host":["a.org"]}}})", "platforms.x.host must be left out; what is known here: enabled, hosts"},
         {R"({"platforms":{"x":{"enabled":"yes"}}})", "platforms.x.enabled must be true or false"},
         {R"({"platforms":{"x":{"extractors":[]}}})", "platforms.x.extractors must be an array with at least one"},
-        {R"({"platforms":{"x":{"extractors":["mine"]}}})", "platforms.x.extractors names \"mine\""},
+        {R"({"platforms":{"x":{"extractors":[{"use":"mine","nextOn":["no media"]}]}}})", "platforms.x.extractors.nextOn names \"no media\""},
         {R"({"platforms":{"x":{"extractors":[{"use":"page","attempts":0}]}}})", "platforms.x.extractors.attempts must be a whole number"},
         {R"({"platforms":{"x":{"extractors":[{"use":"page","nextOn":["NETWORK","RATE_LIMITD"]}]}}})",
          "platforms.x.extractors.nextOn names \"RATE_LIMITD\", which must be a code that page may say: one of a rule in pages, or NO_MEDIA, "},
@@ -295,12 +295,36 @@ TEST_CASE("a program's own extractor has its place, time and tries where a list 
         (void)chain.extract(request, {});
         CHECK(mine->asked == 1);
     }
-    const auto unknown = read(R"({"platforms":{"x":{"extractors":["nobody"]}}})", {"mine"});
-    REQUIRE_FALSE(unknown.has_value());
-    CHECK(unknown.error().message.find("page, browser, yt-dlp, mine or a member of extractors") != std::string::npos);
-    CHECK_FALSE(read(R"({"platforms":{"x":{"extractors":["mine"]}}})").has_value());
-    CHECK_FALSE(read(R"({"extractors":{"mine":{"command":["./a"]}}})", {"mine"}).has_value());
-    CHECK(names_of({std::make_shared<Fake>("mine", std::vector<std::string>{""})}) == std::vector<std::string>{"mine"});
+}
+
+TEST_CASE("a list may name what another program has, and whoever runs extractors refuses it by name") {
+    const auto shared = read(R"({"extractors":{"ours":{"command":["./my.py"]}},"platforms":{"x":{"extractors":["ours",{"use":"nobody","nextOn":["THEIR_CODE"]}]}}})",
+                             {"mine"});
+    REQUIRE_MESSAGE(shared.has_value(), shared.error().message);
+    CHECK(shared->find("x")->extractors.size() == 2);
+    CHECK(shared->check_extractors("tiktok").has_value());
+    for (const auto* platform : {"x", ""}) {
+        const auto unknown = shared->check_extractors(platform);
+        REQUIRE_FALSE(unknown.has_value());
+        CHECK(unknown.error().name == "INVALID_CONFIGURATION");
+        for (const auto* part : {"/etc/jobrt/jobrt.json: platforms.x.extractors names \"nobody\"", "page, browser, yt-dlp, mine or a member of extractors",
+                                 "a program of your own", "ROLE=api"})
+            CHECK_MESSAGE(unknown.error().message.find(part) != std::string::npos, unknown.error().message);
+    }
+    const auto known = read(R"({"platforms":{"x":{"extractors":["mine","page"]}}})", {"mine"});
+    REQUIRE(known.has_value());
+    CHECK(known->check_extractors().has_value());
+}
+
+TEST_CASE("two extractors of a program have two names, and neither is one of ours") {
+    CHECK(check_names({}).has_value());
+    CHECK(check_names({"mine", "Mine"}).has_value());
+    const auto twice = check_names({"mine", "other", "mine"});
+    REQUIRE_FALSE(twice.has_value());
+    CHECK(twice.error().code == Errc::invalid_argument);
+    CHECK(twice.error().message == "two extractors of this program are named \"mine\"; give it another name() in the program");
+    CHECK(check_names({"yt-dlp"}).error().message.find("\"yt-dlp\", as one that is built in") != std::string::npos);
+    CHECK(check_names({"mine", ""}).error().message.find("no name") != std::string::npos);
 }
 
 TEST_CASE("a site that stays silent leaves the browser its time") {

@@ -19,7 +19,8 @@ struct Setup {
     std::function<void(Worker& worker)> handlers;
     /// Your extractors, tried for every platform before the built-in ones, in this order. An extractor that does not
     /// feel responsible answers UNSUPPORTED_SOURCE, and the next one is asked. A platform's list in JOBRT_CONFIG that has
-    /// the name() of one takes it in its place there, with the list's time-out, attempts and codes.
+    /// the name() of one takes it in its place there, with the list's time-out, attempts and codes. main() refuses two of
+    /// one name, an empty one, and those of the built-in ones.
     std::vector<std::shared_ptr<Extractor>> extractors;
     /// Further places for events, besides the store; they outlive main().
     std::vector<TelemetrySink*> sinks;
