@@ -36,6 +36,18 @@ public:
         return parts;
     }
 
+    /// Origins as browsers send them: one with a path, or a bare name, would never be met.
+    std::vector<std::string> origins(std::string_view key) {
+        auto all = list(key);
+        for (const auto& origin : all) {
+            const auto host = origin.find("://") + 3;
+            if (host >= 4 && host < origin.size() && origin.find_first_of("/?#@*", host) == origin.npos) continue;
+            refuse(*settings_.find(key),
+                   "origins such as https://ops.example or http://localhost:5173, without a path, separated by commas");
+        }
+        return all;
+    }
+
     long number(std::string_view key, long low, long high) {
         const auto* value = settings_.find(key);
         if (!value) return low;
@@ -165,8 +177,8 @@ Result<Config> Config::from(const Settings& settings, const std::string& directo
     config.port = static_cast<int>(reader.number("port", 0, 65535));
     read_http(reader, config);
     config.allowed_hosts = reader.list("allowed-hosts");
-    config.allowed_origins = reader.list("allowed-origins");
-    config.cors_origins = reader.list("cors-origins");
+    config.allowed_origins = reader.origins("allowed-origins");
+    config.cors_origins = reader.origins("cors-origins");
     config.token_file = reader.path("token-file");
     config.api_token_file = reader.path("api-token-file");
     config.download_dir = reader.path("download-dir");

@@ -56,6 +56,10 @@ TEST_CASE("each bad value names its variable and what is accepted") {
     const std::tuple<std::string, std::string, std::string> rows[] = {
         {"ROLE", "both", "combined, api, worker"},
         {"PORT", "65536", "0 to 65535"},
+        {"JOBRT_ALLOWED_ORIGINS", "ops.example", "https://ops.example"},
+        {"JOBRT_ALLOWED_ORIGINS", "https://ops.example, https://ops.example/", "without a path"},
+        {"JOBRT_CORS_ORIGINS", "*", "https://ops.example"},
+        {"JOBRT_CORS_ORIGINS", "https://", "https://ops.example"},
         {"JOBRT_LOG_LEVEL", "debug", "info, warn, error"},
         {"PORT", "4000x", "whole number"},
         {"PLAYWRIGHT_HEADLESS", "maybe", "1/true/yes/on"},
