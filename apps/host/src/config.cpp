@@ -137,6 +137,7 @@ void read_store(Reader& reader, Config& config) {
                                  " needs a store that it shares with the other role: set JOBRT_STORE (sqlite:PATH or "
                                  "mongodb://…) or MONGODB_URI, the same for both");
         config.store = "sqlite:" + reader.absolute("jobrt.db");
+        config.store_variable = "JOBRT_STORE unset";
         return;
     }
     if (!ours.starts_with("sqlite:") || ours.size() == 7)

@@ -79,7 +79,7 @@ std::string_view to_string(ProcessRole role);
 struct Config {
     ProcessRole role = ProcessRole::combined;
     std::string store;              ///< "sqlite:/absolute/path" or "mongodb://…".
-    std::string store_variable = "JOBRT_STORE";  ///< Who said so, for messages: "MONGODB_URI in /srv/.env".
+    std::string store_variable = "JOBRT_STORE";  ///< Who said so, for messages: "MONGODB_URI in /srv/.env", "JOBRT_STORE unset".
     bool memory_telemetry = false;  ///< Progress and log lines stay out of the store.
     std::string sink_warning;       ///< TELEMETRY_SINK named another store's kind.
     int port = 4000;

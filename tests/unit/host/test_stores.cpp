@@ -89,7 +89,7 @@ TEST_CASE("whoever names the store is kept for messages") {
         REQUIRE(config.has_value());
         return *std::move(config);
     };
-    CHECK(configured({}).store_variable == "JOBRT_STORE");
+    CHECK(configured({}).store_variable == "JOBRT_STORE unset");
     CHECK(configured({{"JOBRT_STORE", "sqlite:a.db"}}).store_variable == "JOBRT_STORE");
     CHECK(configured({{"MONGODB_URI", "mongodb://h/d"}}).store_variable == "MONGODB_URI");
     CHECK(configured({{"MONGO_URI", "mongodb://h/d"}}).store_variable == "MONGO_URI");
