@@ -89,6 +89,10 @@ private:
             if (live && live->is_bool() && live->get_bool()) workers_.push_back(worker);
         }
     }
+    /// Why none is known: an API that keeps the list to itself says nothing about workers.
+    std::string why_no_worker() const {
+        return status_ && listed_ ? "no worker is running" : "the API does not answer as it should";
+    }
     static const boost::json::object& details_of(const boost::json::value& worker) {
         static const boost::json::object none;
         const auto* object = worker.if_object();
@@ -113,7 +117,7 @@ private:
     }
 
     void programs() {
-        if (workers_.empty()) return report_.bad("3. which programs a worker finds is not known: no worker is running");
+        if (workers_.empty()) return report_.bad("3. which programs a worker finds is not known: " + why_no_worker());
         std::string missing;
         for (const auto& worker : workers_)
             for (const auto& line : list_of(details_of(worker), "missing"))
@@ -140,9 +144,8 @@ private:
     /// Lines 5 and 6.
     void job_and_events() {
         if (!status_ || workers_.empty()) {
-            const std::string why = status_ ? "no worker is running" : "the API does not answer as it should";
-            report_.bad("5. no job was submitted: " + why);
-            return report_.bad("6. no events were looked for: " + why);
+            report_.bad("5. no job was submitted: " + why_no_worker());
+            return report_.bad("6. no events were looked for: " + why_no_worker());
         }
         const auto probe = make_probe();
         boost::json::object wanted{{"priority", -1}};

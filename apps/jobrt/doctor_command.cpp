@@ -93,8 +93,8 @@ void check_port(const Invocation& in, Report& report) {
     if (answer && answer->status == 503)
         return report.bad("port " + port + ": jobrt answers (pid " + owner->pid_text() +
                           "), but its store does not; look at the store that it names at its start");
-    report.bad("port " + port + " is held by another program: pid " + owner->pid_text() + " " + owner->program +
-               "; stop it or set PORT");
+    report.bad("port " + port + " is held by another program: pid " + owner->pid_text() +
+               (owner->program.empty() ? "" : " " + owner->program) + "; stop it or set PORT");
 }
 
 void check_store(const Invocation& in, Report& report) {

@@ -234,6 +234,8 @@ TEST_CASE("the checklist shows its access token, and says where to put one") {
     CHECK(without.status.code == 1);
     CHECK(findings(without).find("JOBRT_API_TOKEN_FILE") != std::string::npos);
     CHECK(kind_of(without, "2. the API listens") == "ok");
+    // Nobody told that no worker runs: there is one, and the API keeps it to itself.
+    CHECK(findings(without).find("no worker is running") == std::string::npos);
     variables["JOBRT_API_TOKEN_FILE"] = folder / "own-token";
     const auto with = checklist(folder, variables, service.port());
     INFO(findings(with));
