@@ -388,7 +388,7 @@ TEST_CASE("JOBRT_LOG_FORMAT=json makes every log line one JSON object") {
     CHECK(count > 0);
 }
 
-TEST_CASE("a process that is killed leaves no counters of MongoDB's driver behind" * doctest::skip(!on_mongo)) {
+TEST_CASE("a process that is killed leaves no counters of MongoDB's driver behind") {
     const Folder folder;
     Runtime runtime(folder, true);
     for (auto* service : {&runtime.front(), &runtime.worker()}) {

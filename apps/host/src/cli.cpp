@@ -11,6 +11,7 @@
 #include <CLI/CLI.hpp>
 
 #include "signals.hpp"
+#include "stores.hpp"
 
 extern char** environ;
 
@@ -173,6 +174,7 @@ std::optional<long> Invocation::number(std::string_view name, long low, long hig
 
 int run_cli(int argc, char** argv, const Setup& setup, const std::vector<Command>& commands,
             const std::function<int(const Invocation&)>& fallback, std::optional<ProcessRole> only) {
+    quiet_drivers();
     Parsed parsed;
     if (auto code = parse(argc, argv, setup, commands, parsed)) return *code;
     const auto directory = std::filesystem::current_path().string();

@@ -94,6 +94,12 @@ std::string public_address(std::string_view address) {
     return hidden_uri(address);
 }
 
+void quiet_drivers() {
+#ifdef JOBRUNTIME_HAS_MONGO
+    mongo::quiet_driver();
+#endif
+}
+
 Result<std::unique_ptr<Store>> open_address(const std::string& address, OpenOptions options) {
     if (is_mongo(address)) return open_mongo(address, std::move(options));
     sqlite::Options chosen;

@@ -22,6 +22,10 @@ Result<std::string> read_address(std::string_view text, const std::string& direc
 /// address can be read at all.
 std::string public_address(std::string_view address);
 
+/// At the beginning of a program, whatever its store: MongoDB's driver leaves nothing behind when it is killed, and
+/// says nothing on stderr.
+void quiet_drivers();
+
 struct OpenOptions {
     std::string variable = "JOBRT_STORE";  ///< Who named the address, for messages.
     Origin origin;

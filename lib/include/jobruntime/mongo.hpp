@@ -44,6 +44,10 @@ struct Place {
 /// repeats the user, the password or an option's value.
 JOBRUNTIME_API Result<Place> check_uri(std::string_view uri, const Options& options = {});
 
+/// Does now what the first store does with Options::quiet_driver (below, "Process-wide"), for a program that has this
+/// component inside and may never open such a store: the driver makes the file of its counters when it is loaded.
+JOBRUNTIME_API void quiet_driver();
+
 /// Makes a store. Asks no server yet, so it succeeds while the server is down: the first verb that reaches one makes
 /// what is missing (four collections and their indexes, all named "jobrt_…"; nothing else of the database is ever
 /// touched) and looks at what is there. Errc::invalid_argument: the URI (check_uri) or an option.

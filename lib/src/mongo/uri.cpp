@@ -114,6 +114,10 @@ Result<void> check(const Options& options) {
 
 }  // namespace
 
+void quiet_driver() {
+    start_driver(true);
+}
+
 Result<Uri> read_uri(std::string_view text, const Options& options, Place& place) {
     JR_TRY(check(options));
     if (!text.starts_with("mongodb://") && !text.starts_with("mongodb+srv://"))
