@@ -1,8 +1,8 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #pragma once
 
-#include <cassert>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -43,9 +43,19 @@ struct Error {
     bool operator==(const Error&) const = default;
 };
 
+/// What value() throws on an error; what() says its code, name and message, so that a program which does not
+/// catch it ends with the reason.
+class JOBRUNTIME_API BadResult : public std::logic_error {
+public:
+    explicit BadResult(const Error& error);
+};
+
+/// Throws BadResult; apart from the templates, so that they stay small.
+[[noreturn]] JOBRUNTIME_API void throw_bad_result(const Error& error);
+
 /// A value, or the reason why there is none. The names are std::expected's, so that it can
 /// be replaced by it in C++23. A dropped Result is a compiler warning. `value()` on an
-/// error is a bug of the caller: it throws std::bad_variant_access.
+/// error is a bug of the caller: it throws BadResult.
 template <class T>
 class [[nodiscard]] Result {
 public:
@@ -59,9 +69,9 @@ public:
     bool has_value() const noexcept { return state_.index() == 0; }
     explicit operator bool() const noexcept { return has_value(); }
 
-    T& value() & { return std::get<0>(state_); }
-    const T& value() const& { return std::get<0>(state_); }
-    T&& value() && { return std::get<0>(std::move(state_)); }
+    T& value() & { return checked(), std::get<0>(state_); }
+    const T& value() const& { return checked(), std::get<0>(state_); }
+    T&& value() && { return checked(), std::get<0>(std::move(state_)); }
     template <class U>
     T value_or(U&& other) const& {
         return has_value() ? value() : static_cast<T>(std::forward<U>(other));
@@ -77,6 +87,10 @@ public:
     Error&& error() && { return std::get<1>(std::move(state_)); }
 
 private:
+    void checked() const {
+        if (!has_value()) throw_bad_result(error());
+    }
+
     std::variant<T, Error> state_;
 };
 
@@ -89,7 +103,9 @@ public:
 
     bool has_value() const noexcept { return !error_; }
     explicit operator bool() const noexcept { return has_value(); }
-    void value() const { assert(has_value()); }
+    void value() const {
+        if (!has_value()) throw_bad_result(*error_);
+    }
     const Error& error() const& { return *error_; }
     Error&& error() && { return std::move(*error_); }
 

@@ -19,4 +19,12 @@ std::string_view to_string(Errc code) noexcept {
     return "internal";
 }
 
+BadResult::BadResult(const Error& error)
+    : std::logic_error(std::string(to_string(error.code)) + (error.name.empty() ? "" : " (" + error.name + ")") + ": " +
+                       error.message) {}
+
+void throw_bad_result(const Error& error) {
+    throw BadResult(error);
+}
+
 }  // namespace jobruntime

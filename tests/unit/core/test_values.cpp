@@ -256,3 +256,17 @@ TEST_CASE("a text is cut between characters") {
     CHECK(core::cut("a\xe6\x97\xa5", 3) == "a");
     CHECK(core::cut("\xe6\x97\xa5", 2) == "");
 }
+
+TEST_CASE("the value of an error throws, and says what went wrong: also where there is no value") {
+    const Error error{Errc::unsupported, "STORE_REFUSED", "app.db is another program's database"};
+    const Result<int> number = error;
+    const Result<void> nothing = error;
+    const std::string said = "unsupported (STORE_REFUSED): app.db is another program's database";
+    CHECK_THROWS_WITH_AS(static_cast<void>(number.value()), said.c_str(), BadResult);
+    CHECK_THROWS_WITH_AS(static_cast<void>(*number), said.c_str(), BadResult);
+    CHECK_THROWS_WITH_AS(nothing.value(), said.c_str(), BadResult);
+    CHECK_THROWS_WITH_AS(static_cast<void>(Result<std::string>(Error{Errc::full, "no space"}).value()),
+                         "full: no space", BadResult);
+    CHECK(Result<int>(7).value() == 7);
+    Result<void>{}.value();
+}
