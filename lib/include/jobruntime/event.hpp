@@ -39,7 +39,7 @@ JOBRUNTIME_API boost::json::object to_json(const Event& event);
 
 /// Who writes: given to a store when it is opened, kept with each event.
 struct Origin {
-    std::string process;           ///< Unique a process; empty = the store makes one.
+    std::string process{};         ///< Unique a process; empty = the store makes one.
     std::string role = "library";  ///< "combined", "api", "worker", or a word of the program's own; at most 32 bytes.
 };
 

@@ -28,24 +28,24 @@ enum class MediaProtocol {
 
 /// The sound of a source whose picture comes without it: fetched beside it, then both become one file.
 struct MediaSound {
-    std::string url;                                  ///< Absolute http(s) URL.
+    std::string url{};                                ///< Absolute http(s) URL.
     MediaProtocol protocol = MediaProtocol::https;    ///< Not `file`.
-    std::map<std::string, std::string> http_headers;  ///< As those of the source.
+    std::map<std::string, std::string> http_headers{};  ///< As those of the source.
     bool operator==(const MediaSound&) const = default;
 };
 
 /// One way to get the media. The names follow yt-dlp's info dict where it has one.
 struct MediaSource {
-    std::string url;                              ///< Absolute http(s) URL; for `file`, a path below tmp_dir.
+    std::string url{};                            ///< Absolute http(s) URL; for `file`, a path below tmp_dir.
     MediaProtocol protocol = MediaProtocol::https;
-    std::string ext;                              ///< Container by name, e.g. "mp4"; empty when unknown.
+    std::string ext{};                            ///< Container by name, e.g. "mp4"; empty when unknown.
     int width = 0;                                ///< Pixels; 0 = unknown.
     int height = 0;                               ///< Pixels; 0 = unknown.
     double tbr = 0;                               ///< Total bit rate in kbit/s; 0 = unknown.
-    std::optional<std::int64_t> filesize;         ///< Bytes, when the source says so.
-    std::map<std::string, std::string> http_headers;  ///< To send along (Referer, User-Agent).
-    std::optional<MediaSound> sound;              ///< Where the sound is, when the source has none.
-    std::string origin;                           ///< Where it was found: "video", "og", "json-ld", "network", …
+    std::optional<std::int64_t> filesize{};       ///< Bytes, when the source says so.
+    std::map<std::string, std::string> http_headers{};  ///< To send along (Referer, User-Agent).
+    std::optional<MediaSound> sound{};            ///< Where the sound is, when the source has none.
+    std::string origin{};                         ///< Where it was found: "video", "og", "json-ld", "network", …
     bool operator==(const MediaSource&) const = default;
 };
 
@@ -63,22 +63,22 @@ struct Cookie {
 
 /// What an extractor found out about one post.
 struct MediaInfo {
-    std::string id;                     ///< The platform's id of the post; may be empty.
-    std::string title;
-    std::string author;                 ///< Handle or name; becomes the folder's slug.
-    std::string webpage_url;            ///< The page as it was finally reached.
-    std::string thumbnail;              ///< URL, or empty.
-    std::optional<double> duration;     ///< Seconds, when the page says so.
+    std::string id{};                   ///< The platform's id of the post; may be empty.
+    std::string title{};
+    std::string author{};               ///< Handle or name; becomes the folder's slug.
+    std::string webpage_url{};          ///< The page as it was finally reached.
+    std::string thumbnail{};            ///< URL, or empty.
+    std::optional<double> duration{};   ///< Seconds, when the page says so.
     /// The duration is the site's own record of this very video, and not what a page says of any: a download that is
     /// shorter or longer is refused, and so is a longer one than is allowed before anything is fetched. Extractors of
     /// your own set it where that is so; what a program answers counts as such.
     bool duration_stated = false;
-    std::string published;              ///< ISO 8601, or empty.
-    std::string extractor;              ///< Who found it, where several were asked; may be empty.
-    std::vector<MediaSource> sources;   ///< Best first; never empty in a successful answer.
+    std::string published{};            ///< ISO 8601, or empty.
+    std::string extractor{};            ///< Who found it, where several were asked; may be empty.
+    std::vector<MediaSource> sources{};   ///< Best first; never empty in a successful answer.
     /// For all requests of the download, each to the hosts and paths that it belongs to and to no other. to_json
     /// leaves them out, and so they serve the attempt that found them only.
-    std::vector<Cookie> cookies;
+    std::vector<Cookie> cookies{};
     bool operator==(const MediaInfo&) const = default;
 };
 
@@ -92,14 +92,14 @@ JOBRUNTIME_API Result<MediaInfo> media_info_from(const boost::json::object& json
 
 /// One question to an extractor.
 struct ExtractRequest {
-    std::string url;                     ///< Strict grammar already checked; canonical where the platform has one.
-    std::string platform;                ///< "x", "tiktok", "web".
-    std::string post_id;                 ///< The platform's id, or empty.
-    std::string job_id;                  ///< For logs and names of temporary files; may be empty.
+    std::string url{};                   ///< Strict grammar already checked; canonical where the platform has one.
+    std::string platform{};              ///< "x", "tiktok", "web".
+    std::string post_id{};               ///< The platform's id, or empty.
+    std::string job_id{};                ///< For logs and names of temporary files; may be empty.
     std::chrono::milliseconds timeout{180'000};  ///< The whole extraction; the work really stops.
-    std::string tmp_dir;                 ///< Exists, empty, private to this attempt; removed afterwards by the caller.
-    std::string cookies_file;            ///< Netscape cookies.txt to use, or empty.
-    std::string traceparent;             ///< W3C trace context for child processes, or empty.
+    std::string tmp_dir{};               ///< Exists, empty, private to this attempt; removed afterwards by the caller.
+    std::string cookies_file{};          ///< Netscape cookies.txt to use, or empty.
+    std::string traceparent{};           ///< W3C trace context for child processes, or empty.
     std::function<void(std::string_view message)> log = {};  ///< A line for the job's log; may be empty.
     /// Which video of a post that has several, counted from 1 in the post's own order; beyond the last one there is
     /// NO_MEDIA. 0 = nobody has said: the post's own video, of several that it may be the best.

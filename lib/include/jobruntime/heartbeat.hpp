@@ -21,8 +21,8 @@ struct HeartbeatOptions {
     Duration watch{500};          ///< How often to look whether another process has died or fallen silent; a quarter of
                                   ///< the lease where that is shorter.
     Clock* clock = nullptr;       ///< nullptr = system_clock().
-    std::optional<std::uint64_t> seed;
-    SessionFacts facts;           ///< host, boot_id and pid are filled in when left empty.
+    std::optional<std::uint64_t> seed{};
+    SessionFacts facts{};         ///< host, boot_id and pid are filled in when left empty.
 };
 
 /// Says that this process lives, whatever its jobs do: one session, one thread, one small write a beat. Also

@@ -24,24 +24,24 @@ namespace jobruntime {
 /// How and when a job is to run. Everything has a default.
 struct EnqueueOptions {
     std::string queue = "default";
-    std::optional<Duration> delay;       ///< From now. Not together with run_at.
-    std::optional<Time> run_at;          ///< In the past = now.
+    std::optional<Duration> delay{};     ///< From now. Not together with run_at.
+    std::optional<Time> run_at{};        ///< In the past = now.
     std::int16_t priority = 0;           ///< Smaller goes first.
     int max_attempts = 25;               ///< 1 to 1000.
-    std::string unique;                  ///< A key that at most one job holds at a time, over all kinds; "" = none.
-    StateSet unique_states;              ///< Where the key counts besides scheduled, queued and running.
+    std::string unique{};                ///< A key that at most one job holds at a time, over all kinds; "" = none.
+    StateSet unique_states{};            ///< Where the key counts besides scheduled, queued and running.
     OnConflict on_conflict = OnConflict::keep;
-    std::string idempotency_key;         ///< Of a request; repeated, it answers with the job it made.
-    std::string idempotency_hash;        ///< Of that request's content; answered back.
-    std::string trace_id;                ///< "" = the 32 digits of the job's id.
-    std::vector<std::string> tags;
+    std::string idempotency_key{};       ///< Of a request; repeated, it answers with the job it made.
+    std::string idempotency_hash{};      ///< Of that request's content; answered back.
+    std::string trace_id{};              ///< "" = the 32 digits of the job's id.
+    std::vector<std::string> tags{};
 };
 
 /// One job to enqueue, when there are many or the kind is known at run time only.
 struct JobSpec {
-    std::string kind;
-    boost::json::object payload;
-    EnqueueOptions options;
+    std::string kind{};
+    boost::json::object payload{};
+    EnqueueOptions options{};
 };
 
 struct Enqueued {
@@ -55,7 +55,7 @@ struct Enqueued {
 struct JobQueueOptions {
     Clock* clock = nullptr;                ///< nullptr = system_clock().
     TelemetrySink* sink = nullptr;         ///< Copies of jobs.create.* events; nullptr = none.
-    std::optional<std::uint64_t> seed;     ///< For ids and trace ids; unset = the system's randomness.
+    std::optional<std::uint64_t> seed{};   ///< For ids and trace ids; unset = the system's randomness.
 };
 
 /// The side of a queue that programs talk to: put jobs in, look at them, wait for them, change

@@ -15,7 +15,7 @@
 namespace jobruntime::mongo {
 
 struct Options {
-    std::string database;           ///< Used when the URI names none; empty = "jobruntime".
+    std::string database{};         ///< Used when the URI names none; empty = "jobruntime".
     Duration server_selection{2'000};  ///< How long a verb looks for a server that takes writes before it answers
                                        ///< Errc::unavailable. Shorter tells sooner, longer sits out a failover.
     Duration socket_timeout{10'000};   ///< How long a verb waits for the answer to one command.
@@ -25,9 +25,9 @@ struct Options {
     bool change_streams = true;     ///< Let the server push changes where it can (replica sets); else poll.
     int connections = 16;           ///< At most so many a process; a verb that finds none free waits.
     bool quiet_driver = true;       ///< See "Process-wide", below.
-    std::function<void(std::string_view line)> log;  ///< Documents that were skipped and why, repairs, the end and
+    std::function<void(std::string_view line)> log{};  ///< Documents that were skipped and why, repairs, the end and
                                                      ///< the beginning of outages; any thread. Empty = nowhere.
-    Origin origin;
+    Origin origin{};
 };
 
 /// Where a URI leads, in words that may be shown to anybody: no password, no user, no options.

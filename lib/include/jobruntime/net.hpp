@@ -196,8 +196,8 @@ private:
 };
 
 struct FetcherOptions {
-    std::vector<Network> allow_nets;  ///< Special networks that may be reached all the same.
-    std::string user_agent;           ///< Sent unless a request has its own; empty = none.
+    std::vector<Network> allow_nets{};  ///< Special networks that may be reached all the same.
+    std::string user_agent{};         ///< Sent unless a request has its own; empty = none.
     std::chrono::milliseconds connect_timeout{10'000};
 };
 

@@ -24,7 +24,7 @@ struct Options {
     std::uint64_t ballast_bytes = 8ull << 20;  ///< A file given up when the disk is full; 0 = none.
     std::uint64_t free_floor_bytes = 0;        ///< insert answers Errc::full while less is free; 0 = only when the disk says so.
     Duration poll{250};                        ///< How often to look for other processes' changes when no doorbell came.
-    Origin origin;
+    Origin origin{};
 };
 
 /// Writes jobs inside a transaction that the caller has begun on its own connection.

@@ -135,17 +135,17 @@ enum class NoteAnswer : std::uint8_t {
 
 /// Which jobs. Every given field must match; empty fields match all.
 struct JobFilter {
-    StateSet states;
-    std::vector<std::string> kinds;
-    std::vector<std::string> queues;
-    std::string tag;
-    std::string trace_id;
-    std::string unique_key;
-    std::string idempotency_key;
-    std::string error_code;          ///< Of the last error.
-    SessionId session;
-    std::optional<Time> created_before;  ///< Earlier than this.
-    std::optional<Time> created_after;   ///< This moment or later.
+    StateSet states{};
+    std::vector<std::string> kinds{};
+    std::vector<std::string> queues{};
+    std::string tag{};
+    std::string trace_id{};
+    std::string unique_key{};
+    std::string idempotency_key{};
+    std::string error_code{};        ///< Of the last error.
+    SessionId session{};
+    std::optional<Time> created_before{};  ///< Earlier than this.
+    std::optional<Time> created_after{};   ///< This moment or later.
 };
 
 enum class Action : std::uint8_t {
@@ -160,7 +160,7 @@ enum class Action : std::uint8_t {
 
 struct Change {
     Action action = Action::cancel;
-    std::string queue;          ///< move.
+    std::string queue{};        ///< move.
     std::int16_t priority = 0;  ///< reprioritise.
     bool fresh = false;         ///< retry: forget the steps too.
 };
@@ -216,17 +216,17 @@ struct Counts {
 
 /// What a process says about itself with each beat.
 struct SessionFacts {
-    std::string host;               ///< Machine name.
-    std::string boot_id;            ///< Changes with every boot of that machine; empty = unknown.
+    std::string host{};             ///< Machine name.
+    std::string boot_id{};          ///< Changes with every boot of that machine; empty = unknown.
     std::int64_t pid = 0;
-    std::string role;
-    std::string version;
+    std::string role{};
+    std::string version{};
     bool works = false;             ///< It claims whatever is due; not an API alone, nor a worker for one job only.
-    std::vector<std::string> kinds; ///< It has handlers for.
-    std::vector<std::string> queues;///< It serves.
+    std::vector<std::string> kinds{}; ///< It has handlers for.
+    std::vector<std::string> queues{};///< It serves.
     int running = 0;                ///< Jobs it runs now.
     bool stopped = false;           ///< The last beat of a clean stop; the row stays for a while.
-    boost::json::object details;    ///< Anything else for people (store, sink, missing programs); small.
+    boost::json::object details{};  ///< Anything else for people (store, sink, missing programs); small.
 };
 
 struct SessionInfo {
@@ -295,10 +295,10 @@ struct Tended {
 };
 
 struct EventFilter {
-    JobId job;                     ///< Zero = all.
-    std::string trace_id;          ///< Empty = all.
-    std::optional<Level> level;    ///< Exactly this level.
-    std::string name_prefix;       ///< Empty = all.
+    JobId job{};                   ///< Zero = all.
+    std::string trace_id{};        ///< Empty = all.
+    std::optional<Level> level{};  ///< Exactly this level.
+    std::string name_prefix{};     ///< Empty = all.
 };
 
 struct EventPage {

@@ -69,9 +69,9 @@ using Handler = std::function<Outcome(JobContext&)>;
 
 /// How jobs of one kind are run.
 struct KindOptions {
-    std::optional<Duration> deadline;  ///< For one attempt; unset = none. Then the stop token fires; ten seconds later
+    std::optional<Duration> deadline{};  ///< For one attempt; unset = none. Then the stop token fires; ten seconds later
                                        ///< (WorkerOptions::stuck) the thread counts as lost.
-    Backoff backoff;
+    Backoff backoff{};
     int max_prefetch = 64;             ///< Claimed ahead at most; the worker itself keeps it small for slow kinds. 0 = none.
     bool retry_exceptions = true;      ///< False: an exception fails the job at once.
 };
@@ -86,25 +86,25 @@ struct WorkerOptions {
     Duration poll{1'000};              ///< How often to ask the store when no hint came.
     Duration grace{30'000};            ///< Drain: how long running handlers may finish before their stop tokens fire.
     Duration stuck{10'000};            ///< How long after a stop a handler may go on before its thread counts as lost.
-    Retention retention;
+    Retention retention{};
     Duration upkeep{60'000};           ///< Between two rounds of upkeep, when this process leads.
-    HeartbeatOptions heartbeat;
+    HeartbeatOptions heartbeat{};
     Clock* clock = nullptr;            ///< nullptr = system_clock().
     TelemetrySink* sink = nullptr;     ///< Events as they happen: those of jobs are `logged` already, the worker's own
                                        ///< (worker.started, .stopped, .thread.lost) are not, so put a store_sink beside
                                        ///< yours. nullptr = all into the store's log. It outlives the worker.
     bool store_progress = true;        ///< False: progress and log lines go to the sink only, not into the store.
-    boost::json::object started;       ///< Further fields of worker.started, flat. With one named `missing` (what this
+    boost::json::object started{};     ///< Further fields of worker.started, flat. With one named `missing` (what this
                                        ///< machine lacks, in words) the event is a warning.
     /// Not zero: claims this job and no other, for a program that does one job of a store it shares. Nobody may count
     /// on such a worker, so its session does not say that it works, and it does no upkeep.
     JobId only{};
-    std::optional<std::uint64_t> seed; ///< For ids and jitter; one seed, one exact run.
+    std::optional<std::uint64_t> seed{}; ///< For ids and jitter; one seed, one exact run.
     /// What an operator may want to read; empty = nowhere. This and the next two come from threads of the worker, and
     /// must be quick; what they throw is ignored.
-    std::function<void(std::string_view line)> log;
-    std::function<void(int lost)> on_thread_lost;    ///< A handler ignored its stop; `lost` so far.
-    std::function<void(const std::vector<JobId>&)> on_pruned;  ///< Upkeep removed these jobs.
+    std::function<void(std::string_view line)> log{};
+    std::function<void(int lost)> on_thread_lost{};  ///< A handler ignored its stop; `lost` so far.
+    std::function<void(const std::vector<JobId>&)> on_pruned{};  ///< Upkeep removed these jobs.
 };
 
 /// Runs jobs: claims what it has handlers for, runs them on its threads, settles them. One per process is
