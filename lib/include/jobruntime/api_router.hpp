@@ -225,7 +225,7 @@ public:
     // For routes of a program's own.
 
     /// The request's body as an object: strict JSON, at most 32 deep, no name twice. An empty body is an empty object.
-    /// Errc::invalid_argument (INVALID_JSON).
+    /// Errc::invalid_argument (INVALID_JSON; INVALID_NUMBER for a whole number beyond 64 bits).
     static Result<boost::json::object> body_object(const Request& request);
     /// What a job creation may say besides what the job is: queue, priority, runAt or delayMs, maxAttempts, uniqueKey,
     /// tags; rows for the body of a route.

@@ -1,4 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <charconv>
+#include <cstdint>
+#include <system_error>
 #include <utility>
 
 #include <boost/json/array.hpp>
@@ -12,6 +15,9 @@ namespace jobruntime {
 namespace core {
 namespace {
 
+/// Every whole number of so many characters fits into 64 bits.
+constexpr std::size_t most_safe_digits = 18;
+
 /// Members of all objects in it.
 std::size_t count_members(const boost::json::value& value) {
     std::size_t count = 0;
@@ -24,16 +30,39 @@ std::size_t count_members(const boost::json::value& value) {
     return count;
 }
 
-/// Colons outside strings: in valid JSON exactly one for each member that was written.
-std::size_t count_colons(std::string_view text) {
-    std::size_t count = 0;
+/// Whether these digits, perhaps with a sign, are a whole number that 64 bits hold.
+bool fits_64_bits(std::string_view digits) {
+    const auto* end = digits.data() + digits.size();
+    const auto reads = [&](auto number) {
+        const auto read = std::from_chars(digits.data(), end, number);
+        return read.ec == std::errc() && read.ptr == end;
+    };
+    return reads(std::int64_t{}) || reads(std::uint64_t{});
+}
+
+/// What the parser does not tell of a valid JSON text.
+struct Marks {
+    std::size_t colons = 0;           ///< Outside strings: exactly one for each member that was written.
+    bool long_number = false;         ///< A whole number that 64 bits do not hold, of which it keeps the first 17 digits.
+};
+
+Marks marks_of(std::string_view text) {
+    constexpr std::string_view of_numbers = "+-.0123456789Ee";
+    Marks marks;
     bool in_string = false;
     for (std::size_t i = 0; i < text.size(); ++i) {
         if (in_string && text[i] == '\\') ++i;
         else if (text[i] == '"') in_string = !in_string;
-        else if (text[i] == ':' && !in_string) ++count;
+        else if (in_string) continue;
+        else if (text[i] == ':') ++marks.colons;
+        else if (text[i] == '-' || (text[i] >= '0' && text[i] <= '9')) {
+            const auto number = text.substr(i, text.find_first_not_of(of_numbers, i) - i);
+            const bool whole = number.find_first_of(".Ee") == std::string_view::npos;
+            if (whole && number.size() > most_safe_digits && !fits_64_bits(number)) marks.long_number = true;
+            i += number.size() - 1;
+        }
     }
-    return count;
+    return marks;
 }
 
 }  // namespace
@@ -43,8 +72,12 @@ Result<boost::json::object> parse_body(std::string_view text) {
     auto value = parse_json(text);
     if (!value) return invalid("the body is " + value.error().message, "INVALID_JSON");
     // The parser keeps the last of two members with one name; two readers may take different ones for true.
-    if (count_colons(text) != count_members(*value))
+    const auto marks = marks_of(text);
+    if (marks.colons != count_members(*value))
         return invalid("the body names a member of an object twice; name it once", "INVALID_JSON");
+    // The parser would make a double of it, which is another number.
+    if (marks.long_number)
+        return invalid("a whole number beyond 64 bits would lose digits; send it as a string", "INVALID_NUMBER");
     if (!value->is_object()) return invalid("the body must be a JSON object, written as {…}", "INVALID_JSON");
     return std::move(value->get_object());
 }

@@ -192,7 +192,7 @@ std::vector<std::string> ApiRouter::errors_of(const Route& route) const {
     std::vector<std::string> codes{"INVALID_ARGUMENT", "FORBIDDEN", "MISDIRECTED_REQUEST", "INTERNAL", "OVERLOADED"};
     if (route.role != Role::anyone) codes.insert(codes.end(), {"UNAUTHORIZED", "STORE_UNAVAILABLE", "STORE_CORRUPT", "TIMED_OUT"});
     if (core::is_change(route.method)) codes.insert(codes.end(), {"UNSUPPORTED_MEDIA_TYPE", "PAYLOAD_TOO_LARGE"});
-    if (route.body) codes.emplace_back("INVALID_JSON");
+    if (route.body) codes.insert(codes.end(), {"INVALID_JSON", "INVALID_NUMBER"});
     if (core::is_change(route.method) && route.role != Role::anyone) codes.insert(codes.end(), {"STORE_FULL", "UNSUPPORTED"});
     for (const auto& code : route.errors)
         if (std::ranges::find(codes, code) == codes.end()) codes.push_back(code);

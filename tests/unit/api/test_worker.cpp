@@ -195,6 +195,13 @@ TEST_CASE("a result or a step that JSON cannot hold is refused by name, as in a 
     CHECK(step.status == 400);
     CHECK(step.code() == "INVALID_STEP");
     CHECK(text(step.body.at("error")).find("cannot be kept as JSON: x") != std::string::npos);
+    // Digits would be lost: the worker is told, and the attempt is still its own.
+    for (const auto* call : {R"(note ,"step":{"name":"first","value":18446744073709551616}})", R"(settle ,"outcome":"completed","result":[18446744073709551616]})"}) {
+        const std::string_view words(call);
+        const auto refused = api.post("/api/worker/" + std::string(words.substr(0, words.find(' '))), holder(job) + std::string(words.substr(words.find(','))));
+        CHECK(refused.status == 400);
+        CHECK(refused.code() == "INVALID_NUMBER");
+    }
     const auto ended = api.post("/api/worker/settle", holder(job) + R"(,"outcome":"completed","result":{"x":1e400}})");
     CHECK(ended.status == 200);
     CHECK(ended.body.at("status") == "failed");
