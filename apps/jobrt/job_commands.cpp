@@ -149,12 +149,17 @@ int change_jobs(const Invocation& in, const Change& change, std::string_view ver
             code = host::exit_failed;
             continue;
         }
-        auto answer = queue.change(job->id, change);
+        using How = ChangeAnswer::How;
+        auto wanted = change;
+        // Its files are those of the result that was read here: not when it has been claimed since, and may have another.
+        if (change.action == Action::remove) wanted.fences = {job->fence};
+        auto answer = change.action == Action::remove && job->state == JobState::running
+                          ? Result<ChangeAnswer>(ChangeAnswer{job->id, How::invalid_state, job->state, {}})
+                          : queue.change(job->id, wanted);
         if (!answer) {
             code = fail(in, answer.error());
             continue;
         }
-        using How = ChangeAnswer::How;
         if (answer->how != How::done && answer->how != How::requested) {
             code = fail(in, refusal(*answer, verb));
             continue;

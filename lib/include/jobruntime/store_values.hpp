@@ -163,6 +163,9 @@ struct Change {
     std::string queue{};        ///< move.
     std::int16_t priority = 0;  ///< reprioritise.
     bool fresh = false;         ///< retry: forget the steps too.
+    /// With ids, when not empty: one for each. A job that has another fence by now, because it was claimed meanwhile, is
+    /// left alone (invalid_state). Nothing instead of a fence: any will do.
+    std::vector<std::optional<Fence>> fences;
 };
 
 struct ChangeAnswer {

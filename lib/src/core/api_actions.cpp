@@ -10,6 +10,8 @@
 namespace jobruntime {
 namespace {
 
+/// Looks at a job that others claim and end meanwhile.
+constexpr int most_tries = 5;
 constexpr unsigned shown_parts = all_parts & ~static_cast<unsigned>(part_steps);
 
 Error no_such_job() { return {Errc::not_found, "no such job"}; }
@@ -94,24 +96,34 @@ Result<Response> ApiRouter::Impl::retry(const RouteMatch& match) const {
     }
 }
 
+/// What comes of its files is decided by what it was: one that was claimed between the look and the removal, and may have
+/// ended with another result, is looked at again.
 Result<Response> ApiRouter::Impl::remove(const RouteMatch& match) const {
     const auto id = job_id(match);
     if (!id) return id.error();
-    std::optional<Job> before;
-    if (options.deleted) {
-        auto job = queue.get(*id, shown_parts);
-        if (!job) return job.error();
-        before = std::move(*job);
-        // It may have ended before it is removed, with a result that nobody would be told of.
-        if (before && before->state == JobState::running)
-            return invalid_state({*id, ChangeAnswer::How::invalid_state, JobState::running, {}}, "deleted");
+    Change change{.action = Action::remove};
+    for (int tries = 0; tries < most_tries; ++tries) {
+        std::optional<Job> before;
+        if (options.deleted) {
+            auto job = queue.get(*id, shown_parts);
+            if (!job) return job.error();
+            before = std::move(*job);
+            if (!before) return no_such_job();
+            // It may have ended before it is removed, with a result that nobody would be told of.
+            if (before->state == JobState::running)
+                return invalid_state({*id, ChangeAnswer::How::invalid_state, JobState::running, {}}, "deleted");
+            change.fences = {before->fence};
+        }
+        const auto answer = queue.change(*id, change);
+        if (!answer) return answer.error();
+        if (answer->how == ChangeAnswer::How::done) {
+            if (before) options.deleted(*before, match);
+            return Response::json(200, {{"ok", true}, {"id", id->str()}, {"deleted", true}});
+        }
+        if (answer->how == ChangeAnswer::How::not_found) return no_such_job();
+        if (answer->state == JobState::running) return invalid_state(*answer, "deleted");
     }
-    const auto answer = queue.remove(*id);
-    if (!answer) return answer.error();
-    if (answer->how == ChangeAnswer::How::not_found) return no_such_job();
-    if (answer->how != ChangeAnswer::How::done) return invalid_state(*answer, "deleted");
-    if (before) options.deleted(*before, match);
-    return Response::json(200, {{"ok", true}, {"id", id->str()}, {"deleted", true}});
+    return Response::error(409, "CONFLICT", "The job changes all the time; try again");
 }
 
 void ApiRouter::Impl::add_action_routes() {

@@ -117,6 +117,11 @@ Result<Changed> ApiRouter::Impl::remove_many(const Selection& which, std::string
     };
     std::vector<JobId> idle;
     std::ranges::remove_copy_if(listed, std::back_inserter(idle), ran);
+    // One that is claimed from now on may end with another result: it is refused, as if it still ran.
+    for (const auto id : idle) {
+        const auto job = before.find(id);
+        change.fences.push_back(job == before.end() ? std::nullopt : std::optional(job->second.fence));
+    }
     auto changed = idle.empty() ? Result<Changed>(Changed{}) : queue.store().change(idle, change, slice, {}, clock.wall());
     if (!changed) return changed;
     auto next = changed->answers.begin();

@@ -257,7 +257,7 @@ void begin_anew(Row& row, bool fresh, Time now) {
 
 }  // namespace
 
-ChangeAnswer Database::change(JobId id, const Change& change, const Origin& origin, Time now) {
+ChangeAnswer Database::change(JobId id, const Change& change, const Origin& origin, Time now, std::optional<Fence> fence) {
     ChangeAnswer given;
     given.job = id;
     Row* row = find(id);
@@ -267,9 +267,9 @@ ChangeAnswer Database::change(JobId id, const Change& change, const Origin& orig
     }
     Job& job = row->job;
     const auto next = core::after_change(change.action, job.state);
-    given.how = next.how;
+    given.how = fence.value_or(job.fence) == job.fence ? next.how : ChangeAnswer::How::invalid_state;
     given.state = job.state;
-    if (next.how == ChangeAnswer::How::invalid_state) return given;
+    if (given.how == ChangeAnswer::How::invalid_state) return given;
     pending_hints_ |= hint_jobs;
     if (next.how == ChangeAnswer::How::requested) {
         if (job.cancel_requested_at) return given;

@@ -61,8 +61,9 @@ public:
         }
         const auto& ids = std::get<std::vector<JobId>>(which);
         JR_TRY(core::check_batch(std::span(ids)));
+        std::size_t i = 0;
         auto answers = each<ChangeAnswer>(std::span(ids), [&](JobId id) {
-            return database_->change(id, change, origin_, now);
+            return database_->change(id, change, origin_, now, core::wanted_fence(change, i++));
         });
         if (!answers) return std::move(answers).error();
         return Changed{*std::move(answers), {}};

@@ -106,4 +106,9 @@ AfterChange after_change(Action action, JobState state) noexcept {
     return refused;
 }
 
+std::optional<Fence> wanted_fence(const Change& change, std::size_t i) noexcept {
+    if (change.fences.empty()) return std::nullopt;
+    return i < change.fences.size() ? change.fences[i] : std::optional(Fence::none);
+}
+
 }  // namespace jobruntime::core

@@ -72,4 +72,7 @@ struct AfterChange {
 /// the job leaves a state in which its key was not counted.
 JOBRUNTIME_API AfterChange after_change(Action action, JobState state) noexcept;
 
+/// The fence that the i-th of the ids must still have; nothing when any will do.
+JOBRUNTIME_API std::optional<Fence> wanted_fence(const Change& change, std::size_t i) noexcept;
+
 }  // namespace jobruntime::core

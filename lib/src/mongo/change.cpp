@@ -42,8 +42,8 @@ std::optional<JobId> holder(Server& server, const Row& row) {
 
 }  // namespace
 
-Mutation MongoStore::change_one(JobId id, const Change& change, Time now, ChangeAnswer& answer) {
-    auto apply = [this, id, &change, &answer, now](Row* row) {
+Mutation MongoStore::change_one(JobId id, const Change& change, std::optional<Fence> fence, Time now, ChangeAnswer& answer) {
+    auto apply = [this, id, &change, fence, &answer, now](Row* row) {
         answer = {};
         answer.job = id;
         if (!row) {
@@ -52,9 +52,9 @@ Mutation MongoStore::change_one(JobId id, const Change& change, Time now, Change
         }
         Job& job = row->job;
         const auto next = core::after_change(change.action, job.state);
-        answer.how = next.how;
+        answer.how = fence.value_or(job.fence) == job.fence ? next.how : ChangeAnswer::How::invalid_state;
         answer.state = job.state;
-        if (next.how == ChangeAnswer::How::invalid_state) return;
+        if (answer.how == ChangeAnswer::How::invalid_state) return;
         if (next.how == ChangeAnswer::How::requested) {
             if (job.cancel_requested_at) return;
             job.cancel_requested_at = now;
@@ -106,7 +106,7 @@ Result<Changed> MongoStore::change_ids(std::span<const JobId> ids, const Change&
     Operation operation;
     operation.items = ids.size();
     for (std::size_t i = 0; i < ids.size(); ++i)
-        operation.mutations.push_back(change_one(ids[i], change, now, changed.answers[i]));
+        operation.mutations.push_back(change_one(ids[i], change, core::wanted_fence(change, i), now, changed.answers[i]));
     JR_TRY(write(operation));
     return changed;
 }

@@ -211,12 +211,12 @@ Result<Changed> SqliteStore::change_ids(const std::vector<JobId>& ids, const Cha
                             [&] {
                                 auto& writer = parts_->executor.writer();
                                 changed.answers.clear();
-                                for (const auto& id : ids) {
-                                    const auto job = writer.job(id);
+                                for (std::size_t i = 0; i < ids.size(); ++i) {
+                                    const auto job = writer.job(ids[i]);
                                     if (job)
-                                        changed.answers.push_back(change_job(writer, *job, change, now));
+                                        changed.answers.push_back(change_job(writer, *job, change, core::wanted_fence(change, i), now));
                                     else
-                                        changed.answers.push_back({id, ChangeAnswer::How::not_found, {}, {}});
+                                        changed.answers.push_back({ids[i], ChangeAnswer::How::not_found, {}, {}});
                                 }
                             },
                         .items = ids.size()};
@@ -246,7 +246,7 @@ Result<Changed> SqliteStore::change_slice(const JobFilter& filter, const Change&
         where.bind(still, 2);
         for (const auto seq : found->seqs) {
             if (Query row = still.query(seq); !row.next()) continue;
-            changed.answers.push_back(change_job(writer, *writer.job(seq), change, now));
+            changed.answers.push_back(change_job(writer, *writer.job(seq), change, std::nullopt, now));
         }
     };
     Operation operation{.run = apply, .items = found->seqs.size()};

@@ -211,6 +211,29 @@ void add_change_cases(Cases& cases) {
         return {};
     });
 
+    cases.add("a job that was claimed since its fence was read is left alone", [](Bench& bench) -> Result<void> {
+        const auto id = bench.add();
+        const auto other = bench.add(bench.job("test.b"));
+        const auto seen = bench.get(id).fence;
+        bench.end(only(bench.claim(1).jobs), Verdict::completed);
+        const auto ended = bench.get(id);
+        JR_EXPECT(ended.fence != seen);
+        Change remove;
+        remove.action = Action::remove;
+        remove.fences = {seen, std::nullopt, Fence::none};
+        const std::vector<JobId> ids{id, other, bench.id()};
+        auto changed = must(bench.store().change(ids, remove, 1, "", noon));
+        JR_EXPECT(changed.answers[0].how == How::invalid_state);
+        JR_EXPECT(changed.answers[0].state == JobState::completed);
+        JR_EXPECT(changed.answers[1].how == How::done);
+        JR_EXPECT(changed.answers[2].how == How::not_found);
+        JR_EXPECT(bench.get(id) == ended);
+        remove.fences = {ended.fence};
+        JR_EXPECT(bench.change(id, remove).how == How::done);
+        JR_EXPECT(!bench.exists(id));
+        return {};
+    });
+
     cases.add("asking a running job to cancel again asks nothing new", [](Bench& bench) -> Result<void> {
         const auto id = bench.in_state(JobState::running);
         bench.change(id, Action::cancel);

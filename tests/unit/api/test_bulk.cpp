@@ -221,6 +221,29 @@ TEST_CASE("a job that ends while many are deleted is not deleted without its res
     }
 }
 
+TEST_CASE("a job that runs and ends while many are deleted is left, and its result with it") {
+    for (const bool by_filter : {true, false}) {
+        CAPTURE(by_filter);
+        std::vector<std::string> told;
+        ApiOptions options;
+        options.deleted = [&](const Job& job, const RouteMatch&) { told.push_back(job.id.str()); };
+        Api api(options);
+        const auto worker = api.beat(1);
+        const auto id = api.create(), waiting = api.create();
+        bool ended = false;
+        api.store.before = [&](std::string_view verb) -> std::optional<Error> {
+            if (verb == "change" && !std::exchange(ended, true)) api.settle(api.claim(worker), Verdict::completed);
+            return std::nullopt;
+        };
+        const auto which = by_filter ? std::string(R"("filter":{},"expectedCount":2)") : "\"ids\":" + ids({id, waiting});
+        const auto answer = api.post("/api/jobs/bulk", R"({"action":"delete",)" + which + "}");
+        CHECK(answer.body.at("done") == 1);
+        CHECK(answer.body.at("refused") == 1);
+        CHECK(told == std::vector<std::string>{waiting});
+        CHECK(api.get("/api/jobs/" + id).body.at("job").at("status") == "completed");
+    }
+}
+
 TEST_CASE("many are deleted in calls that a cursor joins, also where somebody wants to know of each") {
     int told = 0;
     ApiOptions options;

@@ -125,6 +125,10 @@ TEST_CASE("what a creation may not say is refused by name, and nothing is create
     const auto endless = api.post("/api/jobs", R"({"kind":"demo.echo","payload":{"x":1e400}})");
     CHECK(endless.status == 400);
     CHECK(endless.code() == "INVALID_PAYLOAD");
+    const auto long_one = api.post("/api/jobs", R"({"kind":"demo.echo","payload":{"x":-9223372036854775809}})");
+    CHECK(long_one.status == 400);
+    CHECK(long_one.code() == "INVALID_NUMBER");
+    CHECK(text(long_one.body.at("error")).find("send it as a string") != std::string::npos);
     CHECK(api.get("/api/jobs").body.at("jobs").as_array().empty());
 }
 
@@ -404,6 +408,39 @@ TEST_CASE("a job that ends while it is deleted is not deleted without its result
     CHECK(ended);
     CHECK(api.call("DELETE", "/api/jobs/" + id).status == 200);
     CHECK(told == 1);
+}
+
+TEST_CASE("a job that runs and ends between the look and the removal is deleted as what it has become") {
+    std::vector<std::string> told;
+    ApiOptions options;
+    options.deleted = [&](const Job& job, const RouteMatch&) { told.push_back(boost::json::serialize(job.result)); };
+    Api api(options);
+    const auto worker = api.beat(1);
+    const auto id = api.create();
+    int runs = 1;
+    api.store.before = [&](std::string_view verb) -> std::optional<Error> {
+        if (verb != "change" || runs == 0) return std::nullopt;
+        --runs;
+        api.settle(api.claim(worker), Verdict::completed);
+        return std::nullopt;
+    };
+    CHECK(api.call("DELETE", "/api/jobs/" + id).status == 200);
+    CHECK(told == std::vector<std::string>{R"({"answer":42})"});
+    // Whoever is always later than the others is told so.
+    told.clear();
+    const auto busy = api.create();
+    bool inside = false;
+    api.store.before = [&](std::string_view verb) -> std::optional<Error> {
+        if (verb != "change" || std::exchange(inside, true)) return std::nullopt;
+        api.settle(api.claim(worker), Verdict::released);
+        inside = false;
+        return std::nullopt;
+    };
+    const auto late = api.call("DELETE", "/api/jobs/" + busy);
+    CHECK(late.status == 409);
+    CHECK(late.code() == "CONFLICT");
+    CHECK(told.empty());
+    CHECK(api.get("/api/jobs/" + busy).body.at("job").at("status") == "queued");
 }
 
 TEST_CASE("a job of which what is stored is damaged is named by the list and refused by itself, and hides no other") {
