@@ -23,6 +23,9 @@ public:
     virtual void emit(const Event& event, bool logged) noexcept = 0;
     /// Returns once everything emitted before is where it belongs, or cannot get there.
     virtual void flush() noexcept {}
+    /// False while it could lose the event of the next change (api.change.done): ApiRouter then refuses changes, so that none is
+    /// made that nobody is told of.
+    virtual bool has_room() noexcept { return true; }
 };
 
 /// Emits to each of `sinks`, in order; they outlive it.
@@ -30,7 +33,8 @@ JOBRUNTIME_API std::unique_ptr<TelemetrySink> fan_out(std::vector<TelemetrySink*
 
 /// Forwards what is not logged yet to the store's event log: progress is already coalesced by the worker.
 /// Writes from one thread of its own, at once and then at most every 20 ms; at most 1,000 events wait. Beyond that, and while the store is
-/// unavailable, it drops the oldest and reports how many ("telemetry.dropped") once it can.
+/// unavailable, it drops the oldest and reports how many ("telemetry.dropped") once it can. Those of changes that were done
+/// (api.change.done) go last: it has no room from 700 of them on, and drops none as long as whoever makes changes asks for that.
 JOBRUNTIME_API std::unique_ptr<TelemetrySink> store_sink(Store& store, Clock& clock);
 
 /// Replaces secrets in place: passwords in URIs, Authorization and Cookie values, signatures and tokens

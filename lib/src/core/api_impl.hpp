@@ -161,7 +161,7 @@ struct ApiRouter::Impl {
     Result<Response> worker_settle(const RouteMatch& match);
 
     // api_late.cpp
-    /// The refusal of what would only wait for the store now; a change asks it first, so that one which finds it away has
+    /// The refusal of a change whose event might be lost, or of what would only wait for the store now; a change asks it first, so that one which finds it away has
     /// surely done nothing.
     std::optional<Response> refuse_waiting(const Route& route);
     /// What became of a change is not known: the store failed or hung in the middle of it.

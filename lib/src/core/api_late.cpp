@@ -15,6 +15,9 @@ bool creates(const Route& route) {
 }  // namespace
 
 std::optional<Response> ApiRouter::Impl::refuse_waiting(const Route& route) {
+    // Nothing is done that could not be told of.
+    if (core::is_change(route.method) && options.sink && !options.sink->has_room())
+        return Response::error(503, "OVERLOADED", "Too many changes wait to be put into the log; nothing was done, try again");
     if (route.storeless) return std::nullopt;
     if (probe.is_hung()) return self.error_response({Errc::unavailable, "STORE_UNAVAILABLE", "it hangs"});
     if (!core::is_change(route.method)) return std::nullopt;

@@ -1,4 +1,5 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
@@ -152,6 +153,54 @@ TEST_CASE("a store sink drops the oldest beyond its bound and says how many") {
     CHECK(dropped >= 500);
     CHECK(dropped + kept == 1500);
     CHECK(events.back().name == "e1499");
+}
+
+TEST_CASE("a store sink drops no event of a change for others, and says when it could have to drop one") {
+    const auto memory = memory::open();
+    testing::FaultyStore store(*memory);
+    testing::ManualClock clock;
+    const auto sink = store_sink(store, clock);
+    const auto both = fan_out({sink.get()});
+    const auto count = [&](std::string_view name) { return std::ranges::count(stored_names(*memory), name); };
+    store.fail_next(testing::Verb::note, Errc::unavailable, 1'000'000);
+    int changes = 0;
+    for (; sink->has_room(); ++changes) {
+        REQUIRE(changes < 1000);
+        sink->emit(event("api.change.done"), false);
+        sink->emit(event("e"), false);
+        sink->emit(event("e"), false);
+    }
+    CHECK(changes == 700);
+    CHECK_FALSE(both->has_room());
+    // Those that were under way, and a flood of others.
+    for (int i = 0; i < 100; ++i) sink->emit(event("api.change.done"), false);
+    for (int i = 0; i < 3'000; ++i) sink->emit(event("e"), false);
+    sink->flush();
+    store.heal();
+    sink->flush();
+    CHECK(count("api.change.done") == 800);
+    CHECK(count("e") <= 200);
+    CHECK(count("telemetry.dropped") >= 1);
+    CHECK(both->has_room());
+}
+
+TEST_CASE("an event that the store refuses takes none of its neighbours along, and takes no room") {
+    const auto memory = memory::open();
+    testing::FaultyStore store(*memory);
+    testing::ManualClock clock;
+    const auto sink = store_sink(store, clock);
+    store.fail_next(testing::Verb::note, Errc::unavailable, 1'000'000);
+    for (int i = 0; i < 700; ++i) sink->emit(event("api.change.done"), false);
+    sink->flush();
+    CHECK_FALSE(sink->has_room());
+    store.heal();
+    store.fail_next(testing::Verb::note, Errc::invalid_argument, 2);  // A batch, and the first one of it by itself.
+    sink->flush();
+    sink->flush();  // After a refusal it rests.
+    const auto names = stored_names(*memory);
+    CHECK(std::ranges::count(names, "api.change.done") == 699);
+    CHECK(std::ranges::count(names, "telemetry.dropped") == 1);
+    CHECK(sink->has_room());
 }
 
 TEST_CASE("a store sink writes what is left when it ends") {
