@@ -1,7 +1,6 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <algorithm>
 #include <cassert>
-#include <cstdio>
 #include <exception>
 #include <utility>
 
@@ -51,6 +50,7 @@ std::string allow_header(std::vector<std::string> methods) {
 /// What every answer carries unless its route said otherwise. The policy fits JSON, which loads nothing; a page
 /// brings its own.
 void add_common_headers(Response& response, const std::string& trace_id) {
+    response.headers.reserve(response.headers.size() + 8);
     core::set_header(response, "x-trace-id", trace_id);
     core::set_header(response, "cache-control", "no-store");
     core::set_header(response, "x-content-type-options", "nosniff");
@@ -281,7 +281,9 @@ Response ApiRouter::Impl::answer(const Request& request, const std::string& trac
 
 /// All that can be refused before the body is known; else `way` is where the request goes and `match` who asks.
 std::optional<Response> ApiRouter::Impl::refuse_head(const Request& head, RouteMatch& match, Way* way) {
-    match.caller = caller_of(head);
+    // Health is for everybody, and answered where nothing may be waited for: a look at tokens could be slow.
+    const bool for_all = is_health(head.target) && !core::is_change(head.method);
+    match.caller = for_all ? Caller{"", "", Role::anyone} : caller_of(head);
     if (auto refused = core::refuse_request(head, *allowed(), is_health(head.target))) {
         // A foreign page has no token with it, and is not to fill the log.
         if (!match.caller.id.empty()) audit_change(head, match, *refused);
@@ -378,10 +380,10 @@ std::string ApiRouter::Impl::trace_id_of(const Request& request) {
     if (id.find("jrt_") != std::string::npos) id = redact(id);  // It is shown everywhere; a token must not be.
     if (!id.empty()) return id;
     // 32 lower-case digits, so that it can go on as a traceparent.
-    char digits[33];
-    std::snprintf(digits, sizeof digits, "%016llx%016llx", static_cast<unsigned long long>(ids.random()),
-                  static_cast<unsigned long long>(ids.random() | 1));
-    return digits;
+    id.reserve(32);
+    for (auto bits : {ids.random(), ids.random() | 1})
+        for (int i = 0; i < 16; ++i, bits <<= 4) id += "0123456789abcdef"[bits >> 60];
+    return id;
 }
 
 }  // namespace jobruntime

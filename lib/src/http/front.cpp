@@ -97,7 +97,7 @@ void Front::run() {
             const auto key = events[i].data.u64;
             if (key == EventLoop::bell_key) loop_.quiet();
             else if (key >= first_connection_key) on_socket(key, events[i].events);
-            else if (key - 1 < listeners_.size()) accept_all(listeners_[key - 1]);
+            else if (key - 1 < listeners_.size()) accept_some(listeners_[key - 1]);
         }
         take_limits();
         take_answers();
@@ -120,7 +120,8 @@ void Front::run() {
     connections_.clear();
 }
 
-void Front::accept_all(Listener& listener) {
+/// False when nobody waits any more.
+bool Front::accept_some(Listener& listener) {
     // A bound, so that a flood of connections does not starve those that are there.
     for (int i = 0; i < 64; ++i) {
         sockaddr_storage peer{};
@@ -128,7 +129,7 @@ void Front::accept_all(Listener& listener) {
         Fd socket(accept4(listener.socket.get(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
         if (!socket) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) pause_listening(true);
-            return;
+            return false;
         }
         auto remote = name_of(peer);
         auto client = client_of(remote, options_.limit_own_machine);
@@ -137,6 +138,7 @@ void Front::accept_all(Listener& listener) {
         if (refused == Refused::no || refused_ < most_refused)
             adopt(std::move(socket), std::move(remote), std::move(client), refused);
     }
+    return true;
 }
 
 /// Whether one more may come; when all places are taken, the longest idle one goes for it.

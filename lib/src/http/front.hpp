@@ -116,7 +116,7 @@ private:
 
     void run();
     void take_limits();
-    void accept_all(Listener& listener);
+    bool accept_some(Listener& listener);
     enum class Refused : unsigned char { no, by_all, by_client };
     Refused make_room(const std::string& client);
     bool evict_idle();

@@ -29,7 +29,6 @@ std::size_t size_of(const Reply& reply) { return reply.head.size() + (reply.text
 
 void Front::route(std::uint64_t key, Connection& connection) {
     connection.phase = Phase::routing;
-    watch(key, connection, 0);
     auto request = std::make_shared<Request>(std::move(connection.reader.request()));
     request->remote = connection.sender;
     request->patience = stop_ ? Request::Patience::none : Request::Patience::some;
@@ -44,6 +43,7 @@ void Front::route(std::uint64_t key, Connection& connection) {
             if (auto reply = to_reply(std::move(*response), wire))
                 return begin_writing(key, connection, within_memory(*request, wire, std::move(*reply)));
         }
+    watch(key, connection, 0);
     if (submit(key, {.request = request, .keep_alive = keep_alive, .http10 = http10, .followed = followed})) return;
     auto refused = router_.refuse(*request, 503, "OVERLOADED", "Too many requests wait for an answer; try again");
     connection.reader.request().method = request->method;  // All of it has moved; this says whether a body may be sent.

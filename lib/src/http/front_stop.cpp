@@ -11,6 +11,8 @@ namespace {
 
 /// How long somebody who has begun to send a request may take for the rest when we stop.
 constexpr Duration last_read_time{1'000};
+/// How often we look for more of those who wait at the door: as many as the system lets wait there, and no flood of new ones.
+constexpr int most_turns = 20;
 
 }  // namespace
 
@@ -33,7 +35,9 @@ void Front::part() {
     stopping_ = true;
     next_tick_ = RealClock::now();
     for (auto& listener : listeners_) {
-        accept_all(listener);  // Whoever is at the door may have said already what he wants.
+        // Whoever is at the door may have said already what he wants.
+        for (int turns = 0; turns < most_turns && accept_some(listener); ++turns) {
+        }
         loop_.remove(listener.socket.get());
     }
     listeners_.clear();

@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <ctime>
+#include <iterator>
 #include <utility>
 
 namespace jobruntime::http {
@@ -13,18 +15,20 @@ namespace {
 constexpr std::size_t small_body = 64 << 10;
 
 /// What only the host may say, in whatever case a program's own route writes it.
-bool is_framing(std::string_view given) {
-    std::string name(given);
-    for (char& c : name)
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-    return name == "content-length" || name == "connection" || name == "transfer-encoding" || name == "date";
+bool is_framing(std::string_view name) {
+    constexpr std::string_view ours[] = {"content-length", "connection", "transfer-encoding", "date"};
+    const auto same = [](char a, char b) { return a == b || (a >= 'A' && a <= 'Z' && a + 32 == b); };
+    return std::ranges::any_of(ours, [&](std::string_view known) {
+        return name.size() == known.size() && std::equal(name.begin(), name.end(), known.begin(), same);
+    });
 }
 
 /// A route's header can never end the line it stands on.
 void append_header(std::string& head, std::string_view name, std::string_view value) {
-    const auto add = [&head](std::string_view text) {
-        for (const char c : text)
-            if (c != '\r' && c != '\n' && c != '\0') head += c;
+    constexpr auto is_end = [](char c) { return c == '\r' || c == '\n' || c == '\0'; };
+    const auto add = [&](std::string_view text) {
+        if (std::ranges::none_of(text, is_end)) head += text;
+        else std::ranges::remove_copy_if(text, std::back_inserter(head), is_end);
     };
     add(name);
     head += ": ";
@@ -38,10 +42,18 @@ std::string date_now() {
     gmtime_r(&now, &parts);
     constexpr const char* days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
     constexpr const char* months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-    // Not strftime: the host program's locale must not reach the wire.
-    char text[64];
-    std::snprintf(text, sizeof text, "%s, %02d %s %04d %02d:%02d:%02d GMT", days[parts.tm_wday], parts.tm_mday,
-                  months[parts.tm_mon], parts.tm_year + 1900, parts.tm_hour, parts.tm_min, parts.tm_sec);
+    // Not strftime: the host program's locale must not reach the wire. By hand: every answer has one.
+    std::string text = "___, 00 ___ 0000 00:00:00 GMT";
+    const auto put = [&text](std::size_t end, int number) {
+        for (; number > 0; number /= 10) text[end--] = static_cast<char>('0' + number % 10);
+    };
+    text.replace(0, 3, days[parts.tm_wday]);
+    put(6, parts.tm_mday);
+    text.replace(8, 3, months[parts.tm_mon]);
+    put(15, parts.tm_year + 1900);
+    put(18, parts.tm_hour);
+    put(21, parts.tm_min);
+    put(24, parts.tm_sec);
     return text;
 }
 
@@ -116,7 +128,9 @@ std::optional<Reply> to_reply(Response&& response, const Wire& wire) {
     reply.keep_alive = wire.keep_alive && !endless;
 
     reply.head.reserve(512 + (length < small_body ? length : 0));
-    reply.head = "HTTP/1.1 " + std::to_string(response.status) + " ";
+    reply.head += "HTTP/1.1 ";
+    reply.head += std::to_string(response.status);
+    reply.head += ' ';
     reply.head += reason_phrase(response.status);
     reply.head += "\r\n";
     for (const auto& [name, value] : response.headers)

@@ -197,7 +197,9 @@ public:
         CHECK_FALSE(logged);
         heard.push_back(event);
     }
+    bool has_room() noexcept override { return room; }
     std::vector<Event> heard;
+    bool room = true;
 };
 
 }  // namespace
@@ -269,6 +271,48 @@ TEST_CASE("every change leaves an audit event: who, what, from where, result") {
         CHECK(ears.heard[0].fields.at("from") == "192.0.2.9");
         CHECK(ears.heard[0].fields.at("path") == path);
     }
+}
+
+TEST_CASE("no change is made whose event would be lost") {
+    Ears ears;
+    auto options = guarded();
+    options.sink = &ears;
+    Api api(options);
+    const std::string job = R"({"kind":"demo.echo"})";
+    const auto id = text(api.post("/api/jobs", job, bearer("operate")).body.at("job").at("id"));
+    ears.room = false;
+    for (const auto& [method, target] : {std::pair("POST", std::string("/api/jobs")), std::pair("DELETE", "/api/jobs/" + id),
+                                         std::pair("POST", "/api/jobs/" + id + "/cancel"), std::pair("POST", std::string("/login"))}) {
+        CAPTURE(target);
+        const auto body = target == "/api/jobs" ? job : target == "/login" ? R"({"token":"read"})" : "";
+        const auto refused = api.call(method, target, body, bearer("operate"));
+        CHECK(refused.status == 503);
+        CHECK(refused.code() == "OVERLOADED");
+        CHECK_FALSE(refused.header("retry-after").empty());
+    }
+    const auto jobs = api.call("GET", "/api/jobs", "", bearer("read"));
+    CHECK(jobs.status == 200);
+    REQUIRE(jobs.body.at("jobs").as_array().size() == 1);
+    CHECK(jobs.body.at("jobs").at(0).at("status") == "queued");
+    ears.room = true;
+    CHECK(api.call("DELETE", "/api/jobs/" + id, "", bearer("operate")).status == 200);
+}
+
+TEST_CASE("health looks at no token, which could keep it waiting") {
+    int asked = 0;
+    ApiOptions options;
+    options.authenticate = [&](std::string_view) -> std::optional<Caller> {
+        ++asked;
+        return std::nullopt;
+    };
+    Api api(options);
+    for (const auto* path : {"/api/health", "/api/worker/health"}) {
+        CHECK(api.call("GET", path, "", bearer("any")).status == 200);
+        CHECK(api.call("HEAD", path, "", {{"cookie", "jobrt_token=any"}}).status == 200);
+        CHECK(asked == 0);
+    }
+    CHECK(api.call("GET", "/api/jobs", "", bearer("any")).status == 401);
+    CHECK(asked == 1);
 }
 
 TEST_CASE("what a worker does by HTTP is told where it counts: its session, its jobs and steps, and how attempts end") {

@@ -2,7 +2,9 @@
 #include "http_fixture.hpp"
 
 #include <atomic>
+#include <memory>
 #include <thread>
+#include <vector>
 
 #include "http/hub.hpp"
 
@@ -163,13 +165,17 @@ TEST_CASE("requests that nobody has read yet when the server stops are answered"
     REQUIRE(stream.read_reply()->status == 200);
     holder.send(post_head("Authorization: Bearer hold\r\n"));
     hold.inside.wait(false);
-    Client fresh(port);
-    for (auto* client : {&known, &fresh}) client->send("GET /api/jobs HTTP/1.1\r\nHost: localhost\r\n" + token + "\r\n");
+    std::vector<std::unique_ptr<Client>> fresh;  // More than are let in at a time.
+    while (fresh.size() < 200) fresh.push_back(std::make_unique<Client>(port));
+    std::vector<Client*> clients{&known, &holder};
+    for (const auto& client : fresh) clients.push_back(client.get());
+    for (auto* client : clients)
+        if (client != &holder) client->send("GET /api/jobs HTTP/1.1\r\nHost: localhost\r\n" + token + "\r\n");
     holder.send(job);
     std::thread stopper([&] { host.server.stop(); });
     CHECK(stream.read_all().find("event: shutdown") != std::string::npos);  // It stops now.
     hold.finish();
-    for (auto* client : {&known, &fresh, &holder}) {
+    for (auto* client : clients) {
         const auto reply = client->read_reply();
         CHECK(reply);
         if (!reply) continue;
