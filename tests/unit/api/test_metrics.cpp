@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "api_fixture.hpp"
 
+#include <cmath>
 #include <map>
 
 #include "core/job_counters.hpp"
@@ -179,6 +180,15 @@ TEST_CASE("a job waits since it was due, however often it is asked for again or 
     CHECK(values.at(of_echo("jobrt_job_wait_seconds_sum")) == doctest::Approx(3.5));
     CHECK(values.at(of_echo("jobrt_job_run_seconds_count")) == 1);
     CHECK(values.at(of_echo("jobrt_job_run_seconds_sum")) == doctest::Approx(2));
+}
+
+TEST_CASE("a bucket has what is as long as its bound, and each has what those below it have") {
+    core::Histogram histogram;
+    const auto& bounds = core::Histogram::bounds;
+    for (const double bound : bounds) histogram.add(Duration{std::llround(bound * 1000)});
+    histogram.add(Duration{std::llround(bounds.back() * 1000) + 1});
+    for (std::size_t i = 0; i < bounds.size(); ++i) CHECK(histogram.up_to(i) == i + 1);
+    CHECK(histogram.up_to(bounds.size()) == bounds.size() + 1);
 }
 
 TEST_CASE("metrics need a store that can be read, and not one that can be written") {
