@@ -76,6 +76,17 @@ std::string terms_of(const EventFilter& filter, bool last) {
     return terms;
 }
 
+/// The index of a level that few events have, when nothing else says where to look. Nothing has one for `info`: of that the
+/// log is full.
+std::string_view index_of(const EventFilter& filter) {
+    if (!filter.level || filter.job || !filter.trace_id.empty()) return {};
+    switch (*filter.level) {
+        case Level::warn: return " INDEXED BY jobrt_event_warn";
+        case Level::error: return " INDEXED BY jobrt_event_error";
+        default: return {};
+    }
+}
+
 RawEvent read_event(Words& words, Query& row) {
     RawEvent raw;
     Event& event = raw.event;
@@ -154,8 +165,9 @@ RawEvents read_events(Connection& connection, Words& words, std::optional<EventI
     }
     const auto sql = std::string("SELECT e.id, e.at, e.code, e.source, e.mark, e.queue, e.session, e.due, e.n, e.data, "
                                  "e.name, e.trace, coalesce(j.id, g.id), coalesce(j.kind, g.kind), "
-                                 "coalesce(j.trace, g.trace), j.side FROM jobrt_event e "
-                                 "LEFT JOIN jobrt_job j ON j.seq = coalesce(e.job, e.id) "
+                                 "coalesce(j.trace, g.trace), j.side FROM jobrt_event e") +
+                     std::string(index_of(filter)) +
+                     std::string(" LEFT JOIN jobrt_job j ON j.seq = coalesce(e.job, e.id) "
                                  "LEFT JOIN jobrt_gone g ON g.job = coalesce(e.job, e.id) "
                                  "WHERE e.id > ?1") +
                      terms_of(filter, !after) + (after ? " ORDER BY e.id LIMIT ?6" : " ORDER BY e.id DESC LIMIT ?6");

@@ -1,7 +1,8 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 // Opening: what is refused, and that it is left exactly as it was; migrations; epochs.
-#include <array>
 #include <set>
+#include <string>
+#include <vector>
 
 #include <fcntl.h>
 #include <sys/mount.h>
@@ -48,15 +49,23 @@ std::set<std::string> names_in(const std::string& folder) {
     return names;
 }
 
-const std::array<Migration, 2>& two_versions() {
-    static const std::array<Migration, 2> steps{
-        {schema_migrations()[0], {"ALTER TABLE jobrt_job ADD COLUMN colour TEXT; CREATE TABLE jobrt_second(a)"}}};
-    return steps;
+/// What a later version of the program would bring.
+Internals next_version() {
+    static const auto steps = [] {
+        const auto now = schema_migrations();
+        std::vector<Migration> all(now.begin(), now.end());
+        all.push_back({"ALTER TABLE jobrt_job ADD COLUMN colour TEXT; CREATE TABLE jobrt_second(a)"});
+        return all;
+    }();
+    Internals internals;
+    internals.migrations = steps;
+    return internals;
 }
 
-Internals second_version() {
+/// What the first version of the program was.
+Internals first_version() {
     Internals internals;
-    internals.migrations = two_versions();
+    internals.migrations = schema_migrations().first(1);
     return internals;
 }
 
@@ -109,7 +118,7 @@ TEST_CASE("another program's database is left as it is") {
 TEST_CASE("a newer version's file is left as it is") {
     const Scratch scratch;
     {
-        auto store = must(open_with(scratch / "jobs.db", small_options(), second_version()));
+        auto store = must(open_with(scratch / "jobs.db", small_options(), next_version()));
         insert_one(*store);
     }
     SUBCASE("beside its folder") {}
@@ -200,27 +209,40 @@ TEST_CASE("an older schema is migrated after a copy was made") {
         id = insert_one(*store);
     }
     {
-        auto store = must(open_with(scratch / "jobs.db", small_options(), second_version()));
+        auto store = must(open_with(scratch / "jobs.db", small_options(), next_version()));
         CHECK(must(store->get(id, all_parts)).has_value());
         insert_one(*store);
         Caller look(store->path());
-        CHECK(look.number("PRAGMA user_version") == 2);
+        CHECK(look.number("PRAGMA user_version") == static_cast<long>(schema_migrations().size()) + 1);
         CHECK(look.number("SELECT count(*) FROM jobrt_second") == 0);
     }
     CHECK(open(scratch / "jobs.db").error().code == Errc::unsupported);
     // The copy is a whole store of the old version.
-    auto old = open_store(scratch / "jobs.db.v1.bak");
+    auto old = open_store(scratch / ("jobs.db.v" + std::to_string(schema_migrations().size()) + ".bak"));
     CHECK(must(old->get(id, all_parts)).has_value());
+}
+
+TEST_CASE("a store of the first version is brought up to date, and its events of a level are found") {
+    const Scratch scratch;
+    {
+        auto store = must(open_with(scratch / "jobs.db", small_options(), first_version()));
+        insert_one(*store);
+        static_cast<void>(must(store->change(JobFilter{}, {.action = Action::cancel}, 1, "", noon)));
+    }
+    auto store = open_store(scratch / "jobs.db");
+    const auto page = must(store->events({}, {.level = Level::warn}, 10));
+    REQUIRE(page.events.size() == 1);
+    CHECK(page.events.front().name == "worker.job.canceled");
 }
 
 TEST_CASE("a migration that fails changes nothing") {
     const Scratch scratch;
     const auto id = [&] { return insert_one(*open_store(scratch / "jobs.db")); }();
     core::set_failpoint("sqlite.migrate", [] { return true; });
-    CHECK(!open_with(scratch / "jobs.db", small_options(), second_version()).has_value());
+    CHECK(!open_with(scratch / "jobs.db", small_options(), next_version()).has_value());
     core::clear_failpoints();
     CHECK(must(open_store(scratch / "jobs.db")->get(id, 0)).has_value());
-    CHECK(open_with(scratch / "jobs.db", small_options(), second_version()).has_value());
+    CHECK(open_with(scratch / "jobs.db", small_options(), next_version()).has_value());
 }
 
 TEST_CASE("a file that an older program still uses is not migrated under it") {
@@ -228,7 +250,7 @@ TEST_CASE("a file that an older program still uses is not migrated under it") {
     auto options = small_options();
     options.busy_timeout = 100ms;
     auto store = open_store(scratch / "jobs.db");
-    const auto newer = open_with(scratch / "jobs.db", options, second_version());
+    const auto newer = open_with(scratch / "jobs.db", options, next_version());
     REQUIRE(!newer.has_value());
     CHECK(newer.error().code == Errc::unavailable);
     insert_one(*store);
