@@ -339,9 +339,9 @@ export const api = {
     remove: (id: string) => json<object>(one(id), { method: "DELETE" }),
 
     /** Not complete: there are at least so many; with `exact` it always is, and may take its time. */
-    counts: async (filter: JobFilter, exact = false): Promise<{ counts: Counts; complete: boolean }> => ({
+    counts: async (filter: JobFilter, exact = false, signal?: AbortSignal): Promise<{ counts: Counts; complete: boolean }> => ({
         complete: true,
-        ...(await json<{ counts: Counts; complete?: boolean }>("api/jobs/counts", { query: exact ? { ...filter, exact } : filter })),
+        ...(await json<{ counts: Counts; complete?: boolean }>("api/jobs/counts", { query: exact ? { ...filter, exact } : filter, ...(signal ? { signal } : {}) })),
     }),
     queues: async () => (await json<{ queues: QueueInfo[] }>("api/queues")).queues,
     stats: (minutes: number) => json<Stats>("api/stats", { query: { minutes } }),

@@ -5,6 +5,7 @@ import type { ApiError, Job, JobState, Session } from "../lib/api";
 import { Cell } from "../lib/cell";
 import { duration, localTime } from "../lib/format";
 import { writeJson, type Json } from "../lib/json";
+import { tell } from "./dialogs";
 
 export const session = new Cell<Session | null>(null);
 
@@ -73,12 +74,14 @@ async function copyText(text: string): Promise<boolean> {
         return true;
     } catch {
         // Without TLS a browser has no clipboard for pages that are not on loopback.
+        const before = document.activeElement;
         const box = document.createElement("textarea");
         box.value = text;
         document.body.append(box);
         box.select();
         const done = document.execCommand("copy");
         box.remove();
+        if (before instanceof HTMLElement) before.focus({ preventScroll: true });
         return done;
     }
 }
@@ -86,7 +89,9 @@ async function copyText(text: string): Promise<boolean> {
 export function Copy({ text, what }: { text: string; what: string }): JSX.Element {
     const [said, say] = useState("");
     const copy = async (): Promise<void> => {
-        say((await copyText(text)) ? "copied" : "not copied");
+        const done = await copyText(text);
+        say(done ? "copied" : "not copied");
+        if (!done) tell(`The browser did not let ${what} be copied: select the text and copy it by hand`, true);
         setTimeout(() => say(""), 1500);
     };
     return (

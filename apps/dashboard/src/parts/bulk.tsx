@@ -2,7 +2,7 @@
 import { actionWords, fitting, mayDo, tellOutcome } from "../lib/actions";
 import { ApiError, api, type Action, type Job, type JobFilter } from "../lib/api";
 import { count, plural } from "../lib/format";
-import { confirm, tell } from "./dialogs";
+import { confirm, confirmFound, tell, type Wording } from "./dialogs";
 
 /** Those of the jobs that the action fits. True when something was done. */
 export async function changeMany(action: Action, jobs: readonly Job[]): Promise<boolean> {
@@ -28,19 +28,25 @@ export async function changeMany(action: Action, jobs: readonly Job[]): Promise<
     return true;
 }
 
-/** All jobs that match the filter and whose state fits, counted first, so that the question names how many. */
+/**
+ * All jobs that match the filter and whose state fits. They are counted to the last one, so that the question names how many; that
+ * can take its time, and the question says so meanwhile.
+ */
 export async function changeMatching(action: Action, filter: JobFilter): Promise<boolean> {
     const words = actionWords[action];
+    const which = fitting(action, filter);
+    let n = 0;
+    const find = async (signal: AbortSignal): Promise<Wording | null> => {
+        const counts = which ? Object.values((await api.counts(which, true, signal)).counts) : [];
+        n = counts.reduce((sum, of) => sum + of, 0);
+        if (n > 0) return { title: `${words.name} all ${plural(n, "matching job")}?`, text: words.ending, yes: `${words.name} ${count(n)}` };
+        tell(`Nothing to ${action}: no matching job is in a state for it`, true);
+        return null;
+    };
+    const first = { title: `${words.name} all matching jobs?`, text: "Counting them…", yes: `${words.name} all` };
     try {
-        const which = fitting(action, filter);
-        const counts = which ? (await api.counts(which, true)).counts : null;
-        const n = counts ? Object.values(counts).reduce((sum, of) => sum + of, 0) : 0;
-        if (!which || n === 0) {
-            tell(`Nothing to ${action}: no matching job is in a state for it`, true);
-            return false;
-        }
-        const yes = await confirm(`${words.name} all ${plural(n, "matching job")}?`, words.ending, `${words.name} ${count(n)}`, action !== "retry");
-        if (!yes) return false;
+        const yes = await confirmFound(first, find, action !== "retry");
+        if (!yes || !which) return false;
         const outcome = await api.bulkMatching(action, which, n);
         tell(tellOutcome(action, outcome), outcome.refused > 0 || !!outcome.stopped);
         return true;

@@ -3,27 +3,62 @@ import type { JSX } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { Cell, useCell } from "../lib/cell";
 
-interface Question {
+/** What a question says, and its button. */
+export interface Wording {
     title: string;
     text: string;
     yes: string;
+}
+
+interface Question extends Wording {
+    id: number;
     danger: boolean;
+    /** Nobody can agree yet: what is asked is still looked for. */
+    waits: boolean;
     answer: (yes: boolean) => void;
 }
 
 const asked = new Cell<Question | null>(null);
+let nextQuestion = 1;
 
 /** Resolves to whether the person agreed. */
 export function confirm(title: string, text: string, yes: string, danger = false): Promise<boolean> {
-    return new Promise((resolve) => {
+    return confirmFound({ title, text, yes }, null, danger);
+}
+
+/**
+ * The same, open at once with the first words, while what is to be asked is still looked for; when that is null, there is nothing
+ * to ask. Who goes back meanwhile ends the search.
+ */
+export function confirmFound(first: Wording, find: ((signal: AbortSignal) => Promise<Wording | null>) | null, danger: boolean): Promise<boolean> {
+    return new Promise((resolve, reject) => {
         asked.value?.answer(false);
-        asked.set({ title, text, yes, danger, answer: resolve });
+        const gone = new AbortController();
+        const answer = (yes: boolean): void => {
+            gone.abort();
+            resolve(yes);
+        };
+        const shared = { id: nextQuestion++, danger, answer };
+        asked.set({ ...first, ...shared, waits: find !== null });
+        const isOpen = (): boolean => asked.value?.id === shared.id;
+        find?.(gone.signal).then(
+            (found) => {
+                if (!isOpen()) return;
+                asked.set(found ? { ...found, ...shared, waits: false } : null);
+                if (!found) answer(false);
+            },
+            (error: unknown) => {
+                if (!isOpen()) return;
+                asked.set(null);
+                reject(error);
+            },
+        );
     });
 }
 
 export function ConfirmDialog(): JSX.Element | null {
     const question = useCell(asked);
-    return question ? <Dialog key={question.title} question={question} /> : null;
+    return question ? <Dialog key={question.id} question={question} /> : null;
 }
 
 function Dialog({ question }: { question: Question }): JSX.Element {
@@ -49,12 +84,12 @@ function Dialog({ question }: { question: Question }): JSX.Element {
             }}
         >
             <h2 id="dialog-title">{question.title}</h2>
-            <p>{question.text}</p>
+            <p aria-live="polite">{question.text}</p>
             <p class="row end">
                 <button type="button" onClick={() => close(false)}>
                     Go back
                 </button>
-                <button type="button" class={question.danger ? "danger" : "primary"} onClick={() => close(true)}>
+                <button type="button" class={question.danger ? "danger" : "primary"} disabled={question.waits} onClick={() => close(true)}>
                     {question.yes}
                 </button>
             </p>
