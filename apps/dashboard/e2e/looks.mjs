@@ -88,6 +88,28 @@ async function dialogs(world) {
         await page.keyboard.press("?");
         await page.getByRole("dialog").getByRole("heading", { name: "Keys" }).waitFor();
         await axe(page, `keys, ${theme}`);
+        await page.keyboard.press("Escape");
+        // All matching jobs, while they are counted and afterwards.
+        let counted;
+        const waits = new Promise((done) => (counted = done));
+        await page.route(/counts\?.*exact=true/, async (route) => {
+            await waits;
+            await route.continue();
+        });
+        await page.goto(`${url}/#/jobs?status=scheduled`);
+        await page.getByLabel("Select all on this page").check();
+        await page.getByRole("button", { name: "Cancel all…" }).click();
+        const question = page.getByRole("dialog");
+        await question.getByText("Counting them…").waitFor();
+        const agree = question.getByRole("button", { name: "Cancel all" });
+        assert.ok(await agree.isDisabled());
+        await axe(page, `a count, ${theme}`);
+        counted();
+        await question.getByText("Cancel all 1 matching job?").waitFor();
+        await axe(page, `a count that is known, ${theme}`);
+        await question.getByRole("button", { name: "Go back" }).click();
+        await question.waitFor({ state: "detached" });
+        assert.equal((await call(url, "GET", `/api/jobs/${id}`)).json.job.status, "scheduled");
     }
 }
 

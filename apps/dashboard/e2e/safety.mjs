@@ -59,9 +59,12 @@ export async function scripts(world) {
 /** The same in what a job's own worker says of it, as it comes by the real stream. */
 async function liveScripts(world) {
     const { url } = await world.serve();
-    const far = new Stranger(url, { kinds: ["far.work"], host: "a-far-box", pid: 4711 });
+    const far = new Stranger(url, { kinds: ["far.work"], host: attack, pid: 4711, version: attack.slice(0, 30) });
     await far.start();
     const page = await world.browse();
+    await page.goto(`${url}/#/workers`);
+    await page.locator("table", { hasText: "onerror" }).waitFor();
+    await unharmed(page);
     await page.goto(`${url}/#/`);
     await page.locator(".stream[data-state=live]").waitFor();
     const active = page.getByRole("region", { name: "Active jobs" });
@@ -76,7 +79,7 @@ async function liveScripts(world) {
         await page.locator("section[aria-label=Log] pre", { hasText: "onerror" }).waitFor();
         await unharmed(page);
         if (outcome === "completed") await far.settle({ outcome, result: { title: attack, [attack]: attack } });
-        else await far.settle({ outcome, code: "BROKEN", message: attack });
+        else await far.settle({ outcome, code: attack.slice(0, 60), message: attack });
         await page.locator(".job-head .badge").getByText(outcome).waitFor();
         const part = outcome === "completed" ? "section[aria-label=Result]" : "[aria-label='Last error']";
         await page.locator(part, { hasText: "onerror" }).waitFor();

@@ -48,24 +48,24 @@ std::vector<Cell> cells_of(Connection& connection, const JobFilter& filter, cons
     return cells;
 }
 
-/// These cells as the partial indexes have them: tables and their terms, each job in one of them. Queue, kind, state and run_at
-/// are in the indexes, but for those of running jobs.
-std::vector<std::string> indexes_of(const std::vector<Cell>& cells, const Where& where) {
+/// The seqs of these cells by the partial indexes, joined by UNION ALL.
+std::string gather_sql(const std::vector<Cell>& cells, const Where& where) {
     std::array<std::vector<std::int64_t>, job_state_count> queues;
     for (const auto& cell : cells) {
         auto& known = queues.at(static_cast<std::size_t>(cell.state));
         if (std::find(known.begin(), known.end(), cell.queue) == known.end()) known.push_back(cell.queue);
     }
     const auto kinds = where.kinds.empty() ? std::string() : " AND kind IN (" + list_of(where.kinds) + ")";
-    std::vector<std::string> all;
+    std::string sql;
     for (std::size_t state = 0; state < job_state_count; ++state) {
         if (queues[state].empty()) continue;
         // Where the queue stands before the kind in an index, a kind is found by naming the queues too.
         const bool named = !where.kinds.empty() || !where.queues.empty();
         const auto names = named ? " AND queue IN (" + list_of(queues[state]) + ")" + kinds : std::string();
         const auto from = [&](std::string_view index, std::string_view term) {
-            std::string one = "jobrt_job INDEXED BY ";
-            all.push_back(std::move(one.append(index).append(" WHERE ").append(term).append(names)));
+            if (!sql.empty()) sql.append(" UNION ALL ");
+            sql.append("SELECT seq FROM jobrt_job INDEXED BY ").append(index);
+            sql.append(" WHERE ").append(term).append(names);
         };
         switch (static_cast<JobState>(state)) {
             case JobState::scheduled: from("jobrt_job_scheduled", "state = 0"); break;
@@ -77,19 +77,11 @@ std::vector<std::string> indexes_of(const std::vector<Cell>& cells, const Where&
             default: from("jobrt_job_finished", "state >= 3 AND state = " + std::to_string(state)); break;
         }
     }
-    return all;
-}
-
-/// Their seqs, joined by UNION ALL.
-std::string gather_sql(const std::vector<Cell>& cells, const Where& where) {
-    std::string sql;
-    for (const auto& from : indexes_of(cells, where))
-        sql.append(sql.empty() ? "" : " UNION ALL ").append("SELECT seq FROM ").append(from);
     return sql;
 }
 
-/// A way to the rows: tables and first terms, and the column that has the order of creation. Several are merged. The rest of
-/// the terms is looked at row by row.
+/// A way to the rows in the order of creation: tables and first terms, and the column that has the order. Several are
+/// merged. The rest of the terms is looked at row by row.
 struct Way {
     struct Source {
         std::string from;
@@ -125,22 +117,6 @@ Way by_key(const JobFilter& filter) {
     return {{{"jobrt_tag CROSS JOIN jobrt_job ON seq = job WHERE tag = ?", "job", filter.tag}}, Key::tag};
 }
 
-/// How many entries of its index a way has, but no more than `most`: by the index alone.
-std::int64_t entries_of(Connection& connection, const Way& way, std::int64_t most) {
-    std::int64_t entries = 0;
-    for (const auto& source : way.sources) {
-        // A tag's table is its index: the jobs need not be looked up.
-        const auto from = source.order == "job" ? std::string("jobrt_tag WHERE tag = ?") : source.from;
-        auto statement = connection.prepare("SELECT count(*) FROM (SELECT 1 FROM " + from + " LIMIT ?)");
-        int at = 1;
-        if (source.value) statement.bind(at++, std::string_view(*source.value));
-        statement.bind(at, most - entries);
-        Query row = statement.query();
-        if (row.next()) entries += row.number(0);
-    }
-    return entries;
-}
-
 bool has_key(const JobFilter& filter) {
     return !filter.tag.empty() || !filter.trace_id.empty() || !filter.unique_key.empty() ||
            !filter.idempotency_key.empty() || !filter.error_code.empty();
@@ -150,15 +126,8 @@ Way by_gathering(const std::vector<Cell>& cells, const Where& where) {
     return {{{"jobrt_job WHERE seq IN (" + gather_sql(cells, where) + ")", "seq", {}}}, Key::none};
 }
 
-/// The same without an order, and with no look at the table where the indexes have all that is asked for.
-Way by_indexes(const std::vector<Cell>& cells, const Where& where) {
-    Way way;
-    for (auto& from : indexes_of(cells, where)) way.sources.push_back({std::move(from), "seq", {}});
-    return way;
-}
-
-/// All rows of a way, in order if there is one, with whether the rest of the filter fits (column 1) and these columns behind it.
-Statement prepare(Connection& connection, const Way& way, const Where& where, std::optional<JobOrder> order,
+/// All rows of a way in order, with whether the rest of the filter fits (column 1) and these columns behind it.
+Statement prepare(Connection& connection, const Way& way, const Where& where, JobOrder order,
                   std::optional<std::int64_t> cursor, std::string_view columns) {
     const bool newest = order == JobOrder::newest_first;
     std::string sql;
@@ -168,7 +137,7 @@ Statement prepare(Connection& connection, const Way& way, const Where& where, st
         sql.append(" FROM ").append(source.from);
         if (cursor) sql.append(" AND ").append(source.order).append(newest ? " < ?" : " > ?");
     }
-    if (order) sql += newest ? " ORDER BY 1 DESC" : " ORDER BY 1";
+    sql += newest ? " ORDER BY 1 DESC" : " ORDER BY 1";
     auto statement = connection.prepare(sql);
     int at = 1;
     for (const auto& source : way.sources) {
@@ -261,21 +230,17 @@ bool each_match(Connection& connection, const JobFilter& filter, const Where& wh
     if (where.none) return true;
     const auto bound = bounds();
     const bool keyed = has_key(filter);
-    const bool all = effort == Effort::all;
     auto way = keyed ? by_key(filter) : by_table(filter);
     if (where.narrow) {
         const auto cells = cells_of(connection, filter, where);
         if (cells.empty()) return true;
-        const auto count = count_of(cells);
-        // To the end it is all that the indexes of states have, or all that the key finds: whichever costs less. A tag is asked
-        // for without a look at the job's row, which whatever else a filter has needs.
-        const auto weight = filter.tag.empty() ? 2 * count : count;
-        if (all && keyed && entries_of(connection, way, weight + 1) > weight) way = by_indexes(cells, where);
-        if (!keyed && count <= bound.scattered) way = by_gathering(cells, where);
+        if (!keyed && count_of(cells) <= bound.scattered) way = by_gathering(cells, where);
     }
-    const auto most = all ? std::numeric_limits<std::int64_t>::max() : keyed ? bound.scattered : bound.rows;
-    const auto order = all ? std::nullopt : std::optional(JobOrder::newest_first);
-    auto statement = prepare(connection, way, where, order, std::nullopt, ", queue, kind, state, run_at");
+    const auto most = effort == Effort::all ? std::numeric_limits<std::int64_t>::max()
+                      : keyed               ? bound.scattered
+                                            : bound.rows;
+    auto statement =
+        prepare(connection, way, where, JobOrder::newest_first, std::nullopt, ", queue, kind, state, run_at");
     Query row = statement.query();
     for (std::int64_t looked = 0; row.next(); ++looked) {
         if (looked == most) return false;

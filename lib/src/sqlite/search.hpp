@@ -32,7 +32,7 @@ enum class Effort {
     bounded,   ///< As far as `matching` looks.
 };
 
-/// Shows the matching jobs one by one, the newest first where it is bounded: queue, kind, state, run_at. False when it ended before all were seen.
+/// Shows the matching jobs one by one, newest first: queue, kind, state, run_at. False when it ended before all were seen.
 bool each_match(Connection& connection, const JobFilter& filter, const Where& where, Effort effort,
                 const std::function<void(std::int64_t queue, std::int64_t kind, JobState state, Time run_at)>& see);
 
