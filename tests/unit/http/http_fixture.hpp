@@ -141,6 +141,12 @@ struct Host {
         : memory(memory::open({"test", "api"})), store(other ? *other : *memory), queue(store), router(queue, std::move(api)),
           server(router, store, prepare(std::move(options))) {}
 
+private:
+    // Before the server, whose threads write to it to the end.
+    std::mutex mutex_;
+    std::vector<std::string> lines_;  // Guarded by mutex_.
+
+public:
     std::unique_ptr<Store> memory;
     Store& store;
     JobQueue queue;
@@ -171,8 +177,6 @@ private:
         };
         return options;
     }
-    std::mutex mutex_;
-    std::vector<std::string> lines_;  // Guarded by mutex_.
 };
 
 }  // namespace http_test
