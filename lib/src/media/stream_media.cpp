@@ -70,11 +70,12 @@ bool names_sound(std::string_view codecs) {
 
 Error protected_by(std::string_view method) {
     std::string shown;
-    for (const char c : method.substr(0, 60))
-        shown += (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                         std::string_view(" -.:").find(c) != std::string_view::npos
-                     ? c
-                     : '?';    return Error{Errc::unsupported, "DRM_PROTECTED",
+    for (const char c : method.substr(0, 60)) {
+        const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                           std::string_view(" -.:").find(c) != std::string_view::npos;
+        shown += plain ? c : '?';
+    }
+    return Error{Errc::unsupported, "DRM_PROTECTED",
                  "the stream is encrypted with " + shown + "; jobrt does not circumvent protection"};
 }
 
