@@ -152,7 +152,7 @@ int change_jobs(const Invocation& in, const Change& change, std::string_view ver
         using How = ChangeAnswer::How;
         auto wanted = change;
         // Its files are those of the result that was read here: not when it has been claimed since, and may have another.
-        if (change.action == Action::remove) wanted.fences = {job->fence};
+        if (change.action == Action::remove) wanted.seen = {Seen{job->fence}};
         auto answer = change.action == Action::remove && job->state == JobState::running
                           ? Result<ChangeAnswer>(ChangeAnswer{job->id, How::invalid_state, job->state, {}})
                           : queue.change(job->id, wanted);
@@ -161,7 +161,9 @@ int change_jobs(const Invocation& in, const Change& change, std::string_view ver
             continue;
         }
         if (answer->how != How::done && answer->how != How::requested) {
-            code = fail(in, refusal(*answer, verb));
+            const bool changed = change.action == Action::remove && answer->how == How::invalid_state && answer->state != JobState::running;
+            code = fail(in, changed ? Error{Errc::conflict, "CONFLICT", "the job has run since it was looked at; try again"}
+                                    : refusal(*answer, verb));
             continue;
         }
         if (change.action == Action::remove && !in.has("keep-files") && job->kind == host::media_kind &&

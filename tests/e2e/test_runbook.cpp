@@ -74,7 +74,7 @@ bool milestones_in_time(test::TestServer& site, Runtime& runtime) {
         const auto path = "/timed/" + std::to_string(i);
         site.on(path, page_with("/clip.mp4"));
         const auto id = runtime.save(site.url(path));
-        if (eventually(30s, [&] { return in_order(stream.names(id), milestones); })) return true;
+        if (eventually(5s, [&] { return in_order(stream.names(id), milestones); })) return true;
         (void)runtime.wait(id, "completed|failed|canceled");
     }
     return false;

@@ -36,7 +36,7 @@ void look_at_jobs(const std::string& address, Findings& findings, long& interrup
     CHECK(eventually([&] {
         auto left = queue.list(open, {}, 1);
         return left && left->jobs.empty();
-    }, std::chrono::seconds(120)));
+    }, std::chrono::seconds(300)));
     std::string cursor;
     do {
         auto page = queue.list({}, cursor, 500);

@@ -58,6 +58,22 @@ std::vector<std::string> worker(const Place& place, const Folder& folder, const 
             "1"};
 }
 
+/// Stops it where it holds nobody up: amid a write of its own it would have the writers' turn.
+void freeze_at_work(Actor& actor, const std::string& address) {
+    AddressOptions options;
+    options.sqlite.busy_timeout = Duration{100};
+    auto other = open_at(address, options);
+    REQUIRE(other.has_value());
+    REQUIRE(eventually([&] {
+        actor.signal(SIGSTOP);
+        // That it is there already is an answer of a writer, too.
+        const auto written = (*other)->put("proof.frozen", "yes", 0);
+        if (written || written.error().code != Errc::unavailable) return true;
+        actor.signal(SIGCONT);
+        return false;
+    }));
+}
+
 /// A worker frozen inside its handler past its lease, again and again; another runs the job meanwhile.
 Findings freeze(const Folder& folder, const Place& place, int times, const std::string& failpoints) {
     Evidence evidence{{folder / "enqueued"}, {folder / "first", folder / "second"}, {}, true};
@@ -79,7 +95,7 @@ Findings freeze(const Folder& folder, const Place& place, int times, const std::
         REQUIRE(job.has_value());
         enqueued.write('A', job->id.str() + " -");
         REQUIRE(eventually([&] { return lines(folder / "first", 'S') > begun; }));
-        first.signal(SIGSTOP);
+        freeze_at_work(first, place.address);
         second.start();
         auto ended = queue.wait(job->id, Duration{30'000});
         const bool by_second = ended && ended->state == JobState::completed;

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "proof/address.hpp"
 #include "proof/scene.hpp"
 #ifdef PROOF_HAS_MONGO
 #include "support/mongo_server.hpp"
@@ -28,7 +29,7 @@ Findings run(Cast cast, const std::string& where, int jobs, const std::string& w
     scene.start();
     // An enqueuer makes up to three more than its limit, since it makes them in groups.
     // They end by themselves: who is killed amid a group has stored jobs of which nobody was told.
-    const std::chrono::seconds patience(std::max(250, jobs));
+    const std::chrono::seconds patience(is_mongo(cast.address) ? std::max(250, jobs) : 250);
     CHECK(eventually([&] { return scene.enqueuers_ended(); }, patience));
     const auto findings = scene.finish(patience);
     const auto seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();

@@ -10,8 +10,8 @@ const clipboard = (page) => page.evaluate(() => navigator.clipboard.readText());
 async function copied(page, what) {
     await page.evaluate(() => navigator.clipboard.writeText("nothing yet"));
     const button = page.getByRole("button", { name: `Copy ${what}`, exact: true }).first();
-    await button.click();
-    await button.getByText("copied", { exact: true }).waitFor();
+    // The word stands for a moment only.
+    await Promise.all([button.getByText("copied", { exact: true }).waitFor(), button.click()]);
     return clipboard(page);
 }
 
@@ -60,14 +60,13 @@ async function without(world) {
             assert.equal(await page.evaluate(() => typeof navigator.clipboard), "undefined");
             const button = page.getByRole("button", { name: "Copy Payload" });
             await button.focus();
-            await page.keyboard.press("Enter");
+            const word = button.getByText(refused ? "not copied" : "copied", { exact: true }).waitFor();
+            await Promise.all([word, page.keyboard.press("Enter")]);
             const note = page.locator(".note", { hasText: "did not let Payload be copied: select the text and copy it by hand" });
             if (refused) {
-                await button.getByText("not copied", { exact: true }).waitFor();
                 await note.waitFor();
                 await axe(page, "a note that nothing was copied");
             } else {
-                await button.getByText("copied", { exact: true }).waitFor();
                 assert.equal(await note.count(), 0);
                 await near.bringToFront();
                 await eventually("it is in the clipboard", async () => JSON.parse((await clipboard(near)) || "{}").text === "to be copied");

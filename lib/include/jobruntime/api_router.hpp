@@ -113,38 +113,39 @@ struct ApiAllowed {
 
 struct ApiOptions {
     std::string service = "jobrt";                ///< The name in /api/health.
-    std::string version;
+    std::string version{};
     std::string role = "combined";
     Duration lease{30'000};                       ///< A worker silent for longer is not counted as live.
     Duration stale_after{120'000};                ///< Worker health: older beats are not ok.
-    std::vector<std::string> allowed_hosts;       ///< Host names besides loopback ones; a port in them is optional.
-    std::vector<std::string> allowed_origins;     ///< Origins besides the request's own host.
+    std::vector<std::string> allowed_hosts{};       ///< Host names besides loopback ones; a port in them is optional.
+    std::vector<std::string> allowed_origins{};     ///< Origins besides the request's own host.
     /// Origins whose pages may use this API with a token of their own (CORS); "https://ops.example". Empty = none.
-    std::vector<std::string> cors_origins;
+    std::vector<std::string> cors_origins{};
     Clock* clock = nullptr;                       ///< nullptr = system_clock().
-    std::optional<std::uint64_t> seed;            ///< For trace ids.
+    std::optional<std::uint64_t> seed{};            ///< For trace ids.
     /// Whose token this is; nothing for a wrong one. Set, it guards every route by its role: 401 without a good token,
     /// 403 for one that may less. Empty = all who reach the server's address may do everything, so http::Server then binds
-    /// to loopback only. Called for each request, from several threads, and soon done, because a host may call it in the thread
-    /// that has all connections; compares in constant time. What it throws is a 500, and the end of a stream.
-    std::function<std::optional<Caller>(std::string_view token)> authenticate;
+    /// to loopback only. Called for each request but looks at health, which are anyone's, from several threads, and soon
+    /// done, because a host may call it in the thread that has all connections; compares in constant time. What it throws is
+    /// a 500, and the end of a stream.
+    std::function<std::optional<Caller>(std::string_view token)> authenticate{};
     /// Gets an audit event for every change that a known caller asked for, done or refused: api.change.done or
     /// api.change.refused with caller, tokenId, callerRole, from (and forwardedFor, as claimed), method, path, status, code;
     /// the job's id where there is one. Of wrong tokens it gets api.login.refused, few however many are tried. Secrets are
     /// hidden. nullptr = no audit. It outlives the router.
     TelemetrySink* sink = nullptr;
     /// Added to the sentence of STORE_UNAVAILABLE: which host, which setting to check. Without secrets.
-    std::string store_hint;
+    std::string store_hint{};
     /// Adds members to a job's JSON (url, outputPath, …) or replaces them; empty = none.
-    std::function<void(const Job&, boost::json::object&)> decorate;
-    std::vector<RouteField> decorated;            ///< What it adds, for the documents.
+    std::function<void(const Job&, boost::json::object&)> decorate{};
+    std::vector<RouteField> decorated{};            ///< What it adds, for the documents.
     /// A job was deleted by DELETE /api/jobs/:id or POST /api/jobs/bulk: the job as it was, with all parts but steps.
     /// Further query names of both go into `delete_query`.
-    std::function<void(const Job&, const RouteMatch&)> deleted;
-    std::vector<RouteField> delete_query;
-    boost::json::object status;                   ///< Further members of /api/status (downloadDir, …) …
-    std::function<void(boost::json::object&)> status_now;  ///< … and those that are looked up for each answer; empty = none.
-    std::function<void(std::string_view line)> log;  ///< What only an operator may read, e.g. a handler's exception.
+    std::function<void(const Job&, const RouteMatch&)> deleted{};
+    std::vector<RouteField> delete_query{};
+    boost::json::object status{};                   ///< Further members of /api/status (downloadDir, …) …
+    std::function<void(boost::json::object&)> status_now{};  ///< … and those that are looked up for each answer; empty = none.
+    std::function<void(std::string_view line)> log{};  ///< What only an operator may read, e.g. a handler's exception.
 };
 
 /// What POST /api/jobs says when the unique key is taken, and what may be done instead.
@@ -153,7 +154,7 @@ struct CreateRules {
     std::string finished_code = "CONFLICT";   ///< It has ended, and its key still counts.
     /// Asked about a job that has ended and holds the key: true = run that one again, from the start, with its own
     /// id (201, "requeued":true) instead of refusing. Empty = never.
-    std::function<bool(const Job&)> requeue;
+    std::function<bool(const Job&)> requeue{};
 };
 
 /// The HTTP API as a function of values, without a socket. Core's routes are about jobs of any kind; a program

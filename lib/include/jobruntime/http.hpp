@@ -27,7 +27,7 @@ struct Limits {
                                       ///< two seconds' worth may come at once, further ones are answered 429. 0 = no limit.
     int rate = 0;                     ///< Requests per second of all together, this machine's too, but for those that ApiRouter::is_prompt()
                                       ///< names; two seconds' worth may come at once, further ones are answered 503. 0 = no limit.
-    std::vector<std::string> trusted_proxies;  ///< Addresses, networks ("10.0.0.0/8") or "unix". Theirs is the only
+    std::vector<std::string> trusted_proxies{};  ///< Addresses, networks ("10.0.0.0/8") or "unix". Theirs is the only
                                       ///< X-Forwarded-For that is believed; it then says who the client is.
 };
 
@@ -38,7 +38,7 @@ struct Options {
     unsigned socket_mode = 0600;      ///< Of Unix sockets.
     bool limit_own_machine = false;   ///< Loopback is a client like others, too; what comes through a Unix socket is nobody's.
     int threads = 8;                  ///< Requests routed at once.
-    Limits limits;
+    Limits limits{};
     int max_waiting = 256;            ///< Requests that wait for a thread; further ones are answered 503 (OVERLOADED).
     std::size_t max_body_memory = 64 << 20;  ///< Bytes of all bodies held at once; further ones are answered 503.
     std::size_t max_answer_memory = 256 << 20;  ///< Bytes of all answers on their way at once, files apart; further ones above 64 KiB to a GET
@@ -57,7 +57,7 @@ struct Options {
                                       ///< room for a further one it is read later, and who takes too little is dropped whatever it has.
     Duration stream_stall{10'000};    ///< A reader with a full backlog that takes less than 64 KiB in so long is dropped.
     Clock* clock = nullptr;           ///< For times that are shown; nullptr = system_clock(). Time-outs are the kernel's.
-    std::function<void(std::string_view line)> log;  ///< What an operator may want to know; empty = nowhere.
+    std::function<void(std::string_view line)> log{};  ///< What an operator may want to know; empty = nowhere.
 };
 
 /// Serves an ApiRouter on sockets: HTTP/1.1 with keep-alive, one request of a connection at a time.

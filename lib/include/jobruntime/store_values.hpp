@@ -158,14 +158,20 @@ enum class Action : std::uint8_t {
     remove,        ///< anything but running: deleted.
 };
 
+/// What a job was like when it was looked at.
+struct Seen {
+    Fence fence = Fence::none;
+    std::optional<JobState> state{};  ///< Nothing: any will do.
+};
+
 struct Change {
     Action action = Action::cancel;
     std::string queue{};        ///< move.
     std::int16_t priority = 0;  ///< reprioritise.
     bool fresh = false;         ///< retry: forget the steps too.
-    /// With ids, when not empty: one for each. A job that has another fence by now, because it was claimed meanwhile, is
-    /// left alone (invalid_state). Nothing instead of a fence: any will do.
-    std::vector<std::optional<Fence>> fences;
+    /// With ids only, and when not empty one for each. A job that has another fence by now, because it was claimed
+    /// meanwhile, or another state is left alone (invalid_state). Nothing: whatever it is like.
+    std::vector<std::optional<Seen>> seen{};
 };
 
 struct ChangeAnswer {

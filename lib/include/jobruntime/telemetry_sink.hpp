@@ -34,7 +34,8 @@ JOBRUNTIME_API std::unique_ptr<TelemetrySink> fan_out(std::vector<TelemetrySink*
 /// Forwards what is not logged yet to the store's event log: progress is already coalesced by the worker.
 /// Writes from one thread of its own, at once and then at most every 20 ms; at most 1,000 events wait. Beyond that, and while the store is
 /// unavailable, it drops the oldest and reports how many ("telemetry.dropped") once it can. Those of changes that were done
-/// (api.change.done) go last: it has no room from 700 of them on, and drops none as long as whoever makes changes asks for that.
+/// (api.change.done) go last: it has no room from 700 of them on, and drops none as long as whoever makes changes asks for that
+/// and the store takes them. Destroyed while the store is away, it loses what waits.
 JOBRUNTIME_API std::unique_ptr<TelemetrySink> store_sink(Store& store, Clock& clock);
 
 /// Replaces secrets in place: passwords in URIs, Authorization and Cookie values, signatures and tokens

@@ -112,7 +112,7 @@ Result<Response> ApiRouter::Impl::remove(const RouteMatch& match) const {
             // It may have ended before it is removed, with a result that nobody would be told of.
             if (before->state == JobState::running)
                 return invalid_state({*id, ChangeAnswer::How::invalid_state, JobState::running, {}}, "deleted");
-            change.fences = {before->fence};
+            change.seen = {Seen{before->fence}};
         }
         const auto answer = queue.change(*id, change);
         if (!answer) return answer.error();

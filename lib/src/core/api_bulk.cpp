@@ -94,7 +94,8 @@ Result<Changed> ApiRouter::Impl::remove_many(const Selection& which, std::string
     Changed removed;
     std::map<JobId, Job> before;
     std::vector<JobId> listed;
-    if (const auto* filter = std::get_if<JobFilter>(&which)) {
+    const auto* filter = std::get_if<JobFilter>(&which);
+    if (filter) {
         auto page = queue.list(*filter, cursor, most, JobOrder::oldest_first, shown_parts);
         if (!page) return page.error();
         for (auto& job : page->jobs) {
@@ -117,10 +118,14 @@ Result<Changed> ApiRouter::Impl::remove_many(const Selection& which, std::string
     };
     std::vector<JobId> idle;
     std::ranges::remove_copy_if(listed, std::back_inserter(idle), ran);
-    // One that is claimed from now on may end with another result: it is refused, as if it still ran.
+    // One that is claimed from now on may end with another result: it is refused, as if it still ran. So is one that has
+    // left the states that were asked for.
     for (const auto id : idle) {
+        auto& seen = change.seen.emplace_back();
         const auto job = before.find(id);
-        change.fences.push_back(job == before.end() ? std::nullopt : std::optional(job->second.fence));
+        if (job == before.end()) continue;
+        seen = Seen{job->second.fence};
+        if (filter && !filter->states.empty()) seen->state = job->second.state;
     }
     auto changed = idle.empty() ? Result<Changed>(Changed{}) : queue.store().change(idle, change, slice, {}, clock.wall());
     if (!changed) return changed;

@@ -12,11 +12,16 @@ bool creates(const Route& route) {
     return std::ranges::any_of(route.headers, [](const RouteField& header) { return core::lower(header.name) == core::key_header; });
 }
 
+/// Whether it may end in an event of the audit that must not be lost. Without its beats a worker would lose its jobs.
+bool is_told_of(const Route& route) {
+    return core::is_change(route.method) && route.path != "/api/worker/beat" && route.path != "/logout";
+}
+
 }  // namespace
 
 std::optional<Response> ApiRouter::Impl::refuse_waiting(const Route& route) {
     // Nothing is done that could not be told of.
-    if (core::is_change(route.method) && options.sink && !options.sink->has_room())
+    if (is_told_of(route) && options.sink && !options.sink->has_room())
         return Response::error(503, "OVERLOADED", "Too many changes wait to be put into the log; nothing was done, try again");
     if (route.storeless) return std::nullopt;
     if (probe.is_hung()) return self.error_response({Errc::unavailable, "STORE_UNAVAILABLE", "it hangs"});

@@ -173,7 +173,7 @@ std::vector<Route> job_routes(const ApiOptions& options) {
          .answers = {job}, .errors = {"JOB_NOT_FOUND", "INVALID_STATE", "CONFLICT"}},
         {.method = "DELETE", .path = "/api/jobs/:id", .role = Role::operate, .summary = "Deletes a job that is not running.",
          .query = options.delete_query, .names = job_id(), .body = Fields{},
-         .answers = {ok({has("id", Type::id), has("deleted", Type::boolean)})}, .errors = {"JOB_NOT_FOUND", "INVALID_STATE"}},
+         .answers = {ok({has("id", Type::id), has("deleted", Type::boolean)})}, .errors = {"JOB_NOT_FOUND", "INVALID_STATE", "CONFLICT"}},
     };
 }
 

@@ -257,7 +257,7 @@ void begin_anew(Row& row, bool fresh, Time now) {
 
 }  // namespace
 
-ChangeAnswer Database::change(JobId id, const Change& change, const Origin& origin, Time now, std::optional<Fence> fence) {
+ChangeAnswer Database::change(JobId id, const Change& change, const Origin& origin, Time now, const Seen* seen) {
     ChangeAnswer given;
     given.job = id;
     Row* row = find(id);
@@ -267,7 +267,7 @@ ChangeAnswer Database::change(JobId id, const Change& change, const Origin& orig
     }
     Job& job = row->job;
     const auto next = core::after_change(change.action, job.state);
-    given.how = fence.value_or(job.fence) == job.fence ? next.how : ChangeAnswer::How::invalid_state;
+    given.how = core::is_as_seen(seen, job.fence, job.state) ? next.how : ChangeAnswer::How::invalid_state;
     given.state = job.state;
     if (given.how == ChangeAnswer::How::invalid_state) return given;
     pending_hints_ |= hint_jobs;

@@ -50,7 +50,7 @@ public:
     Result<Claimed> claim(std::span<const Want> wants, SessionId session, ClaimMode mode, const Origin& origin, Time now);
     SettleAnswer settle(const Settlement& settlement, const Origin& origin, Time now);
     NoteAnswer note(const Note& note, const Origin& origin);
-    ChangeAnswer change(JobId id, const Change& change, const Origin& origin, Time now, std::optional<Fence> fence = {});
+    ChangeAnswer change(JobId id, const Change& change, const Origin& origin, Time now, const Seen* seen = nullptr);
     Result<Changed> change(const JobFilter& filter, const Change& change, int limit, std::string_view cursor,
                            const Origin& origin, Time now);
     std::optional<Job> get(JobId id, unsigned parts) const;

@@ -52,8 +52,7 @@ public:
 
     Result<Changed> change(const Selection& which, const Change& change, int limit, std::string_view cursor,
                            Time now) override {
-        if (change.action == Action::move && change.queue.empty())
-            return Error{Errc::invalid_argument, "a job cannot be moved to a queue without a name"};
+        JR_TRY(core::check_change(change, which));
         if (const auto* filter = std::get_if<JobFilter>(&which)) {
             const auto most = core::check_limit(limit, "the limit of a change");
             if (!most) return most.error();
@@ -63,7 +62,7 @@ public:
         JR_TRY(core::check_batch(std::span(ids)));
         std::size_t i = 0;
         auto answers = each<ChangeAnswer>(std::span(ids), [&](JobId id) {
-            return database_->change(id, change, origin_, now, core::wanted_fence(change, i++));
+            return database_->change(id, change, origin_, now, core::seen_of(change, i++));
         });
         if (!answers) return std::move(answers).error();
         return Changed{*std::move(answers), {}};

@@ -185,7 +185,8 @@ private:
         const std::lock_guard lock(mutex_);
         for (auto note = notes.rbegin(); note != notes.rend(); ++note) {
             auto& event = note->events.front();
-            if (event.name == lost_name) dropped_ += event.fields.at("count").to_number<std::uint64_t>();
+            const auto* count = event.name == lost_name ? event.fields.if_contains("count") : nullptr;
+            if (count && count->is_uint64()) dropped_ += count->get_uint64();
             else waiting_.push_front(std::move(event));
         }
         while (waiting_.size() > most_waiting) drop_one();

@@ -106,9 +106,21 @@ AfterChange after_change(Action action, JobState state) noexcept {
     return refused;
 }
 
-std::optional<Fence> wanted_fence(const Change& change, std::size_t i) noexcept {
-    if (change.fences.empty()) return std::nullopt;
-    return i < change.fences.size() ? change.fences[i] : std::optional(Fence::none);
+Result<void> check_change(const Change& change, const Selection& which) {
+    if (change.action == Action::move && change.queue.empty())
+        return Error{Errc::invalid_argument, "a job cannot be moved to a queue without a name; give the queue to move to"};
+    const auto* ids = std::get_if<std::vector<JobId>>(&which);
+    if (!change.seen.empty() && (!ids || ids->size() != change.seen.size()))
+        return Error{Errc::invalid_argument, "a change that says what its jobs were like needs one such look for each id"};
+    return {};
+}
+
+const Seen* seen_of(const Change& change, std::size_t i) noexcept {
+    return i < change.seen.size() && change.seen[i] ? &*change.seen[i] : nullptr;
+}
+
+bool is_as_seen(const Seen* seen, Fence fence, JobState state) noexcept {
+    return !seen || (seen->fence == fence && seen->state.value_or(state) == state);
 }
 
 }  // namespace jobruntime::core

@@ -72,7 +72,11 @@ struct AfterChange {
 /// the job leaves a state in which its key was not counted.
 JOBRUNTIME_API AfterChange after_change(Action action, JobState state) noexcept;
 
-/// The fence that the i-th of the ids must still have; nothing when any will do.
-JOBRUNTIME_API std::optional<Fence> wanted_fence(const Change& change, std::size_t i) noexcept;
+/// INVALID_ARGUMENT for a change that says too little, or has not one look for each of its ids.
+JOBRUNTIME_API Result<void> check_change(const Change& change, const Selection& which);
+
+/// What the i-th of the ids must still be like; null when it does not matter.
+JOBRUNTIME_API const Seen* seen_of(const Change& change, std::size_t i) noexcept;
+JOBRUNTIME_API bool is_as_seen(const Seen* seen, Fence fence, JobState state) noexcept;
 
 }  // namespace jobruntime::core

@@ -119,11 +119,17 @@ private:
 };
 
 /// Whether the address is that of the post's nth video, such as https://x.com/i/status/1/video/2: its last part, or a
-/// value of its query, is the number, and not the post's own.
+/// value of its query, is the number or ends in it ("part-2"), and not the post's own.
 bool names_number(const net::Url& url, int nth, std::string_view post_id) {
     const auto number = std::to_string(nth);
     if (number == post_id) return false;
-    if (url.path.ends_with("/" + number)) return true;
+    std::string_view path = url.path;
+    if (path.ends_with('/')) path.remove_suffix(1);
+    const auto last = path.substr(path.rfind('/') + 1);
+    if (last != post_id && last.ends_with(number)) {
+        const auto before = last.substr(0, last.size() - number.size());
+        if (before.empty() || before.back() < '0' || before.back() > '9') return true;
+    }
     const auto query = "&" + url.query.value_or("") + "&";
     return query.find("=" + number + "&") != std::string::npos;
 }

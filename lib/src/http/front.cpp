@@ -128,6 +128,7 @@ bool Front::accept_some(Listener& listener) {
         socklen_t size = sizeof peer;
         Fd socket(accept4(listener.socket.get(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
         if (!socket) {
+            if (errno == EINTR || errno == ECONNABORTED) continue;  // Somebody may wait behind it.
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) pause_listening(true);
             return false;
         }

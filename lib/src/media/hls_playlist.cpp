@@ -79,10 +79,23 @@ private:
         url->fragment.reset();
         auto text = url->str();
         // A long base address makes much of little text.
-        if ((address_bytes_ += text.size()) > most_address_bytes)
+        JR_TRY(count(text.size()));
+        return text;
+    }
+
+    Result<void> count(std::size_t address_bytes) {
+        if ((address_bytes_ += address_bytes) > most_address_bytes)
             return Error{Errc::full, "TOO_LARGE",
                          "the addresses of the HLS playlist come to more than 64 MiB"};
-        return text;
+        return {};
+    }
+
+    /// So does a long key for many segments, and an initialization section that is fetched anew for each.
+    Result<void> count_shared(const StreamSegment& segment) {
+        if (segment.key) JR_TRY(count(segment.key->url.size()));
+        if (!segment.init || !(segment.discontinuity || segment.gap)) return {};
+        const auto& init = media_.inits[*segment.init];
+        return count(init.url.size() + (init.key ? init.key->url.size() : 0));
     }
 
     /// Addresses, and the tags whose attributes are read; elsewhere "{$" is no more than text.
@@ -262,6 +275,7 @@ private:
         fresh.init = init_;
         JR_TRY(place_range(fresh));
         fresh.key = keys_.for_segment(fresh.sequence);
+        JR_TRY(count_shared(fresh));
         media_.segments.push_back(std::move(fresh));
         return {};
     }

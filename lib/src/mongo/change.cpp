@@ -42,8 +42,8 @@ std::optional<JobId> holder(Server& server, const Row& row) {
 
 }  // namespace
 
-Mutation MongoStore::change_one(JobId id, const Change& change, std::optional<Fence> fence, Time now, ChangeAnswer& answer) {
-    auto apply = [this, id, &change, fence, &answer, now](Row* row) {
+Mutation MongoStore::change_one(JobId id, const Change& change, const Seen* seen, Time now, ChangeAnswer& answer) {
+    auto apply = [this, id, &change, seen, &answer, now](Row* row) {
         answer = {};
         answer.job = id;
         if (!row) {
@@ -52,7 +52,7 @@ Mutation MongoStore::change_one(JobId id, const Change& change, std::optional<Fe
         }
         Job& job = row->job;
         const auto next = core::after_change(change.action, job.state);
-        answer.how = fence.value_or(job.fence) == job.fence ? next.how : ChangeAnswer::How::invalid_state;
+        answer.how = core::is_as_seen(seen, job.fence, job.state) ? next.how : ChangeAnswer::How::invalid_state;
         answer.state = job.state;
         if (answer.how == ChangeAnswer::How::invalid_state) return;
         if (next.how == ChangeAnswer::How::requested) {
@@ -106,7 +106,7 @@ Result<Changed> MongoStore::change_ids(std::span<const JobId> ids, const Change&
     Operation operation;
     operation.items = ids.size();
     for (std::size_t i = 0; i < ids.size(); ++i)
-        operation.mutations.push_back(change_one(ids[i], change, core::wanted_fence(change, i), now, changed.answers[i]));
+        operation.mutations.push_back(change_one(ids[i], change, core::seen_of(change, i), now, changed.answers[i]));
     JR_TRY(write(operation));
     return changed;
 }
@@ -122,8 +122,7 @@ Result<std::pair<std::vector<JobId>, std::string>> MongoStore::matching(const Jo
 
 Result<Changed> MongoStore::change(const Selection& which, const Change& change, int limit,
                                    std::string_view cursor, Time now) {
-    if (change.action == Action::move && change.queue.empty())
-        return Error{Errc::invalid_argument, "a job cannot be moved to a queue without a name"};
+    JR_TRY(core::check_change(change, which));
     if (const auto* ids = std::get_if<std::vector<JobId>>(&which)) {
         JR_TRY(core::check_batch(std::span(*ids)));
         return change_ids(*ids, change, now);

@@ -100,7 +100,7 @@ private:
     Mutation note_one(const Note& note, const std::string& token, NoteAnswer& answer);
     void remember_lost(std::span<const Note> notes, const std::string& token, const Operation& operation,
                        bool lost);
-    Mutation change_one(JobId id, const Change& change, std::optional<Fence> fence, Time now, ChangeAnswer& answer);
+    Mutation change_one(JobId id, const Change& change, const Seen* seen, Time now, ChangeAnswer& answer);
     Result<Changed> change_ids(std::span<const JobId> ids, const Change& change, Time now);
     Result<std::pair<std::vector<JobId>, std::string>> matching(const JobFilter& filter,
                                                                 std::string_view cursor, int limit);

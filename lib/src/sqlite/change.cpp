@@ -40,10 +40,10 @@ void forget_ending(Writer& writer, JobRow& job, bool fresh) {
 
 }  // namespace
 
-ChangeAnswer change_job(Writer& writer, JobRow job, const Change& change, std::optional<Fence> fence, Time now) {
+ChangeAnswer change_job(Writer& writer, JobRow job, const Change& change, const Seen* seen, Time now) {
     const auto after = core::after_change(change.action, job.state);
     ChangeAnswer answer{job.id, after.how, after.state, {}};
-    if (fence && static_cast<std::uint64_t>(*fence) != job.fence) return {job.id, How::invalid_state, job.state, {}};
+    if (!core::is_as_seen(seen, Fence{job.fence}, job.state)) return {job.id, How::invalid_state, job.state, {}};
     if (after.how == How::invalid_state) return answer;
     if (after.how == How::requested) {
         ask_to_cancel(writer, job, now);

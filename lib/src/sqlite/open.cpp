@@ -131,7 +131,9 @@ void Opening::remove_old_bells() {
 /// Makes the schema or brings it up to date; nobody else has the file open.
 void Opening::upgrade() {
     auto& db = *connection_;
-    const int found = examine(db).version;
+    const auto file = examine(db);
+    accept(file, path_, latest());  // A newer program may have been here since the last look.
+    const int found = file.version;
     if (found == latest()) return;
     if (found > 0) back_up(db, path_ + ".v" + std::to_string(found) + ".bak", internals_.vfs);
     db.exec("BEGIN EXCLUSIVE");

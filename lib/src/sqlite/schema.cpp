@@ -126,8 +126,8 @@ CREATE TABLE jobrt_record(key TEXT PRIMARY KEY, value TEXT NOT NULL, version INT
 // Events that a person looks for among a million others, by number; most jobs write none of them. The codes are those that
 // events.cpp has for the level, in the same order, or the planner refuses the index.
 constexpr const char* version_2 = R"sql(
-CREATE INDEX jobrt_event_warn ON jobrt_event(id) WHERE code IN (7,8,11,12,32);
-CREATE INDEX jobrt_event_error ON jobrt_event(id) WHERE code IN (6,64);
+CREATE INDEX IF NOT EXISTS jobrt_event_warn ON jobrt_event(id) WHERE code IN (7,8,11,12,32);
+CREATE INDEX IF NOT EXISTS jobrt_event_error ON jobrt_event(id) WHERE code IN (6,64);
 )sql";
 
 constexpr std::array<Migration, 2> steps{{{version_1}, {version_2}}};

@@ -197,8 +197,7 @@ Result<std::vector<NoteAnswer>> SqliteStore::note(std::span<const Note> notes, T
 
 Result<Changed> SqliteStore::change(const Selection& which, const Change& change, int limit, std::string_view cursor,
                                     Time now) {
-    if (change.action == Action::move && change.queue.empty())
-        return Error{Errc::invalid_argument, "a move needs the queue to move to"};
+    JR_TRY(core::check_change(change, which));
     if (const auto* ids = std::get_if<std::vector<JobId>>(&which)) return change_ids(*ids, change, now);
     return change_slice(std::get<JobFilter>(which), change, limit, cursor, now);
 }
@@ -214,7 +213,7 @@ Result<Changed> SqliteStore::change_ids(const std::vector<JobId>& ids, const Cha
                                 for (std::size_t i = 0; i < ids.size(); ++i) {
                                     const auto job = writer.job(ids[i]);
                                     if (job)
-                                        changed.answers.push_back(change_job(writer, *job, change, core::wanted_fence(change, i), now));
+                                        changed.answers.push_back(change_job(writer, *job, change, core::seen_of(change, i), now));
                                     else
                                         changed.answers.push_back({ids[i], ChangeAnswer::How::not_found, {}, {}});
                                 }
@@ -246,7 +245,7 @@ Result<Changed> SqliteStore::change_slice(const JobFilter& filter, const Change&
         where.bind(still, 2);
         for (const auto seq : found->seqs) {
             if (Query row = still.query(seq); !row.next()) continue;
-            changed.answers.push_back(change_job(writer, *writer.job(seq), change, std::nullopt, now));
+            changed.answers.push_back(change_job(writer, *writer.job(seq), change, nullptr, now));
         }
     };
     Operation operation{.run = apply, .items = found->seqs.size()};

@@ -63,7 +63,7 @@ struct SettlePlan {
 void settle_jobs(Writer& writer, const SettlePlan& plan, Time now, std::vector<SettleAnswer>& answers);
 void note_facts(Writer& writer, std::span<const Note> notes, std::vector<NoteAnswer>& answers);
 
-ChangeAnswer change_job(Writer& writer, JobRow job, const Change& change, std::optional<Fence> fence, Time now);
+ChangeAnswer change_job(Writer& writer, JobRow job, const Change& change, const Seen* seen, Time now);
 /// Puts a job where `state` says, with its tally and its unique key; the caller has checked that it may.
 /// Writes every column that a change of state may touch.
 struct Placement {

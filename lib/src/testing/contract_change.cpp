@@ -211,7 +211,7 @@ void add_change_cases(Cases& cases) {
         return {};
     });
 
-    cases.add("a job that was claimed since its fence was read is left alone", [](Bench& bench) -> Result<void> {
+    cases.add("a job that is not any more as it was seen is left alone", [](Bench& bench) -> Result<void> {
         const auto id = bench.add();
         const auto other = bench.add(bench.job("test.b"));
         const auto seen = bench.get(id).fence;
@@ -220,7 +220,7 @@ void add_change_cases(Cases& cases) {
         JR_EXPECT(ended.fence != seen);
         Change remove;
         remove.action = Action::remove;
-        remove.fences = {seen, std::nullopt, Fence::none};
+        remove.seen = {Seen{seen}, std::nullopt, Seen{}};
         const std::vector<JobId> ids{id, other, bench.id()};
         auto changed = must(bench.store().change(ids, remove, 1, "", noon));
         JR_EXPECT(changed.answers[0].how == How::invalid_state);
@@ -228,7 +228,12 @@ void add_change_cases(Cases& cases) {
         JR_EXPECT(changed.answers[1].how == How::done);
         JR_EXPECT(changed.answers[2].how == How::not_found);
         JR_EXPECT(bench.get(id) == ended);
-        remove.fences = {ended.fence};
+        remove.seen = {Seen{ended.fence, JobState::failed}};
+        JR_EXPECT(bench.change(id, remove).how == How::invalid_state);
+        remove.seen = {Seen{ended.fence, JobState::completed}, std::nullopt};
+        JR_EXPECT(code_of(bench.store().change(std::vector{id}, remove, 1, "", noon)) == Errc::invalid_argument);
+        JR_EXPECT(code_of(bench.store().change(JobFilter{}, remove, 1, "", noon)) == Errc::invalid_argument);
+        remove.seen.pop_back();
         JR_EXPECT(bench.change(id, remove).how == How::done);
         JR_EXPECT(!bench.exists(id));
         return {};

@@ -294,6 +294,8 @@ TEST_CASE("no change is made whose event would be lost") {
     CHECK(jobs.status == 200);
     REQUIRE(jobs.body.at("jobs").as_array().size() == 1);
     CHECK(jobs.body.at("jobs").at(0).at("status") == "queued");
+    // A worker that could not beat would lose its jobs.
+    CHECK(api.post("/api/worker/beat", R"({"kinds":["demo.echo"]})", bearer("operate")).status < 300);
     ears.room = true;
     CHECK(api.call("DELETE", "/api/jobs/" + id, "", bearer("operate")).status == 200);
 }

@@ -244,6 +244,24 @@ TEST_CASE("a job that runs and ends while many are deleted is left, and its resu
     }
 }
 
+TEST_CASE("a job that is retried while the failed ones are deleted is not deleted") {
+    ApiOptions options;
+    options.deleted = [](const Job&, const RouteMatch&) {};
+    Api api(options);
+    const auto worker = api.beat(1);
+    const auto id = api.create();
+    api.settle(api.claim(worker), Verdict::failed);
+    bool retried = false;
+    api.store.before = [&](std::string_view verb) -> std::optional<Error> {
+        if (verb == "change" && !std::exchange(retried, true)) CHECK(api.post("/api/jobs/" + id + "/retry", "{}").status == 200);
+        return std::nullopt;
+    };
+    const auto answer = api.post("/api/jobs/bulk", R"({"action":"delete","filter":{"status":["failed"]},"expectedCount":1})");
+    CHECK(answer.body.at("done") == 0);
+    CHECK(answer.body.at("refused") == 1);
+    CHECK(api.get("/api/jobs/" + id).body.at("job").at("status") == "queued");
+}
+
 TEST_CASE("many are deleted in calls that a cursor joins, also where somebody wants to know of each") {
     int told = 0;
     ApiOptions options;

@@ -128,8 +128,8 @@ public:
             const int flags = ::fcntl(fd, F_GETFD);
             if (flags < 0 || (flags & FD_CLOEXEC)) continue;
             auto target = kind_of(fd);
-            // Another file has its number by now, or none, or had it in between.
-            if (opened.empty() || target_of(fd) != opened || (::fcntl(fd, F_GETFD) & FD_CLOEXEC)) continue;
+            // Another file has its number by now, or none.
+            if (opened.empty() || target_of(fd) != opened) continue;
             const std::lock_guard lock(mutex_);
             ++seen_[std::move(target)];
         }

@@ -385,7 +385,7 @@ TEST_CASE("yt-dlp is asked without its user's settings, and what it says is unde
     for (const auto& [nth, path, outcome] :
          {std::tuple(1, "/post", "http://127.0.0.1/1.mp4"), std::tuple(2, "/post", "NO_MEDIA"), std::tuple(2, "/i/status/7/video/2", "http://127.0.0.1/1.mp4"),
           std::tuple(2, "/talk/7?part=2", "http://127.0.0.1/1.mp4"), std::tuple(2, "/talk/7?a=2&part=3", "http://127.0.0.1/1.mp4"),
-          std::tuple(3, "/i/status/7/video/2", "NO_MEDIA"), std::tuple(2, "/talk/7?part=21", "NO_MEDIA"), std::tuple(7, "/talk/7", "NO_MEDIA"),
+          std::tuple(3, "/i/status/7/video/2", "NO_MEDIA"), std::tuple(2, "/show/7/part-2/", "http://127.0.0.1/1.mp4"), std::tuple(2, "/show/7/part-12", "NO_MEDIA"), std::tuple(2, "/talk/7?part=21", "NO_MEDIA"), std::tuple(7, "/talk/7", "NO_MEDIA"),
           std::tuple(2, "/talk/12", "NO_MEDIA")}) {
         CAPTURE(nth);
         CAPTURE(path);

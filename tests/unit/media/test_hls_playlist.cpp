@@ -247,6 +247,14 @@ TEST_CASE("hostile and broken playlists are refused by name") {
     const auto wide = parse_hls(lines, deep);
     REQUIRE_FALSE(wide);
     CHECK(wide.error().name == "TOO_LARGE");
+    // Nor does a long key of many segments, or a section that each of them begins with.
+    const std::string head = "#EXTM3U\n", far(7'000, 'k');
+    const auto key = "#EXT-X-KEY:METHOD=AES-128,IV=0x00000000000000000000000000000001,URI=\"" + far + "\"\n";
+    CHECK(code_of(head + key + lines.substr(head.size())) == "TOO_LARGE");
+    CHECK(code_of(head + "#EXT-X-MAP:URI=\"" + far + "\"\n" + lines.substr(head.size())) == "ok");
+    std::string runs = head + "#EXT-X-MAP:URI=\"" + far + "\"\n";
+    for (int i = 0; i < 20'000; ++i) runs += "#EXT-X-DISCONTINUITY\n#EXTINF:1,\na\n";
+    CHECK(code_of(runs) == "TOO_LARGE");
 }
 
 TEST_CASE("AES-128 is undone however the bytes are cut") {

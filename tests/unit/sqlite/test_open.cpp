@@ -235,6 +235,17 @@ TEST_CASE("a store of the first version is brought up to date, and its events of
     CHECK(page.events.front().name == "worker.job.canceled");
 }
 
+TEST_CASE("a file that an older program has called its own again opens as what it is") {
+    const Scratch scratch;
+    const auto id = insert_one(*open_store(scratch / "jobs.db"));
+    {
+        Caller older(scratch / "jobs.db");
+        older.exec("PRAGMA user_version = 1");
+    }
+    CHECK(must(open_store(scratch / "jobs.db")->get(id, 0)).has_value());
+    CHECK(Caller(scratch / "jobs.db").number("PRAGMA user_version") == static_cast<long>(schema_migrations().size()));
+}
+
 TEST_CASE("a migration that fails changes nothing") {
     const Scratch scratch;
     const auto id = [&] { return insert_one(*open_store(scratch / "jobs.db")); }();
