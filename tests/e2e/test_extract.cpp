@@ -103,11 +103,14 @@ TEST_CASE("the configuration file's platforms and extractors are used, shown, an
     CHECK(shown.at("platforms").at("talks").at("extractors").at(0).at("use") == "talks");
     CHECK(shown.at("extractors").at("talks").at("command").at(0) == boost::json::string(folder / "talks.sh"));
     std::ofstream(folder / "jobrt.json") << R"({"platforms": {"x": {"extractors": ["talks"]}}})";
-    for (const auto& command : {std::vector<std::string>{"config", "show"}, {"extract", "http://127.0.0.1/t/1"}}) {
-        ended = jobrt(command, variables, folder.path());
-        CHECK(ended.status.code == 1);
-        CHECK(ended.err.find("jobrt.json: platforms.x.extractors names \"talks\"") != std::string::npos);
-    }
+    // A program of ours may have one of that name: shown with a warning, and refused by who would have to run it.
+    const std::string names = "jobrt.json: platforms.x.extractors names \"talks\"";
+    ended = jobrt({"config", "show"}, variables, folder.path());
+    CHECK(ended.status.code == 0);
+    CHECK(ended.err.find(names) != std::string::npos);
+    ended = jobrt({"extract", "https://x.com/a/status/1"}, variables, folder.path());
+    CHECK(ended.status.code == 1);
+    CHECK(ended.err.find(names) != std::string::npos);
 }
 
 TEST_CASE("extractor check says what a program does wrong") {
