@@ -103,7 +103,9 @@ int post_jobs(const Api& api, int per_second, int seconds) {
     const auto begun = Clock::now();
     for (int i = 0; i < per_second * seconds; ++i) {
         std::this_thread::sleep_until(begun + i * 1'000'000us / per_second);
-        if (asker.ask(text) == 201) ++done;
+        std::string answer;
+        if (const int status = asker.ask(text, &answer); status == 201) ++done;
+        else std::printf("  job %d was answered %d: %s\n", i, status, answer.c_str());
     }
     return done;
 }
