@@ -89,8 +89,8 @@ void check_numbers(const std::string& database, const std::string& worked, const
 
 /// What a machine is doing when its power goes.
 enum class Moment {
-    all_at_once,   ///< Jobs come, run and end, so that every claim is soon written with what is acknowledged after it.
-    only_claims,   ///< All jobs are there, and then claimed: nothing after that has to be on the disk.
+    all_at_once,  ///< Jobs come, run and end, so that every claim is soon written with what is acknowledged after it.
+    only_claims,  ///< All jobs are there, and then claimed: nothing after that has to be on the disk.
 };
 
 /// Enqueuer, worker and a reader of the log on one disk, until everything stops at once.
