@@ -18,11 +18,12 @@ testing::StoreFactory memory_factory(memory::Controls controls = {}) {
     return {.open = [database](Origin origin) { return memory::open(database, std::move(origin)); }};
 }
 
-/// How many rules a store with a promise broken on purpose fails.
-int broken_rules(memory::Controls controls) {
+/// How many rules a store with a promise broken on purpose fails, as far as one asks: some of them wait long for
+/// what does not come.
+int broken_rules(memory::Controls controls, int enough) {
     int broken = 0;
     for (const auto& rule : testing::store_contract())
-        if (!rule.run(memory_factory(controls))) ++broken;
+        if (broken < enough && !rule.run(memory_factory(controls))) ++broken;
     return broken;
 }
 
@@ -47,13 +48,13 @@ TEST_CASE("every rule has a name of its own") {
 TEST_CASE("the contract notices a store that ignores fences") {
     memory::Controls controls;
     controls.ignore_fences = true;
-    CHECK(broken_rules(controls) >= 3);
+    CHECK(broken_rules(controls, 3) == 3);
 }
 
 TEST_CASE("the contract notices a store that ignores unique keys") {
     memory::Controls controls;
     controls.ignore_unique = true;
-    CHECK(broken_rules(controls) >= 3);
+    CHECK(broken_rules(controls, 3) == 3);
 }
 
 TEST_CASE("the contract notices any kind of event that is dropped") {
@@ -61,7 +62,7 @@ TEST_CASE("the contract notices any kind of event that is dropped") {
         memory::Controls controls;
         controls.dropped = static_cast<core::EventCode>(code);
         CAPTURE(core::event_name(*controls.dropped));
-        CHECK(broken_rules(controls) >= 1);
+        CHECK(broken_rules(controls, 1) == 1);
     }
 }
 
