@@ -16,7 +16,7 @@ std::string Api::head(const std::string& what) const {
     return what + " HTTP/1.1\r\nHost: localhost\r\n" + (token.empty() ? "" : "Authorization: Bearer " + token + "\r\n");
 }
 
-int Asker::ask(std::string_view text, std::string* answer) const {
+int Asker::ask(std::string_view text, std::string* answer, int* retry_after) const {
     const Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     const timeval limit{10, 0};
     setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
@@ -35,6 +35,8 @@ int Asker::ask(std::string_view text, std::string* answer) const {
     }
     if (!all.starts_with("HTTP/1.1 ")) return 0;
     const int status = std::atoi(all.c_str() + 9);
+    constexpr std::string_view retry = "\r\nretry-after: ";
+    if (const auto at = all.find(retry); retry_after) *retry_after = at == std::string::npos ? 0 : std::atoi(all.c_str() + at + retry.size());
     if (answer) *answer = all.substr(std::min(all.size(), all.find("\r\n\r\n") + 4));
     return status;
 }

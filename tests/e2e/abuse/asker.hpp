@@ -25,8 +25,8 @@ struct Api {
 class Asker {
 public:
     explicit Asker(Api api) : api_(std::move(api)) {}
-    /// The status; 0 when no whole answer came within ten seconds.
-    int ask(std::string_view text, std::string* answer = nullptr) const;
+    /// The status; 0 when no whole answer came within ten seconds. `retry_after`: the seconds that it says, or 0.
+    int ask(std::string_view text, std::string* answer = nullptr, int* retry_after = nullptr) const;
     int get(const std::string& path, std::string* answer = nullptr) const;
 
 private:

@@ -83,6 +83,15 @@ bool Crowd::say(Member& member, std::string_view text) {
     return send(member.socket.get(), text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT) == static_cast<ssize_t>(text.size());
 }
 
+int Crowd::status(const Member& member) {
+    constexpr std::string_view begin = "HTTP/1.1 ";
+    char bytes[begin.size() + 3];
+    const auto size = recv(member.socket.get(), bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+    int status = 0;
+    if (size == sizeof bytes) std::from_chars(bytes + begin.size(), bytes + size, status);
+    return status;
+}
+
 bool Crowd::turn_until(std::chrono::seconds limit, const std::function<bool()>& is) {
     const auto end = Clock::now() + limit;
     while (!is()) {

@@ -59,6 +59,8 @@ public:
     /// Turns until it is so; false at the limit.
     bool turn_until(std::chrono::seconds limit, const std::function<bool()>& is);
     static bool say(Member& member, std::string_view text);
+    /// The status of what it is answered, without reading any of that; 0 while nothing has come.
+    static int status(const Member& member);
     std::vector<std::unique_ptr<Member>> members;
 
 private:
