@@ -1,7 +1,14 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <sstream>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -17,7 +24,83 @@ bool says(Service& service, std::string_view text) {
     return eventually(30s, [&] { return service.program().err().find(text) != std::string::npos; });
 }
 
+/// A connection on which something has been said.
+Fd say(int port, std::string_view text) {
+    Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE(::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+    REQUIRE(::send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size()));
+    return fd;
+}
+
+/// The first bytes of what is answered, or "" when nothing comes within `limit`.
+std::string answer(const Fd& fd, std::chrono::milliseconds limit) {
+    pollfd waiting{fd.get(), POLLIN, 0};
+    char bytes[12];
+    if (::poll(&waiting, 1, static_cast<int>(limit.count())) != 1) return "";
+    const auto size = ::recv(fd.get(), bytes, sizeof bytes, 0);
+    return {bytes, static_cast<std::size_t>(std::max<ssize_t>(size, 0))};
+}
+
+/// Of a process: what it has used of the processors so far.
+std::chrono::milliseconds processor_time(int pid) {
+    std::istringstream text(contents("/proc/" + std::to_string(pid) + "/stat"));
+    std::vector<std::string> words{std::istream_iterator<std::string>(text), {}};
+    return 1'000ms * (std::stol(words.at(13)) + std::stol(words.at(14))) / sysconf(_SC_CLK_TCK);
+}
+
+/// Lets a process open `more` files than it has open.
+void leave_descriptors(int pid, std::size_t more) {
+    std::vector<bool> taken;
+    for (const auto& entry : fs::directory_iterator("/proc/" + std::to_string(pid) + "/fd")) {
+        const auto number = std::stoul(entry.path().filename().string());
+        taken.resize(std::max(taken.size(), number + 1));
+        taken[number] = true;
+    }
+    std::size_t limit = 0;
+    for (std::size_t free = 0; free < more; ++limit) free += limit >= taken.size() || !taken[limit];
+    rlimit now{};
+    REQUIRE(prlimit(pid, RLIMIT_NOFILE, nullptr, &now) == 0);
+    now.rlim_cur = limit;
+    REQUIRE(prlimit(pid, RLIMIT_NOFILE, &now, nullptr) == 0);
+}
+
 }  // namespace
+
+TEST_CASE("out of descriptors, idle connections make way, others keep theirs, and whoever waits for one costs nothing and gets it") {
+    const Folder folder;
+    auto variables = environment(folder);
+    variables["ROLE"] = "api";
+    Service service(folder, variables);
+    const int port = service.port(), pid = service.program().pid();
+    REQUIRE(http(port, "GET", "/api/health").status == 200);
+    const std::string health = "GET /api/health HTTP/1.1\r\nHost: localhost\r\n";
+    constexpr std::size_t places = 8;
+    leave_descriptors(pid, places);
+    std::vector<Fd> idle;
+    while (idle.size() < 3 * places) {
+        idle.push_back(say(port, health + "\r\n"));
+        REQUIRE(answer(idle.back(), 20s) == "HTTP/1.1 200");
+    }
+    CHECK(service.program().err().find("descriptors") == std::string::npos);  // Each one came in at once.
+    idle.clear();
+
+    std::vector<Fd> begun;
+    while (begun.size() < 2 * places) begun.push_back(say(port, health));
+    CHECK(says(service, "out of file descriptors; new connections wait"));
+    const auto late = say(port, health + "\r\n");
+    const auto before = processor_time(pid);
+    CHECK(answer(late, 1'500ms).empty());
+    CHECK(processor_time(pid) - before < 500ms);
+    const auto log = service.program().err();
+    CHECK(log.find("out of file descriptors") == log.rfind("out of file descriptors"));
+    begun.clear();
+    CHECK(answer(late, 20s) == "HTTP/1.1 200");
+    CHECK(service.program().stop()->code == 0);
+}
 
 TEST_CASE("SIGHUP takes over limits, names what waits for a restart, and leaves a wrong configuration alone") {
     const Folder folder;

@@ -4,12 +4,16 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <system_error>
 #include <utility>
+
+#include "core/failpoint.hpp"
 
 namespace jobruntime::http {
 namespace {
@@ -33,6 +37,27 @@ std::string name_of(const sockaddr_storage& peer) {
         inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in&>(peer).sin_addr, text, sizeof text);
     return text;
 }
+
+/// Whoever comes next; without him, errno says why.
+Fd accept_next(const Fd& listener, sockaddr_storage& peer) {
+    if (JOBRT_FAILPOINT("http.accept")) return {};  // Which sets errno.
+    socklen_t size = sizeof peer;
+    return Fd(accept4(listener.get(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
+}
+
+bool somebody_waits(const Fd& listener) {
+    pollfd door{listener.get(), POLLIN, 0};
+    return poll(&door, 1, 0) > 0;
+}
+
+/// Errors of accept() that are about one who has left, or about nobody; accept(2) has those of the network among them.
+bool is_of_one(int error) {
+    constexpr std::array of_one{EINTR,     ECONNABORTED, EPROTO,     ENETDOWN,    ENETUNREACH,
+                                EHOSTDOWN, EHOSTUNREACH, EOPNOTSUPP, ENOPROTOOPT, ENONET};
+    return std::ranges::find(of_one, error) != of_one.end();
+}
+
+bool is_of_descriptors(int error) { return error == EMFILE || error == ENFILE; }
 
 }  // namespace
 
@@ -89,7 +114,8 @@ void Front::run() {
         const RealTime stop_by{RealTime::duration{stop_by_.load()}};
         if (stopping_ && (connections_.empty() || RealClock::now() >= stop_by)) break;
         std::optional<RealTime> until;
-        if (!connections_.empty() || paused_) until = next_tick_;
+        const bool ticks = !connections_.empty() || paused_;
+        if (ticks) until = next_tick_;
         if (!asked_.empty()) until = std::min(*until, connections_.find(asked_.front())->second->asked->by);
         if (stopping_) until = until ? std::min(*until, stop_by) : stop_by;
         const int count = loop_.wait(events.data(), static_cast<int>(events.size()), until);
@@ -106,9 +132,11 @@ void Front::run() {
         give_up_late();
         const auto now = RealClock::now();
         if (now < next_tick_) continue;
+        if (ticks) forgive(now - next_tick_ - tick);
         next_tick_ = now + (stopping_ ? std::min(tick, stopping_tick) : tick);
         rate_.tidy(now);
-        pause_listening(false);
+        starved_ = starved_ && paused_;
+        pause_listening(0);
         enforce_deadlines();
     }
     std::vector<Answer> late;
@@ -123,15 +151,21 @@ void Front::run() {
 /// False when nobody waits any more.
 bool Front::accept_some(Listener& listener) {
     // A bound, so that a flood of connections does not starve those that are there.
+    bool evicted = false;
     for (int i = 0; i < 64; ++i) {
         sockaddr_storage peer{};
-        socklen_t size = sizeof peer;
-        Fd socket(accept4(listener.socket.get(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
+        Fd socket = accept_next(listener.socket, peer);
         if (!socket) {
-            if (errno == EINTR || errno == ECONNABORTED) continue;  // Somebody may wait behind it.
-            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) pause_listening(true);
+            const int error = errno;
+            if (is_of_one(error)) continue;  // Somebody may wait behind it.
+            // Where there are no descriptors the system says so before it looks whether anybody is there.
+            if (error == EAGAIN || !somebody_waits(listener.socket)) return false;
+            // The longest idle one goes for him; only one, as others may be quicker to take what that frees.
+            if (is_of_descriptors(error) && !evicted && (evicted = evict_idle())) continue;
+            pause_listening(error);
             return false;
         }
+        evicted = false;
         auto remote = name_of(peer);
         auto client = client_of(remote, options_.limit_own_machine);
         if (!client.empty() && proxies_.contains(remote)) client.clear();  // It speaks for many.
@@ -193,11 +227,15 @@ void Front::set_idle(std::uint64_t key, Connection& connection, bool idle) {
     else idle_.erase(connection.idle_at);
 }
 
-/// Out of descriptors, a listening socket would be readable for ever: it rests until the next tick.
-void Front::pause_listening(bool pause) {
+/// What nobody can be taken for, such as no descriptors, leaves a listening socket readable for ever: it rests until the next tick.
+void Front::pause_listening(int error) {
+    const bool pause = error != 0;
     if (paused_ == pause) return;
     paused_ = pause;
-    if (pause && options_.log) options_.log("http: out of file descriptors; new connections wait");
+    // Once, however long that lasts.
+    if (pause && !std::exchange(starved_, true) && options_.log)
+        options_.log("http: " + (is_of_descriptors(error) ? "out of file descriptors" : std::generic_category().message(error)) +
+                     "; new connections wait");
     for (std::size_t i = 0; i < listeners_.size(); ++i)
         loop_.change(listeners_[i].socket.get(), EventLoop::bell_key + 1 + i, pause ? 0u : static_cast<std::uint32_t>(EPOLLIN));
 }
@@ -301,6 +339,13 @@ void Front::watch(std::uint64_t key, Connection& connection, std::uint32_t event
     if (connection.interest == events) return;
     connection.interest = events;
     loop_.change(connection.socket.get(), key, events);
+}
+
+/// For so long beyond what is usual nobody has looked, because something held up this thread or froze the process. What came meanwhile
+/// may not have been read yet, and nobody is late by that.
+void Front::forgive(RealTime::duration held_up) {
+    if (held_up <= RealTime::duration{0}) return;
+    for (const auto& [key, connection] : connections_) connection->deadline += held_up;
 }
 
 void Front::enforce_deadlines() {

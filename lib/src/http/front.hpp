@@ -123,7 +123,7 @@ private:
     void adopt(Fd socket, std::string remote, std::string client, Refused refused);
     void set_idle(std::uint64_t key, Connection& connection, bool idle);
     bool admit(std::uint64_t key, Connection& connection);
-    void pause_listening(bool pause);
+    void pause_listening(int error);  ///< 0: no more.
     void on_socket(std::uint64_t key, std::uint32_t events);
     void on_readable(std::uint64_t key, Connection& connection);
     void advance(std::uint64_t key, Connection& connection);
@@ -146,6 +146,7 @@ private:
     void finish(std::uint64_t key, Connection& connection);
     void linger(std::uint64_t key, Connection& connection);
     void watch(std::uint64_t key, Connection& connection, std::uint32_t events);
+    void forgive(RealTime::duration held_up);
     void enforce_deadlines();
     void close(std::uint64_t key);
     void count_client(const Connection& connection, int by);
@@ -203,6 +204,7 @@ private:
     std::size_t body_memory_ = 0;   ///< Bytes of all bodies held.
     std::size_t answer_memory_ = 0; ///< Bytes of all answers held.
     bool paused_ = false;
+    bool starved_ = false;          ///< It has paused between any two ticks since that was said.
     bool stopping_ = false;         ///< part() has been called.
     RealTime next_tick_{};
     Waiters waiters_;

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <map>
@@ -177,6 +178,27 @@ private:
         };
         return options;
     }
+};
+
+/// Keeps the thread that reads requests, for one with the token "hold" and a body: it asks who sends it before it reads that.
+struct Hold {
+    ApiOptions options() {
+        ApiOptions api;
+        api.authenticate = [this](std::string_view token) {
+            if (token == "hold") {
+                inside = true;
+                inside.notify_all();
+                let_go.wait(false);
+            }
+            return Caller{"t", "test", Role::operate};
+        };
+        return api;
+    }
+    void finish() {
+        let_go = true;
+        let_go.notify_all();
+    }
+    std::atomic<bool> inside{false}, let_go{false};
 };
 
 }  // namespace http_test

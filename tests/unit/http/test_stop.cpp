@@ -33,27 +33,6 @@ struct Slow {
     std::atomic<bool> inside{false}, let_go{false};
 };
 
-/// Keeps the thread that reads requests: it asks who sends a body before it reads that.
-struct Hold {
-    ApiOptions options() {
-        ApiOptions api;
-        api.authenticate = [this](std::string_view token) {
-            if (token == "hold") {
-                inside = true;
-                inside.notify_all();
-                let_go.wait(false);
-            }
-            return Caller{"t", "test", Role::operate};
-        };
-        return api;
-    }
-    void finish() {
-        let_go = true;
-        let_go.notify_all();
-    }
-    std::atomic<bool> inside{false}, let_go{false};
-};
-
 const std::string job = R"({"kind":"demo.echo"})";
 
 std::string post_head(const std::string& more) {
