@@ -25,6 +25,10 @@ struct Secrets {
     std::string mongodb = "canary-password-of-mongodb";
     std::string variable = "canary-variable-of-the-extractor";
     std::string authorization = "canary-authorization-of-a-proxy";
+    std::string medium = "canary-signature-of-the-medium";      ///< In the address that is fetched: its job's step has to keep that.
+    std::string redirect = "canary-token-of-a-redirect";        ///< Where the site sends who fetches that.
+    std::string site_cookie = "canary-cookie-that-the-site-sets";
+    std::string outward_proxy = "canary-password-of-the-environments-proxy";
 
     std::vector<std::pair<std::string, std::string>> all() const {
         return {{"the token", token},
@@ -35,7 +39,11 @@ struct Secrets {
                 {"an address's signature", signature},
                 {"MongoDB's password", mongodb},
                 {"the extractor's variable", variable},
-                {"another scheme's credential", authorization}};
+                {"another scheme's credential", authorization},
+                {"the medium's signature", medium},
+                {"a redirect's token", redirect},
+                {"the site's cookie", site_cookie},
+                {"the environment's proxy", outward_proxy}};
     }
 };
 
@@ -46,6 +54,7 @@ void none_shows(const Secrets& secrets, const Seen& seen) {
     for (const auto& [where, text] : seen)
         for (const auto& [what, secret] : secrets.all()) {
             if (secret.empty()) continue;  // Not made in this test.
+            if (secret == secrets.medium && where.find("/jobs.db") != std::string::npos) continue;
             const auto at = text.find(secret);
             const auto from = at == std::string::npos || at < 200 ? 0 : at - 200;
             CHECK_MESSAGE(at == std::string::npos, what << " shows in " << where << ": …" << text.substr(from, 300));
@@ -67,15 +76,17 @@ void write_program(const std::string& path, const std::string& text) {
 }
 
 /// The extractor's answer: a film whose address is signed and which wants a cookie. It has seen its variable.
-void write_extractor(const Folder& folder, const std::string& film, const Secrets& secrets) {
+void write_extractor(const Folder& folder, const test::TestServer& site, const Secrets& secrets) {
+    const auto film = site.url("/first.mp4?sig=" + secrets.medium), none = site.url("/none.mp4?sig=" + secrets.medium);
     write_program(folder / "site.sh",
                   "#!/bin/sh\nread request\n"
                   "if [ \"$SITE_KEY\" = '" + secrets.variable + "' ]; then echo 'has its key' >&2; fi\n"
                   "echo 'Cookie: a=" + secrets.cookie + "' >&2\n"
-                  "echo '{\"type\":\"log\",\"message\":\"asking " + film + "?sig=" + secrets.signature + "\"}'\n"
+                  "echo '{\"type\":\"log\",\"message\":\"asking " + film + "&sig=" + secrets.signature + "\"}'\n"
                   "case \"$request\" in *gone*) echo '{\"type\":\"error\",\"code\":\"NO_MEDIA\",\"message\":\"no film at "
-                  "https://user:" + secrets.url_password + "@site.example/?token=" + secrets.signature + "\"}'; exit;; esac\n"
-                  "echo '{\"title\":\"T\",\"formats\":[{\"url\":\"" + film + "\",\"ext\":\"mp4\",\"http_headers\":{\"Cookie\":\"a=" +
+                  "https://user:" + secrets.url_password + "@site.example/?token=" + secrets.signature + "\"}'; exit;;\n"
+                  "*none*) film='" + none + "';; *) film='" + film + "';; esac\n"
+                  "echo '{\"title\":\"T\",\"formats\":[{\"url\":\"'\"$film\"'\",\"ext\":\"mp4\",\"http_headers\":{\"Cookie\":\"a=" +
                       secrets.cookie + "\",\"authorization\":\"Basic " + secrets.authorization + "\"}}]}'\n");
     std::ofstream(folder / "canary.json") << R"({"extractors":{"site":{"command":["./site.sh"],"environment":["SITE_KEY"]}},
         "platforms":{"web":{"extractors":["site"]}}})";
@@ -86,6 +97,7 @@ Variables variables_of(const Folder& folder, const Secrets& secrets) {
     variables["JOBRT_CONFIG"] = folder / "canary.json";
     variables["JOBRT_TOKEN_FILE"] = folder / "tokens";
     variables["SITE_KEY"] = secrets.variable;
+    for (const char* name : {"http_proxy", "https_proxy", "all_proxy"}) variables[name] = "http://ada:" + secrets.outward_proxy + "@127.0.0.1:1";
     return variables;
 }
 
@@ -109,6 +121,8 @@ Seen ask_with_secrets(int port, const std::string& token, const Secrets& secrets
     ask("GET", "/api/jobs/" + token, "", bearer(token));
     ask("GET", "/api/jobs?cursor=" + token, "", bearer(token));
     ask("GET", "/api/jobs", "", {{"authorization", "Basic " + secrets.authorization}});
+    ask("GET", "/api/jobs/none", "", {{"authorization", "Bearer " + token}, {"proxy-authorization", "Basic " + secrets.authorization},
+                                      {"cookie", "other=" + secrets.cookie}, {"referer", "https://site.example/?token=" + secrets.signature}});
     ask("POST", "/login", R"({"token":")" + token + R"("})", {});
     ask("POST", "/login", R"({"token":")" + secrets.wrong_token + R"("})", {});
     ask("POST", "/login", "token=" + token, {{"content-type", "application/x-www-form-urlencoded"}});
@@ -132,7 +146,11 @@ TEST_CASE("no secret shows in logs, the database and its WAL, events, the stream
     Secrets secrets;
     test::TestServer site;
     site.on("/film.mp4", test::serve({.bytes = made_clip()}));
-    write_extractor(folder, site.url("/film.mp4"), secrets);
+    site.on("/first.mp4", [&secrets](const test::ServedConnection& connection, const test::ServedRequest&) {
+        connection.send("HTTP/1.1 302 Found\r\nLocation: /film.mp4?token=" + secrets.redirect + "\r\nSet-Cookie: s=" + secrets.site_cookie +
+                        "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    });
+    write_extractor(folder, site, secrets);
     auto variables = variables_of(folder, secrets);
     const auto made = jobrt({"token", "create", "ada", "--role", "admin"}, variables, folder.path());
     REQUIRE_MESSAGE(made.status.code == 0, made.err);
@@ -157,9 +175,11 @@ TEST_CASE("no secret shows in logs, the database and its WAL, events, the stream
         };
         const auto film = submit("http://127.0.0.1/" + std::string(format));
         const auto gone = submit("http://127.0.0.1/gone-" + std::string(format));
-        CHECK(eventually(60s, [&] { return state(film) == "completed" && state(gone) == "failed"; }));
+        const auto none = submit("http://127.0.0.1/none-" + std::string(format));
+        // The last is tried again later.
+        CHECK(eventually(60s, [&] { return state(film) == "completed" && state(gone) == "failed" && (state(none) == "scheduled" || state(none) == "failed"); }));
         for (auto& row : ask_with_secrets(port, token, secrets)) seen.push_back(std::move(row));
-        for (const auto& id : {film, gone})
+        for (const auto& id : {film, gone, none})
             seen.emplace_back("the job", http(port, "GET", "/api/jobs/" + id, "", bearer(token)).body);
         // While it runs, the WAL holds what the database does not have yet.
         for (auto& row : files_below(folder.path(), "|site.sh|canary.json|")) seen.push_back(std::move(row));
@@ -173,7 +193,7 @@ TEST_CASE("no secret shows in logs, the database and its WAL, events, the stream
         mine["JOBRT_API_TOKEN_FILE"] = folder / "mine";
         for (const std::vector<std::string>& command :
              {std::vector<std::string>{"doctor"}, {"config", "show"}, {"config", "show", "--json"}, {"jobs", "list"}, {"jobs", "show", film},
-              {"jobs", "show", gone}, {"events"}, {"token", "list"}, {"health"}}) {
+              {"jobs", "show", gone}, {"jobs", "show", none}, {"events"}, {"token", "list"}, {"health"}}) {
             const auto ended = jobrt(command, mine, folder.path(), 60s);
             seen.emplace_back("what jobrt " + command.front() + " says", ended.out + ended.err);
         }
@@ -186,11 +206,16 @@ TEST_CASE("no secret shows in logs, the database and its WAL, events, the stream
     none_shows(secrets, seen);
 
     // The control: the secrets were there, and reached those whom they are for.
-    bool came = false;
-    for (const auto& request : site.requests())
+    bool came = false, sent_on = false, signed_too = false;
+    for (const auto& request : site.requests()) {
+        sent_on = sent_on || request.target.find(secrets.redirect) != std::string::npos;
+        signed_too = signed_too || request.target.find(secrets.medium) != std::string::npos;
         came = came || (request.header("cookie").find(secrets.cookie) != std::string::npos &&
                         request.header("authorization").find(secrets.authorization) != std::string::npos);
+    }
     CHECK(came);
+    CHECK(sent_on);
+    CHECK(signed_too);
     std::string all;
     for (const auto& [where, text] : seen) all += text;
     CHECK(all.find("has its key") != std::string::npos);
