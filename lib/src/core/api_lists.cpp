@@ -119,7 +119,7 @@ std::vector<ErrorCode> core_error_codes() {
         {503, "TOO_MANY_CONNECTIONS", "all places are taken"},
         {503, "TOO_MANY_STREAMS", "all places of streams and of requests that wait are taken"},
         {503, "STOPPING", "a stream was asked for while the server stops"},
-        {503, "OVERLOADED", "too many requests wait or come in a second, or their bodies or answers take too much memory; or changes wait to be put into the log"},
+        {503, "OVERLOADED", "too many requests wait or come in a second, or their bodies or answers take too much memory; too many files are open; or changes wait to be put into the log"},
         {504, "TIMED_OUT", "the time for it ran out"},
         {505, "HTTP_VERSION_NOT_SUPPORTED", "neither HTTP/1.1 nor HTTP/1.0"},
         {507, "STORE_FULL", "no space left"},

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <utility>
 
 namespace jobruntime::http {
@@ -28,6 +29,9 @@ public:
 private:
     int fd_ = -1;
 };
+
+/// Errors that pass as soon as others close what they have open.
+inline bool is_of_descriptors(int error) { return error == EMFILE || error == ENFILE; }
 
 /// Throws away what a socket has received, up to a bound. To be called before it is closed: with something unread, that would
 /// reset the connection, and the peer would lose what it has not read yet of its answer.

@@ -57,8 +57,6 @@ bool is_of_one(int error) {
     return std::ranges::find(of_one, error) != of_one.end();
 }
 
-bool is_of_descriptors(int error) { return error == EMFILE || error == ENFILE; }
-
 }  // namespace
 
 Front::Front(ApiRouter& router, Store& store, Hub& hub, Pool& pool, Pool& prompt, Pool& disk, const Options& options)

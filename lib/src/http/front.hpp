@@ -136,6 +136,7 @@ private:
     void set_asked(std::uint64_t key, Connection& connection, std::shared_ptr<Asked> asked);
     void give_up_late();
     void give_up(std::uint64_t key, Connection& connection);
+    Response no_file(const Request& request, int error) const;
     Answer make_answer(std::uint64_t key, const Routed& routed);
     Places::Place stream_place(Response& response, const Request& request);
     void refuse(std::uint64_t key, Connection& connection, Response response);

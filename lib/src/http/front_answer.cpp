@@ -112,6 +112,11 @@ void Front::give_up(std::uint64_t key, Connection& connection) {
                   *to_reply(std::move(*response), {routed.request->method == "HEAD", routed.keep_alive && !stop_, routed.http10}));
 }
 
+Response Front::no_file(const Request& request, int error) const {
+    if (is_of_descriptors(error)) return router_.refuse(request, 503, "OVERLOADED", "Too many files are open; try again");
+    return router_.refuse(request, 404, "NOT_FOUND", "The file is not there any more");
+}
+
 /// In a thread of the pool.
 Front::Answer Front::make_answer(std::uint64_t key, const Routed& routed) try {
     const Request& request = *routed.request;
@@ -123,7 +128,7 @@ Front::Answer Front::make_answer(std::uint64_t key, const Routed& routed) try {
     Places::Place place;
     if (std::holds_alternative<EventStream>(response.body) && !wire.head_only) place = stream_place(response, request);
     auto reply = to_reply(std::move(response), wire);
-    if (!reply) reply = to_reply(router_.refuse(request, 404, "NOT_FOUND", "The file is not there any more"), wire);
+    if (!reply) reply = to_reply(no_file(request, errno), wire);
     answer.reply = std::move(*reply);
     answer.reply.place = std::move(place);
     return answer;

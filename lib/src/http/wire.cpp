@@ -5,9 +5,12 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <ctime>
 #include <iterator>
 #include <utility>
+
+#include "core/failpoint.hpp"
 
 namespace jobruntime::http {
 namespace {
@@ -57,12 +60,22 @@ std::string date_now() {
     return text;
 }
 
-/// Opens it and checks that what was promised is there.
+/// Without it, errno says why.
+Fd open_file(const std::string& path) {
+    if (JOBRT_FAILPOINT("http.open")) return {};  // Which sets errno.
+    return Fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+}
+
+/// Opens it and checks that what was promised is there; false: errno says why not.
 bool open_slice(const FileSlice& slice, Reply& reply) {
-    Fd file(::open(slice.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    Fd file = open_file(slice.path);
+    if (!file) return false;
     struct stat facts {};
-    if (!file || fstat(file.get(), &facts) != 0 || !S_ISREG(facts.st_mode)) return false;
-    if (static_cast<std::uint64_t>(facts.st_size) < slice.offset + slice.length) return false;
+    const bool known = fstat(file.get(), &facts) == 0 && S_ISREG(facts.st_mode);
+    if (!known || static_cast<std::uint64_t>(facts.st_size) < slice.offset + slice.length) {
+        errno = ENOENT;
+        return false;
+    }
     reply.file = std::make_shared<const Fd>(std::move(file));
     reply.file_at = static_cast<std::int64_t>(slice.offset);
     reply.file_left = slice.length;

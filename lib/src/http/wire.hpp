@@ -32,7 +32,7 @@ struct Wire {
     bool http10 = false;
 };
 
-/// Opens a FileSlice; when the file is not what it was any more: unset.
+/// Opens a FileSlice; unset when that cannot be done, and errno says why: ENOENT when the file is not what it was any more.
 std::optional<Reply> to_reply(Response&& response, const Wire& wire);
 
 std::string_view reason_phrase(int status);

@@ -3,6 +3,7 @@
 #include "http_fixture.hpp"
 
 #include <atomic>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <future>
@@ -195,6 +196,20 @@ TEST_CASE("files are sent whole and in ranges, large ones too, and a file that i
     CHECK(part->body == content.substr(1'000'000, 3'000'000));
     CHECK(client.get("/file", "Range: bytes=5000000-\r\n")->status == 416);
     CHECK(client.get("/gone")->status == 404);
+#ifdef JOBRUNTIME_FAILPOINTS
+    for (const int error : {EMFILE, ENFILE}) {
+        core::set_failpoint("http.open", [error] {
+            errno = error;
+            return true;
+        });
+        const auto busy = client.get("/file");
+        core::clear_failpoints();
+        REQUIRE(busy);
+        CHECK(busy->status == 503);
+        CHECK(busy->headers.count("retry-after") == 1);
+        CHECK(client.get("/file")->status == 200);
+    }
+#endif
     std::filesystem::remove_all(folder);
     CHECK(client.get("/file")->status == 404);
 }
