@@ -32,15 +32,18 @@ Result<void> HlsKeys::take(std::string_view value, const Resolve& resolve) {
     const auto named = (*attributes)["KEYFORMAT"];
     const std::string format(named.empty() ? identity : named);
     const bool ours = format == identity;
-    refused_.erase(format);
-    if (ours) plain_.reset();
+    endings_ += refused_.erase(format);
+    if (ours && std::exchange(plain_, std::nullopt)) ++endings_;
     if (method == "NONE") {
-        if (ours) refused_.clear();
+        if (!ours) return {};
+        endings_ += refused_.size();
+        refused_.clear();
         return {};
     }
     if (method != "AES-128" || !ours) {
         if (refused_.size() == most_formats) return broken("it has keys of too many formats");
-        refused_[format] = method.empty() ? "an unnamed method" : method;
+        refused_[format] = {.method = method.empty() ? "an unnamed method" : std::string(method),
+                            .replaces_ours = plain_ && method != "AES-128"};
         return {};
     }
     const auto reference = (*attributes)["URI"];
@@ -56,29 +59,37 @@ Result<void> HlsKeys::take(std::string_view value, const Resolve& resolve) {
         if (!fresh.iv) return broken("EXT-X-KEY has an IV that is no 128-bit number");
     }
     plain_ = std::move(fresh);
+    for (auto& [other, refused] : refused_) refused.replaces_ours = false;
     return {};
 }
 
+const HlsKeys::Plain* HlsKeys::applying() const {
+    const auto replaces = [](const auto& one) { return one.second.replaces_ours; };
+    return plain_ && std::ranges::none_of(refused_, replaces) ? &*plain_ : nullptr;
+}
+
 Result<void> HlsKeys::check() const {
-    if (plain_ || refused_.empty()) return {};
-    const auto& [format, method] = *refused_.begin();
-    return protected_by(method == "AES-128" ? format : method);
+    if (refused_.empty() || applying()) return {};
+    const auto& [format, refused] = *refused_.begin();
+    return protected_by(refused.method == "AES-128" ? format : refused.method);
 }
 
 std::optional<SegmentKey> HlsKeys::for_segment(std::uint64_t sequence) const {
-    if (!plain_) return std::nullopt;
-    return SegmentKey{plain_->url, plain_->iv.value_or(iv_of(sequence))};
+    const auto* ours = applying();
+    if (!ours) return std::nullopt;
+    return SegmentKey{ours->url, ours->iv.value_or(iv_of(sequence))};
 }
 
 bool HlsKeys::map_waits() const {
-    const auto whole = [](const auto& one) { return !one.second.starts_with("SAMPLE-AES"); };
-    return !plain_ && std::ranges::any_of(refused_, whole);
+    const auto whole = [](const auto& one) { return !one.second.method.starts_with("SAMPLE-AES"); };
+    return !applying() && std::ranges::any_of(refused_, whole);
 }
 
 Result<std::optional<SegmentKey>> HlsKeys::for_map() const {
-    if (!plain_) return std::optional<SegmentKey>();
-    if (!plain_->iv) return broken("an encrypted EXT-X-MAP has no IV");
-    return std::optional(SegmentKey{plain_->url, *plain_->iv});
+    const auto* ours = applying();
+    if (!ours) return std::optional<SegmentKey>();
+    if (!ours->iv) return broken("an encrypted EXT-X-MAP has no IV");
+    return std::optional(SegmentKey{ours->url, *ours->iv});
 }
 
 }  // namespace jobruntime::media

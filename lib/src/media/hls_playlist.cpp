@@ -195,6 +195,7 @@ private:
         if (!keys_.map_waits()) return add_init(std::move(section));
         waiting_init_ = std::move(section);
         waiting_refusal_ = keys_.check().error();
+        endings_before_ = keys_.endings();
         return {};
     }
 
@@ -283,8 +284,8 @@ private:
     /// Before the first segment that is to be played with it.
     Result<void> add_waiting_init() {
         if (!waiting_init_) return {};
-        // METHOD=NONE is for what follows; the section stays encrypted.
-        if (!keys_.for_segment(0)) return *waiting_refusal_;
+        // A key that has ended was for what stands before; the section stays encrypted with it, and ours is another.
+        if (!keys_.for_segment(0) || keys_.endings() != endings_before_) return *waiting_refusal_;
         return add_init(*std::exchange(waiting_init_, std::nullopt));
     }
 
@@ -327,6 +328,7 @@ private:
     HlsKeys keys_;
     std::optional<InitSection> waiting_init_;
     std::optional<Error> waiting_refusal_;  // Why, if no key of ours follows.
+    std::size_t endings_before_ = 0;        // Of keys, where it stands.
     std::optional<std::size_t> init_;
     std::vector<std::size_t> init_words_;  // Of their addresses: long ones, alike for most of their length, are slow to compare.
     // What was said of the next address.

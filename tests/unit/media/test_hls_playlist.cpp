@@ -124,12 +124,15 @@ TEST_CASE("each key applies until the next of its format, and one that we know i
     const std::string apple = "#EXT-X-KEY:METHOD=AES-128,URI=\"skd://k\",KEYFORMAT=\"com.apple.streamingkeydelivery\"\n";
     const std::string other = "#EXT-X-KEY:METHOD=SAMPLE-AES-CTR,URI=\"data:,x\",KEYFORMAT=\"urn:uuid:edef8ba9-79d6-4ace-a3c8-27dcd51d21ed\"\n";
     const std::string sample = "#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"k\"\n", none = "#EXT-X-KEY:METHOD=NONE\n";
+    const std::string next_apple = "#EXT-X-KEY:METHOD=AES-128,URI=\"skd://l\",KEYFORMAT=\"com.apple.streamingkeydelivery\"\n";
+    const std::string foreign = "#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"skd://k\",KEYFORMAT=\"com.apple.streamingkeydelivery\"\n";
+    const std::string no_other = "#EXT-X-KEY:METHOD=NONE,KEYFORMAT=\"urn:uuid:edef8ba9-79d6-4ace-a3c8-27dcd51d21ed\"\n";
     const std::string no_apple = "#EXT-X-KEY:METHOD=NONE,KEYFORMAT=\"com.apple.streamingkeydelivery\"\n";
     const std::string key = "https://cdn.example.org/v/k";
-    for (const auto& keys : {ours + apple, apple + ours, other + ours + apple, ours + other, sample + ours, ours + map + apple,
-                             ours + segment + apple + ours, apple + ours + map, ours + segment + apple, ours + segment + other + apple,
-                             apple + named, named + segment + apple + segment + other, ours + apple + segment + no_apple,
-                             ours + segment + apple + map, apple + map + ours, apple + map + other + named + segment + other}) {
+    for (const auto& keys : {ours + apple, apple + ours, other + ours + apple, other + ours, sample + ours, ours + map + apple,
+                             ours + segment + apple + ours, apple + ours + map, ours + segment + apple, ours + other + no_other,
+                             apple + named, named + segment + apple + segment, ours + apple + segment + no_apple, ours + other + ours,
+                             ours + segment + apple + map, apple + map + ours, apple + map + other + named + segment}) {
         CAPTURE(keys);
         const auto both = media_of(keys + segment);
         for (const auto& one : both.segments) CHECK((one.key && one.key->url == key));
@@ -139,7 +142,13 @@ TEST_CASE("each key applies until the next of its format, and one that we know i
     }
     for (const auto& keys : {apple + other, ours + sample, ours + apple + sample, apple + map, sample + apple, segment + apple,
                              apple + other + no_apple, sample + no_apple, apple + map + none, ours + segment + sample + apple,
-                             ours + none + apple, ours + segment + none + segment + apple, apple + map + no_apple}) {
+                             ours + none + apple, ours + segment + none + segment + apple, apple + map + no_apple,
+                             // Nothing is encrypted in two ways: another method takes the place of ours.
+                             ours + other, ours + segment + other, ours + segment + other + apple, ours + segment + foreign,
+                             named + segment + apple + segment + other,
+                             // A key of ours is that of a map that stands before it only if it joins the map's own.
+                             apple + map + none + ours, apple + map + no_apple + ours, apple + map + none + segment + ours,
+                             apple + map + next_apple + ours}) {
         CAPTURE(keys);
         CHECK(code_of("#EXTM3U\n" + keys + segment) == "DRM_PROTECTED");
     }
@@ -149,7 +158,7 @@ TEST_CASE("each key applies until the next of its format, and one that we know i
         CHECK_FALSE(media_of(keys + segment).segments.back().key);
     }
     // Samples' encryption leaves initialization sections alone.
-    for (const auto& keys : {other + map + none, sample + map + ours, other + map + ours}) {
+    for (const auto& keys : {other + map + none, sample + map + ours, other + map + ours, ours + segment + foreign + map + none}) {
         CAPTURE(keys);
         CHECK_FALSE(media_of(keys + segment).inits.at(0).key);
     }
