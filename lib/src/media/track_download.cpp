@@ -48,10 +48,12 @@ void TrackDownload::stop() {
 
 TrackDownload::State TrackDownload::state() const {
     const std::lock_guard lock(mutex_);
+    const bool failed = failure_ && (head_ >= failed_at_ ||
+                                     std::chrono::steady_clock::now() - failed_when_ >= options_.patience);
     return {.done = closed_ && head_ == slots_.size(),
             .seconds = seconds_,
             .all_seconds = all_seconds_,
-            .failure = failure_};
+            .failure = failed ? failure_ : std::nullopt};
 }
 
 std::size_t TrackDownload::waiting_bytes_peak() const {
@@ -60,11 +62,12 @@ std::size_t TrackDownload::waiting_bytes_peak() const {
 }
 
 void TrackDownload::work(const std::stop_token& stop) {
+    std::optional<std::size_t> index;
     try {
-        while (const auto index = next_slot(stop))
-            if (auto done = fetch(*index, stop); !done) return fail(std::move(done).error());
+        while ((index = next_slot(stop)))
+            if (auto done = fetch(*index, stop); !done) return fail(*index, std::move(done).error());
     } catch (const std::exception& thrown) {
-        fail(Error{Errc::internal, std::string("a download was ended by an exception: ") + thrown.what()});
+        fail(index.value_or(0), Error{Errc::internal, std::string("a download was ended by an exception: ") + thrown.what()});
     }
 }
 
@@ -108,9 +111,9 @@ Result<void> TrackDownload::take(std::size_t index, std::string_view bytes, cons
     {
         std::unique_lock lock(mutex_);
         const auto room = [&] {
-            return failure_ || index == head_ || waiting_bytes_ + bytes.size() <= options_.window_bytes;
+            return index > failed_at_ || index == head_ || waiting_bytes_ + bytes.size() <= options_.window_bytes;
         };
-        if (!changed_.wait(lock, stop, room) || failure_)
+        if (!changed_.wait(lock, stop, room) || index > failed_at_)
             return Error{Errc::canceled, "the download was stopped"};
         Slot& slot = slots_[index];
         if (index != head_) {
@@ -165,18 +168,22 @@ Result<void> TrackDownload::finish(std::size_t index) {
         ++head_;
         changed_.notify_all();
     }
-    const bool done = closed_ && head_ == slots_.size();
+    const bool over = (closed_ && head_ == slots_.size()) || head_ == failed_at_;
     lock.unlock();
-    if (done) ring();
+    if (over) ring();
     return {};
 }
 
-void TrackDownload::fail(Error error) {
+void TrackDownload::fail(std::size_t index, Error error) {
     {
         const std::lock_guard lock(mutex_);
-        // A piece that was stopped because another failed is not the reason.
-        if (!failure_ || failure_->code == Errc::canceled) failure_ = std::move(error);
+        // Those behind the first one that failed were stopped for its sake.
+        if (index >= failed_at_) return;
+        if (!failure_) failed_when_ = std::chrono::steady_clock::now();
+        failure_ = std::move(error);
+        failed_at_ = index;
         changed_.notify_all();
+        if (index > head_) return;
     }
     ring();
 }

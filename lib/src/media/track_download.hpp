@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -26,12 +27,16 @@ namespace jobruntime::media {
 /// The first piece that is not whole yet, the head, goes straight to the file, however large it is. The
 /// pieces behind it wait in memory; what does not fit there is not read from its connection until there is
 /// room, so memory is bounded and the server is held back.
+///
+/// A piece that cannot be had ends it. Those before it that are on their way still get into the file, where the next
+/// attempt goes on behind them.
 class TrackDownload {
 public:
     struct Options {
         int parallel = 16;
         std::size_t window_bytes = std::size_t{32} << 20;  ///< Waiting in memory.
         std::uint64_t max_bytes = 0;                       ///< Of all tracks together.
+        std::chrono::milliseconds patience{5'000};         ///< For those before a piece that failed.
         std::function<void()> on_end = {};  ///< Called when it is done or has failed, on any thread.
     };
     /// `total` counts the bytes of all tracks of a download.
@@ -50,7 +55,7 @@ public:
     struct State {
         bool done = false;  ///< Closed, and every piece is in the file.
         double seconds = 0, all_seconds = 0;
-        std::optional<Error> failure;
+        std::optional<Error> failure;  ///< Of the first piece that failed, once nothing is waited for any more.
     };
     State state() const;
     TrackFile& file() noexcept { return file_; }
@@ -70,7 +75,7 @@ private:
     Result<void> write(std::string_view bytes);
     Result<void> finish(std::size_t index);
     std::string take_waiting(Slot& slot);
-    void fail(Error error);
+    void fail(std::size_t index, Error error);
     void ring() const;
 
     StreamSource& source_;
@@ -86,6 +91,8 @@ private:
     double seconds_ = 0, all_seconds_ = 0;
     bool closed_ = false;
     std::optional<Error> failure_;
+    std::size_t failed_at_ = static_cast<std::size_t>(-1);  // The slot of that; none.
+    std::chrono::steady_clock::time_point failed_when_{};   // The first time.
 
     std::vector<std::jthread> threads_;  // Last: they end before what they use.
 };

@@ -364,3 +364,51 @@ TEST_CASE("segments behind a slow one wait in bounded memory") {
     CHECK(track.waiting_bytes_peak() <= window);
     CHECK(read_file(bench.root.path("track")) == all);
 }
+
+TEST_CASE("what is on its way before a segment that cannot be had is still kept, unless it takes long") {
+    std::atomic<bool> comes = false, go = false;
+    StreamBench bench;
+    std::vector<Piece> pieces;
+    for (int i = 0; i < 4; ++i) {
+        const auto path = "/s" + std::to_string(i) + ".ts";
+        bench.server.on(path, [&, i](const test::ServedConnection& to, const test::ServedRequest& request) {
+            if (i == 2) return test::status(404)(to, request);
+            if (i == 0 && !comes) return to.hold();
+            while (i == 0 && !go) std::this_thread::sleep_for(1ms);
+            test::serve({.bytes = "G" + std::to_string(i), .type = "video/mp2t"})(to, request);
+        });
+        pieces.push_back({.url = bench.server.url(path), .seconds = 1, .sequence = static_cast<std::uint64_t>(i)});
+    }
+    HostGate gate(8);
+    StreamSource source(bench.fetcher, gate, {.headers = {}, .origin = "", .stall_timeout = 60s, .retries = {}});
+    const auto until = [](const std::function<bool()>& done) {
+        const auto end = Clock::now() + 20s;
+        while (!done() && Clock::now() < end) std::this_thread::sleep_for(2ms);
+        return done();
+    };
+    for (const bool late : {false, true}) {
+        CAPTURE(late);
+        comes = late;
+        std::atomic<std::uint64_t> total = 0;
+        auto file = TrackFile::open(bench.root.path("track"));
+        REQUIRE(file);
+        std::atomic<bool> told = false;
+        TrackDownload track(source, *std::move(file), total,
+                            {.max_bytes = 1'000,
+                             .patience = late ? std::chrono::milliseconds(60'000) : std::chrono::milliseconds(50),
+                             .on_end = [&] { told = true; }});
+        track.add(pieces);
+        track.close();
+        if (late) {
+            CHECK(until([&] { return bench.asked_for("/s2.ts") == 2; }));
+            std::this_thread::sleep_for(200ms);  // Nobody tells that the third has failed while the first is awaited.
+            CHECK_FALSE(told);
+            go = true;
+            CHECK(until([&] { return told.load(); }));
+        }
+        CHECK(until([&] { return track.state().failure.has_value(); }));
+        CHECK(track.state().failure->name == "VIDEO_UNAVAILABLE");
+        track.stop();
+        CHECK(track.file().entries().size() == (late ? 2 : 0));
+    }
+}
