@@ -15,6 +15,8 @@ constexpr std::size_t most_in_a_piece = std::size_t{8} << 30;
 /// Of bytes in front of what is wanted: a stream in one long file would be downloaded once for each of its segments.
 constexpr std::uint64_t most_skipped = std::uint64_t{128} << 20;
 constexpr std::chrono::hours no_limit{24};  // The stall timer watches, and the download's own limit.
+/// For a whole text or key. Beyond the stall time-out, so that silence is a stall and only what trickles is too slow.
+constexpr std::chrono::milliseconds shortest_limit{1'000};
 
 Error no_media(const std::string& host, std::string_view what) {
     return Error{
@@ -159,8 +161,7 @@ Result<net::Response> StreamSource::get(const std::string& url, std::size_t max_
             return fetcher_.get({.url = url,
                                  .headers = headers_for(*parsed),
                                  .max_bytes = max_bytes,
-                                 .timeout = std::max<std::chrono::milliseconds>(
-                                     options_.stall_timeout, std::chrono::milliseconds(1'000)),
+                                 .timeout = std::max(shortest_limit, 2 * options_.stall_timeout),
                                  .stall_timeout = options_.stall_timeout,
                                  .cookies = options_.cookies},
                                 stop);

@@ -168,6 +168,23 @@ TEST_CASE("servers that misbehave lead to their code, leave nothing, and are nev
     }
 }
 
+TEST_CASE("a playlist that says nothing has stalled, and one that only trickles is too slow") {
+    const test::ServedFile list{.bytes = "#EXTM3U\n" + std::string(10'000, '#')};
+    const std::pair<test::Behaviour, const char*> table[] = {{test::silence(), "DOWNLOAD_STALLED"},
+                                                             {test::stall_after(list, 20), "DOWNLOAD_STALLED"},
+                                                             {test::slowly(list, 1, 100ms), "NETWORK"}};
+    std::uint64_t fence = 0;
+    for (const auto& [behaviour, code] : table) {
+        CAPTURE(code);
+        StreamBench bench;
+        bench.server.on("/v/index.m3u8", behaviour);
+        bench.options.stall_timeout = 1s;
+        bench.options.segment_retries = 0;
+        const auto saved = bench.save("/v/index.m3u8", ++fence);
+        CHECK_MESSAGE(saved.code == code, saved.message);
+    }
+}
+
 TEST_CASE("a playlist that grows goes on with the variables of its master playlist, and those of its address") {
     StreamBench bench;
     bench.server.on("/v/master.m3u8", test::status(200, "", "#EXTM3U\n#EXT-X-DEFINE:NAME=\"at\",VALUE=\"/files\"\n"
