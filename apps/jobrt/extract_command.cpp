@@ -212,11 +212,20 @@ Result<void> keep_recording(const Invocation& in, const Extraction& made, const 
     return {};
 }
 
+/// What a recording knows only the names of: whoever replays it must have them set up, too.
+Error with_hint(const Extraction& made, Error error) {
+    const bool unknown = error.name == "RECORDING_INCOMPLETE" || error.name == "UNSUPPORTED_SOURCE";
+    if (unknown && made.recording && made.recording->replays())
+        error.message += "; a case that a configuration file's platforms, rules or programs had a part in is replayed "
+                         "with the same file (JOBRT_CONFIG)";
+    return error;
+}
+
 int extract_url(const Invocation& in) {
     const auto nth = in.text("nth").empty() ? std::optional(0L) : in.number("nth", 1, 999);
     if (!nth) return host::exit_usage;
     if (in.text("URL").empty() == in.text("replay").empty() || (in.has("record") && in.has("replay"))) {
-        std::cerr << "extract wants the address of a post, or --replay DIR; --record DIR goes with an address\n";
+        std::cerr << "jobrt: extract wants the address of a post, or --replay DIR; --record DIR goes with an address\n";
         return host::exit_usage;
     }
     const Folder folder;
@@ -229,7 +238,7 @@ int extract_url(const Invocation& in) {
     made.request.tmp_dir = workplace.path();
     auto info = made.whom->extract(made.request, {});
     if (auto kept = keep_recording(in, made, info); !kept) return fail(in, kept.error());
-    if (!info) return fail(in, info.error());
+    if (!info) return fail(in, with_hint(made, info.error()));
     if (in.has("cookies"))
         show_cookies(*info);
     else

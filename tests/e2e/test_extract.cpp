@@ -79,8 +79,14 @@ TEST_CASE("extract records what it was told, and replays it without the site, th
     CHECK(object_in(ended.out).at("code") == "RECORDING_UNREADABLE");
     for (const auto& words : {std::vector<std::string>{"extract"},
                               {"extract", "http://127.0.0.1/", "--replay", "case"},
-                              {"extract", "--replay", "case", "--record", "other"}})
-        CHECK(jobrt(words, variables, folder.path()).status.code == 2);
+                              {"extract", "--replay", "case", "--record", "other"}}) {
+        ended = jobrt(words, variables, folder.path());
+        CHECK(ended.status.code == 2);
+        CHECK_MESSAGE(ended.err.starts_with("jobrt: "), ended.err);
+    }
+    ended = jobrt({"extractor", "check"}, variables, folder.path());
+    CHECK(ended.status.code == 2);
+    CHECK_MESSAGE(ended.err.starts_with("jobrt: PROGRAM is required"), ended.err);
 }
 
 TEST_CASE("the configuration file's platforms and extractors are used, shown, and refused when wrong") {
@@ -98,6 +104,14 @@ TEST_CASE("the configuration file's platforms and extractors are used, shown, an
     REQUIRE_MESSAGE(!ended.out.empty(), ended.err);
     CHECK(object_in(ended.out).at("code") == "NO_MEDIA");
     CHECK(ended.err.find(R"("url":"http://127.0.0.1/t/77","postId":"77")") != std::string::npos);
+    // A recording has what they said, and not how they are set up.
+    ended = jobrt({"extract", "http://127.0.0.1/t/77", "--record", "case"}, variables, folder.path());
+    CHECK(ended.err.find("recorded in case") != std::string::npos);
+    ended = jobrt({"extract", "--replay", "case", "--json"}, variables, folder.path());
+    CHECK(object_in(ended.out).at("code") == "NO_MEDIA");
+    ended = jobrt({"extract", "--replay", "case", "--json"}, environment(folder), folder.path());
+    CHECK(object_in(ended.out).at("code") == "UNSUPPORTED_SOURCE");
+    CHECK_MESSAGE(text(object_in(ended.out), "error").find("JOBRT_CONFIG") != std::string::npos, ended.out);
     ended = jobrt({"config", "show", "--json"}, variables, folder.path());
     const auto shown = object_in(ended.out);
     CHECK(shown.at("platforms").at("talks").at("extractors").at(0).at("use") == "talks");

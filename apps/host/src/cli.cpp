@@ -117,6 +117,9 @@ std::optional<int> parse(int argc, char** argv, const Setup& setup, const std::v
                        std::string(setting.meaning) + " [" + std::string(setting.variable) + "]")
             ->group("Settings");
     app.add_option("--env-file", parsed.env_file, "Read this instead of ./.env")->group("Settings");
+    app.failure_message([&setup](const CLI::App* where, const CLI::Error& error) {
+        return setup.name + ": " + CLI::FailureMessage::simple(where, error);
+    });
     app.require_subcommand(0, 1);
 
     std::vector<std::pair<const Command*, CLI::App*>> subs;
@@ -167,7 +170,7 @@ std::optional<long> Invocation::number(std::string_view name, long low, long hig
     long value = 0;
     auto [end, code] = std::from_chars(given.data(), given.data() + given.size(), value);
     if (code == std::errc{} && end == given.data() + given.size() && value >= low && value <= high) return value;
-    std::cerr << "--" << name << " is \"" << given << "\"; it must be a whole number from " << low << " to " << high
+    std::cerr << setup.name << ": --" << name << " is \"" << given << "\"; it must be a whole number from " << low << " to " << high
               << "\n";
     return std::nullopt;
 }

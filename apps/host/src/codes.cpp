@@ -19,7 +19,7 @@ constexpr std::array table{
              "The page took too long; if it asks for a log-in run jobrt auth bootstrap x (or tiktok), else raise "
              "EXTRACTION_TIMEOUT_MS, or timeoutMs of its extractor (docs/configuration.md)"},
     media::CodeInfo{"SSRF_BLOCKED", false,
-             "The address is private; allow it with JOBRT_ALLOW_NETS only if you trust every page that is submitted"},
+             "Let a private network through only if you trust every page that is submitted"},
     media::CodeInfo{"BROWSER_LAUNCH_FAILED", false, "Run jobrt doctor: it says what is missing and how to install it"},
     media::CodeInfo{"BROWSER_PROFILE_IN_USE", false,
              "Close the other program that uses the profile, or set PLAYWRIGHT_USER_DATA_DIR to another folder"},

@@ -60,6 +60,11 @@ Result<void> read_lines(Subprocess& child, const ChildRun& run, Deadline deadlin
 
 }  // namespace
 
+std::string ending_of(const ChildEnd& end) {
+    if (!end.status) return "ended with an unknown status";
+    return (end.status->signal == 0 ? "ended with " : "was ") + to_string(*end.status);
+}
+
 std::string clean_line(std::string_view text, std::size_t max_bytes) {
     std::string line;
     while (!text.empty()) {

@@ -38,6 +38,9 @@ struct ChildEnd {
     bool lingered = false;  ///< It was still there after its answer and was ended.
 };
 
+/// For messages, behind the child's name: "ended with exit status 3", "was killed by signal 9 (Killed)".
+std::string ending_of(const ChildEnd& end);
+
 /// Runs it to its end; no process of its group is left. `end` is filled in also when the answer is an error:
 /// EXTRACTOR_NOT_FOUND, EXTRACTOR_PROTOCOL (too much output), EXTRACTION_TIMEOUT, Errc::canceled, or on_line's.
 Result<void> run_child(const ChildRun& run, Deadline deadline, const std::stop_token& stop, ChildEnd& end);

@@ -48,15 +48,14 @@ Result<MediaInfo> CommandExtractor::extract(const ExtractRequest& request, std::
     if (!ran) return std::move(ran).error();
 
     auto said = answer.answer();
-    const auto how = end.status ? to_string(*end.status) : std::string("an unknown status");
     if (!said)
-        return Error{Errc::unavailable, "EXTRACTOR_CRASHED", options_.name + " ended with " + how + " and gave no answer"};
+        return Error{Errc::unavailable, "EXTRACTOR_CRASHED", options_.name + " " + ending_of(end) + " and gave no answer"};
     if (!*said) return std::move(*said).error();
     if (end.lingered)
         log("was still running after its answer and was ended");
     else if (end.status && !end.status->success())
         return Error{Errc::unavailable, "EXTRACTOR_CRASHED",
-                     options_.name + " ended with " + how + " after its result, which is not trusted then"};
+                     options_.name + " " + ending_of(end) + " after its result, which is not trusted then"};
     HostVetter vetter(options_.allow_nets, options_.recording);
     JR_TRY(vet_info(**said, request, vetter, deadline, stop));
     return *std::move(*said);

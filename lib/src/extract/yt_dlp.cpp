@@ -75,7 +75,8 @@ std::string code_of_status(std::string_view digits) {
     return error ? error->name : std::string();
 }
 
-Error meaning_of(const std::string& complaint, const std::string& how) {
+/// `ending`: what there is to say when it complained of nothing.
+Error meaning_of(const std::string& complaint, const std::string& ending) {
     const auto words = lower(words_of(complaint));
     for (const auto& row : said) {
         const auto at = words.find(row.words);
@@ -84,7 +85,7 @@ Error meaning_of(const std::string& complaint, const std::string& how) {
         if (!code.empty()) return {errc_of(code), code, "yt-dlp says: " + complaint};
     }
     return {Errc::unavailable, "EXTRACTOR_CRASHED",
-            complaint.empty() ? "yt-dlp ended with " + how + " and gave no answer" : "yt-dlp says: " + complaint};
+            complaint.empty() ? "yt-dlp " + ending + " and gave no answer" : "yt-dlp says: " + complaint};
 }
 
 /// A copy of the cookies for one run, its owner's alone, gone with the object. yt-dlp writes back to the file that it
@@ -208,7 +209,7 @@ Result<MediaInfo> YtDlpExtractor::extract(const ExtractRequest& request, std::st
         // What yt-dlp says of a refused connection is no more than that it failed.
         if (!denied.empty()) return Error{Errc::invalid_argument, "SSRF_BLOCKED", denied};
         const std::lock_guard lock(mutex);
-        return meaning_of(complaint, end.status ? to_string(*end.status) : "an unknown status");
+        return meaning_of(complaint, ending_of(end));
     }
     // It says nothing of a number where it knows no list, and answers what it knows.
     if (request.nth > 1 && !dict->contains("entries") && !names_number(*url, request.nth, request.post_id))

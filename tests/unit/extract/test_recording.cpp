@@ -440,7 +440,7 @@ TEST_CASE("a program's run is told again without the program: lines, complaints,
         {"echo hello", "EXTRACTOR_PROTOCOL: line 1 of the program's output is not a JSON object"},
         {"exit 3", "EXTRACTOR_CRASHED: mine ended with exit status 3 and gave no answer"},
         {"kill -KILL $$",
-         "EXTRACTOR_CRASHED: mine ended with killed by signal 9 (Killed) and gave no answer"},
+         "EXTRACTOR_CRASHED: mine was killed by signal 9 (Killed) and gave no answer"},
     };
     for (const auto& row : rows) {
         CAPTURE(row.script);
