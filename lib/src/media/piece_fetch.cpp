@@ -214,10 +214,16 @@ Result<AesCbc::Block> StreamSource::key(const std::string& url, const std::stop_
 }
 
 Result<void> StreamSource::fetch(const Piece& piece, const Sink& sink, const std::stop_token& stop) {
+    std::optional<AesCbc::Block> cipher_key;
+    if (piece.key) {  // It has tries of its own, which are not multiplied by those of the piece.
+        auto got = key(piece.key->url, stop);
+        if (!got) return std::move(got).error();
+        cipher_key = *got;
+    }
     Retries retries(options_.retries, piece.id());
     while (true) {
         std::optional<std::chrono::seconds> asked;
-        auto done = fetch_once(piece, sink, stop, asked);
+        auto done = fetch_once(piece, cipher_key, sink, stop, asked);
         if (done) return done;
         if (!retries.again(done.error(), asked, stop)) {
             give_up(asked);
@@ -227,16 +233,10 @@ Result<void> StreamSource::fetch(const Piece& piece, const Sink& sink, const std
     }
 }
 
-Result<void> StreamSource::fetch_once(const Piece& piece, const Sink& sink, const std::stop_token& stop,
-                                      std::optional<std::chrono::seconds>& asked) {
+Result<void> StreamSource::fetch_once(const Piece& piece, const std::optional<AesCbc::Block>& cipher_key, const Sink& sink,
+                                      const std::stop_token& stop, std::optional<std::chrono::seconds>& asked) {
     const auto url = net::parse_url(piece.url, net::max_fetch_url);
     if (!url) return url.error();
-    std::optional<AesCbc::Block> cipher_key;
-    if (piece.key) {
-        auto got = key(piece.key->url, stop);
-        if (!got) return std::move(got).error();
-        cipher_key = *got;
-    }
     const auto pass = gate_.enter(url->host, sink.urgent, stop);
     if (stop.stop_requested()) return Error{Errc::canceled, "the download was stopped"};
     auto headers = headers_for(*url);

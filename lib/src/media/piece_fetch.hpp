@@ -62,8 +62,8 @@ public:
     Result<void> fetch(const Piece& piece, const Sink& sink, const std::stop_token& stop);
 
 private:
-    Result<void> fetch_once(const Piece& piece, const Sink& sink, const std::stop_token& stop,
-                            std::optional<std::chrono::seconds>& asked);
+    Result<void> fetch_once(const Piece& piece, const std::optional<AesCbc::Block>& cipher_key, const Sink& sink,
+                            const std::stop_token& stop, std::optional<std::chrono::seconds>& asked);
 
     struct Key {
         std::mutex mutex;

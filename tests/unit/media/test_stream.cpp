@@ -168,9 +168,19 @@ TEST_CASE("servers that misbehave lead to their code, leave nothing, and are nev
     }
 }
 
+TEST_CASE("a key that cannot be had is asked for as often as anything else, and no segment without it") {
+    StreamBench bench;
+    bench.server.on("/v/index.m3u8", test::status(200, "", "#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI=\"key\"\n"
+                                                           "#EXTINF:1,\na.ts\n#EXT-X-ENDLIST\n"));
+    bench.server.on("/v/key", test::status(500));
+    CHECK(bench.save("/v/index.m3u8").code == "NETWORK");
+    CHECK(bench.asked_for("/v/key") == 3);  // segment_retries of the bench, and once.
+    CHECK(bench.asked_for("/v/a.ts") == 0);
+}
+
 TEST_CASE("a playlist that says nothing has stalled, and one that only trickles is too slow") {
     const test::ServedFile list{.bytes = "#EXTM3U\n" + std::string(10'000, '#')};
-    const std::pair<test::Behaviour, const char*> table[] = {{test::silence(), "DOWNLOAD_STALLED"},
+    const std::pair<test::Behaviour, std::string> table[] = {{test::silence(), "DOWNLOAD_STALLED"},
                                                              {test::stall_after(list, 20), "DOWNLOAD_STALLED"},
                                                              {test::slowly(list, 1, 100ms), "NETWORK"}};
     std::uint64_t fence = 0;

@@ -403,6 +403,7 @@ TEST_CASE("what is on its way before a segment that cannot be had is still kept,
             CHECK(until([&] { return bench.asked_for("/s2.ts") == 2; }));
             std::this_thread::sleep_for(200ms);  // Nobody tells that the third has failed while the first is awaited.
             CHECK_FALSE(told);
+            CHECK_FALSE(track.state().failure);
             go = true;
             CHECK(until([&] { return told.load(); }));
         }
