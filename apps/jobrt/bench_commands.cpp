@@ -139,7 +139,7 @@ int bench(const Invocation& in) {
     if (how == host::Ended::second_signal) return host::exit_second_signal;
     if (!ended) return fail(in, ended.error());
     if (ended->signal != 0)
-        return fail(in, {Errc::internal, "BENCH_FAILED", "the measuring process ended with " + to_string(*ended)});
+        return fail(in, {Errc::internal, "BENCH_FAILED", "the measuring process was " + to_string(*ended)});
     return ended->code;
 }
 
