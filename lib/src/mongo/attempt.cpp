@@ -180,37 +180,44 @@ bool keep_steps(Row& row, const Note& note) {
 
 namespace {
 
+/// All that an event about no attempt says.
 std::string contents_of(JobId job, const Doc& event) {
-    return job.str() + std::string(reinterpret_cast<const char*>(bson_get_data(event.raw())), event.size());
+    return "event/" + job.str() + std::string(reinterpret_cast<const char*>(bson_get_data(event.raw())), event.size());
 }
 
-/// A note of an attempt, by all that its events say.
+/// A note of an attempt, by all that it writes once.
 std::string contents_of(const Note& note) {
-    auto contents = std::to_string(static_cast<std::uint64_t>(note.fence)) + "/";
+    auto contents = "note/" + std::to_string(static_cast<std::uint64_t>(note.fence)) + "/";
     for (const auto& event : note.events) contents += contents_of(note.job, event_document(event));
+    if (note.step_name) contents += "step/" + *note.step_name + "/" + note.step_value;
+    if (note.forget_step) contents += "forget/" + *note.forget_step;
     return contents;
+}
+
+bool is_of_attempt(const Note& note) {
+    return note.fence != Fence::none || note.progress || note.step_name || note.forget_step;
 }
 
 }  // namespace
 
+/// Whether the note's events are told already, and only the answer was lost. Whoever is about to put another token in the
+/// place of `noted_by` asks first: so it is known of the one before that it was told. And one that was not told until then never
+/// will be without being sent again, since its write named a revision of the document that is past.
+bool MongoStore::was_told(const Row& row, const SentNote& sent) {
+    const std::scoped_lock lock(lost_mutex_);
+    lost_notes_.saw(row.job.id, row.noted_by);
+    return lost_notes_.landed(sent.place) ||
+           std::find(sent.tokens.begin(), sent.tokens.end(), row.noted_by) != sent.tokens.end();
+}
+
 /// Progress and checkpoints may be written again; events may not, so a note that has some leaves its token in
 /// the document.
-Mutation MongoStore::note_one(const Note& note, const std::string& token, NoteAnswer& answer) {
-    std::vector<std::string> tokens;
-    if (!note.events.empty()) {
-        tokens.push_back(token);
-        const std::scoped_lock lock(lost_mutex_);
-        const auto lost = lost_attempt_notes_.empty() ? lost_attempt_notes_.end()
-                                                      : lost_attempt_notes_.find(contents_of(note));
-        if (lost != lost_attempt_notes_.end())
-            tokens.insert(tokens.end(), lost->second.begin(), lost->second.end());
-    }
-    auto apply = [this, &note, &answer, token, tokens = std::move(tokens)](Row* row) {
+Mutation MongoStore::note_one(const Note& note, const std::string& token, SentNote& sent, NoteAnswer& answer) {
+    auto apply = [this, &note, &sent, &answer, token](Row* row) {
         answer = NoteAnswer::conflict;
         if (!holds(row, note.fence)) return;
         answer = NoteAnswer::done;
-        // It was kept, and only the answer lost.
-        if (std::find(tokens.begin(), tokens.end(), row->noted_by) != tokens.end()) return;
+        if (!note.events.empty() && was_told(*row, sent)) return;
         if (note.step_name || note.forget_step) {
             auto names = row->step_names;
             auto sizes = row->step_sizes;
@@ -241,7 +248,10 @@ Mutation MongoStore::note_one(const Note& note, const std::string& token, NoteAn
             Event copy = event;
             copy.job = note.job;
             mongo::tell(*row, std::move(copy), origin_);
-            row->note_token = token;
+            // Notes that become one update of the document leave one token, also when they are of several calls.
+            if (row->note_token.empty()) row->note_token = token;
+            if (std::find(sent.tokens.begin(), sent.tokens.end(), row->note_token) == sent.tokens.end())
+                sent.tokens.push_back(row->note_token);
         }
     };
     return {.id = note.job,
@@ -257,12 +267,15 @@ Result<std::vector<NoteAnswer>> MongoStore::note(std::span<const Note> notes, Ti
     JR_TRY(usable());
     Operation operation;
     operation.items = notes.size();
-    const auto token = parts_->jobs.token();  // Notes of one call to one job are one update of its document.
+    const auto token = parts_->jobs.token();
+    std::vector<SentNote> sent(notes.size());
+    std::vector<LostNotes::Place> loose;
     for (std::size_t i = 0; i < notes.size(); ++i) {
         const Note& note = notes[i];
         operation.bytes += note.step_value.size() + note.events.size() * 300;
-        if (note.fence != Fence::none || note.progress || note.step_name || note.forget_step) {
-            operation.mutations.push_back(note_one(note, token, answers[i]));
+        if (is_of_attempt(note)) {
+            sent[i] = sent_note(note);
+            operation.mutations.push_back(note_one(note, token, sent[i], answers[i]));
             continue;
         }
         for (const Event& given : note.events) {
@@ -272,41 +285,46 @@ Result<std::vector<NoteAnswer>> MongoStore::note(std::span<const Note> notes, Ti
                 event.role = origin_.role;
             }
             const auto job = note.job ? note.job : event.job;
-            operation.loose.push_back(loose_entry(job, event_document(event)));
+            loose.push_back(0);
+            operation.loose.push_back(loose_entry(job, event_document(event), loose.back()));
         }
     }
     if (operation.mutations.empty() && operation.loose.empty()) return answers;
     auto written = write(operation);
-    remember_lost(notes, token, operation, !written);
+    const std::scoped_lock lock(lost_mutex_);
+    if (written && lost_notes_.empty()) return answers;
+    for (std::size_t i = 0; i < notes.size(); ++i) {
+        if (written)
+            lost_notes_.heard(sent[i].place);
+        else if (!sent[i].tokens.empty())
+            lost_notes_.lost(sent[i].place, contents_of(notes[i]), notes[i].job, std::move(sent[i].tokens));
+    }
+    for (std::size_t i = 0; i < loose.size(); ++i) {
+        const auto& entry = operation.loose[i];
+        if (written)
+            lost_notes_.heard(loose[i]);
+        else
+            lost_notes_.lost(loose[i], contents_of(entry.job, entry.event), {}, {entry.key});
+    }
     if (!written) return std::move(written).error();
     return answers;
 }
 
-void MongoStore::remember_lost(std::span<const Note> notes, const std::string& token,
-                               const Operation& operation, bool lost) {
+SentNote MongoStore::sent_note(const Note& note) {
+    if (note.events.empty()) return {};
     const std::scoped_lock lock(lost_mutex_);
-    if (!lost && lost_attempt_notes_.empty()) return;
-    if (lost_attempt_notes_.size() > most_lost) lost_attempt_notes_.clear();
-    for (const Note& note : notes) {
-        if (note.fence == Fence::none || note.events.empty()) continue;
-        if (lost)
-            lost_attempt_notes_[contents_of(note)].push_back(token);
-        else
-            lost_attempt_notes_.erase(contents_of(note));
-    }
-    if (!lost) return;
-    if (lost_notes_.size() > most_lost) lost_notes_.clear();
-    for (const auto& entry : operation.loose)
-        lost_notes_.emplace(contents_of(entry.job, entry.event), entry.key);
+    if (lost_notes_.empty()) return {};
+    const auto place = lost_notes_.sent_again(contents_of(note));
+    return {place, lost_notes_.marks(place)};
 }
 
 /// One that is told again, because nobody knows whether it was, has the key that it had: the log takes it
 /// once.
-Entry MongoStore::loose_entry(JobId job, Doc event) {
+Entry MongoStore::loose_entry(JobId job, Doc event, LostNotes::Place& place) {
     {
         const std::scoped_lock lock(lost_mutex_);
-        if (auto lost = lost_notes_.find(contents_of(job, event)); lost != lost_notes_.end())
-            return {job, 0, std::move(lost_notes_.extract(lost).mapped()), std::move(event)};
+        if (!lost_notes_.empty()) place = lost_notes_.sent_again(contents_of(job, event));
+        if (place != 0) return {job, 0, lost_notes_.marks(place).front(), std::move(event)};
     }
     const auto owner = job ? job.str() : "none";
     return {job, 0, owner + "/" + parts_->jobs.token(), std::move(event)};

@@ -20,6 +20,7 @@
 #include "mongo/jobs.hpp"
 #include "mongo/journal.hpp"
 #include "mongo/lost_claims.hpp"
+#include "mongo/lost_notes.hpp"
 #include "mongo/watcher.hpp"
 
 namespace jobruntime::mongo {
@@ -96,10 +97,11 @@ private:
     Result<Time> server_time();
     Mutation settle_one(const Settlement& settlement, const std::string& token, Time now,
                         SettleAnswer& answer);
-    Entry loose_entry(JobId job, Doc event);
-    Mutation note_one(const Note& note, const std::string& token, NoteAnswer& answer);
-    void remember_lost(std::span<const Note> notes, const std::string& token, const Operation& operation,
-                       bool lost);
+    /// `place`: among the lost ones, when it is one of those.
+    Entry loose_entry(JobId job, Doc event, LostNotes::Place& place);
+    SentNote sent_note(const Note& note);
+    bool was_told(const Row& row, const SentNote& sent);
+    Mutation note_one(const Note& note, const std::string& token, SentNote& sent, NoteAnswer& answer);
     Mutation change_one(JobId id, const Change& change, const Seen* seen, Time now, ChangeAnswer& answer);
     Result<Changed> change_ids(std::span<const JobId> ids, const Change& change, Time now);
     Result<std::pair<std::vector<JobId>, std::string>> matching(const JobFilter& filter,
@@ -135,11 +137,7 @@ private:
     LostClaims lost_claims_;  // Guarded by lost_mutex_.
     /// Settlements of which nobody knows whether they were accepted. Guarded by lost_mutex_.
     std::map<std::pair<JobId, Fence>, std::vector<std::string>> lost_settlements_;
-    /// Events about no attempt of which nobody knows whether they are in the log: the keys under which they
-    /// would be, by all that they say. Guarded by lost_mutex_.
-    std::multimap<std::string, std::string> lost_notes_;
-    /// The same of attempts' notes: the tokens that they would have left. Guarded by lost_mutex_.
-    std::map<std::string, std::vector<std::string>> lost_attempt_notes_;
+    LostNotes lost_notes_;  // Guarded by lost_mutex_.
 };
 
 }  // namespace jobruntime::mongo
