@@ -15,6 +15,7 @@
 
 #include "media_api.hpp"
 #include "process.hpp"
+#include "stores.hpp"
 
 namespace jobruntime::jobrt {
 
@@ -56,7 +57,9 @@ std::string first_profile(const Invocation& in) {
 
 int fail(const Invocation& in, const Error& error) {
     // What a site or a program has said may be in it, with addresses.
-    const auto message = redact(error.message);
+    auto message = redact(error.message);
+    // Whoever is to check the address of the store must know where it comes from.
+    if (host::is_mongo(in.config.store) && message.starts_with("MongoDB at ")) message += " (" + in.config.store_variable + ")";
     if (in.has("json"))
         print_json({{"ok", false}, {"code", error.name.empty() ? to_string(error.code) : error.name}, {"error", message}});
     else

@@ -29,6 +29,14 @@ struct Undone {
     }
 };
 
+/// What a command asks the server to do, in words.
+std::string in_words(std::string_view command) {
+    if (command == "isMaster") return "say its version";
+    if (command == "createIndexes") return "make indexes";
+    if (command == "listIndexes") return "list indexes";
+    return std::string(command);
+}
+
 bool concerns_all(std::uint32_t code) {
     return among(passing, code) || code == unauthorized || code == authentication_failed ||
            code == out_of_disk_space;
@@ -204,8 +212,9 @@ Result<Doc> Server::command(const Doc& command) {
     Reply reply;
     bson_error_t why;
     bson_iter_t first;
-    const std::string doing =
-        bson_iter_init(&first, command.raw()) && bson_iter_next(&first) ? bson_iter_key(&first) : "do that";
+    const std::string doing = bson_iter_init(&first, command.raw()) && bson_iter_next(&first)
+                                  ? in_words(bson_iter_key(&first))
+                                  : "do that";
     if (!mongoc_client_command_simple(lease.client(), place_.database.c_str(), command.raw(), nullptr,
                                       &reply.raw, &why))
         return error(why, doing);

@@ -88,14 +88,20 @@ bool Server::just_sought_in_vain() const {
     return std::chrono::steady_clock::now() - last < told_again;
 }
 
-Error Server::does_not_answer(std::string_view doing) const {
+Error Server::does_not_answer(std::string_view when) const {
     return {Errc::unavailable, "",
-            "MongoDB at " + place_.hosts + " does not answer (" + std::string(doing) +
-                "); check that it runs and can be reached" + also_};
+            "MongoDB at " + place_.hosts + " does not answer" + std::string(when) +
+                "; check that it runs and can be reached" + also_};
 }
 
-Error Server::no_connection() const {
-    if (just_sought_in_vain()) return does_not_answer("it did not a moment ago");
+Error Server::no_connection() {
+    if (just_sought_in_vain()) return does_not_answer(", nor did it a moment ago");
+    // A name that is none in DNS makes no pool. The driver does not say by a code which of these it is.
+    if (const char* name = mongoc_uri_get_srv_hostname(uri_.get()); name && !pool())
+        return {Errc::unavailable, "",
+                "MongoDB at " + place_.hosts + " cannot be looked up; check that DNS has the SRV record _mongodb._tcp." + name +
+                    ", that its hosts lie in the domain above that name, and that a TXT record of the name sets nothing but "
+                    "authSource and replicaSet"};
     return {Errc::unavailable,
             "all connections to MongoDB at " + place_.hosts +
                 " are in use and none became free in time; raise maxPoolSize, or try again"};
@@ -113,11 +119,11 @@ Error Server::error(const bson_error_t& why, std::string_view doing) {
                 at + " refused the user or the password; check both, and authSource, in the store's URI"};
     if (why.domain == MONGOC_ERROR_SERVER_SELECTION) {
         sought_in_vain_ = std::chrono::steady_clock::now().time_since_epoch().count();
-        return does_not_answer(doing);
+        return does_not_answer(" when asked to " + std::string(doing));
     }
     if (why.domain == MONGOC_ERROR_STREAM || why.domain == MONGOC_ERROR_PROTOCOL ||
         why.domain == MONGOC_ERROR_CLIENT) {
-        auto lost = does_not_answer(doing);
+        auto lost = does_not_answer(" when asked to " + std::string(doing));
         lost.name = "CONNECTION_LOST";
         return lost;
     }

@@ -109,8 +109,8 @@ private:
     std::shared_ptr<mongoc_client_pool_t> pool();
 
     Error error(const bson_error_t& why, std::string_view doing);
-    Error no_connection() const;
-    Error does_not_answer(std::string_view doing) const;
+    Error no_connection();
+    Error does_not_answer(std::string_view when) const;
     /// Somebody has just looked for a server as long as one looks, and there was none: whoever comes right behind
     /// would wait as long again, one command after the other.
     bool just_sought_in_vain() const;

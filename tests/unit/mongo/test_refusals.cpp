@@ -127,7 +127,7 @@ TEST_CASE(
     const auto why = refusal(uri("bare"));
     CHECK(why.code == Errc::invalid_argument);
     CHECK(why.name == "STORE_RIGHTS");
-    CHECK(why.message.find("createIndexes") != std::string::npos);
+    CHECK(why.message.find("make indexes") != std::string::npos);
     CHECK(why.message.find("s3cret") == std::string::npos);
 }
 
