@@ -170,6 +170,7 @@ Opened Opening::run() {
     look_first();
     connect();
     look_again();
+    static_cast<void>(JOBRT_FAILPOINT("sqlite.looked"));
 
     make_folder_tree();
     auto in_use = or_throw(LockFile::open(folder_ + "/open"));

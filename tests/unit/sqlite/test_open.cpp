@@ -2,6 +2,7 @@
 // Opening: what is refused, and that it is left exactly as it was; migrations; epochs.
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fcntl.h>
@@ -244,6 +245,36 @@ TEST_CASE("a file that an older program has called its own again opens as what i
     }
     CHECK(must(open_store(scratch / "jobs.db")->get(id, 0)).has_value());
     CHECK(Caller(scratch / "jobs.db").number("PRAGMA user_version") == static_cast<long>(schema_migrations().size()));
+}
+
+TEST_CASE("what another program did to the file between the first look at it and the lock counts") {
+    const Scratch scratch;
+    const auto known = static_cast<long>(schema_migrations().size());
+    const auto path = scratch / "jobs.db";
+    bool once = false;
+    const auto other_opens = [&](const Internals& other) {
+        core::set_failpoint("sqlite.looked", [&, other] {
+            if (!std::exchange(once, true)) must(open_with(path, small_options(), other)).reset();
+            return false;
+        });
+    };
+    const auto id = insert_one(*open_store(path));
+    SUBCASE("a newer one has brought it up to date: this one leaves it alone") {
+        other_opens(next_version());
+        const auto store = sqlite::open(path, small_options());
+        core::clear_failpoints();
+        REQUIRE(!store.has_value());
+        CHECK(store.error().code == Errc::unsupported);
+        CHECK(!std::filesystem::exists(scratch / ("jobs.db.v" + std::to_string(known + 1) + ".bak")));
+    }
+    SUBCASE("one of the same version has: this one need not do it again") {
+        other_opens(next_version());
+        const auto store = open_with(path, small_options(), next_version());
+        core::clear_failpoints();
+        CHECK_MESSAGE(store.has_value(), (store ? "" : store.error().message));
+    }
+    CHECK(Caller(path).number("PRAGMA user_version") == known + 1);
+    CHECK(must(must(open_with(path, small_options(), next_version()))->get(id, 0)).has_value());
 }
 
 TEST_CASE("a migration that fails changes nothing") {
