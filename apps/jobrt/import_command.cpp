@@ -52,7 +52,8 @@ void print_report(const Invocation& in, const host::ImportReport& report, bool d
                     {"unfinished", report.unfinished},
                     {"unreadable", report.unreadable},
                     {"files", report.files},
-                    {"missingFiles", report.missing_files}});
+                    {"missingFiles", report.missing_files},
+                    {"otherTimes", report.other_times}});
         return;
     }
     std::cout << (dry ? "would take over: " : "taken over: ") << report.completed << " completed, "
@@ -65,21 +66,28 @@ void print_report(const Invocation& in, const host::ImportReport& report, bool d
     if (report.resubmitted > 0)
         std::cout << (dry ? "would queue anew: " : "queued anew: ") << report.resubmitted << "\n";
     if (report.missing_files > 0) std::cout << "files missing: " << report.missing_files << "\n";
+    if (report.other_times > 0)
+        std::cout << "with a time from elsewhere, because their own cannot be read: " << report.other_times << "\n";
+}
+
+/// A mistake in the command line is a usage error, whatever else could go wrong with a source.
+int refuse(const Invocation& in, const Error& error) {
+    fail(in, error);
+    return error.name == "INVALID_ARGUMENT" || error.name == "INVALID_STORE" ? host::exit_usage : host::exit_failed;
 }
 
 int import_x_dl(const Invocation& in) {
-    auto documents = documents_of(in);
-    if (!documents) return fail(in, documents.error());
     host::ImportOptions options;
     options.download_dir = in.config.download_dir;
     options.downloads = in.text("downloads");
-    if (options.downloads.empty()) options.downloads = in.config.download_dir;
     std::error_code code;
-    if (!std::filesystem::is_directory(options.downloads, code)) {
-        if (in.has("downloads"))
-            return fail(
-                in, {Errc::not_found, "NO_DOWNLOADS", "--downloads " + options.downloads + " is no folder"});
-    }
+    // First of all: with a wrong folder every file would be missing.
+    if (in.has("downloads") && !std::filesystem::is_directory(options.downloads, code))
+        return refuse(in, {Errc::invalid_argument, "INVALID_ARGUMENT",
+                           "--downloads \"" + options.downloads + "\" is no folder that can be read"});
+    if (options.downloads.empty()) options.downloads = in.config.download_dir;
+    auto documents = documents_of(in);
+    if (!documents) return refuse(in, documents.error());
     options.dry_run = in.has("dry-run");
     options.resubmit = in.has("resubmit");
     options.say = [&in](const std::string& line) {

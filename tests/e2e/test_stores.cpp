@@ -290,8 +290,15 @@ TEST_CASE("an import that cannot be is refused with what to do") {
     const Folder folder;
     const auto variables = environment(folder);
     const auto none = jobrt({"import", "x-dl"}, variables, folder.path());
-    CHECK(none.status.code == 1);
+    CHECK(none.status.code == 2);
     CHECK(none.err.find("--from mongodb://") != std::string::npos);
+    const auto two = jobrt({"import", "x-dl", "--file", "none.json", "--from", "mongodb://127.0.0.1:1/x"}, variables, folder.path());
+    CHECK(two.status.code == 2);
+    // Before anything is read: whatever is wrong with the source is not heard of.
+    const auto nowhere = jobrt({"import", "x-dl", "--file", "none.json", "--downloads", "nowhere"}, variables, folder.path());
+    CHECK(nowhere.status.code == 2);
+    CHECK(nowhere.err.find("--downloads \"nowhere\"") != std::string::npos);
+    CHECK(nowhere.err.find("none.json") == std::string::npos);
     const auto missing = jobrt({"import", "x-dl", "--file", "none.json"}, variables, folder.path());
     CHECK(missing.status.code == 1);
     CHECK(missing.err.find("none.json") != std::string::npos);

@@ -50,6 +50,19 @@ JobId id_of(const OldJob& old, Time created) {
     return id;
 }
 
+struct When {
+    Time at;
+    std::string from;  ///< Where that is from, when createdAt does not say.
+};
+
+/// A job without its time would count as the oldest of all, and be the first to be forgotten.
+When made_at(const OldJob& old, Time now) {
+    if (old.created_at) return {*old.created_at, ""};
+    if (old.completed_at) return {*old.completed_at, "its completedAt"};
+    if (old.id_time) return {*old.id_time, "its _id"};
+    return {now, "this import"};
+}
+
 std::string cut(std::string text, std::size_t size) {
     if (text.size() <= size) return text;
     while (size > 0 && (static_cast<unsigned char>(text[size]) & 0xc0) == 0x80) --size;
@@ -118,6 +131,7 @@ Result<bool> give_name(const fs::path& from, const fs::path& to) {
 /// What an old job becomes.
 struct Plan {
     Job job;
+    std::string other_times;                  ///< What its times are when the document's own cannot be read.
     std::optional<fs::path> file, thumbnail;  ///< Of the old application.
     std::string output_path, thumbnail_path;  ///< Ours, below the download folder.
     bool missing = false;                     ///< A file is named and not there.
@@ -137,7 +151,7 @@ private:
     Result<void> stored(const OldJob& old, OldState state, Plan& plan);
     Result<void> place_files(const Plan& plan);
     Result<void> queue_again(const OldJob& old, const Plan& plan);
-    void count(OldState state);
+    void count(const OldJob& old, OldState state, const Plan& plan);
     void say(const std::string& line) const {
         if (options_.say) options_.say(line);
     }
@@ -149,7 +163,11 @@ private:
     std::set<std::string> claimed_;  ///< Unique keys that a dry run would have given away.
 };
 
-void Importing::count(OldState state) {
+void Importing::count(const OldJob& old, OldState state, const Plan& plan) {
+    if (!plan.other_times.empty()) {
+        ++report_.other_times;
+        say(old.id + ": its " + plan.other_times);
+    }
     switch (state) {
         case OldState::completed: ++report_.completed; break;
         case OldState::failed: ++report_.failed; break;
@@ -186,8 +204,14 @@ Result<Plan> Importing::plan(const OldJob& old, OldState state) const {
     if (!post) return std::move(post).error();
     Plan plan;
     Job& job = plan.job;
-    job.created_at = old.created_at.value_or(old.completed_at.value_or(Time{}));
-    job.id = id_of(old, job.created_at);
+    const auto made = made_at(old, clock_.wall());
+    job.created_at = made.at;
+    if (!made.from.empty())
+        plan.other_times = "createdAt cannot be read; it counts as made at " + to_iso(made.at) + ", the time of " + made.from;
+    else if (old.completed_at_unreadable && state != OldState::unfinished)
+        plan.other_times = "completedAt cannot be read; it counts as ended at " + to_iso(made.at) + ", when it was made";
+    // The same at every import, whatever its time is taken from.
+    job.id = id_of(old, old.created_at.value_or(old.completed_at.value_or(Time{})));
     job.kind = std::string(media_kind);
     job.queue = std::string(media_queue);
     job.payload = {{"url", url->str()},
@@ -284,7 +308,7 @@ Result<void> Importing::stored(const OldJob& old, OldState state, Plan& plan) {
         say(old.id + ": the post is here already, as job " + answer.id.str());
         return {};
     }
-    count(state);
+    count(old, state, plan);
     if (state == OldState::completed) return place_files(plan);
     return state == OldState::failed && options_.resubmit ? queue_again(old, plan) : Result<void>{};
 }
@@ -328,7 +352,7 @@ Result<void> Importing::take(const OldJob& old, OldState state) {
         say(old.id + ": another document is about the same post");
         return {};
     }
-    count(state);
+    count(old, state, *made);
     if (state == OldState::failed && options_.resubmit) ++report_.resubmitted;
     if (made->file) ++report_.files;
     if (made->thumbnail) ++report_.files;

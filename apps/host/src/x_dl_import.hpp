@@ -19,9 +19,11 @@ namespace jobruntime::host {
 
 /// One document of the old application's collection `jobs`. Empty = not there.
 struct OldJob {
-    std::string id;  ///< Of the document, as text.
+    std::string id;               ///< Of the document, as text.
+    std::optional<Time> id_time;  ///< When MongoDB made it, by its id.
     std::string tweet_url, canonical_url, status, account_handle, account_slug;
     std::optional<Time> created_at, completed_at;
+    bool completed_at_unreadable = false;  ///< It is there, and says no time.
     std::string output_path, thumbnail_path, error, error_code, trace_id;
 };
 
@@ -50,13 +52,14 @@ struct ImportReport {
     std::uint64_t unreadable = 0;  ///< Left out: no job can be made of them.
     std::uint64_t files = 0;       ///< Linked or copied now.
     std::uint64_t missing_files = 0;
+    std::uint64_t other_times = 0;  ///< Taken over with a time from elsewhere, because their own could not be read.
 };
 
 /// Makes media.save jobs of old ones, with their URL, account, times, errors and files, so that a post that
 /// the old application has saved is not saved again. Ids are made from the old ones: a second run changes
 /// nothing. A file gets a second name (a hard link; a copy on another file system) below the download folder,
 /// as finished files are named here; the old one stays. Documents that nothing can be made of are reported
-/// and left out. An error is the store's; with a dry run only reading can fail.
+/// and left out. A time that cannot be read is reported, and taken from the document's other times. An error is the store's; with a dry run only reading can fail.
 Result<ImportReport> import_old_jobs(Store& store, Clock& clock,
                                      const std::vector<boost::json::object>& documents,
                                      const ImportOptions& options);

@@ -61,6 +61,18 @@ std::optional<Time> time_of(const json::object& object, std::string_view name) {
     return ms ? in_reason(*ms) : std::nullopt;
 }
 
+/// The seconds that an ObjectId begins with, in hexadecimal digits.
+std::optional<Time> time_of_id(const json::object& document) {
+    const auto* id = document.if_contains("_id");
+    const auto text = id && id->is_object() ? text_of(id->get_object(), "$oid") : std::string();
+    if (text.size() != 24) return std::nullopt;
+    std::uint32_t seconds = 0;
+    const auto read = std::from_chars(text.data(), text.data() + 8, seconds, 16);
+    constexpr std::uint32_t first_of_2009 = 1'230'768'000;  // MongoDB is not older: such an id was made by hand.
+    if (read.ec != std::errc{} || read.ptr != text.data() + 8 || seconds < first_of_2009) return std::nullopt;
+    return Time{Duration{std::int64_t{seconds} * 1000}};
+}
+
 std::string id_of(const json::object& document) {
     const auto* id = document.if_contains("_id");
     if (!id) return {};
@@ -85,6 +97,7 @@ Result<OldJob> read_old_job(const json::object& document) {
     OldJob job;
     job.id = id_of(document);
     if (job.id.empty()) return unreadable("a document without _id");
+    job.id_time = time_of_id(document);
     job.tweet_url = text_of(document, "tweetUrl");
     job.canonical_url = text_of(document, "canonicalUrl");
     job.status = text_of(document, "status");
@@ -92,6 +105,8 @@ Result<OldJob> read_old_job(const json::object& document) {
     job.account_slug = text_of(document, "accountSlug");
     job.created_at = time_of(document, "createdAt");
     job.completed_at = time_of(document, "completedAt");
+    const auto* completed = document.if_contains("completedAt");
+    job.completed_at_unreadable = completed && !completed->is_null() && !job.completed_at;
     job.output_path = text_of(document, "outputPath");
     job.thumbnail_path = text_of(document, "thumbnailPath");
     job.error = text_of(document, "error");
