@@ -73,7 +73,9 @@ void print_report(const Invocation& in, const Store& from, const Store& to, cons
                   << " that an earlier copy brought and that were deleted there since";
     std::cout << "\n";
     if (report.interrupted > 0)
-        std::cout << report.interrupted << " jobs were running in the source and wait again in the target\n";
+        std::cout << report.interrupted << (report.interrupted == 1 ? " job was" : " jobs were")
+                  << " running in the source and "
+                  << (report.interrupted == 1 ? "waits" : "wait") << " again in the target\n";
     std::cout << "events: " << report.events_copied << " copied; verified: all " << report.events
               << " of the source are in the target";
     if (report.events_gone > 0) std::cout << " but " << report.events_gone << " that it no longer keeps";

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "core/words.hpp"
 #include "core/worker_impl.hpp"
 
 namespace jobruntime {
@@ -75,7 +76,8 @@ WorkerImpl::WorkerImpl(Store& store, WorkerOptions options)
     callbacks.on_lost = [this](SessionId session) { on_lost(session); };
     callbacks.on_error = [this](const Error& error) { say("a beat failed, trying again: " + error.message); };
     callbacks.on_recovered = [this](const SessionInfo& dead, std::size_t jobs) {
-        say("took " + std::to_string(jobs) + " jobs from session " + dead.id.str() + " of " + dead.facts.host +
+        if (jobs == 0) return;
+        say("took " + core::counted(jobs, "job") + " from session " + dead.id.str() + " of " + dead.facts.host +
             ", which is gone");
     };
     heartbeat_ = std::make_unique<Heartbeat>(store_, std::move(beats), std::move(callbacks));
@@ -204,8 +206,8 @@ void WorkerImpl::say_waiting(std::string_view what, Duration limit) const {
     }
     if (running > most_named) names += " and " + std::to_string(running - most_named) + " more";
     const auto at_most = ", at most " + std::to_string(limit.count()) + " ms";
-    if (running > 0) say(std::string(what) + std::to_string(running) + " running jobs" + at_most + ": " + names);
-    else if (ends > 0) say("waiting for the store to take the ends of " + std::to_string(ends) + " jobs" + at_most);
+    if (running > 0) say(std::string(what) + core::counted(running, "running job") + at_most + ": " + names);
+    else if (ends > 0) say("waiting for the store to take the ends of " + core::counted(ends, "job") + at_most);
 }
 
 /// Until nothing that was claimed is left, or `end`, or stop_now().

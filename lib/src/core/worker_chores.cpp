@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "core/job_queue_impl.hpp"
+#include "core/words.hpp"
 #include "core/worker_impl.hpp"
 
 namespace jobruntime {
@@ -52,7 +53,7 @@ void WorkerImpl::find_lost(SteadyTime now) {
     search_pause_ = Duration{0};
     refused_.clear();
     if (lost->empty()) return;
-    say("gave back " + std::to_string(lost->size()) + " jobs that the store held for this session and that nothing here ran");
+    say("gave back " + core::counted(lost->size(), "job") + " that the store held for this session and that nothing here ran");
     const std::lock_guard lock(mutex_);
     if (started_) want_claim();
 }
@@ -180,8 +181,10 @@ void WorkerImpl::on_lost(SessionId session) {
         release_ready();
         want_claim();
     }
-    say("session " + session.str() + " lost its lease: " + std::to_string(lost.size()) +
-        " running jobs are asked to stop; going on as a new session");
+    const auto stopped = lost.empty() ? std::string()
+                                      : core::counted(lost.size(), "running job") +
+                                            (lost.size() == 1 ? " is asked to stop; " : " are asked to stop; ");
+    say("session " + session.str() + " lost its lease: " + stopped + "going on as a new session");
     for (const auto& attempt : lost) attempt->lose();
     timer_wakeup_.ring();
 }

@@ -5,6 +5,7 @@
 
 #include "core/bounds.hpp"
 #include "core/failpoint.hpp"
+#include "core/words.hpp"
 #include "mongo/store.hpp"
 
 namespace jobruntime::mongo {
@@ -85,8 +86,8 @@ Result<void> MongoStore::mend(int budget, Time now, Tended& tended) {
         if (!lost) return lost.error();
         tended.more = tended.more || more;
         if (options_.log && !lost->empty())
-            options_.log(std::to_string(lost->size()) + " jobs of session " + *owner +
-                         ", which is gone, run again");
+            options_.log(core::counted(lost->size(), "job") + " of session " + *owner + ", which is gone, " +
+                         (lost->size() == 1 ? "runs again" : "run again"));
     }
     return {};
 }
