@@ -22,16 +22,16 @@ namespace {
 constexpr std::chrono::seconds look_again{2};
 
 /// Whether a process lives that takes such a job. Empty lists mean everything, as in JobQueue::waiting_for.
-Result<bool> live_worker(Store& store, Duration lease, const Job& job) {
+Result<bool> live_worker(Store& store, Duration lease, std::string_view kind, std::string_view queue) {
     auto sessions = store.sessions();
     if (!sessions) return std::move(sessions).error();
     const auto now = system_clock().wall();
-    const auto lists = [](const std::vector<std::string>& names, const std::string& name) {
+    const auto lists = [](const std::vector<std::string>& names, std::string_view name) {
         return names.empty() || std::find(names.begin(), names.end(), name) != names.end();
     };
     for (const auto& session : *sessions)
-        if (session.facts.works && seems_alive(session, now, lease) && lists(session.facts.kinds, job.kind) &&
-            lists(session.facts.queues, job.queue))
+        if (session.facts.works && seems_alive(session, now, lease) && lists(session.facts.kinds, kind) &&
+            lists(session.facts.queues, queue))
             return true;
     return false;
 }
@@ -67,6 +67,9 @@ public:
           process_{in, store, system_clock(), *sink_, "", [](int) {}} {}
 
     Result<Saving> begin() {
+        // One that nobody but this process would do must not be left behind because this process cannot.
+        if (const auto live = live_worker(store_, in_.config.lease, host::media_kind, host::media_queue); live && !*live)
+            JR_TRY(host::check_job_worker(process_));
         auto nets = host::allowed_networks(in_.config);
         if (!nets) return std::move(nets).error();
         net::FetcherOptions fetching;
@@ -86,7 +89,7 @@ public:
         };
         saving.worker = [this] { return worker_.get(); };
         if (saving.already || !*job) return saving;
-        const auto live = live_worker(store_, in_.config.lease, **job);
+        const auto live = live_worker(store_, in_.config.lease, (*job)->kind, (*job)->queue);
         if (!live || !*live) JR_TRY(work(**job));
         return saving;
     }
@@ -116,7 +119,7 @@ private:
             const auto now = process_.clock.steady();
             if (!worker_ && now >= look) {
                 look = now + look_again;
-                const auto live = live_worker(store_, in_.config.lease, **job);
+                const auto live = live_worker(store_, in_.config.lease, (*job)->kind, (*job)->queue);
                 if (!live || *live) patient = served;
                 else if (patient == served) patient = now + in_.config.lease;
                 waiting = queue_.waiting_for(**job, in_.config.lease).value_or("");

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 
 #include <doctest/doctest.h>
 
@@ -122,6 +123,19 @@ TEST_CASE("save without a worker does its own job and no other, also when the po
     CHECK(kinds_in(folder, "completed") == std::vector<std::string>{"media.save"});
     CHECK(kinds_in(folder, "queued").size() == 2);
     for (const auto& request : site.requests()) CHECK(request.target != "/other");
+}
+
+TEST_CASE("save with a configuration that its own worker refuses puts no job in") {
+    const Folder folder;
+    auto variables = environment(folder);
+    variables["JOBRT_CONFIG"] = folder / "own.json";
+    std::ofstream(folder / "own.json") << R"({"platforms":{"web":{"extractors":["nobodys"]}}})";
+    const auto refused = jobrt({"save", "http://127.0.0.1:9/page"}, variables, folder.path());
+    CHECK(refused.status.code == 1);
+    CHECK_MESSAGE(refused.err.find("INVALID_CONFIGURATION") != std::string::npos, refused.err);
+    CHECK(refused.err.find("nobodys") != std::string::npos);
+    const auto listed = object_of(jobrt({"jobs", "list", "--json"}, environment(folder), folder.path()));
+    CHECK(listed.at("jobs").get_array().empty());
 }
 
 TEST_CASE("save does not count on a worker that takes no such job" * doctest::skip(on_mongo)) {

@@ -19,6 +19,9 @@ std::unique_ptr<Part> make_worker_part(Process& process);
 /// its session does not count as a worker. In the target of make_worker_part.
 std::unique_ptr<Part> make_job_worker(Process& process, JobId job, std::string queue);
 
+/// What that worker would refuse of the configuration when it starts, found out before its job is put in.
+Result<void> check_job_worker(const Process& process);
+
 /// What a worker on this machine is missing, one sentence each with how to install it; empty = nothing.
 std::vector<std::string> missing_programs(const Config& config);
 

@@ -50,6 +50,22 @@ std::string helper_program() {
     return std::string(helper_name);
 }
 
+Result<void> make_download_dir(const Config& config) {
+    std::error_code code;
+    std::filesystem::create_directories(config.download_dir, code);
+    if (!code) return {};
+    return Error{Errc::invalid_argument, "DOWNLOAD_DIR_UNUSABLE",
+                 "cannot make the download folder " + config.download_dir + ": " + code.message() + "; set JOBRT_DOWNLOAD_DIR"};
+}
+
+/// The sites of the configuration's file, when this program has all extractors that it names for them.
+Result<MediaConfig> runnable_sites(const Config& config, const Setup& setup) {
+    auto sites = MediaConfig::from(config, names_of(setup.extractors));
+    if (!sites) return sites;
+    if (auto known = sites->check_extractors(); !known) return std::move(known).error();
+    return sites;
+}
+
 class WorkerPart final : public Part {
 public:
     /// With `only`, which waits in `queue`: see make_job_worker.
@@ -61,18 +77,12 @@ public:
     Result<void> start() override {
         auto nets = allowed_networks(config_);
         if (!nets) return std::move(nets).error();
-        std::error_code code;
-        std::filesystem::create_directories(config_.download_dir, code);
-        if (code)
-            return Error{Errc::invalid_argument, "DOWNLOAD_DIR_UNUSABLE",
-                         "cannot make the download folder " + config_.download_dir + ": " + code.message() +
-                             "; set JOBRT_DOWNLOAD_DIR"};
+        JR_TRY(make_download_dir(config_));
         net::FetcherOptions fetching;
         fetching.allow_nets = *nets;
         fetcher_.emplace(std::move(fetching));
-        auto sites = MediaConfig::from(config_, names_of(process_.in.setup.extractors));
+        auto sites = runnable_sites(config_, process_.in.setup);
         if (!sites) return std::move(sites).error();
-        JR_TRY(sites->check_extractors());
         auto known = make_extractors(config_, *sites, *fetcher_);
         if (!known) return std::move(known).error();
         auto profile = ProfileSlot::take(config_.profile_dir);
@@ -109,9 +119,8 @@ public:
     std::uint64_t pulse() override { return worker_->heartbeat().rounds(); }
 
     Result<std::function<void()>> prepare(const Config& fresh) override {
-        auto sites = MediaConfig::from(fresh, names_of(process_.in.setup.extractors));
+        auto sites = runnable_sites(fresh, process_.in.setup);
         if (!sites) return std::move(sites).error();
-        JR_TRY(sites->check_extractors());
         if (auto nets = allowed_networks(fresh); !nets) return std::move(nets).error();
         // The networks that the guard lets through and the browser stay those of the start.
         auto changed = fresh;
@@ -303,6 +312,21 @@ std::vector<std::string> missing_programs(const Config& config) {
 }
 
 std::unique_ptr<Part> make_worker_part(Process& process) { return std::make_unique<WorkerPart>(process); }
+
+Result<void> check_job_worker(const Process& process) {
+    const auto& config = process.in.config;
+    JR_TRY(make_download_dir(config));
+    auto nets = allowed_networks(config);
+    if (!nets) return std::move(nets).error();
+    const auto sites = runnable_sites(config, process.in.setup);
+    if (!sites) return sites.error();
+    net::FetcherOptions fetching;
+    fetching.allow_nets = *std::move(nets);
+    net::Fetcher fetcher(std::move(fetching));
+    const auto known = make_extractors(config, *sites, fetcher);
+    if (!known) return known.error();
+    return {};
+}
 
 std::unique_ptr<Part> make_job_worker(Process& process, JobId job, std::string queue) {
     return std::make_unique<WorkerPart>(process, job, std::move(queue));
