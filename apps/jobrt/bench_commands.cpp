@@ -154,9 +154,9 @@ std::vector<Command> bench_commands() {
               {"--scale PERCENT", "Of the usual counts.", "100"},
               {"--dir DIR", "Where the files go; the disk that is measured.", "."},
               {"--json", "Print errors as JSON, too; the figures always are."},
-              {"--inside DIR", "Internal: the process that measures, and where."},
-              {"--enqueuer FILE", "Internal: the second process of W4_pickup_xproc."},
-              {"--jobs N", "Internal: how many it enqueues.", "1000"}},
+              {"--inside DIR", "The process that measures, and where.", "", true},
+              {"--enqueuer FILE", "The second process of W4_pickup_xproc.", "", true},
+              {"--jobs N", "How many that one enqueues.", "1000", true}},
              {"jobrt bench", "jobrt bench --raw --workload W1_bulk1000", "jobrt bench --store mongodb://127.0.0.1:27017/ --scale 2"}, bench, true}};
 }
 

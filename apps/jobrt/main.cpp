@@ -16,7 +16,8 @@ boost::json::object command_table(const std::vector<Command>& commands) {
     for (const auto& command : commands) {
         boost::json::array arguments;
         for (const auto& argument : command.arguments)
-            arguments.push_back(boost::json::object{{"form", argument.form}, {"meaning", argument.meaning}});
+            if (!argument.hidden)
+                arguments.push_back(boost::json::object{{"form", argument.form}, {"meaning", argument.meaning}});
         rows.push_back(boost::json::object{{"name", command.name},
                                            {"summary", command.summary},
                                            {"arguments", std::move(arguments)},

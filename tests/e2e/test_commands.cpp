@@ -237,6 +237,11 @@ TEST_CASE("every command explains itself with an example, and so does the man pa
         CHECK_MESSAGE(help.out.find("--json") != std::string::npos, help.out);
         CHECK(page.find("\n.B " + name) != std::string::npos);
     }
+    // What a command says to itself is nobody else's.
+    const auto bench = jobrt({"bench", "--help"}, variables, folder.path()).out;
+    for (const auto& said : {bench, page, boost::json::serialize(table)})
+        for (const auto* own : {"--inside", "--enqueuer", "--jobs "}) CHECK_MESSAGE(said.find(own) == std::string::npos, own);
+    CHECK(bench.find("--workload") != std::string::npos);
     const auto all = jobrt({"--help"}, variables, folder.path());
     CHECK(all.status.code == 0);
     for (const auto* word : {"save", "doctor", "JOBRT_STORE", "ROLE"}) CHECK(all.out.find(word) != std::string::npos);

@@ -73,6 +73,7 @@ void add_argument(CLI::App& app, const Argument& argument, std::vector<std::uniq
         if (!argument.form.ends_with("...")) slot->option->allow_extra_args(false);
         if (!argument.form.starts_with('[')) slot->option->required();
     }
+    if (argument.hidden) slot->option->group("");
     slots.push_back(std::move(slot));
 }
 
@@ -231,10 +232,11 @@ std::string man_page(const Setup& setup, const std::vector<Command>& commands) {
                        "Without a command it serves the HTTP API and works, as ROLE says, until SIGTERM.\n.SH COMMANDS\n";
     for (const auto& command : commands) {
         page += ".TP\n.B " + escaped(command.name);
-        for (const auto& argument : command.arguments) page += " " + escaped(argument.form);
+        for (const auto& argument : command.arguments)
+            if (!argument.hidden) page += " " + escaped(argument.form);
         page += "\n" + escaped(command.summary) + "\n";
         for (const auto& argument : command.arguments)
-            page += ".br\n" + escaped(argument.form) + ": " + escaped(argument.meaning) + "\n";
+            if (!argument.hidden) page += ".br\n" + escaped(argument.form) + ": " + escaped(argument.meaning) + "\n";
         for (auto example : command.examples) page += ".br\nExample: " + escaped(example) + "\n";
     }
     page += ".SH SETTINGS\n";

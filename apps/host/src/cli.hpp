@@ -24,6 +24,8 @@ struct Argument {
     std::string_view form;
     std::string_view meaning;
     std::string_view fallback = "";
+    /// For the program's own use: neither --help nor the manual page has it.
+    bool hidden = false;
 };
 
 /// Settings, and what they mean.
