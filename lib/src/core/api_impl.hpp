@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -134,8 +135,11 @@ struct ApiRouter::Impl {
         static std::optional<BulkBound> parse(std::string_view& cursor);
     };
     Response bulk(const RouteMatch& match) const;
-    Response change_many(const Selection& which, const std::string& words, std::string cursor, BulkBound bound,
-                         SteadyTime begun, const RouteMatch& match) const;
+    Response change_named(std::span<const JobId> named, SteadyTime begun, const RouteMatch& match) const;
+    Response change_matching(const JobFilter& filter, const std::string& words, std::string cursor, BulkBound bound,
+                             SteadyTime begun, const RouteMatch& match) const;
+    Result<Changed> change_some(const Selection& which, const std::string& words, const Change& change, std::string_view cursor,
+                                int most, std::size_t& bytes, const RouteMatch& match) const;
     Result<Changed> remove_many(const Selection& which, std::string_view cursor, int most, const RouteMatch& match) const;
 
     // api_words.cpp

@@ -48,6 +48,9 @@ public:
     /// Told of each end before it is stored.
     std::function<void(const Settlement&)> settling;
 
+    /// May take the time that a change of so many jobs needs.
+    std::function<void(std::size_t jobs)> changing;
+
     /// As a store that can tell whether anything has changed.
     std::optional<std::uint64_t> changes;
 
@@ -77,7 +80,11 @@ public:
     }
     Result<Changed> change(const Selection& which, const Change& change, int limit, std::string_view cursor,
                            Time now) override {
-        return pass<Changed>("change", [&] { return inner_->change(which, change, limit, cursor, now); });
+        return pass<Changed>("change", [&] {
+            auto changed = inner_->change(which, change, limit, cursor, now);
+            if (changed && changing) changing(changed->answers.size());
+            return changed;
+        });
     }
     Result<std::optional<Job>> get(JobId id, unsigned parts) override {
         return pass<std::optional<Job>>("get", [&]() -> Result<std::optional<Job>> {
