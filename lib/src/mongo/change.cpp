@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 // What people do to jobs from outside.
 #include <algorithm>
+#include <utility>
 
 #include "core/bounds.hpp"
 #include "mongo/filter.hpp"
@@ -43,7 +44,9 @@ std::optional<JobId> holder(Server& server, const Row& row) {
 }  // namespace
 
 Mutation MongoStore::change_one(JobId id, const Change& change, const Seen* seen, Time now, ChangeAnswer& answer) {
-    auto apply = [this, id, &change, seen, &answer, now](Row* row) {
+    // The unique index says no to those whose key another job holds, and few do: nobody is asked beforehand, but which one it
+    // is when the change was not taken. Many jobs would cost a question each.
+    auto apply = [this, id, &change, seen, &answer, now, tried = false](Row* row) mutable {
         answer = {};
         answer.job = id;
         if (!row) {
@@ -66,7 +69,7 @@ Mutation MongoStore::change_one(JobId id, const Change& change, const Seen* seen
             row->gone = true;
             return;
         }
-        if (next.event == EventCode::retried) {
+        if (next.event == EventCode::retried && std::exchange(tried, true)) {
             if (const auto other = holder(parts_->server, *row)) {
                 answer.how = ChangeAnswer::How::conflict;
                 answer.other = *other;

@@ -134,7 +134,7 @@ Result<bool> Jobs::commit(std::span<Draft> drafts, const std::string& token) {
     auto done = server_.update(Where::jobs, updates);
     if (JOBRT_FAILPOINT("mongo.commit_answer"))
         done = Error{Errc::unavailable, "CONNECTION_LOST", "a failpoint"};
-    if (done && done->matched == updates.size()) {
+    if (done && done->matched == updates.size() && done->duplicates.empty()) {
         for (auto& draft : drafts) draft.applied = true;
         return true;
     }

@@ -125,6 +125,33 @@ Result<void> retry_conflict(Bench& bench) {
     return {};
 }
 
+/// Retried together, as by one question about many, with neighbours that have no key.
+Result<void> retry_together(Bench& bench) {
+    std::vector<JobId> ids;
+    for (int i = 0; i < 4; ++i) {
+        ids.push_back(bench.in_state(JobState::failed, keyed(bench)));
+        ids.push_back(bench.in_state(JobState::failed, bench.job()));
+    }
+    const auto answers = must(bench.store().change(ids, {.action = Action::retry}, 100, {}, bench.now)).answers;
+    JR_EXPECT(answers.size() == ids.size());
+    std::vector<JobId> taken;
+    for (std::size_t i = 0; i < ids.size(); i += 2) {
+        if (answers[i].how == ChangeAnswer::How::done) taken.push_back(ids[i]);
+        JR_EXPECT(answers[i + 1].how == ChangeAnswer::How::done);
+        JR_EXPECT(bench.get(ids[i + 1]).state == JobState::queued);
+    }
+    const auto holder = only(taken);
+    for (std::size_t i = 0; i < ids.size(); i += 2) {
+        JR_EXPECT(bench.get(ids[i]).state == (ids[i] == holder ? JobState::queued : JobState::failed));
+        if (ids[i] == holder) continue;
+        JR_EXPECT(answers[i].how == ChangeAnswer::How::conflict);
+        JR_EXPECT(answers[i].other == holder);
+        JR_EXPECT(answers[i].state == JobState::failed);
+        JR_EXPECT(bench.event_names(ids[i]).back() != bench.event_names(holder).back());
+    }
+    return {};
+}
+
 }  // namespace
 
 void add_unique_cases(Cases& cases) {
@@ -132,6 +159,8 @@ void add_unique_cases(Cases& cases) {
     cases.add("replacing gives the waiting job what was given now and keeps who it is", replace_gives_all_new);
     cases.add("a job that runs or has ended is never replaced", replace_only_while_waiting);
     cases.add("retrying a job whose key another holds is a conflict that names the other", retry_conflict);
+
+    cases.add("of many jobs with one key that are retried together one is taken, and the others are conflicts that name it", retry_together);
 
     cases.add("a unique key counts for all kinds and queues", [](Bench& bench) -> Result<void> {
         const auto first = bench.add(keyed(bench));
