@@ -90,15 +90,41 @@ test("a change of many jobs that ends halfway says how far it came", async () =>
         return answer({ done: 1_000, requested: 0, refused: 0, nextCursor: `c${good}` });
     };
     const outcome = await api.bulkMatching("delete", { status: "failed" }, 5_000);
-    assert.equal(tellOutcome("delete", outcome), "2,000 deleted, then STORE_UNAVAILABLE: the store is locked");
+    assert.equal(tellOutcome("delete", outcome, 5_000), "2,000 of 5,000 deleted, then STORE_UNAVAILABLE: the store is locked");
     assert.deepEqual(bodies.map((body) => [body["expectedCount"], body["cursor"]]), [[5_000, undefined], [undefined, "c1"], [undefined, "c0"]]);
     good = 0;
     assert.ok((await api.bulkMatching("delete", {}, 1).catch((error: unknown) => error)) instanceof ApiError);
     good = 1;
     const ids = Array.from({ length: 700 }, (_, i) => String(i));
-    assert.equal(tellOutcome("cancel", await api.bulkIds("cancel", ids)), "1,000 canceled, then STORE_UNAVAILABLE: the store is locked");
+    assert.equal(tellOutcome("cancel", await api.bulkIds("cancel", ids), 1_700), "1,000 of 1,700 canceled, then STORE_UNAVAILABLE: the store is locked");
     assert.deepEqual(bodies.slice(-2).map((body) => (body["ids"] as string[]).length), [500, 200]);
-    assert.equal(tellOutcome("retry", { done: 3, refused: 1, firstRefusal: "INVALID_STATE" }), "3 queued again, 1 refused (INVALID_STATE)");
+    assert.equal(tellOutcome("retry", { done: 3, refused: 1, firstRefusal: "INVALID_STATE" }, 4), "3 queued again, 1 refused (INVALID_STATE)");
+});
+
+test("a slow store is asked again for what it did not get to, and each answer says how far it is", async () => {
+    const sizes: number[] = [];
+    let goesAway = false;
+    page.fetch = (_, asked) => {
+        const { ids } = JSON.parse(String(asked.body)) as { ids: string[] };
+        sizes.push(ids.length);
+        const rest = goesAway && sizes.length > 1 ? "unknown" : "not_tried";
+        const results = ids.map((id, i) => ({ id, result: i < 80 ? "done" : i < 100 ? "invalid_state" : i < 150 ? rest : "not_tried" }));
+        const of = (result: string): number => results.filter((one) => one.result === result).length;
+        return answer({ done: of("done"), requested: 0, refused: of("invalid_state"), results, nextCursor: null });
+    };
+    const ids = Array.from({ length: 550 }, (_, i) => String(i));
+    const heard: number[] = [];
+    const outcome = await api.bulkIds("retry", ids, (so) => heard.push(so.done + so.refused));
+    assert.equal(tellOutcome("retry", outcome, 550), "450 queued again, 100 refused (invalid_state)");
+    assert.deepEqual(sizes, [500, 450, 350, 250, 150, 50]);
+    assert.deepEqual(heard, [100, 200, 300, 400, 500]);
+    sizes.length = 0;
+    goesAway = true;
+    assert.equal(
+        tellOutcome("retry", await api.bulkIds("retry", ids), 550),
+        "160 of 550 queued again, 40 refused (invalid_state), then the store went away: what became of 50 more is not known",
+    );
+    assert.equal(sizes.length, 2);
 });
 
 test("a page that was logged out learns that it is not any more", async () => {

@@ -32,8 +32,9 @@ export function fitting(action: Action, filter: JobFilter): JobFilter | null {
     return status.length > 0 ? { ...filter, status: status.join(",") } : null;
 }
 
-export function tellOutcome(action: Action, outcome: Outcome): string {
+/** Of so many that were to be done. */
+export function tellOutcome(action: Action, outcome: Outcome, all: number): string {
     const refused = `${count(outcome.refused)} refused${outcome.firstRefusal ? ` (${outcome.firstRefusal})` : ""}`;
-    const done = `${count(outcome.done)} ${actionWords[action].done}${outcome.refused > 0 ? `, ${refused}` : ""}`;
+    const done = `${count(outcome.done)} ${outcome.stopped ? `of ${count(all)} ` : ""}${actionWords[action].done}${outcome.refused > 0 ? `, ${refused}` : ""}`;
     return outcome.stopped ? `${done}, then ${outcome.stopped}` : done;
 }

@@ -1,5 +1,6 @@
 // Everything that the page knows about the HTTP API's shapes, in one place.
 import { Cell } from "./cell";
+import { count } from "./format";
 import { lineOfJson, parseJson, type Json } from "./json";
 
 export const jobStates = ["scheduled", "queued", "running", "completed", "failed", "canceled"] as const;
@@ -299,18 +300,24 @@ const bulk = (body: object): Promise<BulkAnswer> => json<BulkAnswer>("api/jobs/b
 function add(outcome: Outcome, answer: BulkAnswer): void {
     outcome.done += answer.done + answer.requested;
     outcome.refused += answer.refused;
-    outcome.firstRefusal ||= answer.results?.find((one) => !["done", "requested"].includes(one.result))?.result ?? "";
+    outcome.firstRefusal ||= answer.results?.find((one) => !["done", "requested", "unknown", "not_tried"].includes(one.result))?.result ?? "";
 }
 
+/** What becomes of a change of many jobs, each time that more of them are done. */
+type Told = (outcome: Outcome) => void;
+
 /** Goes on until there is no cursor. Once something was done, a failure is part of the outcome. */
-async function inSteps(step: (cursor: string | null) => Promise<BulkAnswer>): Promise<Outcome> {
+async function inSteps(step: (cursor: string | null) => Promise<BulkAnswer>, told: Told = () => undefined): Promise<Outcome> {
     const outcome: Outcome = { done: 0, refused: 0, firstRefusal: "" };
     let cursor: string | null = null;
     do {
         try {
             const answer: BulkAnswer = await step(cursor);
             add(outcome, answer);
+            const unknown = answer.results?.filter((one) => one.result === "unknown").length ?? 0;
+            if (unknown > 0) return { ...outcome, stopped: `the store went away: what became of ${count(unknown)} more is not known` };
             cursor = answer.nextCursor;
+            if (cursor) told(outcome);
         } catch (error) {
             if (!(error instanceof ApiError) || cursor === null) throw error;
             return { ...outcome, stopped: `${error.code}: ${error.message}` };
@@ -347,15 +354,19 @@ export const api = {
     stats: (minutes: number) => json<Stats>("api/stats", { query: { minutes } }),
     pauseQueue: (name: string, paused: boolean) =>
         json<object>(`api/queues/${encodeURIComponent(name)}/${paused ? "pause" : "resume"}`, { method: "POST" }),
-    bulkIds: (action: Action, ids: readonly string[]): Promise<Outcome> =>
+    bulkIds: (action: Action, ids: readonly string[], told?: Told): Promise<Outcome> =>
         inSteps(async (cursor) => {
             const at = Number(cursor ?? 0);
-            const answer = await bulk({ action, ids: ids.slice(at, at + 500) });
-            return { ...answer, nextCursor: at + 500 < ids.length ? String(at + 500) : null };
-        }),
+            const asked = ids.slice(at, at + 500);
+            const answer = await bulk({ action, ids: asked });
+            // A slow store is left the rest for the next time.
+            const tried = answer.results?.findIndex((one) => one.result === "not_tried") ?? -1;
+            const next = at + (tried < 0 ? asked.length : tried);
+            return { ...answer, nextCursor: next < ids.length ? String(next) : null };
+        }, told),
     /** COUNT_CHANGED, and nothing done, when more than `expectedCount` jobs match now. */
-    bulkMatching: (action: Action, filter: JobFilter, expectedCount: number): Promise<Outcome> =>
-        inSteps((cursor) => bulk({ action, filter: bulkFilter(filter), ...(cursor === null ? { expectedCount } : { cursor }) })),
+    bulkMatching: (action: Action, filter: JobFilter, expectedCount: number, told?: Told): Promise<Outcome> =>
+        inSteps((cursor) => bulk({ action, filter: bulkFilter(filter), ...(cursor === null ? { expectedCount } : { cursor }) }), told),
 
     events: async (query: EventQuery) => (await api.eventPage(query)).events,
     eventPage: async (query: EventQuery): Promise<EventPage> => {

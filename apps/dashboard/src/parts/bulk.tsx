@@ -1,8 +1,23 @@
 // Changes of many jobs, asked before and told after.
 import { actionWords, fitting, mayDo, tellOutcome } from "../lib/actions";
-import { ApiError, api, type Action, type Job, type JobFilter } from "../lib/api";
+import { ApiError, api, type Action, type Job, type JobFilter, type Outcome } from "../lib/api";
 import { count, plural } from "../lib/format";
-import { confirm, confirmFound, tell, type Wording } from "./dialogs";
+import { confirm, confirmFound, follow, tell, type Wording } from "./dialogs";
+
+/** Tells how far it is while it takes its time, and what came of it. True when it came to an end. */
+async function perform(action: Action, n: number, change: (told: (outcome: Outcome) => void) => Promise<Outcome>): Promise<boolean> {
+    const way = follow();
+    try {
+        const outcome = await change((so) => way.say(`${actionWords[action].name}: ${count(so.done + so.refused)} of ${plural(n, "job")} so far`));
+        tell(tellOutcome(action, outcome, n), outcome.refused > 0 || !!outcome.stopped);
+        return true;
+    } catch (error) {
+        tell(error instanceof ApiError ? `${error.code}: ${error.message}` : String(error), true);
+        return false;
+    } finally {
+        way.end();
+    }
+}
 
 /** Those of the jobs that the action fits. True when something was done. */
 export async function changeMany(action: Action, jobs: readonly Job[]): Promise<boolean> {
@@ -19,12 +34,7 @@ export async function changeMany(action: Action, jobs: readonly Job[]): Promise<
         const yes = await confirm(`${words.name} ${plural(ids.length, "job")}?`, words.ending + besides, `${words.name} ${count(ids.length)}`, action === "delete");
         if (!yes) return false;
     }
-    try {
-        const outcome = await api.bulkIds(action, ids);
-        tell(tellOutcome(action, outcome), outcome.refused > 0 || !!outcome.stopped);
-    } catch (error) {
-        tell(error instanceof ApiError ? `${error.code}: ${error.message}` : String(error), true);
-    }
+    await perform(action, ids.length, (told) => api.bulkIds(action, ids, told));
     return true;
 }
 
@@ -47,9 +57,7 @@ export async function changeMatching(action: Action, filter: JobFilter): Promise
     try {
         const yes = await confirmFound(first, find, action !== "retry");
         if (!yes || !which) return false;
-        const outcome = await api.bulkMatching(action, which, n);
-        tell(tellOutcome(action, outcome), outcome.refused > 0 || !!outcome.stopped);
-        return true;
+        return await perform(action, n, (told) => api.bulkMatching(action, which, n, told));
     } catch (error) {
         tell(error instanceof ApiError ? `${error.code}: ${error.message}` : String(error), true);
         return false;

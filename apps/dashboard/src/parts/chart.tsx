@@ -149,7 +149,7 @@ export function Chart(shown: Shown): JSX.Element {
                         {line.name}
                     </span>
                 ))}
-                {shown.marks?.length ? <span>┆ start or deploy of a process</span> : null}
+                {shown.marks?.length ? <span>┆ start or deploy</span> : null}
             </div>
             <ChartTable shown={shown} />
         </section>

@@ -2,6 +2,7 @@
 import type { JSX } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { Cell, useCell } from "../lib/cell";
+import { route } from "../lib/route";
 
 /** What a question says, and its button. */
 export interface Wording {
@@ -74,6 +75,12 @@ function Dialog({ question }: { question: Question }): JSX.Element {
         asked.set(null);
         question.answer(yes);
     };
+    // What is asked is about what stood behind it: who goes Back, or elsewhere, has not agreed.
+    const at = useCell(route);
+    const before = useRef(at);
+    useLayoutEffect(() => {
+        if (before.current !== at) close(false);
+    }, [at]);
     return (
         <dialog
             ref={box}
@@ -101,6 +108,8 @@ interface Note {
     id: number;
     text: string;
     bad: boolean;
+    /** It changes each second: whoever listens to the page hears what came of it only. */
+    silent?: boolean;
 }
 
 const notes = new Cell<readonly Note[]>([]);
@@ -113,6 +122,19 @@ export function tell(text: string, bad = false): void {
     setTimeout(() => dismiss(id), bad ? 15_000 : 6_000);
 }
 
+/** Says how far something is that takes its time, until it has ended. */
+export function follow(): { say: (text: string) => void; end: () => void } {
+    const id = nextNote++;
+    return {
+        say: (text) => {
+            const note = { id, text, bad: false, silent: true };
+            const shown = notes.value.some((one) => one.id === id);
+            notes.set(shown ? notes.value.map((one) => (one.id === id ? note : one)) : [...notes.value.slice(-3), note]);
+        },
+        end: () => dismiss(id),
+    };
+}
+
 function dismiss(id: number): void {
     notes.set(notes.value.filter((note) => note.id !== id));
 }
@@ -122,7 +144,7 @@ export function Notes(): JSX.Element {
     return (
         <div class="notes" role="status" aria-live="polite">
             {shown.map((note) => (
-                <div key={note.id} class={`note ${note.bad ? "is-bad" : ""}`}>
+                <div key={note.id} class={`note ${note.bad ? "is-bad" : ""}`} aria-live={note.silent ? "off" : undefined}>
                     <span>{note.text}</span>
                     <button type="button" class="small" aria-label="Dismiss" onClick={() => dismiss(note.id)}>
                         ×

@@ -17,6 +17,8 @@ export const notWhole = "Not all of its events are shown; History has them.";
 export function Timeline({ lines: everything, whole }: { lines: AttemptLine[]; whole: boolean }): JSX.Element | null {
     const lines = everything.slice(-mostLines);
     const all = lines.flatMap((line) => line.phases);
+    // Most kinds have no phases of their own, and on a narrow screen each column counts.
+    const shown = (Object.keys(names) as Phase["name"][]).filter((name) => name === "waited" || name === "ran" || all.some((phase) => phase.name === name));
     if (all.length === 0) return null;
     const from = Math.min(...all.map((phase) => phase.from));
     const to = Math.max(...all.map((phase) => phase.to), from + 1);
@@ -44,9 +46,9 @@ export function Timeline({ lines: everything, whole }: { lines: AttemptLine[]; w
                     <thead>
                         <tr>
                             <th scope="col">Attempt</th>
-                            {Object.values(names).map((name) => (
+                            {shown.map((name) => (
                                 <th key={name} scope="col" class="number">
-                                    <span class={`key is-${name}`} aria-hidden="true" /> {name}
+                                    <span class={`key is-${name}`} aria-hidden="true" /> {names[name]}
                                 </th>
                             ))}
                             <th scope="col">End</th>
@@ -56,7 +58,7 @@ export function Timeline({ lines: everything, whole }: { lines: AttemptLine[]; w
                         {lines.map((line, index) => (
                             <tr key={index}>
                                 <td>{line.attempt}</td>
-                                {(Object.keys(names) as Phase["name"][]).map((name) => {
+                                {shown.map((name) => {
                                     const of = line.phases.filter((phase) => phase.name === name);
                                     return (
                                         <td key={name} class="number">

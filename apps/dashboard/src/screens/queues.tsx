@@ -30,7 +30,7 @@ function QueueTable({ queues, reload }: { queues: QueueInfo[]; reload: () => voi
     const operate = mayOperate(useCell(session));
     return (
         <div class="table-box" role="region" aria-label="Queues" tabIndex={0}>
-            <table>
+            <table class="queues">
                 <thead>
                     <tr>
                         <th scope="col">Queue</th>

@@ -46,7 +46,6 @@ function WorkerTable({ workers }: { workers: WorkerInfo[] }): JSX.Element {
                         <th scope="col" class="number">
                             Last beat
                         </th>
-                        <th scope="col">Started</th>
                     </tr>
                 </thead>
                 <tbody>
@@ -57,10 +56,13 @@ function WorkerTable({ workers }: { workers: WorkerInfo[] }): JSX.Element {
                                     <span aria-hidden="true">{worker.live ? "✓" : "✕"}</span> {worker.live ? "lives" : "silent"}
                                 </span>
                             </td>
-                            <td>
+                            <td class="who">
                                 {worker.host} · pid {worker.pid}
                                 <div class="quiet" title={worker.id}>
                                     {shortId(worker.id)} · version {worker.version}
+                                </div>
+                                <div class="quiet">
+                                    up since <When at={worker.startedAt} />
                                 </div>
                                 {worker.details.missing?.map((one) => (
                                     <div key={missingText(one)} class="code">
@@ -81,9 +83,6 @@ function WorkerTable({ workers }: { workers: WorkerInfo[] }): JSX.Element {
                             </td>
                             <td>{worker.kinds.join(", ") || "every kind"}</td>
                             <td class="number">{duration(worker.beatAgeMs)} ago</td>
-                            <td>
-                                <When at={worker.startedAt} />
-                            </td>
                         </tr>
                     ))}
                 </tbody>
