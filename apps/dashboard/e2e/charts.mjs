@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { eventually, picture } from "./world.mjs";
+import { contrast, eventually, picture } from "./world.mjs";
 
 /** An hour of made-up statistics: the chart is what is tried here, not the server. */
-function hour() {
+export function hour() {
     const last = Math.floor(Date.now() / 60_000);
     const time = (minute) => new Date(minute * 60_000).toISOString();
     const minutes = Array.from({ length: 60 }, (_, i) => ({
@@ -19,19 +19,6 @@ function hour() {
         { at: time(last - 25), role: "worker", version: "0.1.1" },
     ];
     return { ok: true, now: new Date().toISOString(), since: time(last - 300), minutes, starts };
-}
-
-/** The contrast of two colours, as WCAG counts it. */
-function contrast(a, b) {
-    const light = (colour) => {
-        const [r, g, b] = colour.map((value) => {
-            const part = value / 255;
-            return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
-        });
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    };
-    const [one, other] = [light(a), light(b)].sort((x, y) => y - x);
-    return (one + 0.05) / (other + 0.05);
 }
 
 async function charts(world) {

@@ -19,7 +19,7 @@ if (!process.env.JOBRT_PROGRAM) throw new Error("JOBRT_PROGRAM names no program"
 // Which run side by side as entries of their own; the cases of "measured" want the machine for themselves.
 const groups = {
     stores: ["stores", "queues", "streams"],
-    screens: ["lists", "panel", "safety", "charts", "copying", "looks", "screens"],
+    screens: ["lists", "panel", "safety", "charts", "copying", "opened", "looks", "screens"],
     measured: ["live"],
 };
 const words = process.argv.slice(2);
