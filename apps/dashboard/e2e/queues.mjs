@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
+import { isReal } from "./mongo.mjs";
 import { axe, call, eventually, join, picture, submit } from "./world.mjs";
 
 async function pausing(world) {
@@ -42,14 +43,18 @@ async function pausing(world) {
     await row.locator("td").last().getByText("–").waitFor();
 }
 
-/** So many failed jobs, a multiple of 50, and one that does not match, are retried by one question. */
-export async function retryAll(world, most) {
-    const { url } = await world.serve({ JOBRT_CONCURRENCY: "32" });
+const countOf = async (url, state) => (await call(url, "GET", `/api/jobs/counts?status=${state}`)).json.total;
+
+/** So many failed jobs with a tag, a multiple of 50, and one without. */
+async function makeFailed(url, most) {
     for (let done = 0; done < most; done += 50)
         await Promise.all(Array.from({ length: 50 }, () => submit(url, { kind: "demo.sleep", payload: { ms: 0, failTimes: 1 }, maxAttempts: 1, tags: ["many"] })));
     await submit(url, { kind: "demo.sleep", payload: { ms: 0, failTimes: 1 }, maxAttempts: 1 });
-    const failed = async () => (await call(url, "GET", "/api/jobs/counts?status=failed")).json.total;
-    await eventually("all have failed", async () => (await failed()) === most + 1, 60_000);
+    await eventually("all have failed", async () => (await countOf(url, "failed")) === most + 1, 60_000);
+}
+
+/** Retries those with the tag by one question; the page, as soon as the question is answered. */
+async function askToRetry(world, url, most) {
     const page = await world.browse();
     // More than a page of them: what is done to all is offered then.
     await page.goto(`${await world.front(url)}/#/jobs?tag=many&status=failed&limit=20`);
@@ -59,10 +64,37 @@ export async function retryAll(world, most) {
     await page.getByRole("button", { name: "Retry all…" }).click();
     await page.getByRole("dialog").getByText(`Retry all ${shown} matching jobs?`).waitFor();
     await page.getByRole("dialog").getByRole("button", { name: `Retry ${shown}` }).click();
-    await page.getByText(`${shown} queued again`).waitFor({ timeout: 30_000 });
+    return { page, done: page.getByText(`${shown} queued again`) };
+}
+
+export async function retryAll(world, most) {
+    const { url } = await world.serve({ JOBRT_CONCURRENCY: "32" });
+    await makeFailed(url, most);
+    const { page, done } = await askToRetry(world, url, most);
+    await done.waitFor({ timeout: 30_000 });
+    const failed = () => countOf(url, "failed");
     await eventually("all complete but the one that did not match", async () => (await failed()) === 1, 60_000);
     console.log(`counts: ${most} failed jobs retried by one question`);
     return { url, page, failed };
+}
+
+/** A thousand where each change takes its time: they are made elsewhere, and the page says how far it is. */
+export async function retryCopied(world) {
+    const from = `sqlite:${join(world.folder, "made.db")}`;
+    const maker = await world.start({ JOBRT_STORE: from, MONGODB_URI: "", JOBRT_CONCURRENCY: "32" });
+    await makeFailed(maker.url, 1000);
+    await world.stop(maker);
+    world.run(["store", "copy", from, world.store.MONGODB_URI]);
+    const { url } = await world.start({ ROLE: "api" });
+    const { page, done } = await askToRetry(world, url, 1000);
+    const since = Date.now();
+    if (!isReal) await page.locator(".note", { hasText: /^Retry: \d+ of 1,000 jobs so far/ }).waitFor();
+    await done.waitFor();
+    console.log(`counts: 1000 failed jobs retried by one question in ${Date.now() - since} ms`);
+    assert.deepEqual([await countOf(url, "queued"), await countOf(url, "failed")], [1000, 1]);
+    assert.equal(await page.getByText("so far").count(), 0);
+    await world.start({ ROLE: "worker" });
+    await eventually("they run", async () => (await countOf(url, "completed")) >= 20);
 }
 
 async function allMatching(world) {

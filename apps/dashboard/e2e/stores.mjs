@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { away, killed, restarted } from "./live.mjs";
 import { hasMongo, hasOwnMongo, isReal, mongoStore, ownMongo } from "./mongo.mjs";
-import { retryAll } from "./queues.mjs";
+import { retryAll, retryCopied } from "./queues.mjs";
 import { roles, scripts } from "./safety.mjs";
 import { cancelRunning, fromAddressToVideo, refusals } from "./saving.mjs";
 import { call, eventually, submit, waitFor } from "./world.mjs";
@@ -44,7 +44,7 @@ async function pausedForAll(world) {
     await waitFor(there.url, waits, ["completed"]);
 }
 
-/** A thousand on SQLite (in one process by another case); the stand-in for MongoDB needs a while for each. */
+/** A thousand on SQLite (in one process by another case); the stand-in for MongoDB needs a while to run each. */
 const retrySome = (world) => retryAll(world, world.store.MONGODB_URI && !isReal ? 50 : 1000);
 
 /** What depends on where jobs are, or on which process does what; `not` there, as another file has it. How the page looks does not. */
@@ -54,6 +54,7 @@ const stories = [
     { name: "a running job is canceled, then deleted after a question", run: cancelRunning },
     { name: "the API is killed under an open page: no gap, no repeat; no worker: a banner", run: restarted },
     { name: "failed jobs are retried at once", run: retrySome, not: "combined on SQLite" },
+    { name: "a thousand failed jobs are retried at once", run: retryCopied, where: "split on MongoDB" },
     { name: "a store that is away for a while", run: away, own: true, not: "split on SQLite" },
     { name: "a queue is paused for all processes within a second", run: pausedForAll, where: "split" },
     { name: "the worker is killed: no banner at first, then one", run: killed, where: "split on MongoDB" },
