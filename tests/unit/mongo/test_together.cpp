@@ -81,3 +81,41 @@ TEST_CASE("a job that is asked to stop before its claimer has found it is given 
     runs.states = {JobState::running};
     CHECK(must(stores.first->count(runs, CountBy::nothing)).front().count == 1);
 }
+
+TEST_CASE("many jobs with keys are retried by few questions to the server, and each that another is in the way of by one more") {
+    constexpr int jobs = 40;
+    auto& server = MongoServer::shared();
+    const auto database = server.fresh_database();
+    mongo::Options options;
+    options.change_streams = false;
+    auto store = open_store(server.uri(database), options);
+    std::vector<JobId> ids;
+    const auto insert = [&](int key) {
+        auto job = new_job(noon);
+        job.unique_key = "key " + std::to_string(key);
+        CHECK(!must(store->insert({&job, 1}, noon)).front().refused);
+        return job.id;
+    };
+    const auto change = [&](std::vector<JobId> which, Action action) {
+        return must(store->change(std::move(which), {.action = action}, jobs, "", noon)).answers;
+    };
+    for (int i = 0; i < jobs; ++i) ids.push_back(insert(i));
+    change(ids, Action::cancel);
+    const auto other = insert(7);
+    const auto questions = [&] {
+        const auto said = server.run("admin", std::move(mongo::Doc().integer("serverStatus", 1)));
+        const auto counters = mongo::View(said).doc("opcounters");
+        REQUIRE(counters);
+        return counters->number("query").value_or(-1);
+    };
+    const auto before = questions();
+    const auto answers = change(ids, Action::retry);
+    const auto asked = questions() - before;
+    for (int i = 0; i < jobs; ++i)
+        CHECK(answers[static_cast<std::size_t>(i)].how == (i == 7 ? ChangeAnswer::How::conflict : ChangeAnswer::How::done));
+    CHECK(answers[7].other == other);
+    MESSAGE("counts: ", jobs, " jobs retried by ", asked, " questions");
+    CHECK(asked > 0);
+    // Who else uses a real server asks meanwhile, too.
+    CHECK(asked < jobs / 2);
+}
