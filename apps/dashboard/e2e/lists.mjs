@@ -73,6 +73,11 @@ async function byKeyboard(world) {
     // Shift takes all between.
     await rows(page).nth(2).getByRole("checkbox").click({ modifiers: ["Shift"] });
     await page.getByText("3 selected").waitFor();
+    // So does a key.
+    await page.keyboard.press("Escape");
+    await page.getByText("None selected").waitFor();
+    for (const key of ["x", "j", "j", "Shift+X"]) await page.keyboard.press(key);
+    await page.getByText("3 selected").waitFor();
     await page.keyboard.press("c");
     await page.getByRole("dialog").getByText("Cancel 3 jobs?").waitFor();
     await page.keyboard.press("Escape");

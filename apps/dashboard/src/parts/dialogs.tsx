@@ -162,7 +162,7 @@ const keys: [string, string][] = [
     ["/", "search jobs, or the panel's filter"],
     ["j  k", "next, previous job"],
     ["Enter", "open the job"],
-    ["x", "select the job"],
+    ["x  X", "select the job, all from the last one to it"],
     ["r", "retry the job, or the selected ones"],
     ["c", "cancel the job, or the selected ones"],
     ["t", "light, dark, or the system's theme"],

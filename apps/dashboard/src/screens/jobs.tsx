@@ -211,7 +211,7 @@ function JobTable({ page, filter, further, reload }: { page: JobPage; filter: Jo
         k: () => move(-1),
         Enter: () => jobs[at] && go(screenHref(["jobs", jobs[at]?.id ?? ""])),
         ...(operate
-            ? { x: () => at >= 0 && toggle(at, false), r: () => void act("retry"), c: () => void act("cancel"), Escape: () => setPicked(new Set()) }
+            ? { x: () => at >= 0 && toggle(at, false), X: () => at >= 0 && toggle(at, true), r: () => void act("retry"), c: () => void act("cancel"), Escape: () => setPicked(new Set()) }
             : {}),
     });
 
