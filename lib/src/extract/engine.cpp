@@ -119,6 +119,9 @@ std::vector<std::string> browser_arguments(const BrowserOptions& options, const 
         // uses: a renderer that takes half a second of processor time when the browser starts, and stays.
         "--disable-features=Translate,MediaRouter,OptimizationHints,DialMediaRouteProvider,WebUIOmniboxPopup,"
         "WebUIOmniboxAimPopup",
+        // On Linux the network service has no sandbox, neither in a process of its own nor in the browser's. In the
+        // browser's a start needs a program less, for which its first request would wait.
+        "--enable-features=NetworkServiceInProcess2",
         // Windows that nobody looks at must load and play all the same.
         "--disable-background-timer-throttling",
         "--disable-backgrounding-occluded-windows",

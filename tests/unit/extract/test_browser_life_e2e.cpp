@@ -69,17 +69,18 @@ TEST_CASE("one browser serves twenty extractions, two at a time, and keeps no pr
     CHECK(browser.status().pid == pid);
     CHECK(browser.status().launches == 1);
     CHECK(browser.status().active == 0);
-    // Browser, zygotes, GPU or network, storage, one blank page, a spare renderer or two: no page is left
-    // open.
+    // Browser, zygotes, GPU, storage, one blank page, a spare renderer or two: no page is left open.
     const auto until = std::chrono::steady_clock::now() + 10s;
     while (resting() > 12 && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(50ms);
     CHECK(resting() <= 12);
-    // Pages of Chromium's own interface would cost every start a renderer's time, and its memory.
+    // Pages of Chromium's own interface would cost every start a renderer's time, and its memory; so would a program
+    // of its own for the network.
     for (const int process : processes_of(folder / "profile")) {
         std::ifstream line("/proc/" + std::to_string(process) + "/cmdline", std::ios::binary);
         std::string words;
         std::getline(line, words);  // Stays empty when the process has just ended.
         CHECK(words.find("--top-chrome-webui") == std::string::npos);
+        CHECK(words.find("network.mojom.NetworkService") == std::string::npos);
     }
     browser.close();
     CHECK(processes_of(folder / "profile").empty());
