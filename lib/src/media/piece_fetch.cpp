@@ -201,6 +201,14 @@ Result<AesCbc::Block> StreamSource::key(const std::string& url, const std::stop_
     }
     const std::lock_guard lock(key->mutex);
     if (key->bytes) return *key->bytes;
+    if (key->refused) return *key->refused;
+    auto block = ask_for_key(url, stop);
+    if (block) key->bytes = *block;
+    else if (!stop.stop_requested()) key->refused = block.error();
+    return block;
+}
+
+Result<AesCbc::Block> StreamSource::ask_for_key(const std::string& url, const std::stop_token& stop) const {
     // The foremost segment may wait for it, and all others for that one: it must not wait for them.
     auto answer = get(url, 64 * 1024, true, stop);
     if (!answer) return std::move(answer).error();
@@ -209,7 +217,6 @@ Result<AesCbc::Block> StreamSource::key(const std::string& url, const std::stop_
         return no_media(std::string(net::parse_url(url, net::max_fetch_url)->host),
                         std::to_string(answer->body.size()) + " bytes in place of a key of 16");
     std::copy(answer->body.begin(), answer->body.end(), block.begin());
-    key->bytes = block;
     return block;
 }
 

@@ -66,14 +66,16 @@ private:
                             const std::stop_token& stop, std::optional<std::chrono::seconds>& asked);
 
     struct Key {
-        std::mutex mutex;
-        std::optional<AesCbc::Block> bytes;  // Guarded by mutex, which is held while it is fetched.
+        std::mutex mutex;  // Held while it is fetched, and guards what became of that.
+        std::optional<AesCbc::Block> bytes;
+        std::optional<Error> refused;  // After all of its tries: nobody asks again.
     };
     const net::Fetcher& fetcher_;
     HostGate& gate_;
     const Options options_;
     Result<net::Response> get(const std::string& url, std::size_t max_bytes, bool urgent,
                               const std::stop_token& stop) const;
+    Result<AesCbc::Block> ask_for_key(const std::string& url, const std::stop_token& stop) const;
     void give_up(std::optional<std::chrono::seconds> asked) const;
 
     std::atomic<std::uint64_t> skipped_ = 0;  // Bytes in front of parts that a server did not want to begin at.

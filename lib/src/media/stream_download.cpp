@@ -143,11 +143,16 @@ private:
     Result<void> wait_for_all() {
         while (true) {
             if (stop_.stop_requested()) return Error{Errc::canceled, "the download was stopped"};
-            bool done = true;
+            bool done = true, failing = false;
             for (auto& track : tracks_) {
                 auto state = track.download->state();
                 if (state.failure) return *std::move(state.failure);
                 done = done && state.done;
+                failing = failing || state.failing;
+            }
+            // A playlist may take its time, and what it says is of no use once a piece has failed.
+            for (auto& track : tracks_) {
+                if (failing) break;
                 auto fresh = track.feed.poll(source_, stop_);
                 if (!fresh) return std::move(fresh).error();
                 if (!*fresh) continue;

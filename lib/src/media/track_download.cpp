@@ -53,6 +53,7 @@ TrackDownload::State TrackDownload::state() const {
     return {.done = closed_ && head_ == slots_.size(),
             .seconds = seconds_,
             .all_seconds = all_seconds_,
+            .failing = failure_.has_value(),
             .failure = failed ? failure_ : std::nullopt};
 }
 

@@ -55,6 +55,7 @@ public:
     struct State {
         bool done = false;  ///< Closed, and every piece is in the file.
         double seconds = 0, all_seconds = 0;
+        bool failing = false;          ///< A piece has failed, and nothing behind it is wanted any more.
         std::optional<Error> failure;  ///< Of the first piece that failed, once nothing is waited for any more.
     };
     State state() const;

@@ -170,8 +170,9 @@ TEST_CASE("servers that misbehave lead to their code, leave nothing, and are nev
 
 TEST_CASE("a key that cannot be had is asked for as often as anything else, and no segment without it") {
     StreamBench bench;
-    bench.server.on("/v/index.m3u8", test::status(200, "", "#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI=\"key\"\n"
-                                                           "#EXTINF:1,\na.ts\n#EXT-X-ENDLIST\n"));
+    std::string list = "#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI=\"key\"\n";
+    for (int i = 0; i < 20; ++i) list += "#EXTINF:1,\na.ts\n";
+    bench.server.on("/v/index.m3u8", test::status(200, "", list + "#EXT-X-ENDLIST\n"));
     bench.server.on("/v/key", test::status(500));
     CHECK(bench.save("/v/index.m3u8").code == "NETWORK");
     CHECK(bench.asked_for("/v/key") == 3);  // segment_retries of the bench, and once.
