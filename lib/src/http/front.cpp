@@ -106,17 +106,24 @@ void Front::run() {
     std::array<epoll_event, 128> events;
     const auto tick = std::clamp(std::min({options_.head_timeout, options_.idle_timeout, options_.write_stall}) / 4, Duration{10}, Duration{1'000});
     take_limits();
+    auto looked = RealClock::now();
+    const auto look = [&](bool ticks) {
+        const auto now = RealClock::now();
+        if (ticks && now - looked > 2 * tick) forgive(now, 4 * tick);
+        return looked = now;
+    };
     while (true) {
         if (stop_ && !stopping_) part();
         submit_parked();
         const RealTime stop_by{RealTime::duration{stop_by_.load()}};
         if (stopping_ && (connections_.empty() || RealClock::now() >= stop_by)) break;
         std::optional<RealTime> until;
-        const bool ticks = !connections_.empty() || paused_;
+        const bool ticks = !connections_.empty() || paused_ || starved_;
         if (ticks) until = next_tick_;
         if (!asked_.empty()) until = std::min(*until, connections_.find(asked_.front())->second->asked->by);
         if (stopping_) until = until ? std::min(*until, stop_by) : stop_by;
         const int count = loop_.wait(events.data(), static_cast<int>(events.size()), until);
+        look(ticks);
         for (int i = 0; i < count; ++i) {
             const auto key = events[i].data.u64;
             if (key == EventLoop::bell_key) loop_.quiet();
@@ -127,10 +134,9 @@ void Front::run() {
         take_answers();
         take_calls();
         take_brought();
+        const auto now = look(true);
         give_up_late();
-        const auto now = RealClock::now();
         if (now < next_tick_) continue;
-        if (ticks) forgive(now - next_tick_ - tick);
         next_tick_ = now + (stopping_ ? std::min(tick, stopping_tick) : tick);
         rate_.tidy(now);
         starved_ = starved_ && paused_;
@@ -339,11 +345,13 @@ void Front::watch(std::uint64_t key, Connection& connection, std::uint32_t event
     loop_.change(connection.socket.get(), key, events);
 }
 
-/// For so long beyond what is usual nobody has looked, because something held up this thread or froze the process. What came meanwhile
-/// may not have been read yet, and nobody is late by that.
-void Front::forgive(RealTime::duration held_up) {
-    if (held_up <= RealTime::duration{0}) return;
-    for (const auto& [key, connection] : connections_) connection->deadline += held_up;
+/// For long nobody has looked, because something held up this thread or froze the process. What came meanwhile may not have been read
+/// yet, nor has what others of this process do had its time, and nobody is late by that.
+void Front::forgive(RealTime now, RealTime::duration at_least) {
+    for (const auto& [key, connection] : connections_) {
+        connection->deadline = std::max(connection->deadline, now + at_least);
+        if (connection->asked) connection->asked->by = std::max(connection->asked->by, now + options_.answer_patience);
+    }
 }
 
 void Front::enforce_deadlines() {

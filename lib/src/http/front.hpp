@@ -62,7 +62,7 @@ private:
         Asked(Routed what, Pool& in, RealTime until) : routed(std::move(what)), pool(in), by(until) {}
         const Routed routed;
         Pool& pool;
-        const RealTime by;                ///< Then it is given up, when the store keeps it.
+        RealTime by;                      ///< Then it is given up, when the store keeps it.
         std::atomic<Turn> turn{Turn::waiting};
     };
     /// A request that waits for its answer, and is asked for again now and then.
@@ -147,7 +147,7 @@ private:
     void finish(std::uint64_t key, Connection& connection);
     void linger(std::uint64_t key, Connection& connection);
     void watch(std::uint64_t key, Connection& connection, std::uint32_t events);
-    void forgive(RealTime::duration held_up);
+    void forgive(RealTime now, RealTime::duration at_least);
     void enforce_deadlines();
     void close(std::uint64_t key);
     void count_client(const Connection& connection, int by);

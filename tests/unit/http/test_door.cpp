@@ -122,7 +122,7 @@ TEST_CASE("the last descriptor is for who came for it, and nobody goes or waits 
 TEST_CASE("what came while nobody looked is read, however late that is") {
     Hold hold;
     http::Options options;
-    options.head_timeout = 2s;
+    options.head_timeout = 4s;
     Host host(options, nullptr, hold.options());
     const int port = host.start();
     const auto clients = connect(200, port);  // More than are looked at in one turn.

@@ -139,6 +139,33 @@ TEST_CASE("whoever waits for a store that hangs is told so in time, whatever was
     }
 }
 
+TEST_CASE("what the store is asked while nobody looks is given up no sooner for it, as if the process had been frozen") {
+    Frozen frozen;
+    Hold hold;
+    auto options = impatient();
+    options.answer_patience = 2s;
+    options.head_timeout = 4s;
+    Host host(options, &frozen.store, hold.options());
+    const int port = host.start();
+    const std::string as = "Authorization: Bearer any\r\n";
+    frozen.freeze({"insert"});
+    const int before = frozen.calls();
+    Client client(port);
+    client.send(request("POST", "/api/jobs", R"({"kind":"demo.echo"})", as));
+    while (frozen.calls() == before) std::this_thread::yield();
+    Client holder(port);  // Has the thread that looks wait until finish().
+    holder.send("POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+                "Authorization: Bearer hold\r\n\r\n");
+    hold.inside.wait(false);
+    std::this_thread::sleep_for(options.answer_patience + 500ms);
+    hold.finish();
+    CHECK(Client(port).get("/api/health")->status == 200);  // It has looked again.
+    frozen.thaw();
+    const auto reply = client.read_reply();
+    REQUIRE(reply);
+    CHECK(reply->status == 201);
+}
+
 TEST_CASE("what the hanging change was is done when the store goes on, once, and a job's key makes its repeat harmless") {
     Frozen frozen;
     Host host(impatient(), &frozen.store);
