@@ -290,9 +290,18 @@ Result<std::vector<NoteAnswer>> MongoStore::note(std::span<const Note> notes, Ti
         }
     }
     if (operation.mutations.empty() && operation.loose.empty()) return answers;
-    auto written = write(operation);
+    // Before anybody else may overwrite what they have left in their jobs' documents.
+    operation.ended = [&] { remember(notes, sent, loose, operation); };
+    JR_TRY(write(operation));
+    return answers;
+}
+
+/// Which of them were lost, or are no more.
+void MongoStore::remember(std::span<const Note> notes, std::span<SentNote> sent, std::span<const LostNotes::Place> loose,
+                          const Operation& operation) {
     const std::scoped_lock lock(lost_mutex_);
-    if (written && lost_notes_.empty()) return answers;
+    const bool written = !operation.error;
+    if (written && lost_notes_.empty()) return;
     for (std::size_t i = 0; i < notes.size(); ++i) {
         if (written)
             lost_notes_.heard(sent[i].place);
@@ -306,8 +315,6 @@ Result<std::vector<NoteAnswer>> MongoStore::note(std::span<const Note> notes, Ti
         else
             lost_notes_.lost(loose[i], contents_of(entry.job, entry.event), {}, {entry.key});
     }
-    if (!written) return std::move(written).error();
-    return answers;
 }
 
 SentNote MongoStore::sent_note(const Note& note) {

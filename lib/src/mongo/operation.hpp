@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -17,6 +18,8 @@ struct Operation {
     std::size_t items = 1;
     std::size_t bytes = 0;
     std::optional<Error> error{};  ///< The answer.
+    /// Called when it has that, by whoever executed it, before anything else is written.
+    std::function<void()> ended{};
 
     core::Turn turn{};
 };

@@ -123,7 +123,11 @@ void MongoStore::tell(const Told& told) {
 // ---- writing together ----------------------------------------------------------------------------
 
 Result<void> MongoStore::write(Operation& operation) {
-    JR_TRY(usable());
+    if (auto done = usable(); !done) {
+        operation.error = std::move(done).error();
+        if (operation.ended) operation.ended();
+        return std::move(*operation.error);
+    }
     combiner_.submit(operation);
     note_health(operation.error ? &*operation.error : nullptr);
     if (operation.error) return std::move(*operation.error);
@@ -175,6 +179,8 @@ void MongoStore::execute(std::vector<Operation*>& group) {
     } catch (const std::exception& failure) {
         for (auto* operation : group) operation->error = Error{Errc::internal, failure.what()};
     }
+    for (auto* operation : group)
+        if (operation->ended) operation->ended();
 }
 
 /// Events that change nothing. One about a job stands behind all that its outbox holds, and takes the job's

@@ -100,6 +100,8 @@ private:
     /// `place`: among the lost ones, when it is one of those.
     Entry loose_entry(JobId job, Doc event, LostNotes::Place& place);
     SentNote sent_note(const Note& note);
+    void remember(std::span<const Note> notes, std::span<SentNote> sent, std::span<const LostNotes::Place> loose,
+                  const Operation& operation);
     bool was_told(const Row& row, const SentNote& sent);
     Mutation note_one(const Note& note, const std::string& token, SentNote& sent, NoteAnswer& answer);
     Mutation change_one(JobId id, const Change& change, const Seen* seen, Time now, ChangeAnswer& answer);
