@@ -59,7 +59,7 @@ struct When {
 When made_at(const OldJob& old, Time now) {
     if (old.created_at) return {*old.created_at, ""};
     if (old.completed_at) return {*old.completed_at, "its completedAt"};
-    if (old.id_time) return {*old.id_time, "its _id"};
+    if (old.id_time && *old.id_time <= now) return {*old.id_time, "its _id"};
     return {now, "this import"};
 }
 

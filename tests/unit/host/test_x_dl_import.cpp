@@ -223,6 +223,7 @@ TEST_CASE("a job whose times cannot be read comes with what its document knows b
         R"({"_id":"completed","tweetUrl":"https://x.com/a/status/2001","status":"failed","createdAt":{"$date":"not a date"},"completedAt":{"$date":"2024-02-01T10:00:00Z"}}
 {"_id":{"$oid":"65a000000000000000000042"},"tweetUrl":"https://x.com/a/status/2002","status":"failed"}
 {"_id":{"$oid":"000000000000000000000001"},"tweetUrl":"https://x.com/a/status/2003","status":"failed","createdAt":17.5}
+{"_id":{"$oid":"deadbeef0000000000000001"},"tweetUrl":"https://x.com/a/status/2006","status":"failed","createdAt":"?"}
 {"_id":"ended","tweetUrl":"https://x.com/a/status/2004","status":"failed","createdAt":{"$date":"2024-02-01T10:00:00Z"},"completedAt":"soon"}
 {"_id":"whole","tweetUrl":"https://x.com/a/status/2005","status":"failed","createdAt":{"$date":"2024-02-01T10:00:00Z"},"completedAt":null}
 )");
@@ -233,16 +234,17 @@ TEST_CASE("a job whose times cannot be read comes with what its document knows b
     options.say = [&](const std::string& line) { said += line + "\n"; };
     const auto begun = system_clock().wall();
     options.dry_run = true;
-    CHECK(must(import_old_jobs(*store, system_clock(), old, options)).other_times == 4);
+    CHECK(must(import_old_jobs(*store, system_clock(), old, options)).other_times == 5);
     options.dry_run = false;
     said.clear();
     const auto report = must(import_old_jobs(*store, system_clock(), old, options));
     INFO(said);
-    CHECK(report.failed == 5);
-    CHECK(report.other_times == 4);
+    CHECK(report.failed == 6);
+    CHECK(report.other_times == 5);
     CHECK(to_iso(by_key(*store, "x:2001").created_at) == "2024-02-01T10:00:00.000Z");
     CHECK(to_iso(by_key(*store, "x:2002").created_at) == "2024-01-11T14:49:36.000Z");
     CHECK(by_key(*store, "x:2003").created_at >= begun);
+    CHECK(by_key(*store, "x:2006").created_at <= system_clock().wall());  // Its _id is of the year 2088.
     CHECK(to_iso(*by_key(*store, "x:2004").finished_at) == "2024-02-01T10:00:00.000Z");
     for (const auto* line : {"completed: its createdAt cannot be read; it counts as made at 2024-02-01T10:00:00.000Z, the time of its completedAt",
                              "65a000000000000000000042: its createdAt cannot be read; it counts as made at 2024-01-11T14:49:36.000Z, the time of its _id",
@@ -252,7 +254,7 @@ TEST_CASE("a job whose times cannot be read comes with what its document knows b
     CHECK(said.find("whole") == std::string::npos);
     // However its time came about, a job is the same the next time.
     const auto again = must(import_old_jobs(*store, system_clock(), old, options));
-    CHECK(again.known == 5);
+    CHECK(again.known == 6);
     CHECK(again.other_times == 0);
 }
 
