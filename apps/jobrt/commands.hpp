@@ -44,6 +44,8 @@ void print_json(const boost::json::object& object);
 boost::json::object job_object(const Job& job, std::string_view waiting_for);
 /// Prints "NAME: message" on stderr, as {"ok":false,…} on stdout with --json; returns exit code 1.
 int fail(const Invocation& in, const Error& error);
+/// The same, of a store that the command line names: it is not the configured one.
+int fail_of_named(const Invocation& in, const Error& error);
 /// Of several workers' profiles (PLAYWRIGHT_USER_DATA_DIR with `%i`) the first, where `auth` keeps what it imports.
 std::string first_profile(const Invocation& in);
 /// A job id, or unset after a complaint.

@@ -39,7 +39,7 @@ std::unique_ptr<Store> open_end(const Invocation& in, const std::string& name, b
             store = Error{answered.error().code, answered.error().name,
                           host::public_address(*address) + " does not answer: " + answered.error().message};
     }
-    fail(in, store.error());
+    fail_of_named(in, store.error());
     return nullptr;
 }
 
@@ -95,7 +95,7 @@ int copy(const Invocation& in) {
     options.heartbeat = in.config.heartbeat;
     options.say = [&in](std::string_view line) { in.log.info(line); };
     auto report = host::copy_store(*from, *to, system_clock(), options);
-    if (!report) return fail(in, report.error());
+    if (!report) return fail_of_named(in, report.error());
     print_report(in, *from, *to, *report);
     return host::exit_ok;
 }

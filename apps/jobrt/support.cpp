@@ -56,10 +56,16 @@ std::string first_profile(const Invocation& in) {
 }
 
 int fail(const Invocation& in, const Error& error) {
-    // What a site or a program has said may be in it, with addresses.
-    auto message = redact(error.message);
     // Whoever is to check the address of the store must know where it comes from.
-    if (host::is_mongo(in.config.store) && message.starts_with("MongoDB at ")) message += " (" + in.config.store_variable + ")";
+    const bool of_store = host::is_mongo(in.config.store) && error.message.starts_with("MongoDB at ");
+    auto said = error;
+    if (of_store) said.message += " (" + in.config.store_variable + ")";
+    return fail_of_named(in, said);
+}
+
+int fail_of_named(const Invocation& in, const Error& error) {
+    // What a site or a program has said may be in it, with addresses.
+    const auto message = redact(error.message);
     if (in.has("json"))
         print_json({{"ok", false}, {"code", error.name.empty() ? to_string(error.code) : error.name}, {"error", message}});
     else

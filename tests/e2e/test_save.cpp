@@ -128,12 +128,21 @@ TEST_CASE("save without a worker does its own job and no other, also when the po
 TEST_CASE("save with a configuration that its own worker refuses puts no job in") {
     const Folder folder;
     auto variables = environment(folder);
-    variables["JOBRT_CONFIG"] = folder / "own.json";
-    std::ofstream(folder / "own.json") << R"({"platforms":{"web":{"extractors":["nobodys"]}}})";
+    std::string named;
+    SUBCASE("an extractor of somebody's") {
+        variables["JOBRT_CONFIG"] = folder / "own.json";
+        std::ofstream(folder / "own.json") << R"({"platforms":{"web":{"extractors":["nobodys"]}}})";
+        named = "nobodys";
+    }
+    SUBCASE("a profile that cannot be") {
+        std::ofstream(folder / "file");
+        variables["PLAYWRIGHT_USER_DATA_DIR"] = named = folder / "file/profile-%i";
+        named.resize(named.size() - 2);
+    }
     const auto refused = jobrt({"save", "http://127.0.0.1:9/page"}, variables, folder.path());
     CHECK(refused.status.code == 1);
     CHECK_MESSAGE(refused.err.find("INVALID_CONFIGURATION") != std::string::npos, refused.err);
-    CHECK(refused.err.find("nobodys") != std::string::npos);
+    CHECK(refused.err.find(named) != std::string::npos);
     const auto listed = object_of(jobrt({"jobs", "list", "--json"}, environment(folder), folder.path()));
     CHECK(listed.at("jobs").get_array().empty());
 }

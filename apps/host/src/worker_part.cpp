@@ -325,6 +325,8 @@ Result<void> check_job_worker(const Process& process) {
     net::Fetcher fetcher(std::move(fetching));
     const auto known = make_extractors(config, *sites, fetcher);
     if (!known) return known.error();
+    const auto profile = ProfileSlot::take(config.profile_dir);
+    if (!profile) return profile.error();
     return {};
 }
 
