@@ -105,9 +105,12 @@ def jobrt(uri, *words):
     return ended
 
 
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # A proxy of the machine's is not in here.
+
+
 def request(path, body=None):
     try:
-        with urllib.request.urlopen(urllib.request.Request("http://127.0.0.1:4000" + path, body, {"content-type": "application/json"}), timeout=5) as answer:
+        with DIRECT.open(urllib.request.Request("http://127.0.0.1:4000" + path, body, {"content-type": "application/json"}), timeout=5) as answer:
             return json.load(answer)
     except (OSError, ValueError):
         return {}
@@ -177,13 +180,14 @@ def main():
         ("SRV", service("secure.example.test")): [(encrypted, "db1.example.test")],
     })
     user = {"createUser": "ada", "pwd": PASSWORD, "roles": [{"role": "readWrite", "db": "app"}], "$db": "people"}
-    servers = [standin(plain)]
-    command(plain, user)
-    servers[0].kill()
-    servers[0].wait()
-    servers[0] = standin(plain, "--auth")
+    servers = []
     uri = "mongodb+srv://ada:" + PASSWORD + "@{}/app?{}"
     try:
+        servers.append(standin(plain))
+        command(plain, user)
+        servers[0].kill()
+        servers[0].wait()
+        servers[0] = standin(plain, "--auth")
         # The user is in a database that only the TXT record names.
         works(uri.format("queue.example.test", "tls=false"))
         for question in (("SRV", service("queue.example.test")), ("TXT", "queue.example.test"), ("A", "db1.example.test")):
@@ -209,7 +213,9 @@ def main():
         else:
             print("skipped: TLS behind mongodb+srv: there is no openssl", flush=True)
     finally:
-        for server in servers: server.kill()
+        for server in servers:
+            server.kill()
+            server.wait()
 
 
 if __name__ == "__main__":

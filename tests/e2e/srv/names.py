@@ -43,7 +43,7 @@ class NameServer:
         name, kind = ".".join(parts).lower(), NAMED.get(struct.unpack_from(">H", question, at + 1)[0], "other")
         self.asked.append((kind, name))
         found = self.records.get((kind, name), [])
-        known = any(there == name for _, there in self.records)
+        known = any(there == name for _, there in list(self.records))  # To which the main thread may add.
         head = question[:2] + struct.pack(">HHHHH", 0x8580 | (0 if known else 3), 1, len(found), 0, 0)
         answers = b""
         for value in found:
