@@ -110,6 +110,7 @@ interface Note {
     bad: boolean;
     /** It changes each second: whoever listens to the page hears what came of it only. */
     silent?: boolean;
+    onDismiss?: () => void;
 }
 
 const notes = new Cell<readonly Note[]>([]);
@@ -125,9 +126,14 @@ export function tell(text: string, bad = false): void {
 /** Says how far something is that takes its time, until it has ended. */
 export function follow(): { say: (text: string) => void; end: () => void } {
     const id = nextNote++;
+    let unwanted = false;
+    const onDismiss = (): void => {
+        unwanted = true;
+    };
     return {
         say: (text) => {
-            const note = { id, text, bad: false, silent: true };
+            if (unwanted) return;
+            const note = { id, text, bad: false, silent: true, onDismiss };
             const shown = notes.value.some((one) => one.id === id);
             notes.set(shown ? notes.value.map((one) => (one.id === id ? note : one)) : [...notes.value.slice(-3), note]);
         },
@@ -146,7 +152,15 @@ export function Notes(): JSX.Element {
             {shown.map((note) => (
                 <div key={note.id} class={`note ${note.bad ? "is-bad" : ""}`} aria-live={note.silent ? "off" : undefined}>
                     <span>{note.text}</span>
-                    <button type="button" class="small" aria-label="Dismiss" onClick={() => dismiss(note.id)}>
+                    <button
+                        type="button"
+                        class="small"
+                        aria-label="Dismiss"
+                        onClick={() => {
+                            note.onDismiss?.();
+                            dismiss(note.id);
+                        }}
+                    >
                         ×
                     </button>
                 </div>
