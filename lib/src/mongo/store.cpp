@@ -179,8 +179,13 @@ void MongoStore::execute(std::vector<Operation*>& group) {
     } catch (const std::exception& failure) {
         for (auto* operation : group) operation->error = Error{Errc::internal, failure.what()};
     }
-    for (auto* operation : group)
-        if (operation->ended) operation->ended();
+    for (auto* operation : group) {
+        if (!operation->ended) continue;
+        try {
+            operation->ended();
+        } catch (const std::exception&) {  // Out of memory: what it was to remember is forgotten.
+        }
+    }
 }
 
 /// Events that change nothing. One about a job stands behind all that its outbox holds, and takes the job's
