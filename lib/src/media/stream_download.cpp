@@ -140,20 +140,24 @@ private:
         bell_.notify_all();
     }
 
+    bool has_failed() const {
+        return std::ranges::any_of(tracks_, [](const Track& track) { return track.download->state().failing; });
+    }
+
     Result<void> wait_for_all() {
         while (true) {
             if (stop_.stop_requested()) return Error{Errc::canceled, "the download was stopped"};
-            bool done = true, failing = false;
+            bool done = true;
             for (auto& track : tracks_) {
                 auto state = track.download->state();
                 if (state.failure) return *std::move(state.failure);
                 done = done && state.done;
-                failing = failing || state.failing;
             }
             // A playlist may take its time, and what it says is of no use once a piece has failed.
             for (auto& track : tracks_) {
-                if (failing) break;
+                if (has_failed()) break;
                 auto fresh = track.feed.poll(source_, stop_);
+                if (!fresh && has_failed()) break;  // A piece has failed since, and is the reason.
                 if (!fresh) return std::move(fresh).error();
                 if (!*fresh) continue;
                 track.download->add(std::move(**fresh));

@@ -231,11 +231,11 @@ TEST_CASE("a segment that cannot be had ends a live stream, whatever becomes of 
     StreamBench bench;
     std::atomic<int> asked = 0;
     bench.server.on("/v/index.m3u8", [&](const test::ServedConnection& to, const test::ServedRequest& request) {
-        const auto list = test::status(200, "", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.2,\ns0.ts\n#EXTINF:0.2,\ns1.ts\n");
+        const auto list = test::status(200, "", "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:0.2,\ns0.ts\n#EXTINF:0.2,\ns1.ts\n");
         (asked++ == 0 ? list : test::silence())(to, request);
     });
     // It is on its way while the next one fails, and while the playlist would be asked for again.
-    bench.server.on("/v/s0.ts", test::slowly({.bytes = std::string(25, 'G')}, 1, 100ms));
+    bench.server.on("/v/s0.ts", test::slowly({.bytes = std::string(40, 'G')}, 1, 100ms));
     bench.server.on("/v/s1.ts", test::status(404));
     bench.options.stall_timeout = 60s;
     bench.options.time_limit = 30s;
