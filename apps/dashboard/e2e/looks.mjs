@@ -31,7 +31,7 @@ async function accessible(world) {
                 if (width === 1920) await usesRoom(page, name);
                 await picture(page, `${name}-${theme}-${width}`);
             }
-            await page.context().close();
+            await world.leave(page);
         }
     for (const name of Object.keys(screens))
         for (const one of ["light-1280", "dark-1280", "light-390", "dark-390", "dark-1920"]) assert.ok(existsSync(join(pictures, `${name}-${one}.png`)), `a picture of ${name}, ${one}`);

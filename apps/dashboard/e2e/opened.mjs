@@ -42,7 +42,7 @@ async function tables(world) {
         }
         await look(page, `open tables, ${screen.name}`, ".chart-table td");
         await picture(page, `opened-tables-${screen.name}`);
-        await page.context().close();
+        await world.leave(page);
     }
 }
 
@@ -98,7 +98,7 @@ async function overlays(world) {
         await page.keyboard.press("Enter");
         await page.locator("#submit-said").waitFor();
         await shows("address that is none", "#submit-said");
-        await page.context().close();
+        await world.leave(page);
     }
     assert.equal((await call(url, "GET", "/api/jobs/counts?tag=night")).json.total, 4);
 }

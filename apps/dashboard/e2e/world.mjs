@@ -41,6 +41,12 @@ export async function freePort() {
     }
 }
 
+/** Started by us; whatever becomes of this program, they end with it. */
+const running = new Set();
+process.on("exit", () => {
+    for (const child of running) child.kill("SIGKILL");
+});
+
 export class World {
     /**
      * `store` has the variables that name another store than a SQLite file, and `takeAway` takes that away until what it answers
@@ -82,6 +88,8 @@ export class World {
     collect(child) {
         const program = { child, out: "", err: "", ended: new Promise((done) => child.on("exit", done)) };
         this.programs.add(program);
+        running.add(child);
+        child.on("exit", () => running.delete(child));
         child.stdout.on("data", (text) => (program.out += text));
         child.stderr.on("data", (text) => (program.err += text));
         return program;
@@ -201,7 +209,15 @@ export class World {
         return page;
     }
 
+    /** Closes a page that is not looked at any more. */
+    async leave(page) {
+        await page.unrouteAll({ behavior: "ignoreErrors" });
+        await page.context().close();
+    }
+
     async close() {
+        // What the page asks for at its end has nobody to answer it.
+        for (const page of this.pages) await page.unrouteAll({ behavior: "ignoreErrors" }).catch(() => undefined);
         await this.browser?.close();
         for (const program of [...this.programs]) await this.stop(program);
         await this.done?.();
