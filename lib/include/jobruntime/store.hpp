@@ -123,9 +123,12 @@ public:
     /// CountBy::nothing: exactly one row. Else one row for each that has jobs, by key and then by state.
     virtual Result<std::vector<CountRow>> count(const JobFilter& filter, CountBy by) = 0;
 
-    /// As `count`, but a store that has to look at jobs one by one for it may stop after some ten thousands. Whatever
-    /// asks only for states, kinds and queues is complete. Unless a store has its own, it is `count`.
-    virtual Result<Counts> rough_count(const JobFilter& filter, CountBy by);
+    /// As `count`, in slices for who waits: a store that has to look at jobs one by one for it looks at some ten thousands
+    /// of them, newest first, from `cursor` on ("" at first), and says where the next slice begins. While nothing changes
+    /// the slices add up to what `count` says; jobs made after the first are in none. Whatever asks only for states, kinds
+    /// and queues is one slice. Errc::invalid_argument for a cursor this store did not make. Unless a store has its own,
+    /// it is `count`, in one slice.
+    virtual Result<Counts> rough_count(const JobFilter& filter, CountBy by, std::string_view cursor);
 
     /// Another number than before once anything has been committed that a verb could show, by whomever, and the same one
     /// for as long as nothing was (or, now and then, another one all the same): for answers that are kept until something

@@ -215,10 +215,10 @@ struct CountRow {
     std::optional<Time> oldest;          ///< The earliest run_at of those that are scheduled or queued.
 };
 
-/// Counts for people who wait for them.
+/// A slice of a count, for people who wait for it.
 struct Counts {
-    std::vector<CountRow> rows;
-    bool complete = true;  ///< False: there are more jobs than it looked at, so each number is "at least".
+    std::vector<CountRow> rows;  ///< Of what was looked at. Until there is no next cursor, each number is "at least".
+    std::string next_cursor;     ///< Where the next slice begins; empty = that was all.
 };
 
 // ---- sessions --------------------------------------------------------------------------------

@@ -37,6 +37,17 @@ Result<Response> create(ApiRouter& router, const Request& request, const RouteMa
     return router.create_job(request, match, std::move(spec));
 }
 
+/// What the store refused. The only thing of a caller's that can still be wrong there is the cursor: an error without a
+/// name is about it; a name tells what is wrong with the store.
+Error of_store(const Error& error) {
+    if (error.code != Errc::invalid_argument || !error.name.empty()) return error;
+    return core::invalid("cursor must be the nextCursor of an earlier answer to the same question");
+}
+
+boost::json::value cursor_json(const std::string& cursor) {
+    return cursor.empty() ? boost::json::value(nullptr) : boost::json::value(cursor);
+}
+
 }  // namespace
 
 Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
@@ -55,14 +66,7 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
     do {
         const int slice = std::min(limit - jobs, slice_jobs);
         auto page = queue.list(filter, cursor, slice, JobOrder::newest_first, part_payload | part_result | part_errors);
-        if (!page) {
-            // The only thing of a caller's that can still be wrong here.
-            // Without a name it is about the cursor; a name tells what is wrong with the store.
-            if (page.error().code == Errc::invalid_argument && page.error().name.empty())
-                return self.error_response(
-                    core::invalid("cursor must be the nextCursor of an earlier answer to the same question"));
-            return self.error_response(page.error());
-        }
+        if (!page) return self.error_response(of_store(page.error()));
         const auto read = page->jobs.size() + page->unreadable.size();
         looked_at += read;
         // A store that answers with less than was asked for has looked as far as it does for one caller.
@@ -81,7 +85,7 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
     text += "]";
     if (!unreadable.empty()) text += R"(,"unreadable":)" + core::to_text(boost::json::value(std::move(unreadable)));
     text += R"(,"nextCursor":)";
-    text += core::to_text(cursor.empty() ? boost::json::value(nullptr) : boost::json::value(cursor)) + "}";
+    text += core::to_text(cursor_json(cursor)) + "}";
     Response response = Response::json(200, {});
     response.body = std::move(text);
     return response;
@@ -90,21 +94,23 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
 Response ApiRouter::Impl::count_jobs(const RouteMatch& match) const {
     const auto words = core::words_of(match.query_value("text"));
     const auto filter = core::job_filter(match);
+    const auto cursor = match.query_value("cursor").value_or("");
     Counts counts;
-    const auto exact = match.query_value("exact").value_or("");
-    if (!words.empty() || exact == "true" || exact == "1") {
-        auto rows = words.empty() ? queue.count(filter, CountBy::state) : count_words(filter, words);
+    if (words.empty()) {
+        auto slice = queue.store().rough_count(filter, CountBy::state, cursor);
+        if (!slice) return self.error_response(of_store(slice.error()));
+        counts = std::move(*slice);
+    } else {
+        // All at once, or not at all.
+        if (!cursor.empty()) return self.error_response(core::invalid("cursor goes with a count that ended early, and with text none does"));
+        auto rows = count_words(filter, words);
         if (!rows) return self.error_response(rows.error());
         counts.rows = std::move(*rows);
-    } else {
-        auto rough = queue.store().rough_count(filter, CountBy::state);
-        if (!rough) return self.error_response(rough.error());
-        counts = std::move(*rough);
     }
     std::uint64_t total = 0;
     for (const auto& row : counts.rows) total += row.count;
     return Response::json(200, {{"ok", true}, {"total", total}, {"counts", core::counts_json(counts.rows)},
-                                {"complete", counts.complete}});
+                                {"nextCursor", cursor_json(counts.next_cursor)}});
 }
 
 void ApiRouter::Impl::add_job_routes() {

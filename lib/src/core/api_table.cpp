@@ -76,7 +76,7 @@ Fields list_query() {
 
 Fields count_query() {
     auto query = text_filter(all_at_once);
-    query.push_back({.name = "exact", .type = Type::boolean, .about = "count to the end, where that takes no longer than 2.5 s", .fallback = "false"});
+    query.push_back({.name = "cursor", .about = "`nextCursor` of the answer before, with the same filters: count on from there"});
     return query;
 }
 
@@ -141,10 +141,10 @@ std::vector<Route> job_routes(const ApiOptions& options) {
                         "A page."),
                      unchanged()},
          .steady = true},
-        {.method = "GET", .path = "/api/jobs/counts", .role = Role::read, .summary = "How many jobs there are, by state.",
+        {.method = "GET", .path = "/api/jobs/counts", .role = Role::read, .summary = "How many jobs there are, by state, in slices.",
          .query = count_query(), .headers = condition(),
          .answers = {ok({has("total", Type::number), has_shape("counts", "Counts"),
-                         has("complete", Type::boolean, "false: only the newest were looked at, and there are at least so many")},
+                         {.name = "nextCursor", .about = "where the next slice begins; null when that was all", .required = true, .nullable = true}},
                         "The numbers."),
                      unchanged()},
          .errors = {"FILTER_TOO_WIDE"}, .steady = true},

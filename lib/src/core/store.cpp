@@ -25,10 +25,11 @@ bool seems_alive(const SessionInfo& session, Time now, Duration lease) {
     return session.seen_alive || age_of(session, now) <= lease;
 }
 
-Result<Counts> Store::rough_count(const JobFilter& filter, CountBy by) {
+Result<Counts> Store::rough_count(const JobFilter& filter, CountBy by, std::string_view cursor) {
+    if (!cursor.empty()) return Error{Errc::invalid_argument, "this store counts in one slice and has made no cursor; begin again without one"};
     auto rows = count(filter, by);
     if (!rows) return std::move(rows).error();
-    return Counts{std::move(*rows), true};
+    return Counts{std::move(*rows), {}};
 }
 
 std::optional<std::uint64_t> Store::stamp() { return std::nullopt; }

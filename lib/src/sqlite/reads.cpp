@@ -48,7 +48,7 @@ bool among(const std::vector<std::int64_t>& numbers, std::int64_t number) {
 
 struct Cells {
     std::vector<Counted> cells;
-    bool complete = true;
+    std::optional<std::int64_t> next{};  ///< Go on behind this one; nullopt = that was all.
 };
 
 /// The earliest run_at of each cell that is scheduled, in one pass by that time, which ends once each has one.
@@ -85,7 +85,8 @@ std::vector<Counted> from_tally(Connection& connection, const JobFilter& filter,
     return cells;
 }
 
-Cells from_rows(Connection& connection, const JobFilter& filter, const Where& where, Effort effort) {
+Cells from_rows(Connection& connection, const JobFilter& filter, const Where& where, Effort effort,
+                std::optional<std::int64_t> cursor) {
     std::map<std::tuple<std::int64_t, std::int64_t, JobState>, Counted> cells;
     const auto see = [&](std::int64_t queue, std::int64_t kind, JobState state, Time run_at) {
         auto& cell = cells.try_emplace({queue, kind, state}, Counted{queue, kind, state, 0, {}}).first->second;
@@ -93,7 +94,7 @@ Cells from_rows(Connection& connection, const JobFilter& filter, const Where& wh
         if (state == JobState::scheduled || state == JobState::queued) keep_earliest(cell.oldest, run_at);
     };
     Cells found;
-    found.complete = each_match(connection, filter, where, effort, see);
+    found.next = each_match(connection, filter, where, effort, cursor, see);
     for (auto& [key, cell] : cells) found.cells.push_back(cell);
     return found;
 }
@@ -118,11 +119,13 @@ RawPage list_jobs(Connection& connection, Words& words, const JobFilter& filter,
     return page;
 }
 
-Counts count_jobs(Connection& connection, Words& words, const JobFilter& filter, CountBy by, Effort effort) {
+Counts count_jobs(Connection& connection, Words& words, const JobFilter& filter, CountBy by, Effort effort,
+                  std::optional<std::int64_t> cursor) {
     const auto where = where_of(filter, words);
     Cells found;
-    if (!where.none && where.plain) found.cells = from_tally(connection, filter, where);
-    else if (!where.none) found = from_rows(connection, filter, where, effort);
+    // The tally knows of no place to begin at; with it there is no cursor but one of another question.
+    if (!where.none && where.plain && !cursor) found.cells = from_tally(connection, filter, where);
+    else if (!where.none) found = from_rows(connection, filter, where, effort, cursor);
     std::map<std::pair<std::string, int>, CountRow> rows;
     if (by == CountBy::nothing) rows[{"", -1}] = {};
     for (const auto& cell : found.cells) {
@@ -136,7 +139,8 @@ Counts count_jobs(Connection& connection, Words& words, const JobFilter& filter,
         row.count += cell.count;
         keep_earliest(row.oldest, cell.oldest);
     }
-    Counts counts{{}, found.complete};
+    Counts counts;
+    if (found.next) counts.next_cursor = write_cursor('k', *found.next);
     for (auto& [key, row] : rows) counts.rows.push_back(std::move(row));
     return counts;
 }

@@ -25,7 +25,8 @@ struct RawPage {
 RawPage list_jobs(Connection& connection, Words& words, const JobFilter& filter, JobOrder order,
                   std::optional<std::int64_t> cursor, int limit, unsigned parts);
 
-Counts count_jobs(Connection& connection, Words& words, const JobFilter& filter, CountBy by, Effort effort);
+Counts count_jobs(Connection& connection, Words& words, const JobFilter& filter, CountBy by, Effort effort,
+                  std::optional<std::int64_t> cursor);
 
 /// An event as read, its fields still text.
 struct RawEvent {

@@ -89,7 +89,8 @@ struct Way {
         std::optional<std::string> value;
     };
     std::vector<Source> sources;
-    Key key = Key::none;  ///< Its term need not be looked at.
+    Key key = Key::none;    ///< Its term need not be looked at.
+    bool together = false;  ///< Its rows lie as they come, and not anywhere in the table.
 };
 
 Way by_table(const JobFilter& filter) {
@@ -97,7 +98,7 @@ Way by_table(const JobFilter& filter) {
         if (filter.states == StateSet{state})
             return {{{"jobrt_job INDEXED BY jobrt_job_final WHERE state >= 3 AND state = " +
                           std::to_string(static_cast<int>(state)), "seq", {}}}, Key::none};
-    return {{{"jobrt_job NOT INDEXED WHERE 1", "seq", {}}}, Key::none};
+    return {{{"jobrt_job NOT INDEXED WHERE 1", "seq", {}}}, Key::none, true};
 }
 
 Way by_key(const JobFilter& filter) {
@@ -225,29 +226,32 @@ Found matching(Connection& connection, const JobFilter& filter, const Where& whe
     return gathered();
 }
 
-bool each_match(Connection& connection, const JobFilter& filter, const Where& where, Effort effort,
-                const std::function<void(std::int64_t, std::int64_t, JobState, Time)>& see) {
-    if (where.none) return true;
+std::optional<std::int64_t> each_match(Connection& connection, const JobFilter& filter, const Where& where, Effort effort,
+                                       std::optional<std::int64_t> cursor,
+                                       const std::function<void(std::int64_t, std::int64_t, JobState, Time)>& see) {
+    if (where.none) return std::nullopt;
     const auto bound = bounds();
     const bool keyed = has_key(filter);
     auto way = keyed ? by_key(filter) : by_table(filter);
     if (where.narrow) {
         const auto cells = cells_of(connection, filter, where);
-        if (cells.empty()) return true;
-        if (!keyed && count_of(cells) <= bound.scattered) way = by_gathering(cells, where);
+        if (cells.empty()) return std::nullopt;
+        // Who comes back by a cursor has seen so many that the key finds.
+        if ((!keyed || cursor) && count_of(cells) <= bound.scattered) way = by_gathering(cells, where);
     }
     const auto most = effort == Effort::all ? std::numeric_limits<std::int64_t>::max()
-                      : keyed               ? bound.scattered
-                                            : bound.rows;
-    auto statement =
-        prepare(connection, way, where, JobOrder::newest_first, std::nullopt, ", queue, kind, state, run_at");
+                      : way.together        ? bound.rows
+                                            : bound.scattered;
+    auto statement = prepare(connection, way, where, JobOrder::newest_first, cursor, ", queue, kind, state, run_at");
     Query row = statement.query();
+    std::int64_t last = 0;
     for (std::int64_t looked = 0; row.next(); ++looked) {
-        if (looked == most) return false;
+        if (looked == most) return last;
+        last = row.number(0);
         if (row.number(1) != 0)
             see(row.number(2), row.number(3), static_cast<JobState>(row.number(4)), from_ms(row.number(5)));
     }
-    return true;
+    return std::nullopt;
 }
 
 }  // namespace jobruntime::sqlite

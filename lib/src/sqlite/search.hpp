@@ -32,8 +32,10 @@ enum class Effort {
     bounded,   ///< As far as `matching` looks.
 };
 
-/// Shows the matching jobs one by one, newest first: queue, kind, state, run_at. False when it ended before all were seen.
-bool each_match(Connection& connection, const JobFilter& filter, const Where& where, Effort effort,
-                const std::function<void(std::int64_t queue, std::int64_t kind, JobState state, Time run_at)>& see);
+/// Shows the matching jobs one by one, newest first, from `cursor` on: queue, kind, state, run_at. Where to go on
+/// when it ended before all were seen.
+std::optional<std::int64_t> each_match(
+    Connection& connection, const JobFilter& filter, const Where& where, Effort effort, std::optional<std::int64_t> cursor,
+    const std::function<void(std::int64_t queue, std::int64_t kind, JobState state, Time run_at)>& see);
 
 }  // namespace jobruntime::sqlite

@@ -284,15 +284,17 @@ Result<JobPage> SqliteStore::list(const JobFilter& filter, JobOrder order, std::
 
 Result<std::vector<CountRow>> SqliteStore::count(const JobFilter& filter, CountBy by) {
     auto counts = read([&](Connection& connection, Words& words) {
-        return count_jobs(connection, words, filter, by, Effort::all);
+        return count_jobs(connection, words, filter, by, Effort::all, std::nullopt);
     });
     if (!counts) return std::move(counts).error();
     return std::move(counts->rows);
 }
 
-Result<Counts> SqliteStore::rough_count(const JobFilter& filter, CountBy by) {
+Result<Counts> SqliteStore::rough_count(const JobFilter& filter, CountBy by, std::string_view cursor) {
+    const auto from = read_cursor('k', cursor);
+    if (!from) return from.error();
     return read([&](Connection& connection, Words& words) {
-        return count_jobs(connection, words, filter, by, Effort::bounded);
+        return count_jobs(connection, words, filter, by, Effort::bounded, *from);
     });
 }
 

@@ -45,7 +45,7 @@ public:
     Result<JobPage> list(const JobFilter& filter, JobOrder order, std::string_view cursor, int limit,
                          unsigned parts) override;
     Result<std::vector<CountRow>> count(const JobFilter& filter, CountBy by) override;
-    Result<Counts> rough_count(const JobFilter& filter, CountBy by) override;
+    Result<Counts> rough_count(const JobFilter& filter, CountBy by, std::string_view cursor) override;
     std::optional<std::uint64_t> stamp() override;
     Result<BeatAnswer> beat(SessionId session, const SessionFacts& facts, Time now) override;
     Result<Recovered> recover(SessionId session, std::uint64_t beat_seen, Loss loss, int limit, Time now) override;

@@ -152,8 +152,8 @@ Result<std::vector<CountRow>> FaultyStore::count(const JobFilter& filter, CountB
     return through(Verb::count, [&] { return store_.count(filter, by); });
 }
 
-Result<Counts> FaultyStore::rough_count(const JobFilter& filter, CountBy by) {
-    return through(Verb::count, [&] { return store_.rough_count(filter, by); });
+Result<Counts> FaultyStore::rough_count(const JobFilter& filter, CountBy by, std::string_view cursor) {
+    return through(Verb::count, [&] { return store_.rough_count(filter, by, cursor); });
 }
 
 Result<BeatAnswer> FaultyStore::beat(SessionId session, const SessionFacts& facts, Time now) {

@@ -60,8 +60,8 @@ public:
     /// May take from a page that was read, and the time it needs.
     std::function<void(JobPage&)> listed;
 
-    /// Rough counts end before all jobs were looked at.
-    bool cut = false;
+    /// Answers a count from a cursor on, instead of the store.
+    std::function<Result<Counts>(std::string_view cursor)> counting;
 
     Result<std::vector<InsertAnswer>> insert(std::span<const NewJob> jobs, Time now) override {
         return pass<std::vector<InsertAnswer>>("insert", [&] { return inner_->insert(jobs, now); });
@@ -109,12 +109,8 @@ public:
     Result<std::vector<CountRow>> count(const JobFilter& filter, CountBy by) override {
         return pass<std::vector<CountRow>>("count", [&] { return inner_->count(filter, by); });
     }
-    Result<Counts> rough_count(const JobFilter& filter, CountBy by) override {
-        return pass<Counts>("count", [&]() -> Result<Counts> {
-            auto counts = inner_->rough_count(filter, by);
-            if (counts) counts->complete = !cut;
-            return counts;
-        });
+    Result<Counts> rough_count(const JobFilter& filter, CountBy by, std::string_view cursor) override {
+        return pass<Counts>("count", [&] { return counting ? counting(cursor) : inner_->rough_count(filter, by, cursor); });
     }
     std::optional<std::uint64_t> stamp() override { return changes; }
     Result<BeatAnswer> beat(SessionId session, const SessionFacts& facts, Time now) override {

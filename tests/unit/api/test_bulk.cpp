@@ -507,15 +507,38 @@ TEST_CASE("words that nothing has end a page after some time, too, and other pag
     CHECK(api.get("/api/jobs?limit=250").body.at("jobs").as_array().size() == 250);
 }
 
-TEST_CASE("counts say whether they are whole, and are whole where that is asked for") {
+TEST_CASE("a count comes in slices, each of which says where the next begins") {
     Api api;
     api.create();
-    CHECK(api.get("/api/jobs/counts?tag=x").body.at("complete") == true);
-    api.store.cut = true;
-    CHECK(api.get("/api/jobs/counts?tag=x").body.at("complete") == false);
-    CHECK(api.get("/api/jobs/counts?tag=x&exact=false").body.at("complete") == false);
-    CHECK(api.get("/api/jobs/counts?exact=true").body.at("complete") == true);
-    CHECK(api.get("/api/jobs/counts?exact=true").body.at("total") == 1);
-    CHECK(api.get("/api/jobs/counts?exact=1").body.at("complete") == true);
-    CHECK(api.get("/api/jobs/counts?exact=yes").code() == "INVALID_ARGUMENT");
+    CHECK(api.get("/api/jobs/counts?kind=demo.echo").body.at("nextCursor").is_null());
+    api.store.counting = [](std::string_view cursor) -> Result<Counts> {
+        const auto queued = [](std::uint64_t n) { return CountRow{{}, JobState::queued, n, {}}; };
+        if (cursor.empty()) return Counts{{queued(3)}, "behind 3"};
+        if (cursor == "behind 3") return Counts{{queued(2), {{}, JobState::failed, 1, {}}}, {}};
+        return Error{Errc::invalid_argument, "none of mine"};
+    };
+    const auto first = api.get("/api/jobs/counts?tag=x").body;
+    CHECK(first.at("total") == 3);
+    CHECK(first.at("nextCursor") == "behind 3");
+    const auto second = api.get("/api/jobs/counts?tag=x&cursor=behind%203").body;
+    CHECK(second.at("total") == 3);
+    CHECK(second.at("counts").at("queued") == 2);
+    CHECK(second.at("counts").at("failed") == 1);
+    CHECK(second.at("nextCursor").is_null());
+    const auto wrong = api.get("/api/jobs/counts?tag=x&cursor=y");
+    CHECK(wrong.status == 400);
+    CHECK(text(wrong.body.at("error")).find("nextCursor of an earlier answer") != std::string::npos);
+    // By words it is one slice or none.
+    CHECK(api.get("/api/jobs/counts?text=demo").body.at("nextCursor").is_null());
+    CHECK(api.get("/api/jobs/counts?text=demo&cursor=behind%203").code() == "INVALID_ARGUMENT");
+    api.store.counting = nullptr;
+    CHECK(api.get("/api/jobs/counts?cursor=y").code() == "INVALID_ARGUMENT");
+}
+
+TEST_CASE("a store that refuses a count for a reason of its own is away, and the cursor is not wrong") {
+    Api api;
+    api.store.counting = [](std::string_view) -> Result<Counts> {
+        return Error{Errc::invalid_argument, "SERVER_TOO_OLD", "the server is too old"};
+    };
+    CHECK(api.get("/api/jobs/counts?tag=x&cursor=y").code() == "STORE_UNAVAILABLE");
 }

@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include <jobruntime/testing/store_contract.hpp>
+
 #include "core/failpoint.hpp"
 #include "sqlite/reads.hpp"
 #include "support.hpp"
@@ -129,10 +131,12 @@ TEST_CASE("lists, counts, details and events look at few rows, however many ther
             check("list by " + name, [&] { list({}); });
             check("list on by " + name, [&] { list(middle); });
         }
-        check("count by " + name,
-              [&] { count_jobs(reader.connection, reader.words, filter, CountBy::state, Effort::bounded); });
+        for (const auto from : {std::optional<std::int64_t>{}, std::optional<std::int64_t>{middle}})
+            check("count by " + name, [&] {
+                count_jobs(reader.connection, reader.words, filter, CountBy::state, Effort::bounded, from);
+            });
     }
-    check("queues", [&] { count_jobs(reader.connection, reader.words, {}, CountBy::queue_and_state, Effort::all); });
+    check("queues", [&] { count_jobs(reader.connection, reader.words, {}, CountBy::queue_and_state, Effort::all, {}); });
     check("job", [&] { CHECK(read_job(reader.connection, reader.words, first.id, all_parts).has_value()); });
     check("sessions", [&] { read_sessions(reader.connection); });
     check("records", [&] { read_records(reader.connection, "queue/"); });
@@ -145,7 +149,7 @@ TEST_CASE("lists, counts, details and events look at few rows, however many ther
             check("events of a level", [&] { read_events(reader.connection, reader.words, after, {.level = level}, 200); });
     // The control: what does look at every job is seen to.
     CHECK(reader.steps([&] {
-        count_jobs(reader.connection, reader.words, {.tag = "often"}, CountBy::state, Effort::all);
+        count_jobs(reader.connection, reader.words, {.tag = "often"}, CountBy::state, Effort::all, {});
     }) > most_steps);
     core::set_failpoint("sqlite.short_looks", {});
     MESSAGE("at most " << worst.first << " steps, for " << worst.second);
@@ -176,24 +180,74 @@ TEST_CASE("the last events of a trace are those of its newest jobs, and those af
     core::set_failpoint("sqlite.short_looks", {});
 }
 
-TEST_CASE("a count that was cut says so, and is at least as much as it says") {
+TEST_CASE("a count that was cut says where it goes on, and is at least as much as it says") {
     const Scratch scratch;
     auto store = open_store(scratch / "jobs.db");
     fill_badly(*store);
     const auto exact = must(store->count({.tag = "often"}, CountBy::nothing)).front().count;
     CHECK(exact == jobs);
-    const auto usual = must(store->rough_count({.tag = "often"}, CountBy::nothing));
-    CHECK_FALSE(usual.complete);
+    const auto usual = must(store->rough_count({.tag = "often"}, CountBy::nothing, ""));
+    CHECK(usual.next_cursor != "");
     CHECK(usual.rows.front().count == 10'000);
     core::set_failpoint("sqlite.short_looks", [] { return true; });
-    const auto rough = must(store->rough_count({.tag = "often"}, CountBy::nothing));
-    CHECK_FALSE(rough.complete);
+    const auto rough = must(store->rough_count({.tag = "often"}, CountBy::nothing, ""));
+    CHECK(rough.next_cursor != "");
     CHECK(rough.rows.front().count == 50);
     // The tally and what an index finds are whole in any case.
-    CHECK(must(store->rough_count({.states = {JobState::queued}}, CountBy::nothing)).rows.front().count == 900);
-    const auto rare = must(store->rough_count({.tag = "rare"}, CountBy::nothing));
-    CHECK(rare.complete);
+    const auto tallied = must(store->rough_count({.states = {JobState::queued}}, CountBy::nothing, ""));
+    CHECK(tallied.rows.front().count == 900);
+    CHECK(tallied.next_cursor == "");
+    const auto rare = must(store->rough_count({.tag = "rare"}, CountBy::nothing, ""));
+    CHECK(rare.next_cursor == "");
     CHECK(rare.rows.front().count == 20);
+    core::set_failpoint("sqlite.short_looks", {});
+}
+
+TEST_CASE("a count in slices comes to as many as there are, after as many slices as it looks at jobs for one") {
+    const Scratch scratch;
+    auto store = open_store(scratch / "jobs.db");
+    fill_badly(*store);
+    const auto slices = [&](const JobFilter& filter) {
+        const auto exact = must(store->count(filter, CountBy::nothing)).front().count;
+        std::uint64_t sum = 0;
+        int asked = 0;
+        std::string cursor;
+        do {
+            const auto slice = must(store->rough_count(filter, CountBy::nothing, cursor));
+            sum += slice.rows.front().count;
+            cursor = slice.next_cursor;
+            ++asked;
+        } while (!cursor.empty());
+        CHECK(sum == exact);
+        return asked;
+    };
+    // As many rows as an answer looks at; one that looks at the table in order looks at more.
+    CHECK(slices({.tag = "often"}) == jobs / 10'000);
+    CHECK(slices({.created_after = noon}) == 1);
+    core::set_failpoint("sqlite.short_looks", [] { return true; });
+    CHECK(slices({.tag = "often"}) == jobs / 50);
+    CHECK(slices({.created_after = noon + Duration{jobs}}) == jobs / 50);
+    // Once a slice was cut, what the tally knows to be fewer is looked at instead of the key's.
+    CHECK(slices({.kinds = {"kind.one"}, .tag = "often"}) == 2);
+    core::set_failpoint("sqlite.short_looks", {});
+}
+
+TEST_CASE("what the store contract says of slices and pages holds where each answer looks at few jobs, too") {
+    core::set_failpoint("sqlite.short_looks", [] { return true; });
+    int rules = 0;
+    for (const auto& rule : testing::store_contract()) {
+        if (!rule.name.starts_with("the slices of a count") && !rule.name.starts_with("paging ")) continue;
+        const Scratch scratch;
+        CAPTURE(rule.name);
+        const auto kept = rule.run({.open = [&](Origin origin) -> std::unique_ptr<jobruntime::Store> {
+            auto options = small_options();
+            options.origin = std::move(origin);
+            return open_store(scratch / "jobs.db", std::move(options));
+        }});
+        CHECK_MESSAGE(kept.has_value(), (kept ? "" : kept.error().message));
+        ++rules;
+    }
+    CHECK(rules == 2);
     core::set_failpoint("sqlite.short_looks", {});
 }
 
