@@ -99,12 +99,21 @@ async function dialogs(world) {
         await page.getByRole("dialog").getByRole("heading", { name: "Keys" }).waitFor();
         await axe(page, `keys, ${theme}`);
         await page.keyboard.press("Escape");
-        // All matching jobs, while they are counted and afterwards.
-        let counted;
-        const waits = new Promise((done) => (counted = done));
-        await page.route(/counts\?.*exact=true/, async (route) => {
-            await waits;
-            await route.continue();
+        // All matching jobs, while they are counted and afterwards. As with very many of them, the count comes in slices.
+        const begun = [];
+        let slice;
+        const next = () => new Promise((done) => (slice = done));
+        let held = next();
+        const sliced = { scheduled: 4_200 };
+        await page.route(/counts\?.*status=/, async (route) => {
+            const address = new URL(route.request().url());
+            begun.push(address.searchParams.get("cursor") ?? "");
+            await held;
+            held = next();
+            address.searchParams.delete("cursor");
+            const body = await (await route.fetch({ url: String(address) })).json();
+            const more = begun.length <= 2 ? { total: sliced.scheduled, counts: { ...body.counts, ...sliced }, nextCursor: `behind ${begun.length}` } : {};
+            await route.fulfill({ json: { ...body, ...more } }).catch(() => undefined);
         });
         await page.goto(`${url}/#/jobs?status=scheduled`);
         await page.getByLabel("Select all on this page").check();
@@ -114,11 +123,35 @@ async function dialogs(world) {
         const agree = question.getByRole("button", { name: "Cancel all" });
         assert.ok(await agree.isDisabled());
         await axe(page, `a count, ${theme}`);
-        counted();
-        await question.getByText("Cancel all 1 matching job?").waitFor();
+        slice();
+        await question.getByText("At least 4,200 jobs so far").waitFor();
+        await eventually("the next slice is asked for", () => begun.length === 2);
+        assert.ok(await agree.isDisabled());
+        await axe(page, `a count that goes on, ${theme}`);
+        slice();
+        await question.getByText("At least 8,400 jobs so far").waitFor();
+        await eventually("the last slice is asked for", () => begun.length === 3);
+        slice();
+        await question.getByText("Cancel all 8,401 matching jobs?").waitFor();
+        assert.equal(await question.getByText("so far").count(), 0);
+        assert.ok(await question.getByRole("button", { name: "Cancel 8,401" }).isEnabled());
+        assert.deepEqual(begun, ["", "behind 1", "behind 2"]);
         await axe(page, `a count that is known, ${theme}`);
         await question.getByRole("button", { name: "Go back" }).click();
         await question.waitFor({ state: "detached" });
+        // Who goes back while it counts has it stop: nothing more is asked.
+        begun.length = 0;
+        await page.getByRole("button", { name: "Cancel all…" }).click();
+        await eventually("it counts again", () => begun.length === 1);
+        slice();
+        await question.getByText("At least 4,200 jobs so far").waitFor();
+        await eventually("the next slice is asked for", () => begun.length === 2);
+        await question.getByRole("button", { name: "Go back" }).click();
+        await question.waitFor({ state: "detached" });
+        slice();
+        await page.waitForTimeout(200);
+        assert.equal(begun.length, 2);
+        await page.unroute(/counts\?.*status=/);
         // Nor has who goes Back in the browser agreed; there is no question about what is not behind it any more.
         await page.getByRole("button", { name: "Cancel all…" }).click();
         await question.getByText("Cancel all 1 matching job?").waitFor();

@@ -81,6 +81,31 @@ test("of a job with many events the first ones are asked for, too, and none come
     assert.equal(asked.length, 1);
 });
 
+test("jobs are counted slice by slice, and it says how many it is at least, until they are taken back", async () => {
+    const asked: string[] = [];
+    const slices = [3_000, 0, 17];
+    page.fetch = (address, { signal }) => {
+        asked.push(address);
+        if (signal?.aborted) return Promise.reject(new DOMException("aborted", "AbortError"));
+        const at = Number(new URLSearchParams(address.replace(/.*\?/, "")).get("cursor") ?? 0);
+        return answer({ total: slices[at], counts: { failed: slices[at] }, nextCursor: at + 1 < slices.length ? String(at + 1) : null });
+    };
+    const heard: number[] = [];
+    assert.equal(await api.countAll({ status: "failed", tag: "a" }, (so) => heard.push(so)), 3_017);
+    assert.deepEqual(heard, [3_000, 3_000]);
+    assert.deepEqual(asked, ["api/jobs/counts?status=failed&tag=a", "api/jobs/counts?status=failed&tag=a&cursor=1", "api/jobs/counts?status=failed&tag=a&cursor=2"]);
+    // What a list shows is the first of them.
+    assert.deepEqual(await api.counts({ tag: "a" }), { counts: { failed: 3_000 }, complete: false });
+    slices.length = 1;
+    assert.deepEqual(await api.counts({ tag: "a" }), { counts: { failed: 3_000 }, complete: true });
+    slices.push(1, 1);
+    asked.length = 0;
+    const abort = new AbortController();
+    const ended = await api.countAll({}, () => abort.abort(), abort.signal).catch((error: unknown) => error);
+    assert.equal((ended as Error).name, "AbortError");
+    assert.equal(asked.length, 2);
+});
+
 test("a change of many jobs that ends halfway says how far it came", async () => {
     const bodies: Record<string, unknown>[] = [];
     let good = 2;

@@ -326,6 +326,10 @@ async function inSteps(step: (cursor: string | null) => Promise<BulkAnswer>, tol
     return outcome;
 }
 
+/** A server that looks at jobs one by one counts so many of them at a time. */
+const countSlice = (filter: JobFilter, cursor: string, signal?: AbortSignal): Promise<{ total: number; counts: Counts; nextCursor: string | null }> =>
+    json("api/jobs/counts", { query: { ...filter, cursor }, ...(signal ? { signal } : {}) });
+
 export const api = {
     session: () => json<Session>("api/session"),
     status: () => json<Status>("api/status"),
@@ -345,11 +349,22 @@ export const api = {
     retry: (id: string) => json<{ job: Job }>(`${one(id)}/retry`, { method: "POST" }),
     remove: (id: string) => json<object>(one(id), { method: "DELETE" }),
 
-    /** Not complete: there are at least so many; with `exact` it always is, and may take its time. */
-    counts: async (filter: JobFilter, exact = false, signal?: AbortSignal): Promise<{ counts: Counts; complete: boolean }> => ({
-        complete: true,
-        ...(await json<{ counts: Counts; complete?: boolean }>("api/jobs/counts", { query: exact ? { ...filter, exact } : filter, ...(signal ? { signal } : {}) })),
-    }),
+    /** The first slice; not complete: there are at least so many. */
+    counts: async (filter: JobFilter): Promise<{ counts: Counts; complete: boolean }> => {
+        const { counts, nextCursor } = await countSlice(filter, "");
+        return { counts, complete: nextCursor === null };
+    },
+    /** How many there are, to the last one: slice by slice, each of which is told but the last, as there are at least so many. */
+    countAll: async (filter: JobFilter, told: (atLeast: number) => void, signal?: AbortSignal): Promise<number> => {
+        let all = 0;
+        for (let cursor = ""; ; ) {
+            const { total, nextCursor } = await countSlice(filter, cursor, signal);
+            all += total;
+            if (nextCursor === null) return all;
+            told(all);
+            cursor = nextCursor;
+        }
+    },
     queues: async () => (await json<{ queues: QueueInfo[] }>("api/queues")).queues,
     stats: (minutes: number) => json<Stats>("api/stats", { query: { minutes } }),
     pauseQueue: (name: string, paused: boolean) =>

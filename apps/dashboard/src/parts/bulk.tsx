@@ -40,15 +40,14 @@ export async function changeMany(action: Action, jobs: readonly Job[]): Promise<
 
 /**
  * All jobs that match the filter and whose state fits. They are counted to the last one, so that the question names how many; that
- * can take its time, and the question says so meanwhile.
+ * can take its time, and the question says meanwhile how many it is at least.
  */
 export async function changeMatching(action: Action, filter: JobFilter): Promise<boolean> {
     const words = actionWords[action];
     const which = fitting(action, filter);
     let n = 0;
-    const find = async (signal: AbortSignal): Promise<Wording | null> => {
-        const counts = which ? Object.values((await api.counts(which, true, signal)).counts) : [];
-        n = counts.reduce((sum, of) => sum + of, 0);
+    const find = async (signal: AbortSignal, say: (text: string) => void): Promise<Wording | null> => {
+        n = which ? await api.countAll(which, (atLeast) => say(`At least ${plural(atLeast, "job")} so far`), signal) : 0;
         if (n > 0) return { title: `${words.name} all ${plural(n, "matching job")}?`, text: words.ending, yes: `${words.name} ${count(n)}` };
         tell(`Nothing to ${action}: no matching job is in a state for it`, true);
         return null;

@@ -16,6 +16,8 @@ interface Question extends Wording {
     danger: boolean;
     /** Nobody can agree yet: what is asked is still looked for. */
     waits: boolean;
+    /** How far that is. */
+    soFar: string;
     answer: (yes: boolean) => void;
 }
 
@@ -27,11 +29,13 @@ export function confirm(title: string, text: string, yes: string, danger = false
     return confirmFound({ title, text, yes }, null, danger);
 }
 
+type Find = (signal: AbortSignal, say: (soFar: string) => void) => Promise<Wording | null>;
+
 /**
- * The same, open at once with the first words, while what is to be asked is still looked for; when that is null, there is nothing
- * to ask. Who goes back meanwhile ends the search.
+ * The same, open at once with the first words, while what is to be asked is still looked for, which may say how far it is; when
+ * that is null, there is nothing to ask. Who goes back meanwhile ends the search.
  */
-export function confirmFound(first: Wording, find: ((signal: AbortSignal) => Promise<Wording | null>) | null, danger: boolean): Promise<boolean> {
+export function confirmFound(first: Wording, find: Find | null, danger: boolean): Promise<boolean> {
     return new Promise((resolve, reject) => {
         asked.value?.answer(false);
         const gone = new AbortController();
@@ -40,12 +44,15 @@ export function confirmFound(first: Wording, find: ((signal: AbortSignal) => Pro
             resolve(yes);
         };
         const shared = { id: nextQuestion++, danger, answer };
-        asked.set({ ...first, ...shared, waits: find !== null });
+        asked.set({ ...first, ...shared, waits: find !== null, soFar: "" });
         const isOpen = (): boolean => asked.value?.id === shared.id;
-        find?.(gone.signal).then(
+        const say = (soFar: string): void => {
+            if (isOpen()) asked.set({ ...first, ...shared, waits: true, soFar });
+        };
+        find?.(gone.signal, say).then(
             (found) => {
                 if (!isOpen()) return;
-                asked.set(found ? { ...found, ...shared, waits: false } : null);
+                asked.set(found ? { ...found, ...shared, waits: false, soFar: "" } : null);
                 if (!found) answer(false);
             },
             (error: unknown) => {
@@ -92,6 +99,8 @@ function Dialog({ question }: { question: Question }): JSX.Element {
         >
             <h2 id="dialog-title">{question.title}</h2>
             <p aria-live="polite">{question.text}</p>
+            {/* Changes many times a second: whoever listens to the page hears what comes of it only. */}
+            {question.soFar ? <p class="quiet">{question.soFar}</p> : null}
             <p class="row end">
                 <button type="button" onClick={() => close(false)}>
                     Go back
