@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createReadStream, statSync } from "node:fs";
 import { createServer } from "node:http";
-import { call, eventually, join, submit, waitFor } from "./world.mjs";
+import { axe, call, eventually, join, submit, waitFor } from "./world.mjs";
 
 const table = (page, name) => page.getByRole("region", { name, exact: true }).locator("table");
 /** The texts of a table's cells, each as one line. */
@@ -188,6 +188,40 @@ async function settings(world) {
     assert.ok(licenses.ok() && /preact/i.test(await licenses.text()));
 }
 
+/** On a telephone the platforms' rows are cards: all of it is read without scrolling sideways, and a table it is to whoever listens. */
+async function narrowSettings(world) {
+    const { url } = await world.start();
+    for (const [width, stacked] of [[390, true], [320, true], [1280, false]]) {
+        const page = await world.browse({ viewport: { width, height: 900 } });
+        await page.goto(`${url}/#/settings`);
+        const box = page.getByRole("region", { name: "Platform settings" });
+        await box.getByText("jobrt auth bootstrap x").first().waitFor();
+        const over = await box.evaluate((box) => {
+            const { left, right } = box.getBoundingClientRect();
+            const outside = [...box.querySelectorAll("tbody *")].filter((one) => [...one.getClientRects()].some((at) => at.left < left - 1 || at.right > right + 1));
+            return [box.scrollWidth - box.clientWidth, outside.map((one) => one.textContent)];
+        });
+        assert.deepEqual(over, [0, []], `${width} px`);
+        const row = box.locator("tbody tr").first();
+        const [name, state] = [await row.locator("th").boundingBox(), await row.locator("td").first().boundingBox()];
+        assert.equal(state.y >= name.y + name.height - 1, stacked, `${width} px`);
+        assert.equal(await box.locator("td").last().evaluate((cell) => getComputedStyle(cell, "::before").content.startsWith('"Log-in"')), stacked);
+        // As the browser tells it to whoever listens.
+        const asked = await page.context().newCDPSession(page);
+        const { nodes } = await asked.send("Accessibility.getFullAXTree");
+        const table = nodes.find((node) => node.role?.value === "table" && node.childIds?.length);
+        const below = (node) => node.childIds.map((id) => nodes.find((one) => one.nodeId === id)).flatMap((one) => [one, ...below(one)]);
+        const said = below(table).filter((node) => !node.ignored);
+        const of = (role) => said.filter((node) => node.role?.value === role).map((node) => node.name?.value);
+        assert.deepEqual(of("columnheader"), ["Platform", "State", "Why", "Change", "Log-in"], `${width} px`);
+        assert.deepEqual(of("rowheader").sort(), ["Any other page", "TikTok", "X"]);
+        assert.deepEqual([of("row").length, of("cell").length], [4, 12]);
+        assert.ok(!of("cell").some((name) => name.startsWith("State")), String(of("cell")));
+        await axe(page, `settings, ${width} px`);
+        await world.leave(page);
+    }
+}
+
 /** Progress, log, errors, and why it waits, of a job that another language's worker runs. */
 async function lifeOfAJob(world) {
     const { url } = await world.start();
@@ -316,6 +350,7 @@ export const cases = [
     { name: "workers: each one, what it runs and may run", run: workers },
     { name: "queues: what the API counts, and the way to the jobs", run: queues },
     { name: "settings: platforms, log-ins, versions", run: settings },
+    { name: "settings on a telephone: a table without scrolling sideways", run: narrowSettings },
     { name: "a job: why it waits, progress, log, errors and what helps", run: lifeOfAJob },
     { name: "why a job waits, in the API's words", run: whyItWaits },
     { name: "a download says how fast it is and how long it takes", run: speed },

@@ -45,35 +45,40 @@ function PlatformSettings(): JSX.Element {
         <section class="card" aria-label="Platforms">
             <h2>Platforms</h2>
             <Trouble error={loaded.error} />
-            <div class="table-box" role="region" aria-label="Platform settings" tabIndex={0}>
-                <table>
-                    <thead>
-                        <tr>
-                            <th scope="col">Platform</th>
-                            <th scope="col">State</th>
-                            <th scope="col">Why</th>
-                            {admin ? <th scope="col">Change</th> : null}
-                            <th scope="col">Log-in</th>
+            <div class="table-box stacks" role="region" aria-label="Platform settings" tabIndex={0}>
+                {/* Its roles are named, since a table whose rows stand as cards is none by itself to every browser. */}
+                <table role="table">
+                    <thead role="rowgroup">
+                        <tr role="row">
+                            {["Platform", "State", "Why", ...(admin ? ["Change"] : []), "Log-in"].map((name) => (
+                                <th key={name} scope="col" role="columnheader">
+                                    {name}
+                                </th>
+                            ))}
                         </tr>
                     </thead>
-                    <tbody>
+                    <tbody role="rowgroup">
                         {Object.entries(loaded.value ?? {}).map(([name, platform]) => (
-                            <tr key={name}>
-                                <th scope="row">{platformNames[name] ?? name}</th>
-                                <td>
+                            <tr key={name} role="row">
+                                <th scope="row" role="rowheader">
+                                    {platformNames[name] ?? name}
+                                </th>
+                                <td role="cell" data-column="State">
                                     <span class={`badge is-${platform.enabled ? "completed" : "canceled"}`}>
                                         <span aria-hidden="true">{platform.enabled ? "✓" : "⊘"}</span> {platform.enabled ? "on" : "off"}
                                     </span>
                                 </td>
-                                <td>{sourceText(platform)}</td>
+                                <td role="cell" data-column="Why">
+                                    {sourceText(platform)}
+                                </td>
                                 {admin ? (
-                                    <td>
+                                    <td role="cell" data-column="Change">
                                         <button type="button" disabled={platform.locked || busy === name} onClick={() => void change(name, !platform.enabled)} aria-label={`Switch ${platformNames[name] ?? name} ${platform.enabled ? "off" : "on"}`}>
                                             Switch {platform.enabled ? "off" : "on"}
                                         </button>
                                     </td>
                                 ) : null}
-                                <td>
+                                <td role="cell" data-column="Log-in">
                                     <LogIn name={name} logins={platform.logins ?? []} />
                                 </td>
                             </tr>
