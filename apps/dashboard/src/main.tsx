@@ -7,6 +7,8 @@ import { startTheme } from "./lib/theme";
 import { session } from "./parts/bits";
 import "./style/base.css";
 import "./style/parts.css";
+import "./style/tables.css";
+import "./style/screens.css";
 import "./style/panel.css";
 
 /** Until it is known who asks, nothing can be changed. */
