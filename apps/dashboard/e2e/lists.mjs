@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { call, eventually, picture, submit } from "./world.mjs";
+import { axe, call, eventually, picture, submit } from "./world.mjs";
 
 const rows = (page) => page.locator("table.jobs tbody tr");
 
@@ -185,9 +185,41 @@ async function bulkRetry(world) {
     await page.getByText("No job matches these filters").waitFor();
 }
 
+/** As when there are thousands, each call does a part of them. One that has begun is not given up, and none comes after it. */
+async function stopping(world) {
+    const { url } = await world.start();
+    const ids = await fill(url, 60, (i) => ({ kind: "demo.echo", payload: { i }, delayMs: 3_600_000 }));
+    const page = await world.browse();
+    let calls = 0, goOn;
+    const stopped = new Promise((done) => (goOn = done));
+    await page.route(/\/api\/jobs\/bulk/, async (route) => {
+        const { action } = route.request().postDataJSON();
+        const part = ids.slice(calls * 20, ++calls * 20);
+        if (calls === 2) await stopped;
+        const { json } = await call(url, "POST", "/api/jobs/bulk", { action, ids: part });
+        await route.fulfill({ json: { ...json, results: undefined, nextCursor: calls < 3 ? `behind ${calls}` : null } });
+    });
+    await page.goto(`${url}/#/jobs?status=scheduled&limit=50`);
+    await page.getByRole("button", { name: "Cancel all…" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Cancel 60" }).click();
+    const progress = page.locator(".note", { hasText: "Cancel: 20 of 60 jobs so far" });
+    await progress.getByRole("button", { name: "Stop" }).focus();
+    await picture(page, "stopping");
+    await page.keyboard.press("Enter");
+    await progress.getByRole("button", { name: "Stopping…" }).and(page.locator(":focus")).waitFor();
+    await axe(page, "a change that is to stop");
+    goOn();
+    await page.getByText("40 of 60 canceled, then you stopped it").waitFor();
+    await progress.waitFor({ state: "detached" });
+    const { counts } = (await call(url, "GET", "/api/jobs/counts")).json;
+    assert.deepEqual([calls, counts.canceled, counts.scheduled], [2, 40, 20]);
+    await eventually("the list shows what is left", async () => (await rows(page).count()) === 20);
+}
+
 export const cases = [
     { name: "filters and pages stand in the address, and Back restores them", run: filtersAndPages },
     { name: "the keyboard does it all", run: byKeyboard },
     { name: "retry and cancel by keys, delete a selection, cancel all that match", run: changes },
     { name: "many failed jobs are retried at once", run: bulkRetry },
+    { name: "a change of all that match is stopped, and what is done stays done", run: stopping },
 ];

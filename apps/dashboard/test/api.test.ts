@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import { tellOutcome } from "../src/lib/actions";
-import { ApiError, api, loggedOut, renewSession, type Session } from "../src/lib/api";
+import { api, renewSession, type Session } from "../src/lib/api";
+import { ApiError, loggedOut } from "../src/lib/ask";
 import { Cell } from "../src/lib/cell";
+import { bulkIds, bulkMatching, countAll } from "../src/lib/many";
 import { eventsOfJob } from "../src/lib/older";
 
 type Fetch = (address: string, asked: RequestInit) => Promise<Response>;
@@ -39,8 +41,8 @@ test("a question that is not answered in time has no answer, whichever part of i
         const late = await after(21_000, api.status());
         assert.deepEqual([late instanceof ApiError && late.code, late instanceof ApiError && late.status], ["NO_ANSWER", 0]);
         // A change of many jobs may take longer.
-        assert.equal(await after(60_000, api.bulkIds("delete", ["a"])), undefined);
-        assert.ok((await after(121_000, api.bulkIds("delete", ["a"]))) instanceof ApiError);
+        assert.equal(await after(60_000, bulkIds("delete", ["a"])), undefined);
+        assert.ok((await after(121_000, bulkIds("delete", ["a"]))) instanceof ApiError);
     }
     mock.timers.reset();
 });
@@ -91,17 +93,14 @@ test("jobs are counted slice by slice, and it says how many it is at least, unti
         return answer({ total: slices[at], counts: { failed: slices[at] }, nextCursor: at + 1 < slices.length ? String(at + 1) : null });
     };
     const heard: number[] = [];
-    assert.equal(await api.countAll({ status: "failed", tag: "a" }, (so) => heard.push(so)), 3_017);
+    assert.equal(await countAll({ status: "failed", tag: "a" }, (so) => heard.push(so)), 3_017);
     assert.deepEqual(heard, [3_000, 3_000]);
     assert.deepEqual(asked, ["api/jobs/counts?status=failed&tag=a", "api/jobs/counts?status=failed&tag=a&cursor=1", "api/jobs/counts?status=failed&tag=a&cursor=2"]);
     // What a list shows is the first of them.
-    assert.deepEqual(await api.counts({ tag: "a" }), { counts: { failed: 3_000 }, complete: false });
-    slices.length = 1;
-    assert.deepEqual(await api.counts({ tag: "a" }), { counts: { failed: 3_000 }, complete: true });
-    slices.push(1, 1);
+    assert.equal((await api.counts({ tag: "a" })).nextCursor, "1");
     asked.length = 0;
     const abort = new AbortController();
-    const ended = await api.countAll({}, () => abort.abort(), abort.signal).catch((error: unknown) => error);
+    const ended = await countAll({}, () => abort.abort(), abort.signal).catch((error: unknown) => error);
     assert.equal((ended as Error).name, "AbortError");
     assert.equal(asked.length, 2);
 });
@@ -114,14 +113,14 @@ test("a change of many jobs that ends halfway says how far it came", async () =>
         if (good-- <= 0) return answer({ code: "STORE_UNAVAILABLE", error: "the store is locked" }, 503);
         return answer({ done: 1_000, requested: 0, refused: 0, nextCursor: `c${good}` });
     };
-    const outcome = await api.bulkMatching("delete", { status: "failed" }, 5_000);
+    const outcome = await bulkMatching("delete", { status: "failed" }, 5_000);
     assert.equal(tellOutcome("delete", outcome, 5_000), "2,000 of 5,000 deleted, then STORE_UNAVAILABLE: the store is locked");
     assert.deepEqual(bodies.map((body) => [body["expectedCount"], body["cursor"]]), [[5_000, undefined], [undefined, "c1"], [undefined, "c0"]]);
     good = 0;
-    assert.ok((await api.bulkMatching("delete", {}, 1).catch((error: unknown) => error)) instanceof ApiError);
+    assert.ok((await bulkMatching("delete", {}, 1).catch((error: unknown) => error)) instanceof ApiError);
     good = 1;
     const ids = Array.from({ length: 700 }, (_, i) => String(i));
-    assert.equal(tellOutcome("cancel", await api.bulkIds("cancel", ids), 1_700), "1,000 of 1,700 canceled, then STORE_UNAVAILABLE: the store is locked");
+    assert.equal(tellOutcome("cancel", await bulkIds("cancel", ids), 1_700), "1,000 of 1,700 canceled, then STORE_UNAVAILABLE: the store is locked");
     assert.deepEqual(bodies.slice(-2).map((body) => (body["ids"] as string[]).length), [500, 200]);
     assert.equal(tellOutcome("retry", { done: 3, refused: 1, firstRefusal: "INVALID_STATE" }, 4), "3 queued again, 1 refused (INVALID_STATE)");
 });
@@ -139,17 +138,33 @@ test("a slow store is asked again for what it did not get to, and each answer sa
     };
     const ids = Array.from({ length: 550 }, (_, i) => String(i));
     const heard: number[] = [];
-    const outcome = await api.bulkIds("retry", ids, (so) => heard.push(so.done + so.refused));
+    const outcome = await bulkIds("retry", ids, { told: (so) => heard.push(so.done + so.refused) });
     assert.equal(tellOutcome("retry", outcome, 550), "450 queued again, 100 refused (invalid_state)");
     assert.deepEqual(sizes, [500, 450, 350, 250, 150, 50]);
     assert.deepEqual(heard, [100, 200, 300, 400, 500]);
     sizes.length = 0;
     goesAway = true;
     assert.equal(
-        tellOutcome("retry", await api.bulkIds("retry", ids), 550),
+        tellOutcome("retry", await bulkIds("retry", ids), 550),
         "160 of 550 queued again, 40 refused (invalid_state), then the store went away: what became of 50 more is not known",
     );
     assert.equal(sizes.length, 2);
+});
+
+test("a change of many jobs that is stopped ends with the step that has begun, and says how far it came", async () => {
+    const stop = new AbortController();
+    let asked = 0;
+    page.fetch = (_, { signal }) => {
+        if (++asked === 2) stop.abort();
+        assert.equal(signal?.aborted, false);
+        return answer({ done: 1_990, requested: 0, refused: 10, nextCursor: asked < 4 ? `c${asked}` : null });
+    };
+    const outcome = await bulkMatching("delete", { status: "failed" }, 8_000, { stop: stop.signal });
+    assert.equal(tellOutcome("delete", outcome, 8_000), "3,980 of 8,000 deleted, 20 refused, then you stopped it");
+    assert.equal(asked, 2);
+    // What is over is not stopped any more.
+    asked = 3;
+    assert.equal((await bulkMatching("delete", {}, 2_000, { stop: stop.signal })).stopped, undefined);
 });
 
 test("a page that was logged out learns that it is not any more", async () => {

@@ -1,6 +1,7 @@
 // What a person does to jobs, and what is told about it.
-import { api, jobStates, type Action, type Job, type JobFilter, type JobState, type Outcome } from "./api";
+import { api, jobStates, type Action, type Job, type JobFilter, type JobState } from "./api";
 import { count } from "./format";
+import type { Outcome } from "./many";
 
 export const actionWords: Record<Action, { name: string; done: string; ending: string }> = {
     retry: { name: "Retry", done: "queued again", ending: "They run again and keep their finished steps." },

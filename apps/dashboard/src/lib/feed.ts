@@ -1,5 +1,6 @@
 // The event stream: one for the whole page, resumed by the id of the last event, so that nothing is missed or twice.
-import { api, eventOf, loggedOut, type LogEvent } from "./api";
+import { api, eventOf, type LogEvent } from "./api";
+import { loggedOut } from "./ask";
 import { Cell } from "./cell";
 
 export type FeedState = "connecting" | "live" | "reconnecting" | "resting";

@@ -1,6 +1,7 @@
 // Answers that are asked for again when something happened, and at times in any case.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { ApiError, type LogEvent } from "./api";
+import type { LogEvent } from "./api";
+import { ApiError } from "./ask";
 import { feed } from "./feed";
 
 export interface Loaded<T> {

@@ -1,5 +1,6 @@
 // What the Activity Panel shows: its filter, which stands in the address, and whether it is paused.
-import { ApiError, api, type LogEvent } from "./api";
+import { api, type LogEvent } from "./api";
+import { ApiError } from "./ask";
 import { Cell } from "./cell";
 import { feed } from "./feed";
 import type { OlderFilter } from "./older";

@@ -1,6 +1,7 @@
 // Said on top of every screen, only when something is wrong, with what helps.
 import type { JSX } from "preact";
-import { ApiError, api, loggedOut } from "../lib/api";
+import { api } from "../lib/api";
+import { ApiError, loggedOut } from "../lib/ask";
 import { useCell } from "../lib/cell";
 import { feed } from "../lib/feed";
 import { duration } from "../lib/format";

@@ -1,7 +1,8 @@
 // Small things that many screens show.
 import type { ComponentChildren, JSX } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import type { ApiError, Job, JobState, Session } from "../lib/api";
+import type { Job, JobState, Session } from "../lib/api";
+import type { ApiError } from "../lib/ask";
 import { Cell } from "../lib/cell";
 import { duration, localTime } from "../lib/format";
 import { writeJson, type Json } from "../lib/json";

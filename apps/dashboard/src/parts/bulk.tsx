@@ -1,15 +1,19 @@
 // Changes of many jobs, asked before and told after.
 import { actionWords, fitting, mayDo, tellOutcome } from "../lib/actions";
-import { ApiError, api, type Action, type Job, type JobFilter, type Outcome } from "../lib/api";
+import type { Action, Job, JobFilter } from "../lib/api";
+import { ApiError } from "../lib/ask";
 import { count, plural } from "../lib/format";
+import { bulkIds, bulkMatching, countAll, type Onlooker, type Outcome } from "../lib/many";
 import { confirm, confirmFound, follow, tell, type Wording } from "./dialogs";
 
-/** Tells how far it is while it takes its time, and what came of it. True when it came to an end. */
-async function perform(action: Action, n: number, change: (told: (outcome: Outcome) => void) => Promise<Outcome>): Promise<boolean> {
-    const way = follow();
+/** Tells how far it is while it takes its time, where it can be stopped, and what came of it. True when it came to an end. */
+async function perform(action: Action, n: number, change: (onlooker: Onlooker) => Promise<Outcome>): Promise<boolean> {
+    const stop = new AbortController();
+    const way = follow(() => stop.abort());
+    const told = (so: Outcome): void => way.say(`${actionWords[action].name}: ${count(so.done + so.refused)} of ${plural(n, "job")} so far`);
     try {
-        const outcome = await change((so) => way.say(`${actionWords[action].name}: ${count(so.done + so.refused)} of ${plural(n, "job")} so far`));
-        tell(tellOutcome(action, outcome, n), outcome.refused > 0 || !!outcome.stopped);
+        const outcome = await change({ told, stop: stop.signal });
+        tell(tellOutcome(action, outcome, n), outcome.refused > 0 || (!!outcome.stopped && !stop.signal.aborted));
         return true;
     } catch (error) {
         tell(error instanceof ApiError ? `${error.code}: ${error.message}` : String(error), true);
@@ -34,7 +38,7 @@ export async function changeMany(action: Action, jobs: readonly Job[]): Promise<
         const yes = await confirm(`${words.name} ${plural(ids.length, "job")}?`, words.ending + besides, `${words.name} ${count(ids.length)}`, action === "delete");
         if (!yes) return false;
     }
-    await perform(action, ids.length, (told) => api.bulkIds(action, ids, told));
+    await perform(action, ids.length, (onlooker) => bulkIds(action, ids, onlooker));
     return true;
 }
 
@@ -47,7 +51,7 @@ export async function changeMatching(action: Action, filter: JobFilter): Promise
     const which = fitting(action, filter);
     let n = 0;
     const find = async (signal: AbortSignal, say: (text: string) => void): Promise<Wording | null> => {
-        n = which ? await api.countAll(which, (atLeast) => say(`At least ${plural(atLeast, "job")} so far`), signal) : 0;
+        n = which ? await countAll(which, (atLeast) => say(`At least ${plural(atLeast, "job")} so far`), signal) : 0;
         if (n > 0) return { title: `${words.name} all ${plural(n, "matching job")}?`, text: words.ending, yes: `${words.name} ${count(n)}` };
         tell(`Nothing to ${action}: no matching job is in a state for it`, true);
         return null;
@@ -56,7 +60,7 @@ export async function changeMatching(action: Action, filter: JobFilter): Promise
     try {
         const yes = await confirmFound(first, find, action !== "retry");
         if (!yes || !which) return false;
-        return await perform(action, n, (told) => api.bulkMatching(action, which, n, told));
+        return await perform(action, n, (onlooker) => bulkMatching(action, which, n, onlooker));
     } catch (error) {
         tell(error instanceof ApiError ? `${error.code}: ${error.message}` : String(error), true);
         return false;

@@ -120,6 +120,8 @@ interface Note {
     /** It changes each second: whoever listens to the page hears what came of it only. */
     silent?: boolean;
     onDismiss?: () => void;
+    onStop?: () => void;
+    stopping?: boolean;
 }
 
 const notes = new Cell<readonly Note[]>([]);
@@ -132,17 +134,23 @@ export function tell(text: string, bad = false): void {
     setTimeout(() => dismiss(id), bad ? 15_000 : 6_000);
 }
 
-/** Says how far something is that takes its time, until it has ended. */
-export function follow(): { say: (text: string) => void; end: () => void } {
+/** Says how far something is that takes its time, until it has ended, and lets it be stopped. */
+export function follow(stop: () => void): { say: (text: string) => void; end: () => void } {
     const id = nextNote++;
     let unwanted = false;
+    let stopping = false;
     const onDismiss = (): void => {
         unwanted = true;
+    };
+    const onStop = (): void => {
+        stopping = true;
+        stop();
+        notes.set(notes.value.map((one) => (one.id === id ? { ...one, stopping } : one)));
     };
     return {
         say: (text) => {
             if (unwanted) return;
-            const note = { id, text, bad: false, silent: true, onDismiss };
+            const note = { id, text, bad: false, silent: true, onDismiss, onStop, stopping };
             const shown = notes.value.some((one) => one.id === id);
             notes.set(shown ? notes.value.map((one) => (one.id === id ? note : one)) : [...notes.value.slice(-3), note]);
         },
@@ -160,7 +168,13 @@ export function Notes(): JSX.Element {
         <div class="notes" role="status" aria-live="polite">
             {shown.map((note) => (
                 <div key={note.id} class={`note ${note.bad ? "is-bad" : ""}`} aria-live={note.silent ? "off" : undefined}>
-                    <span>{note.text}</span>
+                    <span class="grow">{note.text}</span>
+                    {/* What has begun is not given up. It stays as it is, where the focus is. */}
+                    {note.onStop ? (
+                        <button type="button" class="small" onClick={note.onStop}>
+                            {note.stopping ? "Stopping…" : "Stop"}
+                        </button>
+                    ) : null}
                     <button
                         type="button"
                         class="small"

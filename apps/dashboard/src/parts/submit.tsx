@@ -1,7 +1,8 @@
 // Paste an address and go.
 import type { JSX } from "preact";
 import { useRef, useState } from "preact/hooks";
-import { ApiError, api } from "../lib/api";
+import { api } from "../lib/api";
+import { ApiError } from "../lib/ask";
 import { useCell } from "../lib/cell";
 import { go, screenHref } from "../lib/route";
 import { Badge, mayOperate, session } from "./bits";

@@ -1,7 +1,8 @@
 import { Fragment, type ComponentChildren, type JSX } from "preact";
 import { useState } from "preact/hooks";
 import { actionWords, mayDo, perform } from "../lib/actions";
-import { ApiError, api, type Action, type Job, type LogEvent } from "../lib/api";
+import { api, type Action, type Job, type LogEvent } from "../lib/api";
+import { ApiError } from "../lib/ask";
 import { useCell } from "../lib/cell";
 import { bytes, duration, plural, shortId } from "../lib/format";
 import { textOf } from "../lib/json";

@@ -80,7 +80,7 @@ function StateTabs({ filter }: { filter: JobFilter }): JSX.Element {
     const chosen = filter.status ?? "";
     const countOf = (state: string): string => {
         const n = Object.entries(counts?.counts ?? {}).reduce((sum, [name, of]) => (state && name !== state ? sum : sum + of), 0);
-        return count(n) + (counts?.complete ? "" : "+");
+        return count(n) + (counts?.nextCursor === null ? "" : "+");
     };
     const tab = (name: string, state: string): JSX.Element => (
         <button
@@ -90,7 +90,7 @@ function StateTabs({ filter }: { filter: JobFilter }): JSX.Element {
             aria-pressed={chosen === state}
             onClick={() => changeQuery({ status: state, cursor: "" })}
         >
-            {name} {counts ? <span class="count" title={counts.complete ? undefined : "At least so many: there are more jobs than were looked at"}>{countOf(state)}</span> : null}
+            {name} {counts ? <span class="count" title={counts.nextCursor === null ? undefined : "At least so many: there are more jobs than were looked at"}>{countOf(state)}</span> : null}
         </button>
     );
     return (

@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import { ApiError, api, type QueueInfo } from "../lib/api";
+import { api, type QueueInfo } from "../lib/api";
+import { ApiError } from "../lib/ask";
 import { useCell } from "../lib/cell";
 import { count, duration } from "../lib/format";
 import { useLoaded } from "../lib/live";

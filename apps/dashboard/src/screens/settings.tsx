@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import { ApiError, api, type Login, type Platforms } from "../lib/api";
+import { api, type Login, type Platforms } from "../lib/api";
+import { ApiError } from "../lib/ask";
 import { useCell } from "../lib/cell";
 import { useLoaded } from "../lib/live";
 import { setTheme, theme, themes } from "../lib/theme";
