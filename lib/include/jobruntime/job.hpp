@@ -123,6 +123,7 @@ inline constexpr std::size_t trace_id = 120;
 inline constexpr std::size_t tag = 64;
 inline constexpr std::size_t tags = 16;             ///< Tags a job.
 inline constexpr std::size_t errors = 20;           ///< Errors kept a job.
+inline constexpr std::size_t actor = 128;           ///< Each text of an Actor; longer is cut.
 inline constexpr std::size_t message = 4096;        ///< One error message or log line; longer is cut.
 inline constexpr std::size_t steps = 64;            ///< Steps a job.
 inline constexpr std::size_t log_lines = 500;       ///< Log lines an attempt; then one line says that it was cut.

@@ -35,6 +35,7 @@ struct EnqueueOptions {
     std::string idempotency_hash{};      ///< Of that request's content; answered back.
     std::string trace_id{};              ///< "" = the 32 digits of the job's id.
     std::vector<std::string> tags{};
+    Actor by{};                          ///< Who asks; for the event jobs.create.queued or .replaced.
 };
 
 /// One job to enqueue, when there are many or the kind is known at run time only.
@@ -102,10 +103,11 @@ public:
                          JobOrder order = JobOrder::newest_first, unsigned parts = part_payload | part_errors);
     Result<std::vector<CountRow>> count(const JobFilter& filter = {}, CountBy by = CountBy::state);
 
-    /// One thing to one job: the answer says what came of it; Errc::not_found when it is not there.
-    Result<ChangeAnswer> cancel(JobId id);
-    Result<ChangeAnswer> retry(JobId id, bool fresh = false);
-    Result<ChangeAnswer> remove(JobId id);
+    /// One thing to one job: the answer says what came of it; Errc::not_found when it is not there. `by`: who asks, for
+    /// the event that is written with the change.
+    Result<ChangeAnswer> cancel(JobId id, const Actor& by = {});
+    Result<ChangeAnswer> retry(JobId id, bool fresh = false, const Actor& by = {});
+    Result<ChangeAnswer> remove(JobId id, const Actor& by = {});
     Result<ChangeAnswer> change(JobId id, const Change& change);
     /// One thing to all that match, in slices, until done or `limit` jobs were looked at; how many of each answer.
     struct BulkAnswer {
@@ -113,9 +115,10 @@ public:
     };
     Result<BulkAnswer> change_all(const JobFilter& filter, const Change& change, std::uint64_t limit = UINT64_MAX);
 
-    /// A paused queue keeps taking jobs, and no worker claims from it. Durable; every process sees it within a second.
-    Result<void> pause(std::string_view queue);
-    Result<void> resume(std::string_view queue);
+    /// A paused queue keeps taking jobs, and no worker claims from it. Durable; every process sees it within a second. `by`: who
+    /// asks, kept with the time in the queue's record until it is set again (docs/states.md).
+    Result<void> pause(std::string_view queue, const Actor& by = {});
+    Result<void> resume(std::string_view queue, const Actor& by = {});
     Result<std::vector<std::string>> paused();
 
     /// Why the job is not running, as a sentence for people; empty when it runs or is final: its time,

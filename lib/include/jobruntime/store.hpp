@@ -75,6 +75,7 @@ private:
 ///     jobs.reprioritised               priority
 ///     jobs.deleted                     status is the state that it had
 ///
+/// Those that insert and change write have caller, tokenId and from, too, as far as NewJob::by and Change::by say them.
 /// Times are ISO text. Making an event's fields from a row: core/state_event.hpp.
 /// A cancel asked again of a running job writes no second event; pruning writes none.
 ///

@@ -17,6 +17,15 @@
 // What the verbs of Store (store.hpp) take and answer, in the order in which they come there.
 namespace jobruntime {
 
+/// Who asks for a change. It stands in the event that the change writes, and so in the same transaction; what is empty is
+/// left out there. Stores cut each text at limits::actor and leave out what looks like a secret (redact()).
+struct Actor {
+    std::string caller{};    ///< A name: of an access token, of a part of a program.
+    std::string token_id{};  ///< Which token it was; never the token.
+    std::string from{};      ///< Where it came from, e.g. an address.
+    bool known() const { return !caller.empty() || !token_id.empty() || !from.empty(); }
+};
+
 // ---- insert -------------------------------------------------------------------------------
 
 /// What insert does when another job holds the unique key.
@@ -45,6 +54,7 @@ struct NewJob {
     std::string idempotency_hash; ///< Of the request; answered back on a repeated key.
     std::string trace_id;
     std::vector<std::string> tags;
+    Actor by{};                   ///< Not kept with the job, but in its event.
 };
 
 struct InsertAnswer {
@@ -172,6 +182,7 @@ struct Change {
     /// With ids only, and when not empty one for each. A job that has another fence by now, because it was claimed
     /// meanwhile, or another state is left alone (invalid_state). Nothing: whatever it is like.
     std::vector<std::optional<Seen>> seen{};
+    Actor by{};                 ///< For the event of each job that is changed.
 };
 
 struct ChangeAnswer {

@@ -117,6 +117,7 @@ Result<NewJob> JobQueue::Impl::prepare(std::string_view kind, const boost::json:
     job.idempotency_hash = std::move(options.idempotency_hash);
     job.trace_id = options.trace_id.empty() ? core::own_trace_id(job.id) : std::move(options.trace_id);
     job.tags = std::move(options.tags);
+    job.by = std::move(options.by);
     return job;
 }
 
@@ -147,6 +148,7 @@ void JobQueue::Impl::tell(const NewJob& job, const InsertAnswer& answer, Time no
     facts.state = job.run_at > now ? JobState::scheduled : JobState::queued;
     facts.run_at = job.run_at;
     facts.priority = job.priority;
+    facts.by = &job.by;
     Event event;
     event.at = now;
     event.name = core::event_name(facts.code);

@@ -3,6 +3,7 @@
 
 #include "core/job_queue_impl.hpp"
 #include "core/json.hpp"
+#include "core/state_event.hpp"
 
 namespace jobruntime {
 namespace {
@@ -54,11 +55,15 @@ Result<Job> JobQueue::wait(JobId id, Duration timeout, std::stop_token stop) {
     }
 }
 
-Result<ChangeAnswer> JobQueue::cancel(JobId id) { return change(id, Change{.action = Action::cancel}); }
-Result<ChangeAnswer> JobQueue::retry(JobId id, bool fresh) {
-    return change(id, Change{.action = Action::retry, .fresh = fresh});
+Result<ChangeAnswer> JobQueue::cancel(JobId id, const Actor& by) {
+    return change(id, Change{.action = Action::cancel, .by = by});
 }
-Result<ChangeAnswer> JobQueue::remove(JobId id) { return change(id, Change{.action = Action::remove}); }
+Result<ChangeAnswer> JobQueue::retry(JobId id, bool fresh, const Actor& by) {
+    return change(id, Change{.action = Action::retry, .fresh = fresh, .by = by});
+}
+Result<ChangeAnswer> JobQueue::remove(JobId id, const Actor& by) {
+    return change(id, Change{.action = Action::remove, .by = by});
+}
 
 Result<ChangeAnswer> JobQueue::change(JobId id, const Change& change) {
     if (change.action == Action::move && !is_name(change.queue))
@@ -111,8 +116,9 @@ Result<std::vector<std::string>> read_paused(Store& store) {
 
 namespace {
 
-/// Sets one member of a queue's settings and leaves the others as they are.
-Result<void> set_paused(Store& store, std::string_view queue, bool paused) {
+/// Sets one member of a queue's settings and leaves the others as they are, but for `changed`, which says who set it, when,
+/// and to what: an older program leaves it there when it sets it to something else.
+Result<void> set_paused(Store& store, std::string_view queue, bool paused, const Actor& by, Time now) {
     if (!is_name(queue))
         return Error{Errc::invalid_argument, "INVALID_ARGUMENT",
                      "a queue's name has 1 to 64 of a-z, 0-9, dot, underscore, hyphen"};
@@ -128,6 +134,13 @@ Result<void> set_paused(Store& store, std::string_view queue, bool paused) {
             if (auto read = parse_json_object(record.value)) settings = std::move(*read);
         }
         settings["paused"] = paused;
+        settings.erase("changed");
+        if (by.known()) {
+            auto changed = actor_fields(by);
+            changed["paused"] = paused;
+            changed["at"] = to_iso(now);
+            settings["changed"] = std::move(changed);
+        }
         const std::string text = to_text(settings);
         auto put = store.put(key, text, version);
         if (put) return {};
@@ -139,8 +152,12 @@ Result<void> set_paused(Store& store, std::string_view queue, bool paused) {
 }  // namespace
 }  // namespace core
 
-Result<void> JobQueue::pause(std::string_view queue) { return core::set_paused(impl_->store, queue, true); }
-Result<void> JobQueue::resume(std::string_view queue) { return core::set_paused(impl_->store, queue, false); }
+Result<void> JobQueue::pause(std::string_view queue, const Actor& by) {
+    return core::set_paused(impl_->store, queue, true, by, impl_->clock.wall());
+}
+Result<void> JobQueue::resume(std::string_view queue, const Actor& by) {
+    return core::set_paused(impl_->store, queue, false, by, impl_->clock.wall());
+}
 Result<std::vector<std::string>> JobQueue::paused() { return core::read_paused(impl_->store); }
 
 }  // namespace jobruntime

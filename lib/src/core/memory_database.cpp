@@ -133,7 +133,8 @@ void Database::tell(const Row& row, const Telling& telling, const Origin& origin
                                        .message = telling.message,
                                        .run_at = job.run_at,
                                        .crashes = job.crashes,
-                                       .priority = job.priority});
+                                       .priority = job.priority,
+                                       .by = telling.by});
     append(std::move(event), origin);
 }
 
@@ -180,7 +181,7 @@ InsertAnswer Database::meet(const NewJob& given, Row& held, const Origin& origin
     leave(held);
     fill(held, given, *std::move(payload), now);
     enter(held);
-    tell(held, {.code = EventCode::replaced}, origin, now);
+    tell(held, {.code = EventCode::replaced, .by = &given.by}, origin, now);
     pending_hints_ |= hint_jobs;
     return answer(InsertAnswer::How::replaced, held);
 }
@@ -206,7 +207,7 @@ InsertAnswer Database::insert(const NewJob& given, const Origin& origin, Time no
     fill(row, given, *std::move(payload), now);
     if (!given.idempotency_key.empty()) idempotent_.emplace(given.idempotency_key, &row);
     enter(row);
-    tell(row, {.code = EventCode::created}, origin, now);
+    tell(row, {.code = EventCode::created, .by = &given.by}, origin, now);
     pending_hints_ |= hint_jobs;
     return answer(InsertAnswer::How::inserted, row);
 }
@@ -275,11 +276,11 @@ ChangeAnswer Database::change(JobId id, const Change& change, const Origin& orig
         if (job.cancel_requested_at) return given;
         job.cancel_requested_at = now;
         pending_hints_ |= hint_cancel;
-        tell(*row, {.code = next.event, .ran = true}, origin, now);
+        tell(*row, {.code = next.event, .ran = true, .by = &change.by}, origin, now);
         return given;
     }
     if (next.event == EventCode::removed) {
-        tell(*row, {.code = next.event}, origin, now);
+        tell(*row, {.code = next.event, .by = &change.by}, origin, now);
         erase(*row);
         return given;
     }
@@ -306,7 +307,7 @@ ChangeAnswer Database::change(JobId id, const Change& change, const Origin& orig
         pending_hints_ |= hint_settled;
     }
     enter(*row);
-    tell(*row, {.code = next.event}, origin, now);
+    tell(*row, {.code = next.event, .by = &change.by}, origin, now);
     given.state = job.state;
     return given;
 }

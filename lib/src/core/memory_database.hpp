@@ -30,8 +30,9 @@ struct Row {
 struct Telling {
     core::EventCode code = core::EventCode::other;
     bool ran = false;  ///< Name the session.
-    std::string_view error_code;
-    std::string_view message;
+    std::string_view error_code{};
+    std::string_view message{};
+    const Actor* by = nullptr;
 };
 
 /// All data and the verbs on it. Every member is used with mutex() held, except hints().

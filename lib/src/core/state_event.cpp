@@ -1,6 +1,8 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "core/state_event.hpp"
 
+#include "core/utf8.hpp"
+
 namespace jobruntime::core {
 
 boost::json::object event_fields(const StateEvent& event) {
@@ -43,6 +45,17 @@ boost::json::object event_fields(const StateEvent& event) {
         default: break;
     }
     if (event.code == EventCode::recovered) fields["crashes"] = event.crashes;
+    if (event.by)
+        for (auto& member : actor_fields(*event.by)) fields[member.key()] = std::move(member.value());
+    return fields;
+}
+
+boost::json::object actor_fields(const Actor& by) {
+    boost::json::object fields;
+    const std::pair<std::string_view, std::string_view> texts[] = {
+        {"caller", by.caller}, {"tokenId", by.token_id}, {"from", by.from}};
+    for (const auto& [name, text] : texts)
+        if (!text.empty()) fields[name] = clean_text(text, limits::actor);
     return fields;
 }
 

@@ -24,10 +24,14 @@ struct StateEvent {
     Time run_at{};
     int crashes = 0;
     int priority = 0;
+    const Actor* by = nullptr;          ///< Null: nobody asked for it, or it is not known who.
 };
 
 /// Event::fields by the table of store.hpp, so that every store writes the same.
 JOBRUNTIME_API boost::json::object event_fields(const StateEvent& event);
+
+/// The members that say who asked, as they are kept: cut, in UTF-8 and without secrets.
+JOBRUNTIME_API boost::json::object actor_fields(const Actor& by);
 
 /// What people read about a job that was taken from a lost session, by AfterLoss::code.
 JOBRUNTIME_API std::string_view loss_message(std::string_view code) noexcept;

@@ -218,7 +218,7 @@ Result<bool> Jobs::meet(Arrival& arrival, const Row& held, Told& told) {
                        job.tags = given.tags;
                        job.wait_reason.clear();
                        job.state = given.run_at > now ? JobState::scheduled : JobState::queued;
-                       tell(*row, {.code = core::EventCode::replaced}, origin_, now);
+                       tell(*row, {.code = core::EventCode::replaced, .by = &given.by}, origin_, now);
                        answer_with(answer, InsertAnswer::How::replaced, *row);
                    }});
     JR_TRY(mutate(one, told));

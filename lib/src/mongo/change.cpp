@@ -61,11 +61,11 @@ Mutation MongoStore::change_one(JobId id, const Change& change, const Seen* seen
         if (next.how == ChangeAnswer::How::requested) {
             if (job.cancel_requested_at) return;
             job.cancel_requested_at = now;
-            mongo::tell(*row, {.code = next.event, .ran = true}, origin_, now);
+            mongo::tell(*row, {.code = next.event, .ran = true, .by = &change.by}, origin_, now);
             return;
         }
         if (next.event == EventCode::removed) {
-            mongo::tell(*row, {.code = next.event}, origin_, now);
+            mongo::tell(*row, {.code = next.event, .by = &change.by}, origin_, now);
             row->gone = true;
             return;
         }
@@ -90,7 +90,7 @@ Mutation MongoStore::change_one(JobId id, const Change& change, const Seen* seen
         }
         if (job.state != JobState::scheduled) job.wait_reason.clear();
         if (is_final(job.state)) job.finished_at = now;
-        mongo::tell(*row, {.code = next.event}, origin_, now);
+        mongo::tell(*row, {.code = next.event, .by = &change.by}, origin_, now);
         answer.state = job.state;
     };
     // As of any document that makes no sense.

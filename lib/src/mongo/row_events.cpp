@@ -67,7 +67,8 @@ void tell(Row& row, const Telling& telling, const Origin& origin, Time now) {
                                        .message = telling.message,
                                        .run_at = job.run_at,
                                        .crashes = job.crashes,
-                                       .priority = job.priority});
+                                       .priority = job.priority,
+                                       .by = telling.by});
     tell(row, std::move(event), origin);
 }
 

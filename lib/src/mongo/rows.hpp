@@ -19,6 +19,7 @@ struct Telling {
     bool ran = false;  ///< Name the session.
     std::string_view error_code{};
     std::string_view message{};
+    const Actor* by = nullptr;
 };
 
 /// One event that waits to be put into the log: in its job's outbox, or about no attempt.

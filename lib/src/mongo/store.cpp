@@ -266,7 +266,7 @@ Result<std::vector<InsertAnswer>> MongoStore::insert(std::span<const NewJob> job
             answers[i] = refuse(std::move(row).error());
             continue;
         }
-        mongo::tell(*row, {.code = core::EventCode::created}, origin_, now);
+        mongo::tell(*row, {.code = core::EventCode::created, .by = &given.by}, origin_, now);
         operation.bytes += given.payload.size() + 1000;
         operation.arrivals.push_back({*std::move(row), &answers[i], &given, now});
     }

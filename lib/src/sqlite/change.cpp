@@ -17,11 +17,11 @@ std::optional<JobId> other_holder(Writer& writer, const JobRow& job) {
     return row.id<JobId>(0);
 }
 
-void ask_to_cancel(Writer& writer, const JobRow& job, Time now) {
+void ask_to_cancel(Writer& writer, const JobRow& job, const Actor& by, Time now) {
     if (job.cancel_asked) return;
     writer.sql("UPDATE jobrt_job SET cancel_at = ? WHERE seq = ?").run(now, job.seq);
     writer.event({.code = core::EventCode::cancel_requested, .job = job.seq, .state = job.state, .attempt = job.attempt,
-                  .queue = job.queue, .session = job.session},
+                  .queue = job.queue, .session = job.session, .by = &by},
                  now);
     writer.hint(hint_cancel);
 }
@@ -46,7 +46,7 @@ ChangeAnswer change_job(Writer& writer, JobRow job, const Change& change, const 
     if (!core::is_as_seen(seen, Fence{job.fence}, job.state)) return {job.id, How::invalid_state, job.state, {}};
     if (after.how == How::invalid_state) return answer;
     if (after.how == How::requested) {
-        ask_to_cancel(writer, job, now);
+        ask_to_cancel(writer, job, change.by, now);
         return answer;
     }
     if (!job.counted && counts(job.has_key, job.unique_states, after.state)) {
@@ -54,7 +54,7 @@ ChangeAnswer change_job(Writer& writer, JobRow job, const Change& change, const 
     }
     auto to = placement_of(job);
     to.state = after.state;
-    EventRow event{.code = after.event, .job = job.seq, .state = after.state, .queue = job.queue};
+    EventRow event{.code = after.event, .job = job.seq, .state = after.state, .queue = job.queue, .by = &change.by};
     switch (change.action) {
         case Action::cancel: to.finished_at = now; break;
         case Action::retry:

@@ -71,7 +71,7 @@ std::string terms_of(const EventFilter& filter, bool last) {
     if (!filter.name_prefix.empty()) {
         const auto codes =
             codes_where([&](auto code) { return core::event_name(code).substr(0, filter.name_prefix.size()) == filter.name_prefix; });
-        terms += " AND (e.code IN (" + codes + ") OR (e.name >= ?4 AND e.name < ?5))";
+        terms += " AND (e.code IN (" + codes + ") OR (e.code % 32 = 0 AND e.name >= ?4 AND e.name < ?5))";
     }
     return terms;
 }
@@ -109,7 +109,12 @@ RawEvent read_event(Words& words, Query& row) {
     raw.due = row.time(7);
     raw.number = static_cast<int>(row.number(8));
     raw.data = row.text(9);
-    event.name = raw.code == core::EventCode::other ? row.text(10) : core::event_name(raw.code);
+    if (raw.code == core::EventCode::other) {
+        event.name = row.text(10);
+    } else {
+        event.name = core::event_name(raw.code);
+        raw.by = row.text(10);
+    }
     event.job = row.id<JobId>(12);
     if (!row.null(11))
         event.trace_id = row.text(11);
@@ -141,6 +146,9 @@ Event finish_event(RawEvent&& raw) {
     facts.run_at = raw.due.value_or(Time{});
     facts.crashes = facts.priority = raw.number;
     event.fields = core::event_fields(facts);
+    if (raw.by.empty()) return event;
+    if (auto by = core::parse_json_object(raw.by))
+        for (auto& member : *by) event.fields[member.key()] = std::move(member.value());
     return event;
 }
 

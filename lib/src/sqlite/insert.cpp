@@ -53,6 +53,7 @@ void replace(Writer& writer, const JobRow& old, const NewJob& job, std::string_v
     EventRow event{.code = core::EventCode::replaced, .job = old.seq, .state = state, .attempt = old.attempt,
                    .queue = queue};
     if (state == JobState::scheduled) event.due = job.run_at;
+    event.by = &job.by;
     writer.event(event, now);
     writer.hint(hint_jobs);
 }
@@ -108,6 +109,7 @@ InsertAnswer insert_one(Writer& writer, const NewJob& job, std::string_view tags
     if (!tags.empty()) write_tags(writer, job, seq);
     EventRow event{.code = core::EventCode::created, .job = seq, .state = state, .attempt = 0, .queue = queue};
     if (state == JobState::scheduled) event.due = job.run_at;
+    event.by = &job.by;
     writer.event(event, now, static_cast<std::uint64_t>(seq));
     writer.tally(queue, kind, state, +1);
     writer.hint(hint_jobs);

@@ -39,6 +39,7 @@ struct RawEvent {
     std::optional<Time> due;
     int number = 0;
     std::string data;
+    std::string by;  ///< Of a change of state: who asked, as an object.
 };
 struct RawEvents {
     std::vector<RawEvent> events;

@@ -16,7 +16,8 @@ namespace {
 // jobrt_tally   How many jobs a queue, kind and state has; kept in the same transaction as the jobs.
 // jobrt_event   One row an event, by number; what the job's row knows is not repeated. job is NULL in the event of
 //               creation, whose number is the job's, which keeps the index on it small. code: core's EventCode,
-//               for code 0 plus 32 times the level. mark: attempt * 8 + state. due: run_at of a scheduled job.
+//               for code 0 plus 32 times the level. mark: attempt * 8 + state. due: run_at of a scheduled job. name: of code 0
+//               its name; of the others who asked for it, as the JSON object of those fields, or NULL.
 // jobrt_gone    What events still need of a deleted job, until its last event is pruned.
 //
 // The partial indexes are the queues themselves: a row moves from one to the next as its state changes.

@@ -3,6 +3,7 @@
 
 #include "core/failpoint.hpp"
 #include "core/json.hpp"
+#include "core/state_event.hpp"
 
 namespace jobruntime::sqlite {
 
@@ -105,11 +106,19 @@ std::uint64_t Writer::event(const EventRow& event, Time now, std::uint64_t numbe
         data.reserve(event.error_code.size() + event.message.size() + 1);
         data.append(event.error_code).append(1, '\n').append(event.message);
     }
-    sql("INSERT INTO jobrt_event(id, at, code, source, job, mark, queue, session, due, n, data) "
-        "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-        .run(number, now, static_cast<int>(event.code), source_number_, event.code == core::EventCode::created ? std::nullopt : std::optional(event.job),
-             event.attempt * 8 + static_cast<int>(event.state), event.queue, event.session, event.due, event.number,
-             or_null(data));
+    const auto job = event.code == core::EventCode::created ? std::nullopt : std::optional(event.job);
+    const auto mark = event.attempt * 8 + static_cast<int>(event.state);
+    const auto code = static_cast<int>(event.code);
+    if (event.by && event.by->known()) {
+        const auto by = core::to_text(core::actor_fields(*event.by));
+        sql("INSERT INTO jobrt_event(id, at, code, source, job, mark, queue, session, due, n, data, name) "
+            "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            .run(number, now, code, source_number_, job, mark, event.queue, event.session, event.due, event.number, or_null(data), by);
+    } else {
+        sql("INSERT INTO jobrt_event(id, at, code, source, job, mark, queue, session, due, n, data) "
+            "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            .run(number, now, code, source_number_, job, mark, event.queue, event.session, event.due, event.number, or_null(data));
+    }
     ++events_;
     hint(hint_events);
     return number;

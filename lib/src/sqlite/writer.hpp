@@ -80,6 +80,7 @@ struct EventRow {
     std::optional<int> number;       ///< Crashes or priority.
     std::string_view error_code;
     std::string_view message;
+    const Actor* by = nullptr;       ///< Who asked for it.
 };
 
 /// Everything a writing verb does inside a transaction, on the store's own connection or on a

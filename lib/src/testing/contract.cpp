@@ -249,6 +249,7 @@ const std::vector<ContractCase>& store_contract() {
         contract::add_session_cases(cases);
         contract::add_loss_cases(cases);
         contract::add_event_cases(cases);
+        contract::add_actor_cases(cases);
         contract::add_upkeep_cases(cases);
         contract::add_record_cases(cases);
         contract::add_shared_cases(cases);

@@ -144,6 +144,7 @@ void add_read_cases(Cases& cases);
 void add_session_cases(Cases& cases);
 void add_loss_cases(Cases& cases);
 void add_event_cases(Cases& cases);
+void add_actor_cases(Cases& cases);
 void add_upkeep_cases(Cases& cases);
 void add_record_cases(Cases& cases);
 void add_shared_cases(Cases& cases);
