@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include <sqlite3.h>
+
 #include "e2e/support.hpp"
 
 // One secret in each place where a secret can be, put through a whole life of the programs: none may show in whatever
@@ -25,7 +27,8 @@ struct Secrets {
     std::string mongodb = "canary-password-of-mongodb";
     std::string variable = "canary-variable-of-the-extractor";
     std::string authorization = "canary-authorization-of-a-proxy";
-    std::string medium = "canary-signature-of-the-medium";      ///< In the address that is fetched: its job's step has to keep that.
+    std::string medium = "canary-signature-of-the-medium";      ///< In the address that is fetched: a job's step keeps that until it is saved.
+    std::string missing = "canary-signature-of-what-is-missing"; ///< In the address of a medium that cannot be saved: so its step has to keep it.
     std::string redirect = "canary-token-of-a-redirect";        ///< Where the site sends who fetches that.
     std::string site_cookie = "canary-cookie-that-the-site-sets";
     std::string outward_proxy = "canary-password-of-the-environments-proxy";
@@ -41,6 +44,7 @@ struct Secrets {
                 {"the extractor's variable", variable},
                 {"another scheme's credential", authorization},
                 {"the medium's signature", medium},
+                {"the missing medium's signature", missing},
                 {"a redirect's token", redirect},
                 {"the site's cookie", site_cookie},
                 {"the environment's proxy", outward_proxy}};
@@ -54,7 +58,8 @@ void none_shows(const Secrets& secrets, const Seen& seen) {
     for (const auto& [where, text] : seen)
         for (const auto& [what, secret] : secrets.all()) {
             if (secret.empty()) continue;  // Not made in this test.
-            if (secret == secrets.medium && where.find("/jobs.db") != std::string::npos) continue;
+            // The file and its log have what was there once until it is written over; rows_of() looks at what is there now.
+            if ((secret == secrets.medium || secret == secrets.missing) && where.find("/jobs.db") != std::string::npos) continue;
             const auto at = text.find(secret);
             const auto from = at == std::string::npos || at < 200 ? 0 : at - 200;
             CHECK_MESSAGE(at == std::string::npos, what << " shows in " << where << ": …" << text.substr(from, 300));
@@ -70,6 +75,28 @@ Seen files_below(const std::string& folder, const std::string& but) {
     return seen;
 }
 
+/// All that stands in the rows of a database, of all its tables.
+std::string rows_of(const std::string& path) {
+    sqlite3* db = nullptr;
+    CHECK(sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READWRITE, nullptr) == SQLITE_OK);
+    sqlite3_busy_timeout(db, 10'000);
+    std::string rows;
+    const auto each = [db](const std::string& sql, auto&& row) {
+        sqlite3_stmt* statement = nullptr;
+        CHECK_MESSAGE(sqlite3_prepare_v2(db, sql.c_str(), -1, &statement, nullptr) == SQLITE_OK, sqlite3_errmsg(db));
+        while (sqlite3_step(statement) == SQLITE_ROW)
+            for (int column = 0; column < sqlite3_column_count(statement); ++column)
+                if (const auto* text = static_cast<const char*>(sqlite3_column_blob(statement, column)))
+                    row(std::string(text, static_cast<std::size_t>(sqlite3_column_bytes(statement, column))));
+        sqlite3_finalize(statement);
+    };
+    std::vector<std::string> tables;
+    each("SELECT name FROM sqlite_schema WHERE type = 'table'", [&](std::string name) { tables.push_back(std::move(name)); });
+    for (const auto& table : tables) each("SELECT * FROM \"" + table + "\"", [&](const std::string& value) { rows += value + "\n"; });
+    sqlite3_close(db);
+    return rows;
+}
+
 void write_program(const std::string& path, const std::string& text) {
     std::ofstream(path) << text;
     fs::permissions(path, fs::perms::owner_all);
@@ -77,7 +104,7 @@ void write_program(const std::string& path, const std::string& text) {
 
 /// The extractor's answer: a film whose address is signed and which wants a cookie. It has seen its variable.
 void write_extractor(const Folder& folder, const test::TestServer& site, const Secrets& secrets) {
-    const auto film = site.url("/first.mp4?sig=" + secrets.medium), none = site.url("/none.mp4?sig=" + secrets.medium);
+    const auto film = site.url("/first.mp4?sig=" + secrets.medium), none = site.url("/none.mp4?sig=" + secrets.missing);
     write_program(folder / "site.sh",
                   "#!/bin/sh\nread request\n"
                   "if [ \"$SITE_KEY\" = '" + secrets.variable + "' ]; then echo 'has its key' >&2; fi\n"
@@ -144,12 +171,13 @@ Seen ask_with_secrets(int port, const std::string& token, const Secrets& secrets
 TEST_CASE("no secret shows in logs, the database and its WAL, events, the stream, answers, metrics, commands and doctor") {
     const Folder folder;
     Secrets secrets;
+    std::atomic<int> kept_while_fetched = 0;  // How often the rows held the medium's address while it was fetched: the control.
     test::TestServer site;
-    site.on("/film.mp4", test::serve({.bytes = made_clip()}));
     site.on("/first.mp4", [&secrets](const test::ServedConnection& connection, const test::ServedRequest&) {
         connection.send("HTTP/1.1 302 Found\r\nLocation: /film.mp4?token=" + secrets.redirect + "\r\nSet-Cookie: s=" + secrets.site_cookie +
                         "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     });
+    site.on("/none.mp4", test::status(500));
     write_extractor(folder, site, secrets);
     auto variables = variables_of(folder, secrets);
     const auto made = jobrt({"token", "create", "ada", "--role", "admin"}, variables, folder.path());
@@ -157,6 +185,11 @@ TEST_CASE("no secret shows in logs, the database and its WAL, events, the stream
     const auto token = made.out.substr(0, made.out.size() - 1);
     secrets.token = token.substr(13);
     Seen seen{{"the errors of token create", made.err}};
+
+    site.on("/film.mp4", [&, film = made_clip()](const test::ServedConnection& connection, const test::ServedRequest& request) {
+        if (rows_of(folder / "jobs.db").find(secrets.medium) != std::string::npos) ++kept_while_fetched;
+        test::serve({.bytes = film})(connection, request);
+    });
 
     for (const char* format : {"text", "json"}) {
         CAPTURE(format);
@@ -181,6 +214,9 @@ TEST_CASE("no secret shows in logs, the database and its WAL, events, the stream
         for (auto& row : ask_with_secrets(port, token, secrets)) seen.push_back(std::move(row));
         for (const auto& id : {film, gone, none})
             seen.emplace_back("the job", http(port, "GET", "/api/jobs/" + id, "", bearer(token)).body);
+        const auto rows = rows_of(folder / "jobs.db");
+        CHECK_MESSAGE(rows.find(secrets.medium) == std::string::npos, "a row has the address of a medium that is saved");
+        CHECK(rows.find(secrets.missing) != std::string::npos);
         // While it runs, the WAL holds what the database does not have yet.
         for (auto& row : files_below(folder.path(), "|site.sh|canary.json|")) seen.push_back(std::move(row));
         CHECK(fs::exists(folder / "jobs.db-wal"));
@@ -216,6 +252,7 @@ TEST_CASE("no secret shows in logs, the database and its WAL, events, the stream
     CHECK(came);
     CHECK(sent_on);
     CHECK(signed_too);
+    CHECK(kept_while_fetched >= 2);
     std::string all;
     for (const auto& [where, text] : seen) all += text;
     CHECK(all.find("has its key") != std::string::npos);

@@ -119,7 +119,9 @@ Outcome MediaSave::operator()(JobContext& job) const {
     Attempt attempt{job, *std::move(post), *std::move(work)};
     auto result = save(attempt);
     if (!result) return outcome_of(result.error(), attempt);
-    return completed(*std::move(result));
+    auto outcome = completed(*std::move(result));
+    outcome.forget_steps = true;  // The address of the medium may be signed, and nobody needs it any more.
+    return outcome;
 }
 
 Result<boost::json::value> MediaSave::save(Attempt& attempt) const {

@@ -25,6 +25,7 @@ struct Outcome {
     std::string code;               ///< UPPER_SNAKE, for retry and failed.
     std::string message;            ///< For people.
     std::optional<Duration> after;  ///< retry: instead of the kind's back-off. snooze: how long.
+    bool forget_steps = false;      ///< completed: the job's steps go in the same write, so that the store keeps what is in them no longer.
 };
 
 /// Done. `result` is kept with the job, at most 1 MiB as text; a larger one fails the job

@@ -115,6 +115,7 @@ struct Settlement {
     std::string message;      ///< retry, failed (and canceled, when it has a code); snooze: the reason. Kept as
                               ///< wait_reason while a retry or snooze waits. Cut at limits::message.
     bool started = true;      ///< released: false when the handler never saw it.
+    bool forget_steps = false;  ///< When the job ends completed, its checkpoints go with that.
 };
 
 struct SettleAnswer {

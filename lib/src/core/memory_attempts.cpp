@@ -146,7 +146,10 @@ SettleAnswer Database::settle(const Settlement& settlement, const Origin& origin
         job.run_at = settlement.run_at;
         job.wait_reason = message;
     }
-    if (job.state == JobState::completed) row->result = std::move(result);
+    if (job.state == JobState::completed) {
+        row->result = std::move(result);
+        if (settlement.forget_steps) row->steps.clear();
+    }
     if (is_final(job.state)) job.finished_at = now;
     enter(*row);
     tell(*row, {.code = next.event, .ran = true, .error_code = code, .message = message}, origin, now);

@@ -87,7 +87,10 @@ core::Ending WorkerImpl::ending(const std::shared_ptr<Attempt>& attempt, Outcome
     }
     auto settlement = settlement_of(*attempt, Verdict::completed);
     switch (outcome.kind) {
-        case Outcome::Kind::completed: core::set_result(settlement, outcome.result); break;
+        case Outcome::Kind::completed:
+            core::set_result(settlement, outcome.result);
+            settlement.forget_steps = outcome.forget_steps;
+            break;
         case Outcome::Kind::retry:
             core::set_error(settlement, core::clean_code(outcome.code, "RETRY"), outcome.message);
             as_retry(*attempt, settlement, outcome.after);

@@ -26,6 +26,13 @@ void keep_error(Row& row, std::string_view code, std::string_view message, Time 
         JobError{now, row.job.attempt, std::string(code), std::string(core::cut(message, limits::message))};
 }
 
+void forget_steps(Row& row) {
+    row.step_names.clear();
+    row.step_sizes.clear();
+    row.job.steps.clear();
+    row.rewrite_steps = true;
+}
+
 struct Ending {
     Verdict verdict;
     std::string_view code;
@@ -79,6 +86,7 @@ Mutation MongoStore::settle_one(const Settlement& given, const std::string& toke
             job.wait_reason = ending.message;
         }
         if (job.state == JobState::completed) row->result = std::move(ending.result);
+        if (job.state == JobState::completed && given.forget_steps) forget_steps(*row);
         if (is_final(job.state)) job.finished_at = now;
         row->settle_token = token;
         row->settled_by = token;

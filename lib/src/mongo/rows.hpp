@@ -56,7 +56,6 @@ struct Row {
     std::optional<JobError> error;
     std::optional<boost::json::value> result;
     bool forget_result = false;
-    bool forget_steps = false;
     std::map<std::size_t, boost::json::value> new_steps;  ///< By place in step_names.
     bool rewrite_steps = false;                           ///< Job::steps is what they are to be.
     std::optional<boost::json::object> payload;

@@ -30,7 +30,7 @@ void ask_to_cancel(Writer& writer, const JobRow& job, const Actor& by, Time now)
 void forget_ending(Writer& writer, JobRow& job, bool fresh) {
     if (job.side & side_result) writer.sql("DELETE FROM jobrt_result WHERE job = ?").run(job.seq);
     if (fresh && (job.side & side_steps)) {
-        writer.sql("DELETE FROM jobrt_step WHERE job = ?").run(job.seq);
+        writer.forget_steps(job.seq);
         job.side &= ~side_steps;
     }
     if (job.side & side_progress) writer.sql("DELETE FROM jobrt_progress WHERE job = ?").run(job.seq);

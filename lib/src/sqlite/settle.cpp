@@ -27,8 +27,12 @@ Ending ending_of(const Settlement& settlement, bool no_json) {
 }
 
 /// The common end, with the fewest columns touched.
-void complete(Writer& writer, const JobRow& job, std::string_view result, Time now) {
+void complete(Writer& writer, const JobRow& job, std::string_view result, bool forget_steps, Time now) {
     auto side = job.side;
+    if (forget_steps && (side & side_steps)) {
+        writer.forget_steps(job.seq);
+        side &= ~side_steps;
+    }
     if (result.size() > inline_bytes) {
         writer.sql("INSERT OR REPLACE INTO jobrt_result(job, text) VALUES(?, ?)").run(job.seq, result);
         side |= side_result;
@@ -75,7 +79,7 @@ SettleAnswer settle_one(Writer& writer, const Settlement& settlement, bool no_js
     const auto ending = ending_of(settlement, no_json);
     const auto after = core::after_settle(ending.verdict, job->cancel_asked);
     if (after.state == JobState::completed) {
-        complete(writer, *job, ending.result, now);
+        complete(writer, *job, ending.result, settlement.forget_steps, now);
         writer.event({.code = after.event, .job = job->seq, .state = after.state, .attempt = job->attempt,
                       .queue = job->queue, .session = job->session},
                      now);
@@ -150,8 +154,7 @@ NoteAnswer note_one(Writer& writer, const Note& note) {
     if (note.step_name && !step_fits(writer, *job, note)) return NoteAnswer::refused;
     if (note.progress) write_progress(writer, *job, *note.progress);
     if (note.step_name) write_step(writer, *job, note);
-    if (note.forget_step)
-        writer.sql("DELETE FROM jobrt_step WHERE job = ? AND name = ?").run(job->seq, *note.forget_step);
+    if (note.forget_step) writer.forget_steps(job->seq, *note.forget_step);
     // Its trace id is the job's where it has none, which reading finds by itself.
     for (const auto& event : note.events) writer.event(event, job->seq, event.trace_id);
     return NoteAnswer::done;

@@ -198,6 +198,15 @@ void Writer::append_error(JobRow& job, Time now, int attempt, std::string_view c
     job.side |= side_errors;
 }
 
+void Writer::forget_steps(std::int64_t job, std::optional<std::string_view> name) {
+    // Zeroes in their place: they may hold what is to be gone, and are few. Of everything else it would make each deletion
+    // a write of the pages that it frees.
+    connection_.exec("PRAGMA secure_delete = ON");
+    if (name) sql("DELETE FROM jobrt_step WHERE job = ? AND name = ?").run(job, *name);
+    else sql("DELETE FROM jobrt_step WHERE job = ?").run(job);
+    connection_.exec("PRAGMA secure_delete = OFF");
+}
+
 void Writer::erase(const JobRow& job) {
     sql("INSERT OR REPLACE INTO jobrt_gone(job, last, id, kind, trace) SELECT seq, ?, id, kind, "
         "CASE WHEN side & 64 THEN lower(hex(id)) ELSE trace END FROM jobrt_job WHERE seq = ? AND "
@@ -212,7 +221,7 @@ void Writer::erase(const JobRow& job) {
     if (job.side & side_result) sql("DELETE FROM jobrt_result WHERE job = ?").run(job.seq);
     if (job.side & side_progress) sql("DELETE FROM jobrt_progress WHERE job = ?").run(job.seq);
     if (job.side & side_errors) sql("DELETE FROM jobrt_error WHERE job = ?").run(job.seq);
-    if (job.side & side_steps) sql("DELETE FROM jobrt_step WHERE job = ?").run(job.seq);
+    if (job.side & side_steps) forget_steps(job.seq);
     sql("DELETE FROM jobrt_job WHERE seq = ?").run(job.seq);
     tally(job.queue, job.kind, job.state, -1);
 }

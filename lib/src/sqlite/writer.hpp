@@ -116,6 +116,8 @@ public:
     std::optional<JobRow> job(JobId id);
     std::optional<JobRow> job(std::int64_t seq);
     void append_error(JobRow& job, Time now, int attempt, std::string_view code, std::string_view message);
+    /// Removes what a job's checkpoints hold, or one of them, also from the pages that become free by it.
+    void forget_steps(std::int64_t job, std::optional<std::string_view> name = std::nullopt);
     /// Removes the job's row and all that hangs on it.
     void erase(const JobRow& job);
 

@@ -77,9 +77,49 @@ Result<void> steps_live(Bench& bench) {
     return {};
 }
 
+/// Only an end that says so, and only when the job ends completed by it.
+Result<void> steps_gone(Bench& bench) {
+    for (const auto verdict : {Verdict::completed, Verdict::failed, Verdict::retry, Verdict::canceled, Verdict::released}) {
+        for (const bool asked : {false, true}) {
+            const auto id = bench.add();
+            const auto other = bench.add();
+            const auto jobs = bench.claim(2).jobs;
+            JR_EXPECT(jobs.size() == 2);
+            for (const auto& job : jobs)
+                for (const auto* name : {"extract", "download"}) JR_EXPECT(bench.note(step(job, name, "17")) == NoteAnswer::done);
+            auto end = Bench::settlement(jobs[jobs[0].id == id ? 0 : 1], verdict);
+            end.forget_steps = asked;
+            JR_EXPECT(bench.settle(end).done);
+            const bool gone = asked && verdict == Verdict::completed;
+            JR_EXPECT(bench.get(id).steps.size() == (gone ? 0u : 2u));
+            if (gone) bench.reopen();
+            JR_EXPECT(bench.get(other).steps.size() == 2);
+            bench.end(jobs[jobs[0].id == id ? 1 : 0], Verdict::canceled);
+            if (verdict == Verdict::completed) bench.change(id, Action::retry);
+            if (!gone) {
+                bench.change(id, Action::remove);
+                continue;
+            }
+            // What comes after begins anew.
+            const auto again = bench.claim_one();
+            JR_EXPECT(again.id == id);
+            JR_EXPECT(again.steps.empty());
+            JR_EXPECT(bench.note(step(again, "download", "18")) == NoteAnswer::done);
+            JR_EXPECT(only(bench.get(id).steps).value == 18);
+            auto too_large = Bench::settlement(again, Verdict::completed);
+            too_large.result = '"' + std::string(limits::result, 'x') + '"';
+            too_large.forget_steps = true;
+            JR_EXPECT(bench.settle(too_large).state == JobState::failed);
+            JR_EXPECT(bench.get(id).steps.size() == 1);
+        }
+    }
+    return {};
+}
+
 }  // namespace
 
 void add_note_cases(Cases& cases) {
+    cases.add("an end that completes the job forgets its checkpoints when it says so, and no other end does", steps_gone);
     cases.add("a note with a fence that no longer holds the job is a conflict and changes nothing", late_notes);
     cases.add("checkpoints are kept, replaced, forgotten, and come back with the next claim", steps_live);
 

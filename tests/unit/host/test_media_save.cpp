@@ -240,6 +240,10 @@ TEST_CASE("a download that was asked for with a secret begins its next attempt w
         jobs.advance(1h);
         CHECK(run(jobs, id, 1).state == JobState::scheduled);
         CHECK(looked == (guarded ? 2 : 1));
+        // The word is in nothing that the store has of it.
+        const auto waiting = *jobs.queue().get(id, all_parts);
+        CHECK(waiting->steps.size() == 2);
+        for (const auto& step : waiting->steps) CHECK(boost::json::serialize(step.value).find("key-") == std::string::npos);
         const auto fetches = bench.asked_for("/film.mp4");
         write_file(bench.root.path("mended"), "");
         jobs.advance(1h);
@@ -249,9 +253,8 @@ TEST_CASE("a download that was asked for with a secret begins its next attempt w
         CHECK(looked == (guarded ? 2 : 1));
         CHECK(refused == 0);
         CHECK(bench.asked_for("/film.mp4") == fetches);
-        // The word is in nothing that the store has of it.
-        const auto all = *jobs.queue().get(id, all_parts);
-        for (const auto& step : all->steps) CHECK(boost::json::serialize(step.value).find("key-") == std::string::npos);
+        // And what was found is kept for another attempt only, not when there will be none.
+        CHECK((*jobs.queue().get(id, all_parts))->steps.empty());
     }
 }
 

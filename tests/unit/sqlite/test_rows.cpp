@@ -212,3 +212,46 @@ TEST_CASE("due jobs of many kinds come in one order") {
         return std::tie(a.priority, a.run_at, a.id) < std::tie(b.priority, b.run_at, b.id);
     }));
 }
+
+TEST_CASE("what a job's steps held is not in the closed file any more once they are forgotten, by whatever forgets them") {
+    const std::string word = "canary-in-a-step";
+    struct Row {
+        const char* what;
+        bool gone;
+    };
+    for (const Row& row : {Row{"nothing", false}, Row{"an end that keeps them", false}, Row{"an end", true}, Row{"a note", true},
+                           Row{"a fresh retry", true}, Row{"a removal", true}}) {
+        CAPTURE(row.what);
+        const std::string_view what = row.what;
+        const Scratch scratch;
+        const auto path = scratch / "jobs.db";
+        {
+            auto store = open_store(path);
+            const auto session = new_session();
+            begin_session(*store, session);
+            const auto id = insert_one(*store);
+            const auto job = claim_some(*store, session).at(0);
+            Note note{.job = job.id, .fence = job.fence};
+            // On pages of its own, and within one.
+            for (const std::size_t size : {20'000u, 10u}) {
+                note.step_name = std::to_string(size);
+                note.step_value = "\"" + std::string(size, 'x') + word + "\"";
+                static_cast<void>(must(store->note({&note, 1}, noon)));
+            }
+            if (what == "a note") {
+                for (const auto* name : {"20000", "10"}) {
+                    Note forget{.job = job.id, .fence = job.fence};
+                    forget.forget_step = name;
+                    static_cast<void>(must(store->note({&forget, 1}, noon)));
+                }
+            }
+            Settlement end{.job = job.id, .fence = job.fence};
+            end.forget_steps = what == "an end";
+            if (what != "nothing") static_cast<void>(must(store->settle({&end, 1}, noon)));
+            Change change{.action = what == "a removal" ? Action::remove : Action::retry, .fresh = true};
+            if (what == "a removal" || what == "a fresh retry") static_cast<void>(must(store->change(std::vector{id}, change, 1, "", noon)));
+        }
+        CHECK_FALSE(std::filesystem::exists(path + "-wal"));
+        CHECK((content(path).find(word) == std::string::npos) == row.gone);
+    }
+}
