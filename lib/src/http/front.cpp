@@ -24,6 +24,8 @@ constexpr std::size_t most_refused = 64;
 constexpr std::uint64_t first_connection_key = 1'000;
 /// How often deadlines are looked at when we stop: nobody's may hold that up for long.
 constexpr Duration stopping_tick{50};
+/// Whoever is held up again and again is told so in the end.
+constexpr int most_forgiven = 3;
 /// Who all together are to the bucket that they share.
 const std::string everybody = "all";
 constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -109,7 +111,7 @@ void Front::run() {
     auto looked = RealClock::now();
     const auto look = [&](bool ticks) {
         const auto now = RealClock::now();
-        if (ticks && now - looked > 2 * tick) forgive(now, 4 * tick);
+        if (ticks && now - looked > 2 * tick) forgive(4 * tick);
         return looked = now;
     };
     while (true) {
@@ -347,10 +349,15 @@ void Front::watch(std::uint64_t key, Connection& connection, std::uint32_t event
 
 /// For long nobody has looked, because something held up this thread or froze the process. What came meanwhile may not have been read
 /// yet, nor has what others of this process do had its time, and nobody is late by that.
-void Front::forgive(RealTime now, RealTime::duration at_least) {
+void Front::forgive(Duration at_least) {
+    const auto now = RealClock::now();
     for (const auto& [key, connection] : connections_) {
-        connection->deadline = std::max(connection->deadline, now + at_least);
-        if (connection->asked) connection->asked->by = std::max(connection->asked->by, now + options_.answer_patience);
+        const bool reading = connection->phase == Phase::reading;
+        connection->deadline = std::max(connection->deadline, reading ? read_by(at_least) : now + at_least);
+        if (const auto& asked = connection->asked; asked && asked->forgiven < most_forgiven) {
+            ++asked->forgiven;
+            asked->by = std::max(asked->by, now + options_.answer_patience);
+        }
     }
 }
 

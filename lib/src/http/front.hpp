@@ -63,6 +63,7 @@ private:
         const Routed routed;
         Pool& pool;
         RealTime by;                      ///< Then it is given up, when the store keeps it.
+        int forgiven = 0;                 ///< How often that was put off, because nobody looked.
         std::atomic<Turn> turn{Turn::waiting};
     };
     /// A request that waits for its answer, and is asked for again now and then.
@@ -147,7 +148,7 @@ private:
     void finish(std::uint64_t key, Connection& connection);
     void linger(std::uint64_t key, Connection& connection);
     void watch(std::uint64_t key, Connection& connection, std::uint32_t events);
-    void forgive(RealTime now, RealTime::duration at_least);
+    void forgive(Duration at_least);
     void enforce_deadlines();
     void close(std::uint64_t key);
     void count_client(const Connection& connection, int by);

@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <fstream>
 #include <set>
+#include <thread>
 
 #include "support/mostly.hpp"
 #include "unit/api/api_fixture.hpp"
@@ -164,6 +165,38 @@ TEST_CASE("what the store is asked while nobody looks is given up no sooner for 
     const auto reply = client.read_reply();
     REQUIRE(reply);
     CHECK(reply->status == 201);
+}
+
+TEST_CASE("who waits for a store that hangs is told so, however often nobody looks meanwhile") {
+    Frozen frozen;
+    auto options = impatient();
+    options.head_timeout = 400ms;  // Nobody has looked for long after half of this.
+    constexpr int rounds = 40;
+    ApiOptions api;
+    api.authenticate = [](std::string_view token) {
+        if (token == "slow") std::this_thread::sleep_for(300ms);
+        return Caller{"t", "test", Role::operate};
+    };
+    Host host(options, &frozen.store, api);
+    const int port = host.start();
+    frozen.freeze({"insert"});
+    const int before = frozen.calls();
+    Client client(port);
+    client.send(request("POST", "/api/jobs", R"({"kind":"demo.echo"})", "Authorization: Bearer any\r\n"));
+    while (frozen.calls() == before) std::this_thread::yield();
+    std::atomic<int> held_up = 0;
+    std::jthread others([&](std::stop_token stop) {
+        for (; held_up < rounds && !stop.stop_requested(); ++held_up) {
+            Client slow(port);  // Its body would come after its token was asked about, by the thread that looks.
+            slow.send("POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+                      "Authorization: Bearer slow\r\nExpect: 100-continue\r\n\r\n");
+            (void)slow.read_to("\r\n\r\n");
+        }
+    });
+    check_refused(client.read_reply(), true);
+    CHECK(held_up > 1);
+    CHECK(held_up < rounds);
+    frozen.thaw();
 }
 
 TEST_CASE("what the hanging change was is done when the store goes on, once, and a job's key makes its repeat harmless") {

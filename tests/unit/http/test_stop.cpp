@@ -72,6 +72,32 @@ TEST_CASE("stopping closes what is idle, ends streams at once, and lets a runnin
     host.server.stop();
 }
 
+TEST_CASE("a stop gives half a request no more than its second, also when nobody looked for a while") {
+    Hold hold;
+    http::Options options;
+    options.head_timeout = 4s;  // Nobody has looked for long after two seconds, and gets four more otherwise.
+    options.grace = 30s;
+    Host host(options, nullptr, hold.options());
+    const int port = host.start();
+    Client idle(port), half(port), holder(port);
+    CHECK(idle.get("/api/health")->status == 200);
+    half.send(post_head("Authorization: Bearer any\r\nExpect: 100-continue\r\n"));
+    REQUIRE(half.read_to("\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n");
+    const auto head = post_head("Authorization: Bearer hold\r\n");
+    holder.send(head.substr(0, 20));
+    CHECK(Client(port).get("/api/health")->status == 200);  // Both have been read as far as they came.
+    std::thread stopper([&] { host.server.stop(); });
+    CHECK(idle.is_closed());
+    holder.send(head.substr(20));
+    hold.inside.wait(false);
+    std::this_thread::sleep_for(2'300ms);
+    hold.finish();
+    const auto since = std::chrono::steady_clock::now();
+    (void)half.read_all();
+    CHECK(std::chrono::steady_clock::now() - since < 3s);
+    stopper.join();
+}
+
 TEST_CASE("a request that takes longer than the grace time is left, and so is one when the stop is hurried") {
     for (const bool hurried : {false, true}) {
         CAPTURE(hurried);
