@@ -98,6 +98,7 @@ struct RouteMatch {
     boost::json::object body;       ///< Of a route whose row says what its body may have.
     std::string trace_id;           ///< Of the request (x-trace-id, else traceparent), or a new one.
     Caller caller;
+    Actor by{};                     ///< The same and where from, for what the route changes; only of those that change.
     bool at_once = false;           ///< The store answered a moment ago, which is to do: the route must not wait for it.
 
     /// The value of that query name; unset when the request has none.

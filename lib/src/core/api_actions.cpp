@@ -67,7 +67,7 @@ Response ApiRouter::Impl::show_job(const Request& request, const RouteMatch& mat
 Result<Response> ApiRouter::Impl::cancel(const RouteMatch& match) const {
     const auto id = job_id(match);
     if (!id) return id.error();
-    const auto answer = queue.cancel(*id);
+    const auto answer = queue.cancel(*id, match.by);
     if (!answer) return answer.error();
     switch (answer->how) {
         case ChangeAnswer::How::requested: return job_response(202, *id, {{"cancelRequested", true}});
@@ -81,7 +81,7 @@ Result<Response> ApiRouter::Impl::retry(const RouteMatch& match) const {
     const auto id = job_id(match);
     if (!id) return id.error();
     const auto* fresh = match.body.if_contains("fresh");
-    const auto answer = queue.retry(*id, fresh && fresh->as_bool());
+    const auto answer = queue.retry(*id, fresh && fresh->as_bool(), match.by);
     if (!answer) return answer.error();
     switch (answer->how) {
         case ChangeAnswer::How::done: return job_response(200, *id);
@@ -101,7 +101,7 @@ Result<Response> ApiRouter::Impl::retry(const RouteMatch& match) const {
 Result<Response> ApiRouter::Impl::remove(const RouteMatch& match) const {
     const auto id = job_id(match);
     if (!id) return id.error();
-    Change change{.action = Action::remove};
+    Change change{.action = Action::remove, .by = match.by};
     for (int tries = 0; tries < most_tries; ++tries) {
         std::optional<Job> before;
         if (options.deleted) {

@@ -71,8 +71,10 @@ struct Tally {
     }
 };
 
-Change change_of(const boost::json::object& body) {
+Change change_of(const RouteMatch& match) {
+    const auto& body = match.body;
     Change change;
+    change.by = match.by;
     const auto& action = body.at("action").as_string();
     change.action = action == "retry" ? Action::retry : action == "cancel" ? Action::cancel : Action::remove;
     const auto* fresh = body.if_contains("fresh");
@@ -108,8 +110,7 @@ std::optional<ApiRouter::Impl::BulkBound> ApiRouter::Impl::BulkBound::parse(std:
 /// may have ended since, with a result that nobody was told of. It counts as what it was, one that runs.
 Result<Changed> ApiRouter::Impl::remove_many(const Selection& which, std::string_view cursor, int most,
                                              const RouteMatch& match) const {
-    Change change;
-    change.action = Action::remove;
+    Change change{.action = Action::remove, .by = match.by};
     if (!options.deleted) return queue.store().change(which, change, most, cursor, clock.wall());
     Changed removed;
     std::map<JobId, Job> before;
@@ -224,7 +225,7 @@ Result<Changed> ApiRouter::Impl::change_some(const Selection& which, const std::
 }
 
 Response ApiRouter::Impl::change_named(std::span<const JobId> named, SteadyTime begun, const RouteMatch& match) const {
-    const auto change = change_of(match.body);
+    const auto change = change_of(match);
     Tally tally;
     Slice slice;
     boost::json::array results;
@@ -257,7 +258,7 @@ Response ApiRouter::Impl::change_named(std::span<const JobId> named, SteadyTime 
 
 Response ApiRouter::Impl::change_matching(const JobFilter& filter, const std::string& words, std::string cursor,
                                           BulkBound bound, SteadyTime begun, const RouteMatch& match) const {
-    const auto change = change_of(match.body);
+    const auto change = change_of(match);
     Tally tally;
     Slice slice;
     int slices = 0;

@@ -134,6 +134,7 @@ Response ApiRouter::create_job(const Request& request, const RouteMatch& match, 
         return error_response(core::invalid("Idempotency-Key must have at most " +
                                             std::to_string(limits::idempotency_key) + " printable ASCII characters"));
     spec.options.trace_id = match.trace_id;
+    spec.options.by = match.by;
     spec.options.idempotency_key = key;
     if (!key.empty()) spec.options.idempotency_hash = core::fingerprint(request.body);
     return impl_->create_now(match, spec, rules);
@@ -161,7 +162,7 @@ Response ApiRouter::Impl::create_now(const RouteMatch& match, const JobSpec& spe
             const auto known = remember_requeue(key, spec.options.idempotency_hash, other.id, now);
             if (!known && known.error().code == Errc::conflict) continue;
             if (!known) return self.error_response(known.error());
-            const auto again = queue.retry(other.id, true);
+            const auto again = queue.retry(other.id, true, match.by);
             if (again && again->how == ChangeAnswer::How::done) {
                 const auto now_waiting = queue.get(other.id, all_parts & ~static_cast<unsigned>(part_steps));
                 return created(match, now_waiting && *now_waiting ? **now_waiting : other, true);

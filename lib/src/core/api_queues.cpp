@@ -62,7 +62,7 @@ Response ApiRouter::Impl::list_queues() {
 
 Response ApiRouter::Impl::pause(const RouteMatch& match, bool paused) const {
     const auto& name = match.path.find("name")->second;
-    const auto done = paused ? queue.pause(name) : queue.resume(name);
+    const auto done = paused ? queue.pause(name, match.by) : queue.resume(name, match.by);
     if (!done) return self.error_response(done.error());
     return Response::json(200, {{"ok", true}, {"queue", name}, {"paused", paused}});
 }

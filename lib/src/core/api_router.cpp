@@ -353,6 +353,7 @@ Response ApiRouter::Impl::serve(const Request& request, const Route& route, Rout
         match.body = std::move(*body);
     }
     if (auto refused = refuse_waiting(route)) return std::move(*refused);
+    if (core::is_change(request.method)) match.by = {match.caller.name, match.caller.id, request.remote};
     try {
         const auto begun = clock.steady();
         const auto stamp = route.steady ? queue.store().stamp() : std::nullopt;

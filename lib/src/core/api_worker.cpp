@@ -13,6 +13,7 @@
 #include "core/json.hpp"
 #include "core/observer.hpp"
 #include "core/settlement.hpp"
+#include "core/state_event.hpp"
 #include "core/utf8.hpp"
 
 namespace jobruntime {
@@ -96,7 +97,7 @@ Result<bool> ApiRouter::Impl::is_of_ours(SessionId session) {
     const auto found = std::ranges::find(*all, session, &SessionInfo::id);
     if (found == all->end()) return false;
     if (found->facts.role != core::remote_role) return true;
-    remote_sessions.add(session);
+    remote_sessions.add(session, found->facts.details);
     return false;
 }
 
@@ -120,10 +121,12 @@ Result<Response> ApiRouter::Impl::worker_beat(const RouteMatch& match) {
     if (facts.queues.empty()) facts.queues = {"default"};
     facts.running = static_cast<int>(number_in(body, "running", 0));
     facts.stopped = flag_in(body, "stopped");
+    // In the row that the first beat makes, and not overwritten by those whom another token sends.
+    facts.details = remote_sessions.find(session).value_or(core::actor_fields(match.by));
     const auto answer = queue.store().beat(session, facts, clock.wall());
     if (!answer) return answer.error();
     if (answer->declared_dead) return session_lost();
-    remote_sessions.add(session);
+    remote_sessions.add(session, facts.details);
     boost::json::array cancels;
     for (const auto& cancel : answer->cancels)
         cancels.push_back(boost::json::object{{"jobId", cancel.job.str()},

@@ -46,7 +46,7 @@ constexpr std::chrono::milliseconds gathered{20};
 
 constexpr std::string_view lost_name = "telemetry.dropped";
 
-/// Nothing else tells who did it, so it goes last.
+/// Nothing else tells who did what is no change of a job, so it goes last.
 bool is_change(const Event& event) { return event.name == "api.change.done"; }
 
 class StoreSink final : public TelemetrySink {

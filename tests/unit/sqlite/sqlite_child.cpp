@@ -9,7 +9,10 @@
 #include <sqlite3.h>
 #include <unistd.h>
 
+#include <jobruntime/api_router.hpp>
+#include <jobruntime/job_queue.hpp>
 #include <jobruntime/sqlite.hpp>
+#include <jobruntime/telemetry_sink.hpp>
 
 #include "core/failpoint.hpp"
 #include "core/ids.hpp"
@@ -80,6 +83,21 @@ int transact(sqlite::Store& store) {
     return 0;
 }
 
+/// One request to the API, as ada, in a process that is killed right after its first commit.
+int ask(sqlite::Store& store, const std::string& method, const std::string& target, const std::string& body) {
+    const auto sink = store_sink(store, system_clock());
+    JobQueue queue(store);
+    ApiOptions options;
+    options.sink = sink.get();
+    options.authenticate = [](std::string_view) -> std::optional<Caller> { return Caller{"a1b2c3d4", "ada", Role::operate}; };
+    ApiRouter router(queue, options);
+    Request request{method, target, {{"host", "localhost"}, {"authorization", "Bearer any"}}, body, "192.0.2.9"};
+    if (!body.empty()) request.headers.emplace_back("content-type", "application/json");
+    if (!core::arm_failpoints("sqlite.after_commit=kill")) return 2;
+    say("answered " + std::to_string(router.handle(request).status));
+    return 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -97,6 +115,7 @@ int main(int argc, char** argv) {
     if (what == "insert-for") return insert_for(**store, std::atoi(argv[3]));
     if (what == "session") return hold_session(**store, argv[3]);
     if (what == "transact") return transact(**store);
+    if (what == "ask" && argc == 6) return ask(**store, argv[3], argv[4], argv[5]);
     if (what == "stay") {
         say("open");
         ::pause();
