@@ -2,7 +2,8 @@
 #pragma once
 
 /// All of core in one include. Stores other than memory, and every other component, have headers of
-/// their own: sqlite.hpp, mongo.hpp, http.hpp, net.hpp, extract.hpp, media.hpp, testing/….
+/// their own: sqlite.hpp, mongo.hpp, http.hpp, net.hpp, extract.hpp, media.hpp, testing/…; so has what stands on a server of
+/// the program's own: httplib.hpp.
 /// In the order in which one job meets them:
 
 #include <jobruntime/result.hpp>
@@ -19,5 +20,6 @@
 #include <jobruntime/heartbeat.hpp>
 #include <jobruntime/worker.hpp>
 #include <jobruntime/api_router.hpp>
+#include <jobruntime/blocking_api.hpp>
 #include <jobruntime/extractor.hpp>
 #include <jobruntime/subprocess.hpp>

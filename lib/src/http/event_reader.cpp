@@ -3,8 +3,8 @@
 
 #include <utility>
 
+#include "core/sse.hpp"
 #include "http/event_loop.hpp"
-#include "http/sse.hpp"
 
 namespace jobruntime::http {
 
@@ -63,7 +63,7 @@ EventReader::Answer EventReader::read(Question question) {
     answer.full = static_cast<int>(answer.page.events.size()) >= question.limit;
     auto text = std::make_shared<std::string>();
     for (const auto& event : answer.page.events) {
-        *text += sse_telemetry(event);
+        *text += core::sse_telemetry(event);
         answer.ends.push_back(text->size());
         if (text->size() >= question.most_bytes) break;
     }

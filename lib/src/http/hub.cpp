@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "http/sse.hpp"
+#include "core/sse.hpp"
 
 namespace jobruntime::http {
 namespace {
@@ -167,18 +167,18 @@ void Hub::beat(Subscriber& subscriber, RealTime now) {
     if (subscriber.closing) return;
     if (subscriber.still_allowed && !subscriber.still_allowed()) {
         if (subscriber.at_tail) leave_tail(subscriber);
-        append(subscriber, sse_revoked(clock_.wall()));
+        append(subscriber, core::sse_revoked(clock_.wall()));
         subscriber.closing = true;
         timers_.push({now + dropped_time, subscriber.key, Timed::close});
         return flush(subscriber);
     }
     if (!subscriber.own.empty() || subscriber.behind) return;  // What waits for it shows as well that we live.
     if (!subscriber.at_tail) {
-        append(subscriber, sse_heartbeat(clock_.wall(), subscriber.position));
+        append(subscriber, core::sse_heartbeat(clock_.wall(), subscriber.position));
     } else {
         const auto wall = clock_.wall();
         if (!beat_text_ || beat_at_ != tail_ || beat_time_ != wall)
-            beat_text_ = std::make_shared<const std::string>(sse_heartbeat(wall, tail_));
+            beat_text_ = std::make_shared<const std::string>(core::sse_heartbeat(wall, tail_));
         beat_at_ = tail_;
         beat_time_ = wall;
         append(subscriber, {beat_text_, 0, beat_text_->size()});
@@ -192,7 +192,7 @@ void Hub::look_for_stall(Subscriber& subscriber, RealTime now) {
     const auto limit = subscriber.progress.at() + options_.stream_stall;
     if (now >= limit && is_held_up(subscriber)) {
         log("http: an event stream is dropped because its reader takes nothing, or too little");
-        return part_with(subscriber, sse_dropped(clock_.wall()));
+        return part_with(subscriber, core::sse_dropped(clock_.wall()));
     }
     const auto soon = now + std::max<RealClock::duration>(options_.stream_stall / 4, std::chrono::milliseconds(10));
     timers_.push({std::max<RealTime>(limit, soon), subscriber.key, Timed::stall});
@@ -231,7 +231,7 @@ void Hub::close(std::uint64_t key) {
 
 void Hub::say_goodbye() {
     const auto until = RealClock::now() + goodbye_time_;
-    const std::string text = sse_shutdown(clock_.wall());
+    const std::string text = core::sse_shutdown(clock_.wall());
     const auto shared = std::make_shared<const std::string>(text);
     std::vector<std::uint64_t> keys;
     for (const auto& [key, subscriber] : subscribers_) keys.push_back(key);
@@ -262,7 +262,7 @@ void Hub::say_goodbye() {
 
 /// A stream that was granted just before we stopped: it begins and ends at once, by whichever thread brings it.
 void Hub::turn_away(const Fd& socket, std::string text) const {
-    text += sse_shutdown(clock_.wall());
+    text += core::sse_shutdown(clock_.wall());
     drain(socket);
     ::send(socket.get(), text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
 }

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "http/hub.hpp"
-#include "http/sse.hpp"
+#include "core/sse.hpp"
 
 namespace jobruntime::http {
 namespace {
@@ -136,7 +136,7 @@ void Hub::take_tail(const EventReader::Answer& answer) {
 void Hub::deliver(Channel& channel, const EventReader::Answer& answer) {
     const auto& events = answer.page.events;
     std::string text;
-    if (answer.page.truncated) text = sse_truncated(answer.page.oldest);
+    if (answer.page.truncated) text = core::sse_truncated(answer.page.oldest);
     const bool as_it_is = text.empty() && channel.takes_all();
     for (std::size_t i = 0; i < events.size() && !as_it_is; ++i) {
         if (!channel.takes(events[i])) continue;
@@ -179,7 +179,7 @@ void Hub::take_page(Subscriber& subscriber, const EventReader::Answer& answer) {
         ahead_.push_back(subscriber.key);
         hinted_ = true;
     }
-    if (page.truncated && !begins) append(subscriber, sse_truncated(page.oldest));
+    if (page.truncated && !begins) append(subscriber, core::sse_truncated(page.oldest));
     if (count > 0) append(subscriber, {answer.text, 0, answer.ends[count - 1]});
     subscriber.position = joins ? tail_ : page.next;
     if (joins) join_tail(subscriber);

@@ -2,29 +2,22 @@
 #include "http/request_reader.hpp"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
-#include <arpa/inet.h>
+#include "core/request_head.hpp"
 
 namespace jobruntime::http {
+
+using core::is_field_value;
+using core::is_host;
+using core::is_single_header;
+using core::is_target;
+using core::is_token;
+
 namespace {
 
 constexpr std::size_t chunk_line_limit = 256;
 constexpr std::size_t trailer_limit = 4 << 10;
-
-/// Two of these would let two readers disagree about who asks for what.
-constexpr std::array<std::string_view, 14> single_headers{
-    "host",          "content-length",  "transfer-encoding", "content-type",   "content-encoding",
-    "authorization", "origin",          "sec-fetch-site",    "last-event-id",  "idempotency-key",
-    "range",         "if-range",        "expect",            "x-trace-id"};
-
-bool is_token_char(char c) {
-    if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) return true;
-    return c != '\0' && std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-}
-
-bool is_token(std::string_view text) { return !text.empty() && std::ranges::all_of(text, is_token_char); }
 
 std::string lower(std::string_view text) {
     std::string result(text);
@@ -38,56 +31,6 @@ std::string_view trim(std::string_view text) {
     while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
     while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
     return text;
-}
-
-/// Tab, printable ASCII, and bytes above it (which nobody here interprets).
-bool is_field_value(std::string_view text) {
-    return std::ranges::all_of(text, [](char c) {
-        const auto byte = static_cast<unsigned char>(c);
-        return c == '\t' || (byte >= 0x20 && byte != 0x7f);
-    });
-}
-
-bool is_target(std::string_view text) {
-    return !text.empty() && std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f && c != '#'; });
-}
-
-/// A port may be left empty behind its colon.
-bool is_port(std::string_view text) {
-    std::uint32_t port = 0;
-    for (const char c : text) {
-        if (c < '0' || c > '9') return false;
-        port = port * 10 + static_cast<std::uint32_t>(c - '0');
-        if (port > 65'535) return false;
-    }
-    return true;
-}
-
-/// The characters of RFC 3986's reg-name, which IPv4 addresses are made of, too.
-bool is_name(std::string_view text) {
-    constexpr std::string_view marks = "-._~!$&'()*+,;=";
-    const auto is_hex = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); };
-    for (std::size_t at = 0; at < text.size(); ++at) {
-        const char c = text[at];
-        if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || marks.find(c) != std::string_view::npos) continue;
-        if (c != '%' || at + 2 >= text.size() || !is_hex(text[at + 1]) || !is_hex(text[at + 2])) return false;
-        at += 2;
-    }
-    return !text.empty();
-}
-
-/// A name or an address with its port, if any, as a Host header or an absolute target has it.
-bool is_host(std::string_view text) {
-    const bool literal = text.starts_with('[');
-    const auto end = literal ? text.find(']') : std::min(text.find(':'), text.size());
-    if (end == std::string_view::npos) return false;
-    const auto port = text.substr(end + (literal ? 1 : 0));
-    if (!port.empty() && (port.front() != ':' || !is_port(port.substr(1)))) return false;
-    if (!literal) return is_name(text.substr(0, end));
-    auto inside = text.substr(1, end - 1);
-    inside = inside.substr(0, inside.find('%'));  // Some clients send the zone of a link-local address, too.
-    in6_addr address{};
-    return inet_pton(AF_INET6, std::string(inside).c_str(), &address) == 1;
 }
 
 }  // namespace
@@ -207,8 +150,7 @@ RequestReader::State RequestReader::on_header(std::string_view line) {
     const auto value = trim(line.substr(colon + 1));
     if (!is_field_value(value)) return bad("A header has a control character");
     auto name = lower(line.substr(0, colon));
-    const bool single = std::ranges::find(single_headers, name) != single_headers.end();
-    if (single && std::ranges::any_of(request_.headers, [&](const auto& header) { return header.first == name; }))
+    if (is_single_header(name) && std::ranges::any_of(request_.headers, [&](const auto& header) { return header.first == name; }))
         return bad("A header that may come once comes twice");
     if (name == "connection") read_connection(value);
     request_.headers.emplace_back(std::move(name), std::string(value));

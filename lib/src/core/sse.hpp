@@ -6,19 +6,20 @@
 
 #include <jobruntime/clock.hpp>
 #include <jobruntime/event.hpp>
+#include <jobruntime/export.hpp>
 
-namespace jobruntime::http {
+namespace jobruntime::core {
 
 /// Server-sent events as the operator contract spells them.
-std::string sse_telemetry(const Event& event);
+JOBRUNTIME_API std::string sse_telemetry(const Event& event);
 /// `at` is the position to resume from; unset while none is known.
-std::string sse_heartbeat(Time now, std::optional<EventId> at);
+JOBRUNTIME_API std::string sse_heartbeat(Time now, std::optional<EventId> at);
 /// Events after the position that was asked for are gone; `oldest` is the first still kept.
-std::string sse_truncated(EventId oldest);
+JOBRUNTIME_API std::string sse_truncated(EventId oldest);
 /// The last words of a stream; the client should come back with Last-Event-ID.
-std::string sse_shutdown(Time now);
-std::string sse_dropped(Time now);
+JOBRUNTIME_API std::string sse_shutdown(Time now);
+JOBRUNTIME_API std::string sse_dropped(Time now);
 /// The last words to a caller whose token does not count any more.
-std::string sse_revoked(Time now);
+JOBRUNTIME_API std::string sse_revoked(Time now);
 
-}  // namespace jobruntime::http
+}  // namespace jobruntime::core

@@ -1,9 +1,9 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
-#include "http/sse.hpp"
+#include "core/sse.hpp"
 
 #include <boost/json/serialize.hpp>
 
-namespace jobruntime::http {
+namespace jobruntime::core {
 namespace {
 
 std::string frame(std::string_view name, const boost::json::object& data, std::optional<EventId> id) {
@@ -36,4 +36,4 @@ std::string sse_revoked(Time now) {
     return frame("revoked", {{"ts", to_iso(now)}, {"reason", "the access token was revoked; log in again"}}, std::nullopt);
 }
 
-}  // namespace jobruntime::http
+}  // namespace jobruntime::core
