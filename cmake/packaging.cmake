@@ -45,6 +45,7 @@ set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libjobruntime-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
 # What public headers include; a shared library carries its other links itself.
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "${library_package} (= ${PROJECT_VERSION}), libboost-json1.81-dev")
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SUGGESTS "libcpp-httplib-dev")
 set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION "durable job runtime for C++ (development files)
  Headers, CMake package (find_package(jobruntime COMPONENTS ...)) and pkg-config
  files.")

@@ -60,6 +60,7 @@ install)
     rm -rf "$prefix"
     mv "$WORK/$linkage/first" "$prefix"
     [ -f "$prefix/include/jobruntime/result.hpp" ] || fail "headers are not installed"
+    [ -f "$prefix/include/jobruntime/httplib.hpp" ] || fail "the header for those who bring cpp-httplib is not installed"
     ;;
 find_package)
     build=$WORK/$linkage/find_package
