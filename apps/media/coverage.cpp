@@ -15,6 +15,8 @@ constexpr double no_hole = 0.2;
 constexpr double not_usual = 4;
 // What a piece's duration in whole seconds may be off by.
 constexpr double rounding = 0.5;
+// Where a piece begins is known to a picture or two.
+constexpr double about = 0.1;
 
 }  // namespace
 
@@ -65,14 +67,24 @@ void Holes::add(const Seen& packet) {
         lane.end = begin;
     } else if (piece > lane.piece) {
         cross(lane, piece, packet);
+        measure(lane, piece, begin);
         lane.piece = piece;
         lane.piece_begin = begin;
     } else if (begin > lane.last_begin) {
         lane.usual = std::max(lane.usual, begin - lane.last_begin);
+        lane.stepped += begin - lane.last_begin;
         ++lane.steps;
     }
     lane.last_begin = begin;
     lane.end = std::max(lane.end, begin + packet.seconds);
+}
+
+void Holes::measure(Lane& lane, std::size_t next, double begin) const {
+    if (next != lane.piece + 1 || pieces_[next].pause > 0) return;
+    const double off = begin - lane.piece_begin - pieces_[lane.piece].seconds;
+    lane.least_off = lane.measured == 0 ? off : std::min(lane.least_off, off);
+    lane.most_off = lane.measured == 0 ? off : std::max(lane.most_off, off);
+    ++lane.measured;
 }
 
 void Holes::cross(Lane& lane, std::size_t to, const Seen& packet) const {
@@ -100,6 +112,7 @@ void Holes::end(Lane& lane) const {
 }
 
 void Holes::end_run() {
+    ending_ = ending();
     for (auto& lane : lanes_)
         if (std::exchange(lane.in_run, false)) end(lane);
 }
@@ -130,6 +143,88 @@ bool Holes::stands_still(const Jump& jump) const {
     return kind_.packets_lost && jump.next != jump.piece && !kind_.packets_lost(place_of(jump.piece), place_of(jump.next));
 }
 
+std::optional<Holes::Ending> Holes::ending() const {
+    std::optional<std::size_t> told;  // By the picture, with which a piece begins, else by the sound.
+    Ending found;
+    for (std::size_t i = 0; i < lanes_.size(); ++i) {
+        if (!lanes_[i].in_run) continue;
+        found.at = told ? std::max(found.at, lanes_[i].end) : lanes_[i].end;
+        if (!told || (lanes_[*told].sound && !lanes_[i].sound)) told = i;
+    }
+    if (!told || !lanes_[*told].tells()) return std::nullopt;
+    const Lane& lane = lanes_[*told];
+    auto behind = std::max(run_last_, lane.piece + 1);
+    while (behind > lane.piece + 1 && pieces_[behind - 1].seconds <= 0) --behind;
+    if (pauses(lane.piece, behind - 1)) return std::nullopt;
+    found.lane = *told;
+    found.piece = behind - 1;
+    found.pieces = behind - lane.piece;
+    found.missing = promised(lane.piece, behind).seconds - pieces_[lane.piece].pause - (found.at - lane.piece_begin);
+    found.missing_in_all =
+        promised(lane.first_piece, behind).seconds - pieces_[lane.first_piece].pause - (found.at - lane.first_begin);
+    return found;
+}
+
+bool Holes::shows_its_end() const {
+    double usual = 0, stepped = 0;
+    int steps = 0;
+    for (const auto& lane : lanes_) {
+        if (lane.sound) return true;
+        usual = std::max(usual, lane.usual);
+        stepped += lane.stepped;
+        steps += lane.steps;
+    }
+    return steps > 0 && usual < 2 * stepped / steps;
+}
+
+bool Holes::is_short(const Ending& ending) const {
+    if (!shows_its_end()) return false;
+    const Lane& lane = lanes_[ending.lane];
+    const double step = std::max(kind_.borrowed ? 0.5 : no_hole, not_usual * lane.usual);
+    bool exact = true, rounded = kind_.rounded, whole = true, same = true;
+    for (const auto& piece : pieces_) {
+        if (piece.seconds <= 0) continue;
+        exact = exact && piece.exact;
+        rounded = rounded && !piece.exact;
+        whole = whole && piece.seconds == std::floor(piece.seconds);
+        same = same && piece.seconds == pieces_[ending.piece].seconds;
+    }
+    if (whole && rounded) return is_short_in_whole_seconds(ending, step, same);
+    if (!exact || (whole && same && !only_it_breaks_off(ending.piece))) return false;
+    const double off = std::max(std::abs(lane.least_off), std::abs(lane.most_off));
+    return std::min(ending.missing, ending.missing_in_all) > step + off;
+}
+
+/// A last piece of 1 s may be a shorter one that was not to be called nothing.
+bool Holes::is_short_in_whole_seconds(const Ending& ending, double step, bool same) const {
+    const auto off = rounded_by(lanes_[ending.lane]);
+    if (!off || pieces_[ending.piece].seconds < 2) return false;
+    if (ending.missing - *off * static_cast<double>(ending.pieces) <= step) return false;
+    // Of what was shared out the whole is right, to a second.
+    return same ? only_it_breaks_off(ending.piece) : std::abs(ending.missing_in_all) > 1 + about;
+}
+
+/// By how much a piece may be shorter than its whole seconds, if these were rounded up, to the nearest or down.
+std::optional<double> Holes::rounded_by(const Lane& lane) const {
+    if (lane.measured == 0) return std::nullopt;
+    for (const double shorter : {1.0, 0.5, 0.0})
+        if (lane.least_off >= -shorter - about && lane.most_off <= 1 - shorter + about) return shorter;
+    return std::nullopt;
+}
+
+/// Who cuts a stream wherever he is ends other pieces so, too.
+bool Holes::only_it_breaks_off(std::size_t piece) const {
+    constexpr int compared = 4;
+    if (!kind_.breaks_off || !kind_.breaks_off(place_of(piece))) return false;
+    int whole = 0;
+    for (auto i = piece; i-- > 0 && whole < compared;) {
+        if (pieces_[i].seconds <= 0) continue;
+        if (kind_.breaks_off(place_of(i))) return false;
+        ++whole;
+    }
+    return whole > 0;
+}
+
 Holes::Found Holes::find() const {
     Found found;
     for (std::size_t run = 0; run < runs_; ++run)
@@ -139,6 +234,7 @@ Holes::Found Holes::find() const {
             if (!found.hole && seconds > std::max(0.5, 0.25 * pieces_[jump.piece].seconds))
                 found.hole = Hole{std::max(0.0, jump.from), seconds};
         }
+    if (!found.hole && ending_ && is_short(*ending_)) found.hole = Hole{std::max(0.0, ending_->at), ending_->missing};
     return found;
 }
 

@@ -57,7 +57,7 @@ Result<object> probe(const Request& request) {
 Result<object> verify(const Request& request) {
     auto media = open_playable(request.input);
     if (!media) return media.error();
-    if (read_structure(request.input).cut_off) return damaged("is shorter than it says");
+    if (is_cut_off(*media, read_structure(request.input))) return damaged("is shorter than it says");
     object answer = describe(*media);
     auto seconds = copy_streams(*media, "", request.expected_seconds);
     if (!seconds) return seconds.error();
@@ -141,7 +141,7 @@ Result<object> finish(const Request& request) {
     auto media = open_playable(request.input);
     if (!media) return media.error();
     const Structure structure = read_structure(request.input);
-    if (structure.cut_off) return damaged("is shorter than it says");
+    if (is_cut_off(*media, structure)) return damaged("is shorter than it says");
     JR_TRY(refuse_too_long(media->seconds(), request.max_seconds));
     const Plan plan = plan_for(*media, structure);
     const std::string& result = plan.remux ? request.output : request.input;

@@ -55,10 +55,9 @@ std::string in_seconds(double seconds) {
 }
 
 /// How far the length may be off: 2 %, and of a short film as much as is nobody's fault. How long the last picture
-/// stands is not said by every container, and sound comes in whole packets: the longest of AAC have 2,048 samples of
-/// 22,050 a second. `rounding` is what the number may be off by itself.
+/// stands is not said by every container, and sound comes in whole packets. `rounding` is what the number may be off by
+/// itself.
 double allowed_off(double seconds, const Endings& endings, double rounding = 0) {
-    constexpr double sound_packet = 0.1;
     return std::max(seconds * 0.02, endings.usual() + sound_packet + rounding);
 }
 
@@ -104,6 +103,20 @@ Plan plan_for(const Media& media, const Structure& structure) {
     if (container == "mp4" && structure.faststart) return {false, "mp4"};
     if (!fits_mp4(media)) return {false, ext_of(container)};
     return {true, "mp4"};
+}
+
+bool is_cut_off(const Media& media, const Structure& structure) {
+    if (structure.cut_off || !structure.mp4 || structure.fragmented) return structure.cut_off;
+    // The box of the samples may reach "to the end", wherever that is.
+    for (unsigned i = 0; i < media.file->nb_streams; ++i) {
+        AVStream* stream = media.file->streams[i];
+        const int count = is_kept(media, i) ? avformat_index_get_entries_count(stream) : 0;
+        for (int n = 0; n < count; ++n) {
+            const auto* sample = avformat_index_get_entry(stream, n);
+            if (sample && sample->pos + sample->size > media.bytes) return true;
+        }
+    }
+    return false;
 }
 
 Result<void> refuse_too_long(double seconds, double most) {

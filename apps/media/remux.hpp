@@ -20,6 +20,9 @@ Plan plan_for(const Media& media, const Structure& structure);
 /// True when what would be kept of it can stand in an MP4 that players and browsers read.
 bool fits_mp4(const Media& media);
 
+/// True when the file is shorter than its boxes, its index of segments or its table of samples say.
+bool is_cut_off(const Media& media, const Structure& structure);
+
 /// TOO_LONG; `most` 0 = any length will do.
 Result<void> refuse_too_long(double seconds, double most);
 

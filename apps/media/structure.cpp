@@ -43,6 +43,18 @@ bool is_box_name(std::string_view name) {
     return false;
 }
 
+/// Where an index of segments says that the last of them ends. What it speaks of is counted from its own end.
+std::uint64_t end_by_index(Bytes& file, std::uint64_t position, std::uint64_t length) {
+    const auto wide = file.big_endian(position + 8, 1) > 0 ? std::size_t{8} : std::size_t{4};
+    auto at = position + 20 + wide;
+    auto end = position + length + file.big_endian(at, wide);
+    at += wide + 2;
+    auto count = file.big_endian(at, 2);
+    for (at += 2; count > 0 && at + 12 <= position + length; --count, at += 12)
+        end += file.big_endian(at, 4) & 0x7fff'ffff;
+    return end;
+}
+
 void walk_mp4(Bytes& file, Structure& found) {
     bool index_seen = false;
     bool data_seen = false;
@@ -62,6 +74,7 @@ void walk_mp4(Bytes& file, Structure& found) {
             found.cut_off = true;
             break;
         }
+        if (name == "sidx" && end_by_index(file, position, length) > file.size()) found.cut_off = true;
         position += length;
     }
     if (!index_seen || !data_seen) found.cut_off = true;
@@ -100,6 +113,19 @@ void walk_matroska(Bytes& file, Structure& found) {
 constexpr std::string_view ebml_magic = "\x1a\x45\xdf\xa3";
 
 }  // namespace
+
+bool ends_before_its_index(const std::string& path, Slice part) {
+    Bytes file(path);
+    const auto end = static_cast<std::uint64_t>(part.end);
+    auto position = static_cast<std::uint64_t>(part.begin);
+    for (int boxes = 0; position + 8 <= end && boxes < 100'000; ++boxes) {
+        const auto length = file.big_endian(position, 4);
+        if (length < 8 || length > end - position) return false;
+        if (file.at(position + 4, 4) == "sidx" && end_by_index(file, position, length) > end) return true;
+        position += length;
+    }
+    return false;
+}
 
 bool looks_like_mp4(const std::string& path) {
     Bytes file(path);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <map>
 #include <optional>
 
 namespace jobruntime::helper {
@@ -22,7 +23,49 @@ std::optional<int> counter_of(std::ifstream& file, std::int64_t at, int pid) {
     return head[3] & 0x0f;
 }
 
+/// Goes through packets in their order, and knows which streams' packets are not complete yet.
+class PesPackets {
+public:
+    /// False: it is no packet.
+    bool take(const unsigned char (&packet)[packet_bytes]) {
+        if (packet[0] != 0x47) return false;
+        const int pid = (packet[1] & 0x1f) << 8 | packet[2];
+        const bool begins = (packet[1] & 0x40) != 0;
+        std::int64_t at = 4;
+        if (packet[3] & 0x20) at += 1 + packet[4];
+        if (!(packet[3] & 0x10) || at >= packet_bytes) return true;
+        const auto left = left_.find(pid);
+        if (!begins) {
+            if (left != left_.end()) left->second -= packet_bytes - at;
+            return true;
+        }
+        if (left != left_.end()) left_.erase(left);
+        if (at + 6 > packet_bytes || packet[at] != 0 || packet[at + 1] != 0 || packet[at + 2] != 1) return true;
+        const std::int64_t length = packet[at + 4] << 8 | packet[at + 5];
+        if (length > 0) left_[pid] = 6 + length - (packet_bytes - at);
+        return true;
+    }
+    bool in_one() const {
+        return std::any_of(left_.begin(), left_.end(), [](const auto& one) { return one.second > 0; });
+    }
+
+private:
+    std::map<int, std::int64_t> left_;  // Bytes, by stream; of a packet without a length nothing is known.
+};
+
 }  // namespace
+
+bool ends_within_packet(const std::string& path, Slice part) {
+    const auto packets = (part.end - part.begin) / packet_bytes;
+    if ((part.end - part.begin) % packet_bytes != 0) return true;
+    std::ifstream file(path, std::ios::binary);
+    file.seekg(part.begin + std::max<std::int64_t>(0, packets - most_packets) * packet_bytes);
+    PesPackets open;
+    unsigned char packet[packet_bytes];
+    while (file.tellg() < part.end && file.read(reinterpret_cast<char*>(packet), sizeof packet))
+        if (!open.take(packet)) return false;
+    return open.in_one();
+}
 
 bool packets_lost(const std::string& path, Slice before, Slice after, int pid) {
     std::ifstream file(path, std::ios::binary);

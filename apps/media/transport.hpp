@@ -11,4 +11,8 @@ namespace jobruntime::helper {
 /// carry (ISO/IEC 13818-1, 2.4.3.3); true as well where none is found. One time in sixteen a counter agrees by chance.
 bool packets_lost(const std::string& path, Slice before, Slice after, int pid);
 
+/// Whether a part of the file ends within a packet of the transport stream, or of a stream in it (PES, 2.4.3.6) that says
+/// how long it is: sound does, the picture seldom.
+bool ends_within_packet(const std::string& path, Slice part);
+
 }  // namespace jobruntime::helper

@@ -110,7 +110,8 @@ struct FinishRequest {
     std::string thumbnail;        ///< Absolute path for the JPEG, or empty; must not exist.
     /// The source's duration, by its playlist or by the site's record; 0 = unknown. The file may be 2 % off, or, when that
     /// is less, a picture and a packet of sound (0.1 s), and a second more where it is in whole seconds, which were
-    /// rounded. Of a stream picture and sound may each be 2 % off, or half a second: they never end together.
+    /// rounded. Of a stream picture and sound may each be 2 % off, or half a second: they never end together. Where the
+    /// number is the sum of `pieces` that are exact, no more may be missing than of a file, for each of `runs`.
     double expected_seconds = 0;
     double max_seconds = 0;  ///< TOO_LONG beyond it, before it is read to its end where it says so; 0 = any.
     int thumbnail_width = 640;
