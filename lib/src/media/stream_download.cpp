@@ -97,7 +97,8 @@ private:
             source_, *std::move(file), total_,
             TrackDownload::Options{.parallel = options_.parallel,
                                    .max_bytes = options_.max_bytes,
-                                   .on_end = [this] { track_ended(); }});
+                                   .on_end = [this] { track_ended(); },
+                                   .on_failing = [this] { polls_.request_stop(); }});
         track.download->add(*std::move(pieces));
         if (track.feed.ended()) track.download->close();
         return track;
@@ -145,6 +146,7 @@ private:
     }
 
     Result<void> wait_for_all() {
+        const std::stop_callback stopped(stop_, [this] { polls_.request_stop(); });
         while (true) {
             if (stop_.stop_requested()) return Error{Errc::canceled, "the download was stopped"};
             bool done = true;
@@ -156,7 +158,7 @@ private:
             // A playlist may take its time, and what it says is of no use once a piece has failed.
             for (auto& track : tracks_) {
                 if (has_failed()) break;
-                auto fresh = track.feed.poll(source_, stop_);
+                auto fresh = track.feed.poll(source_, polls_.get_token());
                 if (!fresh && has_failed()) break;  // A piece has failed since, and is the reason.
                 if (!fresh) return std::move(fresh).error();
                 if (!*fresh) continue;
@@ -226,6 +228,7 @@ private:
     std::mutex mutex_;
     std::condition_variable_any bell_;
     bool track_ended_ = false;  // Guarded by mutex_.
+    std::stop_source polls_;    // A playlist that is asked for when a piece fails is not waited for.
     std::vector<Track> tracks_;  // Last: their threads end before what they use.
 };
 

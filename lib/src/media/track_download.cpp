@@ -176,6 +176,7 @@ Result<void> TrackDownload::finish(std::size_t index) {
 }
 
 void TrackDownload::fail(std::size_t index, Error error) {
+    bool is_due = false;
     {
         const std::lock_guard lock(mutex_);
         // Those behind the first one that failed were stopped for its sake.
@@ -184,9 +185,10 @@ void TrackDownload::fail(std::size_t index, Error error) {
         failure_ = std::move(error);
         failed_at_ = index;
         changed_.notify_all();
-        if (index > head_) return;
+        is_due = index <= head_;
     }
-    ring();
+    if (options_.on_failing) options_.on_failing();
+    if (is_due) ring();
 }
 
 }  // namespace jobruntime::media

@@ -37,7 +37,8 @@ public:
         std::size_t window_bytes = std::size_t{32} << 20;  ///< Waiting in memory.
         std::uint64_t max_bytes = 0;                       ///< Of all tracks together.
         std::chrono::milliseconds patience{5'000};         ///< For those before a piece that failed.
-        std::function<void()> on_end = {};  ///< Called when it is done or has failed, on any thread.
+        std::function<void()> on_end = {};      ///< Called when it is done or has failed, on any thread.
+        std::function<void()> on_failing = {};  ///< Called once it is failing, on any thread.
     };
     /// `total` counts the bytes of all tracks of a download.
     TrackDownload(StreamSource& source, TrackFile file, std::atomic<std::uint64_t>& total, Options options);

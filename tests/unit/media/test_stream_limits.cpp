@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <atomic>
 #include <filesystem>
+#include <thread>
 
 #include "media/piece_shape.hpp"
 #include "media/track_download.hpp"
@@ -241,6 +242,26 @@ TEST_CASE("a segment that cannot be had ends a live stream, whatever becomes of 
     bench.options.time_limit = 30s;
     CHECK(saved(bench, "/v/index.m3u8") == "VIDEO_UNAVAILABLE");
     CHECK(asked == 1);
+}
+
+TEST_CASE("a playlist that is being asked for when a segment fails is not waited for") {
+    StreamBench bench;
+    std::atomic<int> asked = 0;
+    bench.server.on("/v/index.m3u8", [&](const test::ServedConnection& to, const test::ServedRequest& request) {
+        const auto list = test::status(200, "", "#EXTM3U\n#EXT-X-TARGETDURATION:0.2\n#EXTINF:0.2,\ns0.ts\n");
+        (asked++ == 0 ? list : test::silence())(to, request);
+    });
+    bench.server.on("/v/s0.ts", [&](const test::ServedConnection& to, const test::ServedRequest& request) {
+        for (int i = 0; asked < 2 && i < 6'000; ++i) std::this_thread::sleep_for(10ms);
+        test::status(404)(to, request);
+    });
+    bench.options.stall_timeout = 120s;
+    bench.options.time_limit = 100s;
+    const auto begun = Clock::now();
+    CHECK(saved(bench, "/v/index.m3u8") == "VIDEO_UNAVAILABLE");
+    CHECK(asked == 2);
+    CHECK(Clock::now() - begun < 60s);
+    CHECK(bench.nothing_left());
 }
 
 TEST_CASE("a resume never mixes two variants, though their addresses differ in the query only") {
