@@ -149,16 +149,6 @@ Result<std::string> file_below(const std::string& folder, const std::string& nam
     return relative.string();
 }
 
-Result<std::string> vetted_url(const std::string& text, HostVetter& vetter, Deadline deadline,
-                               const std::stop_token& stop) {
-    auto url = net::parse_url(text, net::max_fetch_url);
-    if (!url) return std::move(url).error();
-    url->fragment.reset();
-    auto rebuilt = url->str();
-    JR_TRY(vetter.check_url(rebuilt, deadline, stop));
-    return rebuilt;
-}
-
 void drop_bad_headers(std::map<std::string, std::string>& headers) {
     std::erase_if(headers, [](const auto& header) {
         const auto bad = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
@@ -248,6 +238,16 @@ Result<MediaInfo> info_from_dict(const json::object& dict, int nth) {
     });
     if (info->sources.size() > max_sources) info->sources.resize(max_sources);
     return info;
+}
+
+Result<std::string> vetted_url(const std::string& text, HostVetter& vetter, Deadline deadline,
+                               const std::stop_token& stop) {
+    auto url = net::parse_url(text, net::max_fetch_url);
+    if (!url) return std::move(url).error();
+    url->fragment.reset();
+    auto rebuilt = url->str();
+    JR_TRY(vetter.check_url(rebuilt, deadline, stop));
+    return rebuilt;
 }
 
 Result<void> vet_info(MediaInfo& info, const ExtractRequest& request, HostVetter& vetter, Deadline deadline,

@@ -23,6 +23,9 @@ Result<MediaInfo> info_from_dict(const boost::json::object& dict, int nth);
 /// domain is for the format's own host.
 std::vector<Cookie> cookies_in(std::string_view text, const std::string& host);
 
+/// An address rebuilt under the grammar, its host vetted. Errors as net::parse_url and HostVetter::check_url.
+Result<std::string> vetted_url(const std::string& text, HostVetter& vetter, Deadline deadline, const std::stop_token& stop);
+
 /// Rebuilds every URL of `info` under the grammar and vets its host; a file must lie below `tmp_dir`. Drops
 /// sources that fail; the first failure when none is left. Errc::canceled.
 Result<void> vet_info(MediaInfo& info, const ExtractRequest& request, HostVetter& vetter, Deadline deadline,

@@ -57,6 +57,7 @@ private:
     Result<void> look(bool play, bool last);
     void read_data();
     std::optional<Error> judge() const;
+    Result<void> vet_thumbnail(MediaInfo& info) const;
     void add_cookies(MediaInfo& info);
     void finish_tape();
     Error not_recorded() const;

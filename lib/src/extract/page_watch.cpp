@@ -5,6 +5,7 @@
 
 #include <boost/json.hpp>
 
+#include "extract/info_dict.hpp"
 #include "extract/json_access.hpp"
 #include "extract/nth_video.hpp"
 #include "extract/page_scripts.hpp"
@@ -30,6 +31,8 @@ constexpr std::size_t frames_to_look_at = 24;
 /// A target that did not even begin to ask for its page is broken, not slow.
 constexpr milliseconds start_time{8000};
 constexpr milliseconds person_poll{1000};
+/// For the name of a picture's host, which is not worth more.
+constexpr milliseconds look_up_time{2000};
 
 }  // namespace
 
@@ -301,8 +304,19 @@ Result<MediaInfo> PageRun::decide() {
                      "every video of " + shown_url(request_.url) +
                          " lies on a private address: JOBRT_ALLOW_NETS names the networks that are allowed"};
     }
+    JR_TRY(vet_thumbnail(info));
     add_cookies(info);
     return info;
+}
+
+/// Nothing here fetches it, but whoever is told of it may. Videos were fetched by the page, through the guard.
+Result<void> PageRun::vet_thumbnail(MediaInfo& info) const {
+    if (info.thumbnail.empty()) return {};
+    HostVetter vetter(allowed_, options_.recording);
+    auto vetted = vetted_url(info.thumbnail, vetter, std::min(deadline_, steady_clock::now() + look_up_time), stop_);
+    if (!vetted && vetted.error().code == Errc::canceled) return std::move(vetted).error();
+    info.thumbnail = vetted ? *std::move(vetted) : std::string();
+    return {};
 }
 
 Result<void> PageRun::wait_for_person(const Error& why) {

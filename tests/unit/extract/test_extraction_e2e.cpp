@@ -69,6 +69,28 @@ TEST_CASE("a plain video is found, described, and costs no settling") {
     CHECK(std::chrono::steady_clock::now() - begin < 2s);
 }
 
+TEST_CASE("a thumbnail on a private address, or that is none, is not told") {
+    const std::pair<const char*, const char*> rows[] = {{"http://10.0.0.1/t.jpg", ""},
+                                                        {"http://0x0a000001/t.jpg", ""},
+                                                        {"http://[fd00::1]/t.jpg", ""},
+                                                        {"http://169.254.169.254/latest/meta-data", ""},
+                                                        {"http://user@10.0.0.1/t.jpg", ""},
+                                                        {"file:///etc/passwd", ""},
+                                                        {"http://192.0.2.7/t.jpg#x", ""},
+                                                        {"http://8.8.8.8/t.jpg#x", "http://8.8.8.8/t.jpg"}};
+    int number = 0;
+    for (const auto& [poster, told] : rows) {
+        CAPTURE(poster);
+        const auto path = "/poster-" + std::to_string(++number);
+        // Named only, so that nobody is asked for it.
+        site().server.page(path, std::string("<meta property=og:image content='") + poster + "'><video src=/clip.mp4></video>");
+        const auto info = site().extract(path);
+        REQUIRE(info);
+        CHECK(info->sources.size() == 1);
+        CHECK(info->thumbnail == told);
+    }
+}
+
 TEST_CASE("a list of sources prefers MP4, and a named height") {
     site().server.page(
         "/list",
