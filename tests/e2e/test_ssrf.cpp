@@ -146,26 +146,35 @@ boost::json::object one_source(const std::string& url, const char* protocol, con
             {"formats", {{{"url", url}, {"protocol", protocol}, {"ext", "mp4"}, {"height", 100}}}}};
 }
 
-/// DASH: its manifest with this base address, from which the segments are reckoned.
-std::string manifest_at(const std::string& base) {
-    return "<MPD mediaPresentationDuration=\"PT4S\"><Period><BaseURL>" + escaped(base) +
-           "</BaseURL><AdaptationSet mimeType=\"video/mp4\"><SegmentTemplate duration=\"2\" media=\"$Number$\"/>"
-           "<Representation/></AdaptationSet></Period></MPD>";
-}
+/// A playlist or manifest with one hostile address in it.
+struct Listing {
+    std::string place;
+    std::string text;
+    bool dash = false;
+    std::string name(const std::string& prefix, std::size_t i) const {
+        return prefix + place + "-" + std::to_string(i) + (dash ? ".mpd" : ".m3u8");
+    }
+};
 
-/// An HLS playlist's name, and what stands in it.
-using Playlists = std::vector<std::pair<std::string, std::string>>;
-
-/// Where an address can stand in HLS: each place with `at(place)` in it.
-Playlists playlists_with(const std::function<std::string(const std::string& place)>& at) {
+/// Where an address can stand in HLS and DASH: each place with `at(place)` in it. What is fetched beside it says nothing,
+/// so that the hostile address decides.
+std::vector<Listing> listings_with(const std::function<std::string(const std::string& place)>& at) {
     const std::string begin = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:4\n";
     const std::string piece = "#EXTINF:4,\n/clip.ts\n#EXT-X-ENDLIST\n";
+    const auto manifest = [](const std::string& base, const std::string& attributes) {
+        return "<MPD mediaPresentationDuration=\"PT4S\"><Period>" + base +
+               "<AdaptationSet mimeType=\"video/mp4\"><SegmentTemplate duration=\"2\" " + attributes +
+               "/><Representation/></AdaptationSet></Period></MPD>";
+    };
     return {{"segment", begin + "#EXTINF:4,\n" + at("segment") + "\n#EXT-X-ENDLIST\n"},
             {"key", begin + "#EXT-X-KEY:METHOD=AES-128,URI=\"" + at("key") + "\"\n" + piece},
             {"map", begin + "#EXT-X-MAP:URI=\"" + at("map") + "\"\n" + piece},
             {"variant", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000000,RESOLUTION=320x180\n" + at("variant") + "\n"},
             {"rendition", "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"a\",DEFAULT=YES,URI=\"" + at("rendition") +
-                              "\"\n#EXT-X-STREAM-INF:BANDWIDTH=1000000,AUDIO=\"a\"\n/clip.m3u8\n"}};
+                              "\"\n#EXT-X-STREAM-INF:BANDWIDTH=1000000,AUDIO=\"a\"\n/clip.m3u8\n"},
+            {"base", manifest("<BaseURL>" + escaped(at("base")) + "/</BaseURL>", "media=\"$Number$\""), true},
+            {"template", manifest("", "media=\"" + escaped(at("template")) + "?$Number$\""), true},
+            {"init", manifest("", "initialization=\"" + escaped(at("init")) + "\" media=\"/clip.ts?$Number$\""), true}};
 }
 
 constexpr const char* playlist_type = "Content-Type: application/vnd.apple.mpegurl\r\n";
@@ -173,57 +182,47 @@ constexpr const char* playlist_type = "Content-Type: application/vnd.apple.mpegu
 /// Patient where this machine's own address is allowed. What only looks up a name that nobody has takes long everywhere.
 bool names_this_machine(const Row& row) { return row.patient && row.text.find("video.invalid") == std::string::npos; }
 
-/// The jobs of a row that is tried again for long: its address as the playlist, and as what every stream has in it.
-std::vector<std::string> patient_jobs(Told& told, test::TestServer& site, const Canary& canary, std::size_t i) {
+/// The jobs of a row by all that a stream is made of: its address as the playlist and as the manifest, in every place of
+/// both, and there also behind a redirect of the site's own.
+std::vector<std::string> stream_jobs(Told& told, test::TestServer& site, const Canary& canary, std::size_t i,
+                                     const std::string& thumbnail) {
     const auto number = std::to_string(i);
     const auto at = [&](const std::string& place) { return written(table()[i], canary, "/" + place + "-" + number); };
-    const auto picture = site.url("/picture.jpg");  // A hostile one might be all that is seen of a row.
-    std::vector<std::string> jobs{told.save(site, "list-" + number, one_source(at("list"), "m3u8_native", picture))};
+    std::vector<std::string> jobs{
+        told.save(site, "list-" + number, one_source(at("list"), "m3u8_native", thumbnail)),
+        told.save(site, "manifest-" + number, one_source(at("manifest"), "http_dash_segments", thumbnail))};
     site.on("/clip.ts", test::silence());
-    for (const auto& [place, list] : playlists_with(at)) {
-        if (place != "segment" && place != "key") continue;
-        const auto name = place + "-" + number;
-        site.on("/" + name + ".m3u8", test::status(200, playlist_type, list));
-        jobs.push_back(told.save(site, name, one_source(site.url("/" + name + ".m3u8"), "m3u8_native", picture)));
-    }
+    site.on("/clip.m3u8", test::status(200, playlist_type, "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n/clip.ts\n#EXT-X-ENDLIST\n"));
+    const auto add = [&](const std::string& prefix, const std::vector<Listing>& listings) {
+        for (const auto& listing : listings) {
+            const auto name = listing.name(prefix, i);
+            const auto* type = listing.dash ? "Content-Type: application/dash+xml\r\n" : playlist_type;
+            site.on("/" + name, test::status(200, type, listing.text));
+            const auto answer = prefix + listing.place + "-" + number;
+            const auto* protocol = listing.dash ? "http_dash_segments" : "m3u8_native";
+            jobs.push_back(told.save(site, answer, one_source(site.url("/" + name), protocol, thumbnail)));
+        }
+    };
+    add("", listings_with(at));
+    add("moved-", listings_with([&](const std::string& place) {
+        const auto moved = "/moved-" + place + "-" + number;
+        site.on(place == "base" ? moved + "/1" : moved, test::redirect(at("moved-" + place)));
+        return moved;
+    }));
     return jobs;
 }
 
-/// The jobs of one row: its address as the file, the playlist or manifest, what stands in them, and the sound; what
-/// stands in playlists also behind a redirect of the site's own; and each time as the thumbnail.
+/// The jobs of one row: its address as the file, as the sound, in all that a stream is made of; each time also as the thumbnail.
 std::vector<std::string> media_jobs(Told& told, test::TestServer& site, const Canary& canary, std::size_t i) {
     const auto number = std::to_string(i);
     const auto at = [&](const std::string& place) { return written(table()[i], canary, "/" + place + "-" + number); };
     const auto thumbnail = at("thumbnail");
-    if (table()[i].patient) return {told.save(site, "file-" + number, one_source(at("file"), "https", thumbnail))};
-    std::vector<std::string> jobs;
-    const auto add = [&](const std::string& prefix, const Playlists& playlists) {
-        for (const auto& [place, list] : playlists) {
-            const auto name = prefix + place + "-" + number;
-            site.on("/" + name + ".m3u8", test::status(200, playlist_type, list));
-            jobs.push_back(told.save(site, name, one_source(site.url("/" + name + ".m3u8"), "m3u8_native", thumbnail)));
-        }
-    };
-    // What is fetched beside the row's address says nothing, so that the row decides.
-    site.on("/clip.ts", test::silence());
-    site.on("/clip.m3u8", test::status(200, playlist_type, "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n/clip.ts\n#EXT-X-ENDLIST\n"));
-    add("", playlists_with(at));
-    add("moved-", playlists_with([&](const std::string& place) {
-        const auto moved = "/moved-" + place + "-" + number;
-        site.on(moved, test::redirect(at("moved-" + place)));
-        return moved;
-    }));
-    site.on("/base-" + number + ".mpd",
-            test::status(200, "Content-Type: application/dash+xml\r\n", manifest_at(at("base") + "/")));
+    std::vector<std::string> jobs{told.save(site, "file-" + number, one_source(at("file"), "https", thumbnail))};
+    if (table()[i].patient) return jobs;
     auto sound = one_source(site.url("/clip.mp4"), "https", thumbnail);
     sound["formats"].as_array()[0].as_object()["sound"] = {{"url", at("sound")}, {"protocol", "https"}};
-    for (auto& id : {told.save(site, "file-" + number, one_source(at("file"), "https", thumbnail)),
-                     told.save(site, "list-" + number, one_source(at("list"), "m3u8_native", thumbnail)),
-                     told.save(site, "manifest-" + number, one_source(at("manifest"), "http_dash_segments", thumbnail)),
-                     told.save(site, "base-" + number,
-                               one_source(site.url("/base-" + number + ".mpd"), "http_dash_segments", thumbnail)),
-                     told.save(site, "sound-" + number, sound)})
-        jobs.push_back(id);
+    jobs.push_back(told.save(site, "sound-" + number, sound));
+    for (auto& id : stream_jobs(told, site, canary, i, thumbnail)) jobs.push_back(std::move(id));
     return jobs;
 }
 
@@ -284,11 +283,12 @@ TEST_CASE("files, playlists, manifests, what stands in them, and sounds reach no
     const Folder folder, other_folder;
     Told told(folder, only_site);
     test::TestServer other("127.0.0.3");  // There this machine's own names are refused, which is told at once.
-    Told patient(other_folder, only_other_site, "16");
+    Told patient(other_folder, only_other_site, "64");
     std::vector<std::pair<Row, std::string>> jobs, waiting;
+    const auto picture = other.url("/picture.jpg");  // A hostile one might be all that is seen of a row.
     for (std::size_t i = 0; i < table().size(); ++i)
         if (names_this_machine(table()[i]))
-            for (auto& id : patient_jobs(patient, other, canary, i)) waiting.emplace_back(table()[i], std::move(id));
+            for (auto& id : stream_jobs(patient, other, canary, i, picture)) waiting.emplace_back(table()[i], std::move(id));
     for (std::size_t i = 0; i < table().size(); ++i)
         for (auto& id : media_jobs(told, site, canary, i)) jobs.emplace_back(table()[i], std::move(id));
     int blocked = 0;
@@ -314,11 +314,12 @@ TEST_CASE("files, playlists, manifests, what stands in them, and sounds reach no
     // They were read up to the addresses in them.
     const auto read = other.requests();
     for (std::size_t i = 0; i < table().size(); ++i)
-        for (const std::string place : {"/segment-", "/key-"}) {
-            const auto list = place + std::to_string(i) + ".m3u8";
-            if (names_this_machine(table()[i]))
-                CHECK_MESSAGE(std::any_of(read.begin(), read.end(), [&](const auto& one) { return one.target == list; }), list);
-        }
+        for (const std::string prefix : {"", "moved-"})
+            for (const auto& listing : listings_with([](const auto& place) { return place; })) {
+                const auto list = "/" + listing.name(prefix, i);
+                if (names_this_machine(table()[i]))
+                    CHECK_MESSAGE(std::any_of(read.begin(), read.end(), [&](const auto& one) { return one.target == list; }), list);
+            }
     none_reached(canary);
 }
 
@@ -398,23 +399,29 @@ TEST_CASE("control: every door leads to the canary when its network is allowed")
         }
     }
     const Folder folder;
-    Told told(folder, with_canary, "16");  // The canary's answers are no media, which is tried again for long.
+    Told told(folder, with_canary, "64");  // The canary's answers are no media, which is tried again for long.
     site.on("/clip.mp4", test::serve({.bytes = made_clip()}));
-    for (const auto i : each_way) {
+    const auto sees_streams = [&](std::size_t i) {
         const auto number = std::to_string(i);
-        media_jobs(told, site, canary, i);
-        for (const auto& place : {"/file-" + number, "/list-" + number, "/manifest-" + number, "/base-" + number + "/1", "/sound-" + number})
-            sees(place);
-        for (const auto* place : {"segment-", "key-", "map-", "variant-", "rendition-"}) {
-            sees("/" + (place + number));
-            sees("/moved-" + (place + number));
+        for (const auto& place : {"/list-" + number, "/manifest-" + number, "/base-" + number + "/1"}) sees(place);
+        for (const auto& listing : listings_with([](const auto& place) { return place; })) {
+            if (listing.place != "base") sees("/" + (listing.place + "-" + number));
+            sees("/moved-" + (listing.place + "-" + number));
         }
+    };
+    for (const auto i : each_way) {
+        media_jobs(told, site, canary, i);
+        sees("/file-" + std::to_string(i));
+        sees("/sound-" + std::to_string(i));
+        sees_streams(i);
     }
     // What makes a name look harmless does not keep it from leading there.
     for (const auto* name : {mixed_name, turning_name}) {
         const auto i = row_of(name);
         media_jobs(told, site, canary, i);
+        stream_jobs(told, site, canary, i, site.url("/picture.jpg"));
         sees("/file-" + std::to_string(i));
+        sees_streams(i);
     }
 }
 
