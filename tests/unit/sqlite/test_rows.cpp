@@ -104,9 +104,11 @@ TEST_CASE("every filter answers what looking at each job answers, in both orders
         CHECK(must(store->count(filter, CountBy::nothing)).front().count == expected.size());
         std::uint64_t sliced = 0;
         std::string cursor;
+        std::size_t slices = 0;
         do {
             const auto slice = must(store->rough_count(filter, CountBy::nothing, cursor));
             sliced += slice.rows.front().count;
+            REQUIRE(++slices <= everything.size());
             cursor = slice.next_cursor;
         } while (!cursor.empty());
         CHECK(sliced == expected.size());
