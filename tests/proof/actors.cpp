@@ -28,12 +28,12 @@ Folder::~Folder() {
     std::filesystem::remove_all(path, ignored);
 }
 
-Actor::Actor(std::vector<std::string> arguments, std::vector<std::string> environment)
+ActorProcess::ActorProcess(std::vector<std::string> arguments, std::vector<std::string> environment)
     : arguments_(std::move(arguments)), environment_(std::move(environment)) {
     arguments_.insert(arguments_.begin(), PROOF_ACTOR);
 }
 
-void Actor::start() {
+void ActorProcess::start() {
     jobruntime::SpawnOptions options;
     options.argv = arguments_;
     options.env = environment_;
@@ -43,25 +43,25 @@ void Actor::start() {
     child_.emplace(*std::move(child));
 }
 
-void Actor::kill() {
+void ActorProcess::kill() {
     if (!child_) return;
     child_->signal_group(SIGKILL);
     (void)child_->wait().has_value();
     child_.reset();
 }
 
-void Actor::signal(int number) {
+void ActorProcess::signal(int number) {
     if (child_) child_->signal_group(number);
 }
 
-bool Actor::stop(std::chrono::seconds limit) {
+bool ActorProcess::stop(std::chrono::seconds limit) {
     child_->signal_group(SIGTERM);
     auto status = child_->wait(std::chrono::steady_clock::now() + limit);
     child_.reset();
     return status && status->success();
 }
 
-bool Actor::ended() {
+bool ActorProcess::ended() {
     if (!child_) return true;
     if (!child_->wait(std::chrono::steady_clock::now())) return false;
     child_.reset();

@@ -25,10 +25,10 @@ public:
 };
 
 /// One actor process, started again whenever it was killed.
-class Actor {
+class ActorProcess {
 public:
     /// `arguments` are those of proof_actor; `environment` as "NAME=value".
-    Actor(std::vector<std::string> arguments, std::vector<std::string> environment = {});
+    ActorProcess(std::vector<std::string> arguments, std::vector<std::string> environment = {});
     void start();
     void kill();                ///< SIGKILL, and waits until it is gone.
     void signal(int number);    ///< To the process.

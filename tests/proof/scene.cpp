@@ -62,7 +62,7 @@ void Scene::kill_one(std::uint64_t random) {
 }
 
 bool Scene::enqueuers_ended() {
-    return std::all_of(actors_.begin(), actors_.begin() + cast_.enqueuers, [](Actor& enqueuer) { return enqueuer.ended(); });
+    return std::all_of(actors_.begin(), actors_.begin() + cast_.enqueuers, [](ActorProcess& enqueuer) { return enqueuer.ended(); });
 }
 
 std::size_t Scene::lines(char word) const {

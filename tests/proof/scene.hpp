@@ -39,7 +39,7 @@ private:
     Cast cast_;
     Folder folder_;
     Evidence evidence_;
-    std::vector<Actor> actors_;  // Enqueuers, workers, and the reader last.
+    std::vector<ActorProcess> actors_;  // Enqueuers, workers, and the reader last.
 };
 
 /// A control breaks a promise, but whether the broken code is met by a race is chance: it has five tries.

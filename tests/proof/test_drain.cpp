@@ -69,7 +69,7 @@ Findings stop_under_load(const Folder& folder, const std::string& address, int s
     Evidence evidence{{folder / "enqueued"}, {folder / "worker"}, {}, true};
     std::vector<std::string> environment;
     if (!failpoints.empty()) environment.push_back("JOBRT_FAILPOINTS=" + failpoints);
-    Actor enqueuer(
+    ActorProcess enqueuer(
         {"enqueue", "--db", address, "--journal", evidence.enqueuers.front(), "--pause-us", slow ? "300000" : "2000"});
     // Handlers run up to 400 ms, where few run at a time up to 2 s, and the grace is 100 ms, so that some of each stop
     // are interrupted.
@@ -80,7 +80,7 @@ Findings stop_under_load(const Folder& folder, const std::string& address, int s
     enqueuer.start();
     for (int i = 0; i < stops; ++i) {
         const auto before = begun(evidence.workers.front());
-        Actor worker(arguments, environment);
+        ActorProcess worker(arguments, environment);
         worker.start();
         CHECK(eventually([&] { return begun(evidence.workers.front()) >= before + at_work; }));
         // So that some have ended and others are amid their work.
@@ -88,7 +88,7 @@ Findings stop_under_load(const Folder& folder, const std::string& address, int s
         CHECK(worker.stop());
     }
     enqueuer.kill();
-    Actor last({"work", "--db", address, "--journal", evidence.workers.front(), "--run-us", "100",
+    ActorProcess last({"work", "--db", address, "--journal", evidence.workers.front(), "--run-us", "100",
                 "--concurrency", "16"});
     last.start();
     long interrupted = 0;

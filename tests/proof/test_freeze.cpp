@@ -59,7 +59,7 @@ std::vector<std::string> worker(const Place& place, const Folder& folder, const 
 }
 
 /// Stops it where it holds nobody up: amid a write of its own it would have the writers' turn.
-void freeze_at_work(Actor& actor, const std::string& address) {
+void freeze_at_work(ActorProcess& actor, const std::string& address) {
     AddressOptions options;
     options.sqlite.busy_timeout = Duration{100};
     auto other = open_at(address, options);
@@ -87,8 +87,8 @@ Findings freeze(const Folder& folder, const Place& place, int times, const std::
     for (int i = 0; i < times; ++i) {
         // The first works so long that it is frozen at its work, on a busy machine, too, and no longer than its lease is
         // waited for in any case.
-        Actor first(worker(place, folder, "first", std::to_string(600'000 + 1'000 * std::stol(place.lease_ms))), environment);
-        Actor second(worker(place, folder, "second", "50000"), environment);
+        ActorProcess first(worker(place, folder, "first", std::to_string(600'000 + 1'000 * std::stol(place.lease_ms))), environment);
+        ActorProcess second(worker(place, folder, "second", "50000"), environment);
         first.start();
         const auto begun = lines(folder / "first", 'S');
         auto job = queue.enqueue("proof.job", boost::json::object{});
@@ -129,7 +129,7 @@ Findings hold(int times, const char* what, std::chrono::seconds patience) {
     Findings seen;
     int refused = 0;
     for (int i = 0; i < times; ++i) {
-        Actor holder({"enqueue", "--db", folder / "jobs.db", "--journal", folder / "held", "--limit", "1000"},
+        ActorProcess holder({"enqueue", "--db", folder / "jobs.db", "--journal", folder / "held", "--limit", "1000"},
                      {"JOBRT_FAILPOINTS=sqlite.before_commit=3*sleep:600000"});
         holder.start();
         auto frozen = [&] {

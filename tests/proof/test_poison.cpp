@@ -79,7 +79,7 @@ Findings take_poison(const Folder& folder, const std::string& address, int good,
         REQUIRE(job.has_value());
         if (i == good / 2) poison = job->id;
     }
-    Actor worker({"work", "--db", address, "--journal", folder / "worker", "--concurrency", "4", "--run-us",
+    ActorProcess worker({"work", "--db", address, "--journal", folder / "worker", "--concurrency", "4", "--run-us",
                   "3000", "--prefetch", "8", "--lease-ms", is_mongo(address) ? "3000" : "30000"},
                  armed(failpoints));
     int deaths = 0;
@@ -139,7 +139,7 @@ double take_over(const char* what, Duration lease, const std::string& failpoints
         for (const auto& line : read_journal(folder / name)) count += line.word == 'S';
         return count;
     };
-    Actor first(arguments("first")), second(arguments("second"), armed(failpoints));
+    ActorProcess first(arguments("first")), second(arguments("second"), armed(failpoints));
     first.start();
     std::vector<JobSpec> jobs(running, {"proof.job", {}, {}});
     REQUIRE(queue.enqueue_many(jobs).has_value());

@@ -150,7 +150,7 @@ private:
     Moment moment_;
     Folder folder_;
     std::string disk_ = folder_ / "disk";
-    std::vector<Actor> actors_;
+    std::vector<ActorProcess> actors_;
 };
 
 Findings cut_machine(int times, const std::string& durability,
