@@ -26,13 +26,16 @@ void ask_to_cancel(Writer& writer, const JobRow& job, const Actor& by, Time now)
     writer.hint(hint_cancel);
 }
 
+void forget_steps(Writer& writer, JobRow& job) {
+    if (!(job.side & side_steps)) return;
+    writer.forget_steps(job.seq);
+    job.side &= ~side_steps;
+    writer.sql("UPDATE jobrt_job SET side = ? WHERE seq = ?").run(job.side, job.seq);
+}
+
 /// What an operator's retry of an ended job takes back besides its state.
-void forget_ending(Writer& writer, JobRow& job, bool fresh) {
+void forget_ending(Writer& writer, JobRow& job) {
     if (job.side & side_result) writer.sql("DELETE FROM jobrt_result WHERE job = ?").run(job.seq);
-    if (fresh && (job.side & side_steps)) {
-        writer.forget_steps(job.seq);
-        job.side &= ~side_steps;
-    }
     if (job.side & side_progress) writer.sql("DELETE FROM jobrt_progress WHERE job = ?").run(job.seq);
     job.side &= ~(side_result | side_progress);
     writer.sql("UPDATE jobrt_job SET cancel_at = NULL, result = NULL, side = ? WHERE seq = ?").run(job.side, job.seq);
@@ -62,8 +65,9 @@ ChangeAnswer change_job(Writer& writer, JobRow job, const Change& change, const 
             if (is_final(job.state)) {
                 to.max_attempts = std::max(job.max_attempts, job.attempt + 1);
                 to.crashes = 0;
-                forget_ending(writer, job, change.fresh);
+                forget_ending(writer, job);
             }
+            if (change.fresh) forget_steps(writer, job);
             break;
         case Action::promote: to.run_at = now; break;
         case Action::move: event.queue = to.queue = writer.words().intern(change.queue); break;

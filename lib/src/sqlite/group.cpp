@@ -66,7 +66,9 @@ void GroupExecutor::after_full_disk(const Group& group, const Error& error) {
             rest.push_back(operation);
     }
     if (rest.empty()) return;
+    writer_.may_wipe(false);
     const auto still = attempt(rest);
+    writer_.may_wipe(true);
     for (auto* operation : rest) operation->error = still;
 }
 

@@ -110,6 +110,8 @@ bool step_fits(Writer& writer, const JobRow& job, const Note& note) {
 }
 
 void write_step(Writer& writer, JobRow& job, const Note& note) {
+    std::optional<Writer::Wiping> wiping;
+    if (job.side & side_steps) wiping.emplace(writer);  // One of that name is replaced.
     writer.sql("INSERT INTO jobrt_step(job, name, n, value) VALUES(?, ?, ?, ?) "
                "ON CONFLICT(job, name) DO UPDATE SET value = excluded.value")
         .run(job.seq, *note.step_name, writer.next_number(), step_text(note));

@@ -198,13 +198,21 @@ void Writer::append_error(JobRow& job, Time now, int attempt, std::string_view c
     job.side |= side_errors;
 }
 
+Writer::Wiping::Wiping(Writer& writer) : connection_(writer.may_wipe_ ? &writer.connection_ : nullptr) {
+    if (connection_) connection_->exec("PRAGMA secure_delete = ON");
+}
+
+Writer::Wiping::~Wiping() {
+    try {
+        if (connection_) connection_->exec("PRAGMA secure_delete = OFF");
+    } catch (...) {  // It reads and writes nothing; were it to fail, more would be wiped than has to be.
+    }
+}
+
 void Writer::forget_steps(std::int64_t job, std::optional<std::string_view> name) {
-    // Zeroes in their place: they may hold what is to be gone, and are few. Of everything else it would make each deletion
-    // a write of the pages that it frees.
-    connection_.exec("PRAGMA secure_delete = ON");
+    const Wiping wiping(*this);
     if (name) sql("DELETE FROM jobrt_step WHERE job = ? AND name = ?").run(job, *name);
     else sql("DELETE FROM jobrt_step WHERE job = ?").run(job);
-    connection_.exec("PRAGMA secure_delete = OFF");
 }
 
 void Writer::erase(const JobRow& job) {

@@ -118,6 +118,19 @@ public:
     void append_error(JobRow& job, Time now, int attempt, std::string_view code, std::string_view message);
     /// Removes what a job's checkpoints hold, or one of them, also from the pages that become free by it.
     void forget_steps(std::int64_t job, std::optional<std::string_view> name = std::nullopt);
+    /// As long as it lives, what is deleted or replaced is overwritten with zeros. It makes of each page that becomes free
+    /// one that is written, so only for what may have to be gone.
+    class Wiping {
+    public:
+        explicit Wiping(Writer& writer);
+        Wiping(const Wiping&) = delete;
+        ~Wiping();
+
+    private:
+        Connection* connection_;
+    };
+    /// False: nothing is wiped, because there is no room for what that writes.
+    void may_wipe(bool may) { may_wipe_ = may; }
     /// Removes the job's row and all that hangs on it.
     void erase(const JobRow& job);
 
@@ -131,6 +144,7 @@ private:
     std::int64_t source_number_ = 0;
     std::uint64_t last_ = 0;
     std::uint64_t last_stored_ = 0;
+    bool may_wipe_ = true;
     std::uint64_t pruned_through_ = 0;
     std::int64_t events_ = 0;
     std::int64_t events_stored_ = 0;

@@ -146,6 +146,29 @@ Result<void> retry_begins_anew(Bench& bench) {
     return {};
 }
 
+Result<void> retry_of_one_that_waits(Bench& bench) {
+    for (const bool fresh : {false, true}) {
+        const auto job = bench.job();
+        bench.add(job);
+        const auto claimed = bench.claim_one();
+        Note note = bench.note_of(claimed);
+        note.step_name = "step";
+        note.step_value = "1";
+        bench.note(note);
+        JR_EXPECT(bench.end(claimed, Verdict::retry).state == JobState::scheduled);
+        Change now;
+        now.action = Action::retry;
+        now.fresh = fresh;
+        JR_EXPECT(bench.change(job.id, now).state == JobState::queued);
+        JR_EXPECT(bench.get(job.id).steps.size() == (fresh ? 0 : 1));
+        const auto again = bench.claim_one();
+        JR_EXPECT(again.id == job.id);
+        JR_EXPECT(again.steps.size() == (fresh ? 0 : 1));
+        bench.end(again, Verdict::completed);
+    }
+    return {};
+}
+
 Result<void> changes_by_filter(Bench& bench) {
     std::vector<JobId> wanted;
     for (int i = 0; i < 7; ++i) {
@@ -189,6 +212,7 @@ void add_change_cases(Cases& cases) {
                                                       : "leaves it " + std::string(to_string(row.after))),
                   [&row](Bench& bench) { return changes_by(row, bench); });
     cases.add("retrying an ended job gives it one more attempt, and fresh forgets its checkpoints", retry_begins_anew);
+    cases.add("retrying a job that waits has it run now, and fresh forgets its checkpoints", retry_of_one_that_waits);
     cases.add("a change by filter goes over all that match, in slices, oldest first", changes_by_filter);
 
     cases.add("a change by ids answers each in its place", [](Bench& bench) -> Result<void> {

@@ -222,7 +222,7 @@ TEST_CASE("what a job's steps held is not in the closed file any more once they 
         bool gone;
     };
     for (const Row& row : {Row{"nothing", false}, Row{"an end that keeps them", false}, Row{"an end", true}, Row{"a note", true},
-                           Row{"a fresh retry", true}, Row{"a removal", true}}) {
+                           Row{"another value", true}, Row{"a fresh retry", true}, Row{"a fresh retry of one that waits", true}, Row{"a removal", true}}) {
         CAPTURE(row.what);
         const std::string_view what = row.what;
         const Scratch scratch;
@@ -247,11 +247,22 @@ TEST_CASE("what a job's steps held is not in the closed file any more once they 
                     static_cast<void>(must(store->note({&forget, 1}, noon)));
                 }
             }
+            if (what == "another value") {
+                for (const auto* name : {"20000", "10"}) {
+                    note.step_name = name;
+                    note.step_value = "1";
+                    static_cast<void>(must(store->note({&note, 1}, noon)));
+                }
+            }
             Settlement end{.job = job.id, .fence = job.fence};
             end.forget_steps = what == "an end";
+            if (what == "a fresh retry of one that waits") {
+                end.verdict = Verdict::retry;
+                end.run_at = noon + 1h;
+            }
             if (what != "nothing") static_cast<void>(must(store->settle({&end, 1}, noon)));
             Change change{.action = what == "a removal" ? Action::remove : Action::retry, .fresh = true};
-            if (what == "a removal" || what == "a fresh retry") static_cast<void>(must(store->change(std::vector{id}, change, 1, "", noon)));
+            if (what == "a removal" || what.starts_with("a fresh retry")) static_cast<void>(must(store->change(std::vector{id}, change, 1, "", noon)));
         }
         CHECK_FALSE(std::filesystem::exists(path + "-wal"));
         CHECK((content(path).find(word) == std::string::npos) == row.gone);
