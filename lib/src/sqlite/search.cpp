@@ -207,7 +207,7 @@ Found matching(Connection& connection, const JobFilter& filter, const Where& whe
     const auto bound = bounds();
     const bool keyed = has_key(filter);
     const auto way = keyed ? by_key(filter) : by_table(filter);
-    const auto last = keyed ? bound.scattered : bound.rows;
+    const auto last = way.together ? bound.rows : bound.scattered;
     if (!where.narrow) return walk(connection, way, where, order, cursor, most, last);
     const auto cells = cells_of(connection, filter, where);
     if (cells.empty()) return {};
