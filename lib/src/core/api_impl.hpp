@@ -160,7 +160,7 @@ struct ApiRouter::Impl {
     // api_worker.cpp
     Result<Response> worker_beat(const RouteMatch& match);
     Result<Response> worker_claim(const Request& request, const RouteMatch& match);
-    Result<bool> is_of_ours(SessionId session);
+    Result<bool> is_of_ours(SessionId session, boost::json::object* begun_by = nullptr);
     Result<Response> worker_note(const Request& request, const RouteMatch& match);
     Result<Response> worker_settle(const RouteMatch& match);
 

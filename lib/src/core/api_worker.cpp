@@ -89,14 +89,18 @@ boost::json::object claimed_json(const ApiRouter& router, const Job& job) {
 }  // namespace
 
 /// Whether a process of ours works under this session. Whoever asks by HTTP is none, and must neither beat for it nor
-/// take jobs that it would not know of.
-Result<bool> ApiRouter::Impl::is_of_ours(SessionId session) {
-    if (remote_sessions.knows(session)) return false;
+/// take jobs that it would not know of. `begun_by`: who began it, where it is known to have come by HTTP.
+Result<bool> ApiRouter::Impl::is_of_ours(SessionId session, boost::json::object* begun_by) {
+    if (auto known = remote_sessions.find(session)) {
+        if (begun_by) *begun_by = *std::move(known);
+        return false;
+    }
     const auto all = queue.store().sessions();
     if (!all) return all.error();
     const auto found = std::ranges::find(*all, session, &SessionInfo::id);
     if (found == all->end()) return false;
     if (found->facts.role != core::remote_role) return true;
+    if (begun_by) *begun_by = found->facts.details;
     remote_sessions.add(session, found->facts.details);
     return false;
 }
@@ -107,7 +111,8 @@ Result<Response> ApiRouter::Impl::worker_beat(const RouteMatch& match) {
     auto session = SessionId::parse(text_in(body, "session")).value_or(SessionId{});
     const bool begins = !session;
     if (begins) session = ids.session(clock.wall());
-    const auto ours = begins ? Result<bool>(false) : is_of_ours(session);
+    auto begun_by = core::actor_fields(match.by);
+    const auto ours = begins ? Result<bool>(false) : is_of_ours(session, &begun_by);
     if (!ours) return ours.error();
     if (*ours) return session_lost();
     SessionFacts facts;
@@ -122,7 +127,7 @@ Result<Response> ApiRouter::Impl::worker_beat(const RouteMatch& match) {
     facts.running = static_cast<int>(number_in(body, "running", 0));
     facts.stopped = flag_in(body, "stopped");
     // In the row that the first beat makes, and not overwritten by those whom another token sends.
-    facts.details = remote_sessions.find(session).value_or(core::actor_fields(match.by));
+    facts.details = std::move(begun_by);
     const auto answer = queue.store().beat(session, facts, clock.wall());
     if (!answer) return answer.error();
     if (answer->declared_dead) return session_lost();

@@ -22,10 +22,6 @@ public:
         const auto found = known_.find(session);
         return found == known_.end() ? std::nullopt : std::optional(found->second);
     }
-    bool knows(SessionId session) const {
-        const std::lock_guard lock(mutex_);
-        return known_.contains(session);
-    }
     void add(SessionId session, boost::json::object begun_by) {
         const std::lock_guard lock(mutex_);
         if (known_.size() >= most) known_.clear();  // Those that live are read again.
