@@ -146,9 +146,11 @@ bool Holes::stands_still(const Jump& jump) const {
 std::optional<Holes::Ending> Holes::ending() const {
     std::optional<std::size_t> told;  // By the picture, with which a piece begins, else by the sound.
     Ending found;
+    double begin = 0;
     for (std::size_t i = 0; i < lanes_.size(); ++i) {
         if (!lanes_[i].in_run) continue;
         found.at = told ? std::max(found.at, lanes_[i].end) : lanes_[i].end;
+        begin = told ? std::min(begin, lanes_[i].first_begin) : lanes_[i].first_begin;
         if (!told || (lanes_[*told].sound && !lanes_[i].sound)) told = i;
     }
     if (!told || !lanes_[*told].tells()) return std::nullopt;
@@ -159,28 +161,37 @@ std::optional<Holes::Ending> Holes::ending() const {
     found.lane = *told;
     found.piece = behind - 1;
     found.pieces = behind - lane.piece;
-    found.missing = promised(lane.piece, behind).seconds - pieces_[lane.piece].pause - (found.at - lane.piece_begin);
-    found.missing_in_all =
-        promised(lane.first_piece, behind).seconds - pieces_[lane.first_piece].pause - (found.at - lane.first_begin);
+    // Sound that begins before the first picture is of the first piece, too.
+    const double piece_begin = lane.piece == lane.first_piece ? begin : lane.piece_begin;
+    found.missing = promised(lane.piece, behind).seconds - pieces_[lane.piece].pause - (found.at - piece_begin);
+    found.missing_in_all = promised(lane.first_piece, behind).seconds - pieces_[lane.first_piece].pause - (found.at - begin);
     return found;
 }
 
 bool Holes::shows_its_end() const {
-    double usual = 0, stepped = 0;
+    // Sound that ended long before the picture's last packet is none beside it.
+    constexpr double beside = 0.5;
+    double usual = 0, stepped = 0, picture = 0;
     int steps = 0;
+    bool seen = false;
     for (const auto& lane : lanes_) {
-        if (lane.sound) return true;
+        if (lane.sound) continue;
+        seen = true;
         usual = std::max(usual, lane.usual);
         stepped += lane.stepped;
         steps += lane.steps;
+        picture = std::max(picture, lane.last_begin);
     }
-    return steps > 0 && usual < 2 * stepped / steps;
+    const bool silent = std::ranges::none_of(lanes_, &Lane::sound);
+    const bool heard = std::ranges::any_of(lanes_, [&](const Lane& lane) { return lane.sound && lane.end > picture - beside; });
+    const bool even = !seen || (steps > 0 && usual < 2 * stepped / steps);
+    return even && (silent || heard);
 }
 
 bool Holes::is_short(const Ending& ending) const {
-    if (!shows_its_end()) return false;
+    if (!shows_its_end() || kind_.borrowed) return false;
     const Lane& lane = lanes_[ending.lane];
-    const double step = std::max(kind_.borrowed ? 0.5 : no_hole, not_usual * lane.usual);
+    const double step = std::max(lane.measured > 0 ? no_hole : 0.5, not_usual * lane.usual);
     bool exact = true, rounded = kind_.rounded, whole = true, same = true;
     for (const auto& piece : pieces_) {
         if (piece.seconds <= 0) continue;
@@ -190,7 +201,7 @@ bool Holes::is_short(const Ending& ending) const {
         same = same && piece.seconds == pieces_[ending.piece].seconds;
     }
     if (whole && rounded) return is_short_in_whole_seconds(ending, step, same);
-    if (!exact || (whole && same && !only_it_breaks_off(ending.piece))) return false;
+    if (!exact || (same && pieces_.size() > 1 && !only_it_breaks_off(ending.piece))) return false;
     const double off = std::max(std::abs(lane.least_off), std::abs(lane.most_off));
     return std::min(ending.missing, ending.missing_in_all) > step + off;
 }

@@ -32,8 +32,9 @@ inline constexpr double sound_packet = 0.1;
 /// be off the others tell, each from its first picture to that of the next. One that is no further off as a part of the
 /// whole is let pass: who shares a film's length out does not say where his pieces begin. Of whole seconds the way they
 /// are rounded in is found out, and of those that would explain the others the one that allows the last most counts. What
-/// gives every piece the same whole number, the last too, may have been written before anybody knew: there the
-/// container has to show as well that it breaks off in the middle of something, and that others do not.
+/// gives every piece the same number, the last too, may have been written before anybody knew: there the container has to
+/// show as well that it breaks off in the middle of something, and that others do not. Words that may be about another
+/// track, and streams that do not show when they end, tell too little for this.
 class Holes {
 public:
     struct Kind {
@@ -69,7 +70,7 @@ public:
     };
     Found find() const;
     /// Whether the last packet tells when the stream ends. A picture that stands still is the last for long, and in a
-    /// transport stream nobody says so: where pictures come at uneven times, only sound beside them does.
+    /// transport stream nobody says so: pictures must come at even times, and sound, where there is any, go on beside them.
     bool shows_its_end() const;
 
 private:

@@ -362,7 +362,7 @@ Result<void> judge(const char* what, const Track& track, double expected, double
                      ", the file has " + std::to_string(track.covered() - holes.seconds) + " s; download it again"};
 }
 
-/// A sound's playlist that ends as the picture's does may have been made from that.
+/// Two playlists that end alike may have been made one from the other, and nobody knows which.
 bool may_be_borrowed(const Request& request) {
     const auto& sound = request.audio_pieces;
     const auto& picture = request.pieces;
@@ -372,12 +372,12 @@ bool may_be_borrowed(const Request& request) {
 }  // namespace
 
 Result<Stitched> stitch(const Request& request) {
-    Holes::Kind kind{.packets_lost = {}, .breaks_off = {}, .rounded = request.tolerance > 0};
+    Holes::Kind kind{.packets_lost = {}, .breaks_off = {}, .rounded = request.tolerance > 0,
+                     .borrowed = !request.audio.empty() && may_be_borrowed(request)};
     Track video(request.input, request.runs, request.pieces, true, kind);
     JR_TRY(video.open());
     std::optional<Track> audio;
     if (!request.audio.empty()) {
-        kind.borrowed = may_be_borrowed(request);
         audio.emplace(request.audio, request.audio_runs, request.audio_pieces, false, kind);
         JR_TRY(audio->open());
     }

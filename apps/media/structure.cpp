@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include "structure.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <fstream>
 #include <limits>
@@ -45,13 +46,20 @@ bool is_box_name(std::string_view name) {
 
 /// Where an index of segments says that the last of them ends. What it speaks of is counted from its own end.
 std::uint64_t end_by_index(Bytes& file, std::uint64_t position, std::uint64_t length) {
-    const auto wide = file.big_endian(position + 8, 1) > 0 ? std::size_t{8} : std::size_t{4};
-    auto at = position + 20 + wide;
-    auto end = position + length + file.big_endian(at, wide);
-    at += wide + 2;
-    auto count = file.big_endian(at, 2);
-    for (at += 2; count > 0 && at + 12 <= position + length; --count, at += 12)
-        end += file.big_endian(at, 4) & 0x7fff'ffff;
+    const auto behind = position + length;
+    const auto begin = position + (file.big_endian(position, 4) == 1 ? 16 : 8);  // Behind its length and name.
+    const auto wide = file.big_endian(begin, 1) > 0 ? std::size_t{8} : std::size_t{4};
+    auto at = begin + 12 + wide;
+    auto end = behind + file.big_endian(at, wide);
+    at += wide + 4;
+    if (at > behind) return 0;
+    const auto count = std::min(file.big_endian(at - 2, 2), (behind - at) / 12);
+    const auto table = file.at(at, static_cast<std::size_t>(count) * 12);
+    for (std::size_t i = 0; i < table.size(); i += 12) {
+        std::uint64_t size = 0;
+        for (std::size_t byte = 0; byte < 4; ++byte) size = size << 8 | static_cast<unsigned char>(table[i + byte]);
+        end += size & 0x7fff'ffff;
+    }
     return end;
 }
 

@@ -121,6 +121,12 @@ private:
             if (!address) return dash_broken("its pattern for segments has an unknown name in it");
             JR_TRY(add(*address, std::nullopt, length_of(*spans, i), pause_before(*spans, i)));
         }
+        // It goes on to the period's end, or beyond: as long as there is something, which the manifest does not say.
+        if (how_.timeline && !spans->empty() && !media_.segments.empty()) {
+            const auto& last = spans->back();
+            const bool beyond = ticks(last.begin + last.duration) - ticks(how_.offset) > seconds_ + 0.01;
+            if (beyond || how_.timeline->back().repeat < 0) media_.segments.back().exact = false;
+        }
         // Reckoned from a duration that tracks share; this one may end a moment earlier. Not so where much is left.
         if (!how_.timeline && !how_.end_number && media_.segments.size() > 1) {
             const double step = ticks(how_.duration);
