@@ -15,7 +15,7 @@ int main() {
 
     httplib::Server server;
     server.set_tcp_nodelay(true);
-    server.set_keep_alive_max_count(1);  // httplib.hpp says why.
+    server.set_payload_max_length(1 << 20);  // httplib.hpp says why.
     server.Get("/hello", [](const httplib::Request&, httplib::Response& answer) { answer.set_content("hello", "text/plain"); });
     jobruntime::HttplibHost host(server, router, *store);  // /api, /metrics, …: all that the router has routes for.
     const int port = server.bind_to_any_port("127.0.0.1");

@@ -53,19 +53,20 @@ struct HttplibOptions {
 /// What cpp-httplib 0.11.4 does to requests, and this class prevents: a Range that cuts JSON, packing by Accept-Encoding
 /// (nothing is packed here), unpacking of bodies and of multipart, bodies and heads without a limit, a REMOTE_ADDR of the
 /// client's, waiting for the body of a request without a length until the connection ends. Since its parser is lenient, each
-/// answer ends its connection, so that nothing after a request is ever taken for the next one; two lengths, or a body after
-/// GET, HEAD and OPTIONS, are refused. While the router asks for no tokens, only loopback addresses are answered (403).
+/// answer ends its connection (set_keep_alive_max_count(1), for the program's own routes, too: leave it so), so that nothing
+/// after a request is ever taken for the next one; two lengths, or a body after GET, HEAD and OPTIONS, are refused. While the router asks for no tokens, only loopback addresses are answered (403).
 ///
 /// What remains, because it has happened before anybody is asked: percent escapes in header values are decoded (what then
 /// ends a line or is a control character is refused with 400; `Idempotency-Key: a%20b` is `a b`); a `#` and what follows is
 /// cut off the target; header lines without a colon or a value, or that end with a bare line feed, are passed over; a head
 /// of any size is read before it is refused; "100 Continue" is sent whatever the head says. A request line that it does not
-/// understand, TRACE and CONNECT get its own empty 400, a Range that it does not understand 416, and it reads on behind them:
-/// set_keep_alive_max_count(1) has it end the connection then, too. No answer has a Date; the 304 of a list says that it is JSON.
+/// understand, TRACE and CONNECT get its own empty 400, one that is too long 414, a Range that it does not understand 416. A body
+/// that no route takes, of whatever path, it reads into memory: set_payload_max_length() bounds that. No answer has a Date; the 304 of a list says that it is JSON.
 ///
 /// And every connection holds one of the server's threads, also one that says nothing, until set_read_timeout or
 /// set_keep_alive_timeout is over, five seconds each: who opens as many as there are threads stops the server for so long.
-/// `waiting` keeps streams from doing that; nothing keeps hostile clients. There are no limits by client and no trusted
+/// `waiting` keeps streams from doing that; nothing keeps hostile clients. A request that waits holds its place for all of its time,
+/// also when its client has gone. There are no limits by client and no trusted
 /// proxies. A store that hangs holds threads for its own time-out; a second after it has gone silent, new requests are
 /// refused. For the open network put a proxy before it, or take http::Server.
 class HttplibHost {
@@ -76,6 +77,8 @@ public:
         const auto simple = [this](const ::httplib::Request& from, ::httplib::Response& to) { answer(from, to, nullptr); };
         const auto reading = [this](const ::httplib::Request& from, ::httplib::Response& to,
                                     const ::httplib::ContentReader& reader) { answer(from, to, &reader); };
+        // Else an error handler's content would go out in place of what ends the connection.
+        server.set_keep_alive_max_count(1);
         const auto pattern = pattern_of_roots();
         server.Get(pattern, simple).Options(pattern, simple);
         server.Post(pattern, reading).Put(pattern, reading).Patch(pattern, reading).Delete(pattern, reading);
@@ -126,18 +129,17 @@ private:
 
     /// The server's own object, which it looks at again when it writes the answer: all by which it would change that, or
     /// the body, goes.
-    static ::httplib::Request& disarmed(const ::httplib::Request& from) {
+    static void disarm(const ::httplib::Request& from) {
         auto& request = const_cast<::httplib::Request&>(from);
         for (const char* name : {"Range", "Accept-Encoding", "Content-Type", "Content-Encoding", "Connection"})
             request.headers.erase(name);
         request.ranges.clear();
         request.headers.emplace("Connection", "close");
-        return request;
     }
 
-    void answer(const ::httplib::Request& from, ::httplib::Response& to, const ::httplib::ContentReader* reader) {
+    void answer(const ::httplib::Request& from, ::httplib::Response& to, const ::httplib::ContentReader* reader) try {
         auto request = taken(from);
-        auto& rest = disarmed(from);
+        disarm(from);
         auto refused = refuse_head(request, from);
         const int status = refused ? refused->status : 0;
         const bool garbled = status == 400 || status == 417 || status == 431 || status == 501;
@@ -147,7 +149,11 @@ private:
             if (!refused) refused = std::move(failed);
         }
         auto answer = refused ? BlockingApi::Answer{*std::move(refused), nullptr, nullptr} : api_.handle(request);
-        write(rest, to, request, std::move(answer));
+        write(to, request, std::move(answer));
+    } catch (...) {
+        // The server would tell the client what was thrown.
+        Request failed{.method = from.method, .target = from.target};
+        write(to, failed, {api_.refuse(failed, 500, "INTERNAL", "The server failed to answer this; try again"), nullptr, nullptr});
     }
 
     std::optional<Response> refuse_head(const Request& request, const ::httplib::Request& from) const {
@@ -185,7 +191,7 @@ private:
         return std::nullopt;
     }
 
-    void write(::httplib::Request& rest, ::httplib::Response& to, const Request& request, BlockingApi::Answer answer) const {
+    void write(::httplib::Response& to, const Request& request, BlockingApi::Answer answer) const {
         auto* slice = std::get_if<FileSlice>(&answer.response.body);
         const auto file = slice ? open(*slice) : nullptr;
         if (slice && !file) answer.response = api_.refuse(request, 404, "NOT_FOUND", "The file is not there any more");
@@ -216,14 +222,6 @@ private:
                 return false;
             };
         }
-        if (request.method == "HEAD") {
-            // The server asks no provider for a HEAD, and would keep the connection.
-            rest.method = "GET";
-            provider = [&rest](std::size_t, std::size_t, ::httplib::DataSink&) {
-                rest.method = "HEAD";
-                return false;
-            };
-        }
         const auto held = [provider, under_way = answer.under_way](std::size_t at, std::size_t size, ::httplib::DataSink& sink) {
             return provider(at, size, sink);
         };
@@ -243,12 +241,14 @@ private:
         if (auto* file = std::fopen(slice.path.c_str(), "rbe")) return {file, [](std::FILE* opened) { std::fclose(opened); }};
         return nullptr;
     }
-    static bool send(std::FILE* file, const FileSlice& slice, std::size_t at, ::httplib::DataSink& sink) {
+    static bool send(std::FILE* file, const FileSlice& slice, std::size_t at, ::httplib::DataSink& sink) try {
         std::vector<char> bytes(std::min<std::uint64_t>(slice.length - at, 64 << 10));
         if (fseeko(file, static_cast<off_t>(slice.offset + at), SEEK_SET) != 0) return false;
         // A file that was cut short meanwhile: only a broken connection can say so.
         const auto size = std::fread(bytes.data(), 1, bytes.size(), file);
         return size > 0 && sink.write(bytes.data(), size) && at + size < slice.length;
+    } catch (...) {
+        return false;
     }
 
     ApiRouter& router_;
