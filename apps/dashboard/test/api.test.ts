@@ -161,7 +161,19 @@ test("a change of many jobs that is stopped ends with the step that has begun, a
     };
     const outcome = await bulkMatching("delete", { status: "failed" }, 8_000, { stop: stop.signal });
     assert.equal(tellOutcome("delete", outcome, 8_000), "3,980 of 8,000 deleted, 20 refused, then you stopped it");
+    assert.equal(outcome.byWish, true);
     assert.equal(asked, 2);
+    // A step that fails after that is not what anybody wished for.
+    page.fetch = () => Promise.reject(new TypeError("no network"));
+    const failed = await bulkIds("retry", ["a"], { stop: stop.signal }).catch((error: unknown) => error);
+    assert.ok(failed instanceof ApiError);
+    asked = 0;
+    page.fetch = () => (++asked === 1 ? answer({ done: 1_990, requested: 0, refused: 10, nextCursor: "c" }) : Promise.reject(new TypeError("no network")));
+    const late = new AbortController();
+    const broken = await bulkMatching("delete", {}, 8_000, { stop: late.signal, told: () => queueMicrotask(() => late.abort()) });
+    assert.ok(broken.stopped?.startsWith("NO_ANSWER: "));
+    assert.equal(broken.byWish, undefined);
+    page.fetch = () => answer({ done: 1_990, requested: 0, refused: 10, nextCursor: null });
     // What is over is not stopped any more.
     asked = 3;
     assert.equal((await bulkMatching("delete", {}, 2_000, { stop: stop.signal })).stopped, undefined);

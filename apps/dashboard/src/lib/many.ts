@@ -21,6 +21,8 @@ export interface Outcome {
     firstRefusal: string;
     /** What ended it before all was done; of the request that failed some may be done, too. */
     stopped?: string;
+    /** That was whoever looked on. */
+    byWish?: boolean;
 }
 
 /** The filter as a bulk request takes it: lists where a query has commas. */
@@ -63,7 +65,7 @@ async function inSteps(step: (cursor: string | null) => Promise<BulkAnswer>, { t
             if (unknown > 0) return { ...outcome, stopped: `the store went away: what became of ${count(unknown)} more is not known` };
             cursor = answer.nextCursor;
             if (cursor) told?.(outcome);
-            if (cursor && stop?.aborted) return { ...outcome, stopped: "you stopped it" };
+            if (cursor && stop?.aborted) return { ...outcome, stopped: "you stopped it", byWish: true };
         } catch (error) {
             if (!(error instanceof ApiError) || cursor === null) throw error;
             return { ...outcome, stopped: `${error.code}: ${error.message}` };

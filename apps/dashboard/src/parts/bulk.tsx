@@ -13,7 +13,7 @@ async function perform(action: Action, n: number, change: (onlooker: Onlooker) =
     const told = (so: Outcome): void => way.say(`${actionWords[action].name}: ${count(so.done + so.refused)} of ${plural(n, "job")} so far`);
     try {
         const outcome = await change({ told, stop: stop.signal });
-        tell(tellOutcome(action, outcome, n), outcome.refused > 0 || (!!outcome.stopped && !stop.signal.aborted));
+        tell(tellOutcome(action, outcome, n), outcome.refused > 0 || (!!outcome.stopped && !outcome.byWish));
         return true;
     } catch (error) {
         tell(error instanceof ApiError ? `${error.code}: ${error.message}` : String(error), true);
