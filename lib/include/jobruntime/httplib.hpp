@@ -152,7 +152,9 @@ private:
         write(to, request, std::move(answer));
     } catch (...) {
         // The server would tell the client what was thrown.
-        Request failed{.method = from.method, .target = from.target};
+        Request failed;
+        failed.method = from.method;
+        failed.target = from.target;
         write(to, failed, {api_.refuse(failed, 500, "INTERNAL", "The server failed to answer this; try again"), nullptr, nullptr});
     }
 
