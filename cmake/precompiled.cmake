@@ -5,7 +5,10 @@ option(JOBRUNTIME_PRECOMPILED "Precompile the headers of the standard library an
 
 # g++ 12 forgets in them what is a system header, and warns of what its own std::string does (https://gcc.gnu.org/PR105651).
 # Builds without them, as users make them, keep these warnings.
-set(_jobruntime_precompiled_flags $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict;-Wno-array-bounds;-Wno-stringop-overflow;-Wno-stringop-overread>)
+# clang would write into them when each header was changed, and a compiler cache would never find them again.
+set(_jobruntime_precompiled_flags
+    $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict;-Wno-array-bounds;-Wno-stringop-overflow;-Wno-stringop-overread>
+    "$<$<COMPILE_LANG_AND_ID:CXX,Clang>:SHELL:-Xclang -fno-pch-timestamp>")
 
 # _jobruntime_precompile(KIND): the target that compiles them. Its flags must be those of whoever takes part, or
 # -Winvalid-pch says so.
@@ -17,7 +20,10 @@ function(_jobruntime_precompile kind)
     set_target_properties(${target} PROPERTIES CXX_STANDARD 20 CXX_EXTENSIONS OFF)
     target_link_libraries(${target} PRIVATE Boost::json jobruntime_flags)
     target_compile_options(${target} PRIVATE ${_jobruntime_precompiled_flags})
-    target_precompile_headers(${target} PRIVATE
+    if(kind STREQUAL "test")
+        set(own <doctest/doctest.h>)
+    endif()
+    target_precompile_headers(${target} PRIVATE ${own}
         <algorithm> <array> <atomic> <chrono> <condition_variable> <cstdint> <cstdlib> <cstring> <deque> <filesystem> <fstream> <functional>
         <map> <memory> <mutex> <optional> <random> <set> <span> <sstream> <string> <string_view> <thread> <unordered_map>
         <utility> <variant> <vector> <boost/json.hpp>)

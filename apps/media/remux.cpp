@@ -157,7 +157,7 @@ Result<double> copy_streams(Media& media, const std::string& output, double expe
         if (packet->pos >= 0) progress.at(packet->pos, media.bytes);
         const auto index = static_cast<std::size_t>(packet->stream_index);
         if (index < lanes.size() && lanes[index] >= 0) {
-            const std::int64_t shift = av_rescale_q(start, AV_TIME_BASE_Q, stream.time_base);
+            const std::int64_t shift = av_rescale_q(start, av_get_time_base_q(), stream.time_base);
             if (packet->pts != AV_NOPTS_VALUE) packet->pts -= shift;
             if (packet->dts != AV_NOPTS_VALUE) packet->dts -= shift;
             JR_TRY(muxer.write(*packet, lanes[index], stream.time_base));

@@ -21,9 +21,12 @@
 namespace jobruntime::helper {
 namespace {
 
-// The address sanitizer reserves terabytes of address space for its shadow.
+// The address sanitizer reserves terabytes of address space for its shadow. gcc has a macro for each sanitizer, clang a
+// feature.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool sanitized = true;
+#elif defined(__has_feature)
+constexpr bool sanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
 #else
 constexpr bool sanitized = false;
 #endif

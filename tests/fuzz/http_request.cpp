@@ -10,7 +10,7 @@ namespace {
 using http::RequestReader;
 using State = RequestReader::State;
 
-constexpr http::ReaderLimits limits{.head = 600, .body = 500, .headers = 8};
+constexpr http::ReaderLimits reader_limits{.head = 600, .body = 500, .headers = 8};
 
 /// What was read from a connection: whole requests, and what became of the last one.
 struct Reading {
@@ -23,12 +23,12 @@ struct Reading {
 Reading read(std::string_view bytes, std::size_t piece) {
     Reading reading;
     std::string waiting;
-    RequestReader reader(limits);
+    RequestReader reader(reader_limits);
     for (std::size_t at = 0; at < bytes.size(); at += piece) {
         waiting += bytes.substr(at, piece);
         while (true) {
             const auto state = reader.read(waiting);
-            expect(state == State::failed || waiting.size() <= std::max(piece, limits.head), "bytes pile up");
+            expect(state == State::failed || waiting.size() <= std::max(piece, reader_limits.head), "bytes pile up");
             if (state == State::failed) {
                 reading.state = State::failed;
                 reading.status = reader.failure().status;
@@ -36,7 +36,7 @@ Reading read(std::string_view bytes, std::size_t piece) {
             }
             if (state != State::done) break;
             reading.requests.push_back(std::move(reader.request()));
-            reader = RequestReader(limits);
+            reader = RequestReader(reader_limits);
         }
     }
     reading.state = reader.state();
@@ -57,7 +57,7 @@ std::string written(const Request& request) {
 }
 
 void expect_good(const Request& request) {
-    expect(request.headers.size() <= limits.headers && request.body.size() <= limits.body, "more than is allowed was read");
+    expect(request.headers.size() <= reader_limits.headers && request.body.size() <= reader_limits.body, "more than is allowed was read");
     expect(request.target.starts_with('/') || request.target == "*", "a target that is no path: " + request.target);
     std::size_t hosts = 0;
     std::size_t lengths = 0;
@@ -68,7 +68,7 @@ void expect_good(const Request& request) {
         lengths += name == "content-length" || name == "transfer-encoding" ? 1 : 0;
     }
     expect(hosts == 1 && lengths <= 1, "a request for two hosts, or with two lengths");
-    RequestReader reader({.head = 4'096, .body = limits.body, .headers = limits.headers + 1});
+    RequestReader reader({.head = 4'096, .body = reader_limits.body, .headers = reader_limits.headers + 1});
     auto text = written(request);
     auto again = request;
     std::erase_if(again.headers, [](const auto& header) {

@@ -9,6 +9,7 @@
 # before all others until it breaks nothing any more; it then belongs into corpus/TARGET.
 set -euo pipefail
 target=$1 program=$2 inputs=$3
+export JOBRT_FUZZ_TARGET=$target
 here=$(dirname "$(realpath "$0")")
 corpus=$here/corpus/$target
 seconds=${JOBRT_FUZZ_SECONDS:-30}

@@ -3,12 +3,12 @@
 
 #include "core/attempt.hpp"
 #include "core/json.hpp"
+#include "core/pauses.hpp"
 
 namespace jobruntime {
 namespace {
 
 constexpr int write_tries = 5;
-constexpr Duration first_pause{100};
 
 Result<void> check_step_name(std::string_view name) {
     if (name.empty() || name.size() > limits::name)
@@ -91,7 +91,7 @@ Result<void> Attempt::write_step(Note note, std::string_view what) {
     note.job = job.id;
     note.fence = job.fence;
     Wakeup never_rung;
-    Duration pause = first_pause;
+    Duration pause = core::first_pause;
     for (int tries = 1;; ++tries) {
         auto answer = send(note);
         if (answer && *answer == NoteAnswer::done) return {};

@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <csignal>
 
+#include "core/sanitizers.hpp"
+
 namespace jobruntime::core {
 namespace {
 
@@ -106,11 +108,8 @@ bool place_descriptors(const ChildPlan& plan, int& report) {
 /// Without what fork() does besides for a child that goes on as this program does: handlers of whoever registered some,
 /// the allocator's locks. Ours only makes system calls until its program begins, and neither may hold that up.
 pid_t plain_fork() {
-#ifdef __SANITIZE_THREAD__
-    return ::fork();  // The sanitizer has to know of it.
-#else
+    if constexpr (in_thread_sanitizer) return ::fork();  // The sanitizer has to know of it.
     return ::_Fork();
-#endif
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 namespace jobruntime::core {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 7> events{{{"worker.job.completed", "completed"},
+constexpr std::array<std::pair<std::string_view, std::string_view>, 7> counted_events{{{"worker.job.completed", "completed"},
                                                                               {"worker.job.failed", "failed"},
                                                                               {"worker.job.canceled", "canceled"},
                                                                               {"worker.job.retry_scheduled", "retried"},
@@ -29,8 +29,8 @@ std::uint64_t Histogram::up_to(std::size_t i) const {
 }
 
 std::optional<std::size_t> JobCounters::outcome_of(std::string_view event) {
-    const auto* found = std::ranges::find(events, event, &std::pair<std::string_view, std::string_view>::first);
-    if (found == events.end()) return std::nullopt;
+    const auto* found = std::ranges::find(counted_events, event, &std::pair<std::string_view, std::string_view>::first);
+    if (found == counted_events.end()) return std::nullopt;
     return static_cast<std::size_t>(std::ranges::find(outcomes, found->second) - outcomes.begin());
 }
 

@@ -108,7 +108,7 @@ std::optional<HeadFault> fault_of(const Request& head, std::size_t most_bytes, s
         const auto& [name, value] = *at;
         if (!is_token(name)) return bad("A header is malformed");
         if (!is_field_value(value)) return bad("A header has a control character");
-        const auto same = [&name](const auto& other) { return other.first == name; };
+        const auto same = [&given = name](const auto& other) { return other.first == given; };
         if (is_single_header(name) && std::any_of(head.headers.begin(), at, same)) return bad("A header that may come once comes twice");
     }
     const auto host = head.header("host");

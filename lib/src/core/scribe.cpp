@@ -3,11 +3,11 @@
 
 #include <algorithm>
 
+#include "core/pauses.hpp"
+
 namespace jobruntime::core {
 namespace {
 
-constexpr Duration first_pause{100};
-constexpr Duration longest_pause{5'000};
 /// Notes kept while the store is unavailable; beyond it the oldest go.
 constexpr std::size_t most_notes = 20'000;
 

@@ -14,7 +14,7 @@ namespace jobruntime::core {
 namespace {
 
 constexpr Duration look_every{2'000};
-constexpr int page_events = 2000;
+constexpr int read_at_once = 2000;
 constexpr int most_pages = 10;
 constexpr std::size_t most_jobs = 20'000;
 constexpr std::size_t most_starts = 50;
@@ -84,10 +84,10 @@ Result<void> StatsKeeper::read_events() {
     std::lock_guard reading(reading_);
     for (int page = 0;; ++page) {
         const bool first = !seen_;
-        auto events = store_.events(seen_, {}, page_events);
+        auto events = store_.events(seen_, {}, read_at_once);
         if (!events) return events.error();
         std::optional<EventId> newest;
-        const bool full = !first && events->events.size() >= static_cast<std::size_t>(page_events);
+        const bool full = !first && events->events.size() >= static_cast<std::size_t>(read_at_once);
         if (full && page + 1 >= most_pages) {  // More than can be looked at: on with the newest.
             const auto last = store_.events(std::nullopt, {}, 1);
             if (!last) return last.error();

@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "core/job_queue_impl.hpp"
+#include "core/pauses.hpp"
 #include "core/words.hpp"
 #include "core/worker_impl.hpp"
 
@@ -12,8 +13,6 @@ namespace {
 
 /// Small, so that ends of jobs do not wait behind upkeep.
 constexpr int tend_budget = 200;
-constexpr Duration first_pause{100};
-constexpr Duration longest_pause{5'000};
 
 }  // namespace
 
@@ -36,7 +35,7 @@ void WorkerImpl::find_lost(SteadyTime now) {
     lost_sight_ = false;
     const auto again = [&] {
         lost_sight_ = true;
-        search_pause_ = search_pause_.count() == 0 ? first_pause : std::min(search_pause_ * 2, longest_pause);
+        search_pause_ = search_pause_.count() == 0 ? core::first_pause : std::min(search_pause_ * 2, core::longest_pause);
         next_search_ = now + search_pause_;
     };
     const auto lost = unknown_jobs(heartbeat_->session());

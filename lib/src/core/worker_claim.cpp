@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #include <algorithm>
 
+#include "core/pauses.hpp"
 #include "core/worker_impl.hpp"
 
 namespace jobruntime {
@@ -10,8 +11,6 @@ namespace {
 constexpr double longest_wait_ns = 50e6;
 /// Ends that wait to be written; beyond it nothing is claimed, so that a slow disk slows the worker down.
 constexpr std::size_t most_unsettled = 8'000;
-constexpr Duration first_pause{100};
-constexpr Duration longest_pause{5'000};
 
 }  // namespace
 
@@ -133,7 +132,7 @@ void WorkerImpl::take_in(ClaimPlan& plan, const Claimed& claimed, std::vector<st
 
 void WorkerImpl::claim_failed(Lock& lock, const Error& why) {
     const bool first = claim_pause_.count() == 0;
-    claim_pause_ = first ? first_pause : std::min(claim_pause_ * 2, longest_pause);
+    claim_pause_ = first ? core::first_pause : std::min(claim_pause_ * 2, core::longest_pause);
     claim_not_before_ = clock_.steady() + claim_pause_;
     if (claim_not_before_ < timer_next_) timer_wakeup_.ring();
     if (why.code == Errc::conflict) {

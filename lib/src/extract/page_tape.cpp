@@ -123,7 +123,7 @@ void PageTape::on_request(const std::string& key, const json::object& params) {
                   std::string(text_at(params, "type")),
                   headers_of(object_at(*request, "headers")),
                   {}};
-    recording_.note_secrets_of({.url = url, .headers = seen_[key].asked});
+    recording_.note_secrets_of(net::FetchRequest{.url = url, .headers = seen_[key].asked});
 }
 
 void PageTape::on_response(const std::string& key, const json::object& params) {

@@ -13,7 +13,6 @@
 namespace jobruntime::http {
 namespace {
 
-constexpr int pending_connections = 1024;
 /// How often a free port of one family may turn out to be taken in the other.
 constexpr int port_tries = 50;
 

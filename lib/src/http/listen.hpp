@@ -34,6 +34,9 @@ private:
     std::uint64_t device_ = 0, inode_ = 0;
 };
 
+/// Of connections that nobody has accepted yet, for each socket.
+inline constexpr int pending_connections = 1024;
+
 struct Listener {
     Fd socket;        ///< Listening, non-blocking.
     std::string url;  ///< "http://[::1]:4000", "unix:/run/jobrt.sock".

@@ -13,7 +13,6 @@
 namespace jobruntime::http {
 namespace {
 
-constexpr int pending_connections = 1024;
 
 Error refused(const std::string& path, const std::string& why) {
     return {Errc::invalid_argument, "ADDRESS_REFUSED", "cannot listen on unix:" + path + ": " + why};

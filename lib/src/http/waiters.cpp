@@ -6,7 +6,7 @@
 namespace jobruntime::http {
 namespace {
 
-constexpr int page_events = 500;
+constexpr int most_at_once = 500;
 /// Between two looks, whatever hints come: what happens meanwhile is read at once.
 constexpr std::chrono::milliseconds rest{10};
 /// After a store that did not answer.
@@ -160,7 +160,7 @@ void Waiters::look(std::unique_lock<std::mutex>& lock) {
     const auto after = tail_;
     hinted_ = false;
     lock.unlock();
-    const auto page = store_.events(after, {}, after ? page_events : 1);
+    const auto page = store_.events(after, {}, after ? most_at_once : 1);
     lock.lock();
     const auto now = RealClock::now();
     look_at_ = now + options_.stream_poll;
@@ -170,7 +170,7 @@ void Waiters::look(std::unique_lock<std::mutex>& lock) {
     if (!after) return;
     if (page->truncated) call_all();
     for (const auto& event : page->events) hear(event);
-    if (static_cast<int>(page->events.size()) >= page_events) rest_until_ = look_at_ = now;
+    if (static_cast<int>(page->events.size()) >= most_at_once) rest_until_ = look_at_ = now;
 }
 
 void Waiters::hear(const Event& event) {

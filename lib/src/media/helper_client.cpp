@@ -22,7 +22,7 @@ Error crashed(const std::string& how) {
                      "); do not retry it, update libav and report the file"};
 }
 
-Error out_of_time(std::string limit) {
+Error took_longer_than(std::string limit) {
     return Error{Errc::timed_out, "MEDIA_TIMEOUT",
                  "the media helper was still busy with the file after " + std::move(limit)};
 }
@@ -122,7 +122,7 @@ private:
 
     Result<object> judge(std::optional<object> answer, const ExitStatus& status) const {
         if (status.signal == SIGXCPU)
-            return out_of_time(std::to_string(options_.cpu_time.count()) + " s of CPU time");
+            return took_longer_than(std::to_string(options_.cpu_time.count()) + " s of CPU time");
         if (!answer || status.signal != 0) return crashed(to_string(status));
         const std::string_view type = answer->at("type").get_string();
         if (type == "error") return error_of(*answer);
@@ -132,7 +132,7 @@ private:
 
     Error told(const Error& error) const {
         if (error.code == Errc::timed_out)
-            return out_of_time(std::to_string(options_.timeout.count() / 1000) + " s");
+            return took_longer_than(std::to_string(options_.timeout.count() / 1000) + " s");
         if (error.code == Errc::full) return helper_nonsense("with more lines than it may");
         return error;
     }

@@ -103,4 +103,8 @@ std::optional<std::pair<int, int>> hls_resolution(std::string_view text) {
     return std::pair(static_cast<int>(*width), static_cast<int>(*height));
 }
 
+Error bad_playlist(std::string_view what) {
+    return Error{Errc::corrupt, "NOT_MEDIA", "the HLS playlist is not valid: " + std::string(what)};
+}
+
 }  // namespace jobruntime::media

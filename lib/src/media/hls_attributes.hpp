@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include <jobruntime/result.hpp>
+
 // The small grammars inside a playlist's lines (RFC 8216, 4.2 and 4.3).
 namespace jobruntime::media {
 
@@ -31,5 +33,8 @@ std::optional<double> hls_seconds(std::string_view text);
 std::optional<std::array<std::uint8_t, 16>> hls_hex128(std::string_view text);
 /// "1280x720".
 std::optional<std::pair<int, int>> hls_resolution(std::string_view text);
+
+/// NOT_MEDIA, with what is wrong.
+Error bad_playlist(std::string_view what);
 
 }  // namespace jobruntime::media

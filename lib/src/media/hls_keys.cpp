@@ -12,10 +12,6 @@ namespace {
 constexpr std::string_view identity = "identity";
 constexpr std::size_t most_formats = 100;
 
-Error broken(std::string what) {
-    return Error{Errc::corrupt, "NOT_MEDIA", "the HLS playlist is not valid: " + std::move(what)};
-}
-
 /// The media sequence number, in network order (RFC 8216, 5.2).
 std::array<std::uint8_t, 16> iv_of(std::uint64_t sequence) {
     std::array<std::uint8_t, 16> iv{};
@@ -27,7 +23,7 @@ std::array<std::uint8_t, 16> iv_of(std::uint64_t sequence) {
 
 Result<void> HlsKeys::take(std::string_view value, const Resolve& resolve) {
     const auto attributes = HlsAttributes::parse(value);
-    if (!attributes) return broken("EXT-X-KEY has no attribute list");
+    if (!attributes) return bad_playlist("EXT-X-KEY has no attribute list");
     const auto method = (*attributes)["METHOD"];
     const auto named = (*attributes)["KEYFORMAT"];
     const std::string format(named.empty() ? identity : named);
@@ -41,13 +37,13 @@ Result<void> HlsKeys::take(std::string_view value, const Resolve& resolve) {
         return {};
     }
     if (method != "AES-128" || !ours) {
-        if (refused_.size() == most_formats) return broken("it has keys of too many formats");
+        if (refused_.size() == most_formats) return bad_playlist("it has keys of too many formats");
         refused_[format] = {.method = method.empty() ? "an unnamed method" : std::string(method),
                             .replaces_ours = plain_ && method != "AES-128"};
         return {};
     }
     const auto reference = (*attributes)["URI"];
-    if (reference.empty()) return broken("EXT-X-KEY has no URI");
+    if (reference.empty()) return bad_playlist("EXT-X-KEY has no URI");
     if (reference.starts_with("data:"))
         return Error{Errc::unsupported, "UNSUPPORTED_SOURCE",
                      "the HLS playlist carries its key in itself, which this version does not read"};
@@ -56,7 +52,7 @@ Result<void> HlsKeys::take(std::string_view value, const Resolve& resolve) {
     Plain fresh{*std::move(url), {}};
     if (attributes->has("IV")) {
         fresh.iv = hls_hex128((*attributes)["IV"]);
-        if (!fresh.iv) return broken("EXT-X-KEY has an IV that is no 128-bit number");
+        if (!fresh.iv) return bad_playlist("EXT-X-KEY has an IV that is no 128-bit number");
     }
     plain_ = std::move(fresh);
     for (auto& [other, refused] : refused_) refused.replaces_ours = false;
@@ -88,7 +84,7 @@ bool HlsKeys::map_waits() const {
 Result<std::optional<SegmentKey>> HlsKeys::for_map() const {
     const auto* ours = applying();
     if (!ours) return std::optional<SegmentKey>();
-    if (!ours->iv) return broken("an encrypted EXT-X-MAP has no IV");
+    if (!ours->iv) return bad_playlist("an encrypted EXT-X-MAP has no IV");
     return std::optional(SegmentKey{ours->url, *ours->iv});
 }
 

@@ -16,9 +16,6 @@ constexpr std::size_t longest_line = 32'768;
 constexpr std::size_t most_address_bytes = std::size_t{64} << 20;
 constexpr std::size_t most_inits = 1'000;  // Each is compared with the others.
 
-Error broken(std::string what) {
-    return Error{Errc::corrupt, "NOT_MEDIA", "the HLS playlist is not valid: " + std::move(what)};
-}
 Error unsupported(std::string what) {
     return Error{Errc::unsupported, "UNSUPPORTED_SOURCE", "the HLS playlist " + std::move(what)};
 }
@@ -57,16 +54,16 @@ public:
         Lines lines(text);
         const auto first = lines.next();
         if (!first || *first != "#EXTM3U")
-            return broken("it does not begin with #EXTM3U; the server may have sent an error page instead");
+            return bad_playlist("it does not begin with #EXTM3U; the server may have sent an error page instead");
         while (const auto line = lines.next()) {
-            if (line->size() > longest_line) return broken("a line has more than 32,768 bytes");
+            if (line->size() > longest_line) return bad_playlist("a line has more than 32,768 bytes");
             if (line->find("{$") == std::string_view::npos || !has_variables(*line)) {
                 JR_TRY(line->front() == '#' ? tag(*line) : address(*line));
                 continue;
             }
             const auto filled = variables_.fill_in(*line);
             if (!filled) return filled.error();
-            if (filled->size() > longest_line) return broken("a line has more than 32,768 bytes");
+            if (filled->size() > longest_line) return bad_playlist("a line has more than 32,768 bytes");
             JR_TRY(line->front() == '#' ? tag(*filled) : address(*filled));
         }
         return conclude();
@@ -128,15 +125,15 @@ private:
 
     Result<void> define(std::string_view value) {
         const auto attributes = HlsAttributes::parse(value);
-        if (!attributes) return broken("EXT-X-DEFINE has no attribute list");
+        if (!attributes) return bad_playlist("EXT-X-DEFINE has no attribute list");
         return variables_.define(*attributes, base_, imported_);
     }
 
     Result<void> take_integer(std::string_view name, std::string_view value, std::uint64_t& into) {
         media_tags_ = true;
         const auto number = hls_integer(value);
-        if (!number) return broken(std::string(name) + " has no number");
-        if (!media_.segments.empty()) return broken(std::string(name) + " comes after the first segment");
+        if (!number) return bad_playlist(std::string(name) + " has no number");
+        if (!media_.segments.empty()) return bad_playlist(std::string(name) + " comes after the first segment");
         into = *number;
         return {};
     }
@@ -144,7 +141,7 @@ private:
     Result<void> target_duration(std::string_view value) {
         media_tags_ = true;
         const auto seconds = hls_seconds(value);
-        if (!seconds) return broken("EXT-X-TARGETDURATION has no number");
+        if (!seconds) return bad_playlist("EXT-X-TARGETDURATION has no number");
         media_.target_seconds = *seconds;
         return {};
     }
@@ -155,7 +152,7 @@ private:
         while (text.starts_with(' ')) text.remove_prefix(1);
         while (text.ends_with(' ') || text.ends_with('\t')) text.remove_suffix(1);
         seconds_ = hls_seconds(text);
-        if (!seconds_) return broken("EXTINF has no duration");
+        if (!seconds_) return bad_playlist("EXTINF has no duration");
         fractions_ = fractions_ || text.find('.') != std::string_view::npos;
         return {};
     }
@@ -171,7 +168,7 @@ private:
         const auto length = hls_integer(value.substr(0, at));
         has_offset = at != std::string_view::npos;
         const auto offset = has_offset ? hls_integer(value.substr(at + 1)) : std::uint64_t{0};
-        if (!length || *length == 0 || !offset) return broken("a byte range is not length@offset");
+        if (!length || *length == 0 || !offset) return bad_playlist("a byte range is not length@offset");
         into = ByteRange{*offset, *length};
         return {};
     }
@@ -184,7 +181,7 @@ private:
     Result<void> map(std::string_view value) {
         media_tags_ = true;
         const auto attributes = HlsAttributes::parse(value);
-        if (!attributes || (*attributes)["URI"].empty()) return broken("EXT-X-MAP has no URI");
+        if (!attributes || (*attributes)["URI"].empty()) return bad_playlist("EXT-X-MAP has no URI");
         auto url = resolve((*attributes)["URI"]);
         if (!url) return std::move(url).error();
         InitSection section{.url = *std::move(url), .range = {}, .key = {}};
@@ -210,7 +207,7 @@ private:
             init_ = i;
             return {};
         }
-        if (media_.inits.size() == most_inits) return broken("it has too many EXT-X-MAP");
+        if (media_.inits.size() == most_inits) return bad_playlist("it has too many EXT-X-MAP");
         init_ = media_.inits.size();
         media_.inits.push_back(std::move(section));
         init_words_.push_back(word);
@@ -219,8 +216,8 @@ private:
 
     Result<void> stream_inf(std::string_view value) {
         const auto attributes = HlsAttributes::parse(value);
-        if (!attributes) return broken("EXT-X-STREAM-INF has no attribute list");
-        if (master_.variants.size() == limits_.max_variants) return broken("it has too many variants");
+        if (!attributes) return bad_playlist("EXT-X-STREAM-INF has no attribute list");
+        if (master_.variants.size() == limits_.max_variants) return bad_playlist("it has too many variants");
         HlsVariant fresh;
         fresh.bandwidth = static_cast<std::int64_t>(hls_integer((*attributes)["BANDWIDTH"]).value_or(0));
         if (const auto size = hls_resolution((*attributes)["RESOLUTION"]))
@@ -234,10 +231,10 @@ private:
 
     Result<void> rendition(std::string_view value) {
         const auto attributes = HlsAttributes::parse(value);
-        if (!attributes) return broken("EXT-X-MEDIA has no attribute list");
+        if (!attributes) return bad_playlist("EXT-X-MEDIA has no attribute list");
         master_tags_ = true;
         if ((*attributes)["TYPE"] != "AUDIO") return {};
-        if (master_.audio.size() == limits_.max_variants) return broken("it has too many renditions");
+        if (master_.audio.size() == limits_.max_variants) return bad_playlist("it has too many renditions");
         HlsRendition fresh;
         fresh.group = (*attributes)["GROUP-ID"];
         fresh.name = (*attributes)["NAME"];
@@ -260,8 +257,8 @@ private:
             master_.variants.push_back(*std::exchange(variant_, std::nullopt));
             return {};
         }
-        if (master_tags_) return broken("an address without EXT-X-STREAM-INF");
-        if (!seconds_) return broken("a segment without EXTINF");
+        if (master_tags_) return bad_playlist("an address without EXT-X-STREAM-INF");
+        if (!seconds_) return bad_playlist("a segment without EXTINF");
         JR_TRY(keys_.check());
         JR_TRY(add_waiting_init());
         if (media_.segments.size() == limits_.max_segments)
@@ -296,17 +293,17 @@ private:
         if (range_has_offset_) return {};
         const auto* before = media_.segments.empty() ? nullptr : &media_.segments.back();
         if (!before || !before->range || before->url != segment.url)
-            return broken("a byte range without an offset follows no range of the same file");
+            return bad_playlist("a byte range without an offset follows no range of the same file");
         segment.range->offset = before->range->offset + before->range->length;
-        if (segment.range->offset >> 62) return broken("byte ranges beyond any file");
+        if (segment.range->offset >> 62) return bad_playlist("byte ranges beyond any file");
         return {};
     }
 
     Result<HlsPlaylist> conclude() {
         if (master_tags_ && media_tags_ && !media_.segments.empty())
-            return broken("it is a master and a media playlist at once");
+            return bad_playlist("it is a master and a media playlist at once");
         if (master_tags_) {
-            if (master_.variants.empty()) return broken("it lists no variant");
+            if (master_.variants.empty()) return bad_playlist("it lists no variant");
             master_.variables = std::move(variables_);
             return HlsPlaylist(std::move(master_));
         }

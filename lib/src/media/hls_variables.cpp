@@ -4,14 +4,12 @@
 #include <algorithm>
 #include <optional>
 
+#include "media/hls_attributes.hpp"
+
 namespace jobruntime::media {
 namespace {
 
 constexpr std::size_t most_filled = std::size_t{64} << 20;
-
-Error broken(std::string what) {
-    return Error{Errc::corrupt, "NOT_MEDIA", "the HLS playlist is not valid: " + std::move(what)};
-}
 
 bool is_name(std::string_view text) {
     return !text.empty() && text.size() <= 256 && std::ranges::all_of(text, [](char c) {
@@ -36,18 +34,18 @@ std::optional<std::string> parameter(std::string_view query, std::string_view na
 
 Result<void> HlsVariables::define(const HlsAttributes& attributes, const net::Url& base, const HlsVariables& master) {
     const bool named = attributes.has("NAME"), imported = attributes.has("IMPORT"), asked = attributes.has("QUERYPARAM");
-    if (named + imported + asked != 1 || named != attributes.has("VALUE")) return broken("EXT-X-DEFINE defines no variable");
+    if (named + imported + asked != 1 || named != attributes.has("VALUE")) return bad_playlist("EXT-X-DEFINE defines no variable");
     const auto name = attributes[named ? "NAME" : imported ? "IMPORT" : "QUERYPARAM"];
-    if (!is_name(name)) return broken("EXT-X-DEFINE has no name of a variable");
+    if (!is_name(name)) return bad_playlist("EXT-X-DEFINE has no name of a variable");
     std::optional<std::string> value;
     if (named) value = attributes["VALUE"];
     if (asked) value = parameter(base.query.value_or(""), name);
     if (const auto known = master.values_.find(name); imported && known != master.values_.end()) value = known->second;
     if (!value)
-        return broken("EXT-X-DEFINE takes " + std::string(name) + " from " +
+        return bad_playlist("EXT-X-DEFINE takes " + std::string(name) + " from " +
                       (asked ? "its address, which does not have it once" : "a master playlist, which does not define it"));
     if (!values_.try_emplace(std::string(name), *std::move(value)).second)
-        return broken("EXT-X-DEFINE defines " + std::string(name) + " twice");
+        return bad_playlist("EXT-X-DEFINE defines " + std::string(name) + " twice");
     return {};
 }
 
@@ -58,7 +56,7 @@ Result<std::string> HlsVariables::fill_in(std::string_view line) {
         const auto name = line.substr(at + 2, end - at - 2);
         const auto known = values_.find(name);
         if (known == values_.end() || end == line.size())
-            return broken("a variable {$" + std::string(name.substr(0, 40)) + "} that is not defined above it");
+            return bad_playlist("a variable {$" + std::string(name.substr(0, 40)) + "} that is not defined above it");
         filled.append(line.substr(0, at)).append(known->second);
         line.remove_prefix(end + 1);
         if (filled_ + filled.size() > most_filled)

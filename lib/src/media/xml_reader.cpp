@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::string_view blanks = " \t\r\n";
 
-Error broken(std::string what) {
+Error bad_xml(std::string what) {
     return Error{Errc::corrupt, "NOT_MEDIA", "the manifest is not valid XML: " + std::move(what)};
 }
 
@@ -68,13 +68,13 @@ public:
         const bool control = std::ranges::any_of(rest_, [](char c) {
             return static_cast<unsigned char>(c) < 0x20 && blanks.find(c) == std::string_view::npos;
         });
-        if (control) return broken("it has control characters");
+        if (control) return bad_xml("it has control characters");
         JR_TRY(skip_remarks());
-        if (!rest_.starts_with('<')) return broken("it does not begin with an element");
+        if (!rest_.starts_with('<')) return bad_xml("it does not begin with an element");
         auto root = element(1);
         if (!root) return root;
         JR_TRY(skip_remarks());
-        if (!rest_.empty()) return broken("something follows its end");
+        if (!rest_.empty()) return bad_xml("something follows its end");
         return root;
     }
 
@@ -88,7 +88,7 @@ private:
     /// Up to `end`, which is taken too.
     Result<std::string_view> until(std::string_view end) {
         const auto at = rest_.find(end);
-        if (at == std::string_view::npos) return broken("it ends before a " + std::string(end));
+        if (at == std::string_view::npos) return bad_xml("it ends before a " + std::string(end));
         const auto found = rest_.substr(0, at);
         rest_.remove_prefix(at + end.size());
         return found;
@@ -105,7 +105,7 @@ private:
         while (true) {
             skip_blanks();
             if (rest_.starts_with("<!DOCTYPE") || rest_.starts_with("<!doctype"))
-                return broken(
+                return bad_xml(
                     "it declares a document type, which is never read; the server may have sent a web page");
             const bool comment = take("<!--");
             if (!comment && !take("<?")) return {};
@@ -123,11 +123,11 @@ private:
 
     /// At its '<'.
     Result<XmlElement> element(std::size_t depth) {
-        if (depth > limits_.max_depth) return broken("its elements are nested too deeply");
-        if (++elements_ > limits_.max_elements) return broken("it has too many elements");
+        if (depth > limits_.max_depth) return bad_xml("its elements are nested too deeply");
+        if (++elements_ > limits_.max_elements) return bad_xml("it has too many elements");
         rest_.remove_prefix(1);
         const auto full = name();
-        if (full.empty()) return broken("an element has no name");
+        if (full.empty()) return bad_xml("an element has no name");
         XmlElement found;
         found.name = full.substr(full.find(':') + 1);  // npos + 1 is 0.
         auto open = attributes(found);
@@ -143,21 +143,21 @@ private:
             if (take("/>")) return false;
             if (take(">")) return true;
             const auto key = name();
-            if (key.empty() || !apart) return broken("a tag is not well-formed");
+            if (key.empty() || !apart) return bad_xml("a tag is not well-formed");
             skip_blanks();
-            if (!take("=")) return broken("an attribute has no value");
+            if (!take("=")) return bad_xml("an attribute has no value");
             skip_blanks();
             const bool single = rest_.starts_with('\'');
-            if (!single && !rest_.starts_with('"')) return broken("an attribute's value has no quotes");
+            if (!single && !rest_.starts_with('"')) return bad_xml("an attribute's value has no quotes");
             rest_.remove_prefix(1);
             const auto value = until(single ? "'" : "\"");
             if (!value) return value.error();
             const bool known =
                 std::ranges::any_of(into.attributes, [&](const auto& one) { return one.first == key; });
             if (known || into.attributes.size() == limits_.max_attributes)
-                return broken("an element has too many attributes, or one of them twice");
+                return bad_xml("an element has too many attributes, or one of them twice");
             if (value->find('<') != std::string_view::npos || !decode(*value))
-                return broken("an attribute's value has an unknown entity or a tag in it");
+                return bad_xml("an attribute's value has an unknown entity or a tag in it");
             into.attributes.emplace_back(key, *value);
         }
     }
@@ -165,16 +165,16 @@ private:
     Result<void> content(XmlElement& into, std::string_view full, std::size_t depth) {
         while (true) {
             const auto at = rest_.find('<');
-            if (at == std::string_view::npos) return broken("it ends inside an element");
+            if (at == std::string_view::npos) return bad_xml("it ends inside an element");
             const auto text = decode(rest_.substr(0, at));
-            if (!text) return broken("it has an unknown entity");
+            if (!text) return bad_xml("it has an unknown entity");
             into.text += *text;
             rest_.remove_prefix(at);
             if (take("</")) {
-                if (name() != full) return broken("a closing tag has another name than the opening one");
+                if (name() != full) return bad_xml("a closing tag has another name than the opening one");
                 skip_blanks();
                 trim(into.text);
-                return take(">") ? Result<void>() : Result<void>(broken("a closing tag is not well-formed"));
+                return take(">") ? Result<void>() : Result<void>(bad_xml("a closing tag is not well-formed"));
             }
             if (take("<![CDATA[")) {
                 const auto plain = until("]]>");

@@ -12,8 +12,6 @@ namespace jobruntime::mongo {
 
 using namespace std::chrono_literals;
 
-using Where = Server::Where;
-
 namespace {
 
 /// The unique key, where it counts.

@@ -150,10 +150,10 @@ Doc& Doc::same(std::string_view name, const bson_iter_t& field) {
     return *this;
 }
 
-std::optional<bson_iter_t> View::find(std::string_view name) const {
-    bson_iter_t field;
-    if (!bson_iter_init_from_data(&field, data_, size_)) return std::nullopt;
-    if (!bson_iter_find_w_len(&field, name.data(), length(name))) return std::nullopt;
+std::optional<View::Field> View::find(std::string_view name) const {
+    Field field;
+    if (!bson_iter_init_from_data(&field.at, data_, size_)) return std::nullopt;
+    if (!bson_iter_find_w_len(&field.at, name.data(), length(name))) return std::nullopt;
     return field;
 }
 
@@ -166,16 +166,16 @@ std::optional<std::string> View::as_text(const bson_iter_t& field) {
 
 std::optional<std::string> View::text(std::string_view name) const {
     const auto field = find(name);
-    return field ? as_text(*field) : std::nullopt;
+    return field ? as_text(field->at) : std::nullopt;
 }
 
 std::optional<std::int64_t> View::number(std::string_view name) const {
     const auto field = find(name);
     if (!field) return std::nullopt;
-    if (BSON_ITER_HOLDS_INT32(&*field)) return bson_iter_int32(&*field);
-    if (BSON_ITER_HOLDS_INT64(&*field)) return bson_iter_int64(&*field);
-    if (BSON_ITER_HOLDS_DOUBLE(&*field)) {
-        const double value = bson_iter_double(&*field);
+    if (BSON_ITER_HOLDS_INT32(&field->at)) return bson_iter_int32(&field->at);
+    if (BSON_ITER_HOLDS_INT64(&field->at)) return bson_iter_int64(&field->at);
+    if (BSON_ITER_HOLDS_DOUBLE(&field->at)) {
+        const double value = bson_iter_double(&field->at);
         if (std::trunc(value) == value && std::abs(value) <= 0x1p53) return static_cast<std::int64_t>(value);
     }
     return std::nullopt;
@@ -184,21 +184,21 @@ std::optional<std::int64_t> View::number(std::string_view name) const {
 std::optional<double> View::real(std::string_view name) const {
     const auto field = find(name);
     if (!field) return std::nullopt;
-    if (BSON_ITER_HOLDS_DOUBLE(&*field)) return bson_iter_double(&*field);
+    if (BSON_ITER_HOLDS_DOUBLE(&field->at)) return bson_iter_double(&field->at);
     if (const auto whole = number(name)) return static_cast<double>(*whole);
     return std::nullopt;
 }
 
 std::optional<bool> View::flag(std::string_view name) const {
     const auto field = find(name);
-    if (!field || !BSON_ITER_HOLDS_BOOL(&*field)) return std::nullopt;
-    return bson_iter_bool(&*field);
+    if (!field || !BSON_ITER_HOLDS_BOOL(&field->at)) return std::nullopt;
+    return bson_iter_bool(&field->at);
 }
 
 std::optional<Time> View::time(std::string_view name) const {
     const auto field = find(name);
-    if (!field || !BSON_ITER_HOLDS_DATE_TIME(&*field)) return std::nullopt;
-    return Time(Duration(bson_iter_date_time(&*field)));
+    if (!field || !BSON_ITER_HOLDS_DATE_TIME(&field->at)) return std::nullopt;
+    return Time(Duration(bson_iter_date_time(&field->at)));
 }
 
 std::optional<View> View::as_doc(const bson_iter_t& field) {
@@ -213,15 +213,15 @@ std::optional<View> View::as_doc(const bson_iter_t& field) {
 
 std::optional<View> View::doc(std::string_view name) const {
     const auto field = find(name);
-    return field ? as_doc(*field) : std::nullopt;
+    return field ? as_doc(field->at) : std::nullopt;
 }
 
 std::optional<View> View::list(std::string_view name) const {
     const auto field = find(name);
-    if (!field || !BSON_ITER_HOLDS_ARRAY(&*field)) return std::nullopt;
+    if (!field || !BSON_ITER_HOLDS_ARRAY(&field->at)) return std::nullopt;
     std::uint32_t size = 0;
     const std::uint8_t* data = nullptr;
-    bson_iter_array(&*field, &size, &data);
+    bson_iter_array(&field->at, &size, &data);
     return View(data, size);
 }
 
@@ -258,7 +258,7 @@ boost::json::value View::as_json(const bson_iter_t& field) {
 }
 
 std::optional<boost::json::value> View::json(std::string_view name) const {
-    if (const auto as_it_is = find(name)) return as_json(*as_it_is);
+    if (const auto as_it_is = find(name)) return as_json(as_it_is->at);
     const auto as_words = text(std::string(name) + "Text");
     if (!as_words) return std::nullopt;
     auto parsed = core::parse_json(*as_words);

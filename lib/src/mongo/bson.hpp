@@ -102,7 +102,11 @@ public:
     View(const Doc& doc) : View(doc.raw()) {}
     View(const std::uint8_t* data, std::uint32_t size) : data_(data), size_(size) {}
 
-    std::optional<bson_iter_t> find(std::string_view name) const;
+    /// One field. A type of its own, since a template's argument forgets the alignment that libbson asks for.
+    struct Field {
+        bson_iter_t at;
+    };
+    std::optional<Field> find(std::string_view name) const;
     bool has(std::string_view name) const { return find(name).has_value(); }
     std::optional<std::string> text(std::string_view name) const;
     std::string text_or(std::string_view name) const { return text(name).value_or(std::string()); }

@@ -9,7 +9,6 @@
 
 namespace jobruntime::mongo {
 
-using Where = Server::Where;
 using core::EventCode;
 
 namespace {

@@ -10,7 +10,6 @@
 
 namespace jobruntime::mongo {
 
-using Where = Server::Where;
 using core::EventCode;
 
 namespace {

@@ -123,5 +123,6 @@ private:
     std::mutex mutex_;
     std::shared_ptr<mongoc_client_pool_t> pool_;  // Guarded by mutex_; what it points to is thread-safe.
 };
+using Where = Server::Where;
 
 }  // namespace jobruntime::mongo

@@ -12,8 +12,6 @@
 namespace jobruntime::mongo {
 namespace {
 
-using Where = Server::Where;
-
 constexpr std::size_t most_said = 500;  ///< Documents without sense that are told of.
 /// So far rows() goes behind documents without sense that stand in front: ten thousand of them.
 constexpr int most_reads = 50;

@@ -15,8 +15,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-using Where = Server::Where;
-
 /// One document stays far below 16 MiB, and a reader that wants one event reads no more than this.
 constexpr std::size_t batch_events = 500;
 constexpr std::size_t batch_bytes = 4u << 20;
@@ -25,7 +23,7 @@ constexpr std::size_t batch_bytes = 4u << 20;
 constexpr std::int64_t batches_kept = 100;
 constexpr int patience = 200;
 constexpr std::chrono::milliseconds longest_pause{100};
-constexpr int most_reads = 5;
+constexpr int rounds_alone = 5;
 
 Doc batch_document(const Tail& tail, const std::vector<Entry>& entries, std::size_t begin, std::size_t end) {
     List keys, events;
@@ -263,7 +261,7 @@ Result<EventPage> Journal::read(std::optional<EventId> after, const EventFilter&
         pruned = pruned_through();
         if (!pruned) return std::move(pruned).error();
         if (*pruned <= from) return page;
-        if (round < most_reads) continue;
+        if (round < rounds_alone) continue;
         page.truncated = true;  // Faster pruned than read; it begins again from where this page ends.
         return page;
     }

@@ -6,7 +6,7 @@
 namespace jobruntime::mongo {
 namespace {
 
-constexpr std::size_t most = 1000;
+constexpr std::size_t most_claims = 1000;
 /// No command is on its way for longer.
 constexpr std::chrono::minutes late_command{10};
 /// Nobody beats for such a session any more; its jobs are others' to recover.
@@ -38,8 +38,8 @@ void LostClaims::looked(SessionId session, Moment looked_at) {
 }
 
 bool LostClaims::full(SessionId session, Moment now) {
-    if (claims_.size() >= most) forget_forsaken(now, session);
-    return claims_.size() >= most;
+    if (claims_.size() >= most_claims) forget_forsaken(now, session);
+    return claims_.size() >= most_claims;
 }
 
 }  // namespace jobruntime::mongo

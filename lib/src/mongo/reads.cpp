@@ -8,8 +8,6 @@
 
 namespace jobruntime::mongo {
 
-using Where = Server::Where;
-
 Result<std::optional<Job>> MongoStore::get(JobId id, unsigned parts) {
     return again([&]() -> Result<std::optional<Job>> {
         const auto found = parts_->server.find(

@@ -9,8 +9,6 @@
 namespace jobruntime::mongo {
 namespace {
 
-using Where = Server::Where;
-
 Doc counter_filter() { return std::move(Doc().doc("_id", Doc().text("jobrt", "records"))); }
 
 bool is_text(std::string_view key) { return core::is_utf8(key); }
@@ -26,11 +24,11 @@ void put_key(Doc& doc, std::string_view name, std::string_view key) {
 std::optional<std::string> read_key(const View& doc) {
     if (auto text = doc.text("_id")) return text;
     const auto field = doc.find("_id");
-    if (!field || !BSON_ITER_HOLDS_BINARY(&*field)) return std::nullopt;
+    if (!field || !BSON_ITER_HOLDS_BINARY(&field->at)) return std::nullopt;
     std::uint32_t size = 0;
     const std::uint8_t* data = nullptr;
     bson_subtype_t type{};
-    bson_iter_binary(&*field, &type, &size, &data);
+    bson_iter_binary(&field->at, &type, &size, &data);
     return std::string(reinterpret_cast<const char*>(data), size);
 }
 

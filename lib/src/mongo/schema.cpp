@@ -6,8 +6,6 @@
 namespace jobruntime::mongo {
 namespace {
 
-using Where = Server::Where;
-
 /// MongoDB 4.2.
 constexpr std::int64_t oldest_wire = 8;
 

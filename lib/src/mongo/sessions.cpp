@@ -7,7 +7,6 @@
 
 namespace jobruntime::mongo {
 
-using Where = Server::Where;
 using core::EventCode;
 
 namespace {

@@ -10,8 +10,6 @@
 
 namespace jobruntime::mongo {
 
-using Where = Server::Where;
-
 namespace {
 
 Time before(Time now, Duration age) { return now < Time::min() + age ? Time::min() : now - age; }

@@ -9,6 +9,7 @@
 #include <jobruntime/net.hpp>
 
 #include "net/site.hpp"
+#include "net/text.hpp"
 
 namespace jobruntime::net {
 namespace {
@@ -16,19 +17,6 @@ namespace {
 constexpr std::size_t max_taken = 300;
 constexpr std::size_t max_cookie = 4096;
 constexpr std::size_t max_header = 8192;
-
-std::string_view trimmed(std::string_view text) {
-    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-    while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-    return text;
-}
-
-std::string lowered(std::string_view text) {
-    std::string result(text);
-    for (char& c : result)
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    return result;
-}
 
 /// The part before the first `mark`, which is taken from `rest` together with it.
 std::string_view cut(std::string_view& rest, char mark) {

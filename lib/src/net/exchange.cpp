@@ -8,32 +8,20 @@
 #include <charconv>
 #include <exception>
 
+#include "net/text.hpp"
+
 namespace jobruntime::net {
 namespace {
 
 struct EasyCloser {
     void operator()(CURL* easy) const noexcept { curl_easy_cleanup(easy); }
 };
-struct ListCloser {
+struct HeadersCloser {
     void operator()(curl_slist* list) const noexcept { curl_slist_free_all(list); }
 };
 
 constexpr std::size_t max_header_bytes = 256 * 1024;
-
-std::string lowered(std::string_view text) {
-    std::string result(text);
-    for (char& c : result)
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    return result;
-}
-
-std::string_view trimmed(std::string_view text) {
-    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-    while (!text.empty() &&
-           (text.back() == ' ' || text.back() == '\t' || text.back() == '\r' || text.back() == '\n'))
-        text.remove_suffix(1);
-    return text;
-}
+constexpr std::string_view blank = " \t\r\n";
 
 bool is_credential(std::string_view name) {
     const std::string lower = lowered(name);
@@ -149,8 +137,8 @@ struct Session::Running {
         }
         const auto colon = line.find(':');
         if (colon != std::string_view::npos) {
-            head.headers.emplace_back(lowered(trimmed(line.substr(0, colon))),
-                                      trimmed(line.substr(colon + 1)));
+            head.headers.emplace_back(lowered(trimmed(line.substr(0, colon), blank)),
+                                      trimmed(line.substr(colon + 1), blank));
             const auto& [name, value] = head.headers.back();
             if (exchange.cookies && name == "set-cookie") exchange.cookies->take(exchange.url, value);
         }
@@ -223,7 +211,7 @@ Result<Head> Session::run_one(const Exchange& exchange, const std::stop_token& s
     const std::unique_ptr<CURL, EasyCloser> easy(curl_easy_init());
     if (!multi_ || !easy) return Error{Errc::unavailable, "NETWORK", "no memory for a transfer"};
     Running running{.exchange = exchange, .options = options_, .follows = exchange.max_redirects > 0};
-    std::unique_ptr<curl_slist, ListCloser> list;
+    std::unique_ptr<curl_slist, HeadersCloser> list;
     const auto add_line = [&list](const std::string& line) {
         if (curl_slist* longer = curl_slist_append(list.get(), line.c_str())) {
             (void)list.release();

@@ -5,18 +5,12 @@
 
 #include <jobruntime/net.hpp>
 
+#include "net/text.hpp"
+
 namespace jobruntime::net {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_word(char c) { return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-
-std::string lowered(std::string_view text) {
-    std::string result(text);
-    for (char& c : result)
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    return result;
-}
+bool is_word(char c) { return is_digit(c) || is_letter(c) || c == '_'; }
 
 /// Post ids are numbers of 64 bits, so at most 20 digits.
 bool is_id(std::string_view text) {

@@ -6,26 +6,14 @@
 #include <utility>
 #include <vector>
 
+#include "net/text.hpp"
+
 namespace jobruntime::net {
 namespace {
 
 constexpr std::string_view token_marks = "!#$%&'*+-.^_`|~";  // RFC 9110, 5.6.2.
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_word(char c) { return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-
-std::string lowered(std::string_view text) {
-    std::string result(text);
-    for (char& c : result)
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    return result;
-}
-
-std::string_view trimmed(std::string_view text) {
-    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-    while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-    return text;
-}
+bool is_alphanumeric(char c) { return is_digit(c) || is_letter(c); }
 
 std::vector<std::string_view> lines_of(std::string_view head) {
     std::vector<std::string_view> lines;
@@ -51,7 +39,7 @@ std::optional<Field> field_of(std::string_view line) {
     const auto name = line.substr(0, colon);
     const auto value = trimmed(line.substr(colon + 1));
     const bool good_name = std::all_of(name.begin(), name.end(), [](char c) {
-        return is_word(c) || token_marks.find(c) != std::string_view::npos;
+        return is_alphanumeric(c) || token_marks.find(c) != std::string_view::npos;
     });
     const bool good_value =
         std::none_of(value.begin(), value.end(), [](char c) { return c == '\0' || c == '\r'; });
@@ -86,7 +74,7 @@ std::optional<Authority> split_authority(std::string_view text, std::uint16_t po
         host = text.substr(0, colon);
         if (colon != std::string_view::npos) digits = text.substr(colon + 1);
         const bool good = std::all_of(host.begin(), host.end(),
-                                      [](char c) { return is_word(c) || c == '-' || c == '.' || c == '_'; });
+                                      [](char c) { return is_alphanumeric(c) || c == '-' || c == '.' || c == '_'; });
         if (host.empty() || host.size() > 255 || !good) return std::nullopt;
     }
     authority.host = lowered(host);
@@ -180,7 +168,7 @@ ProxyRequest read_request(std::string_view head) {
     const bool plain = std::all_of(target.begin(), target.end(), [](char c) {
         return static_cast<unsigned char>(c) > 0x20 && c != 0x7f;
     });
-    if (method.empty() || !std::all_of(method.begin(), method.end(), is_word) || !plain ||
+    if (method.empty() || !std::all_of(method.begin(), method.end(), is_alphanumeric) || !plain ||
         (version != "HTTP/1.1" && version != "HTTP/1.0"))
         return request;
     std::string kept;

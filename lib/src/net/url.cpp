@@ -4,20 +4,13 @@
 
 #include <jobruntime/net.hpp>
 
+#include "net/text.hpp"
+
 namespace jobruntime::net {
 namespace {
 
-// ASCII only: <cctype> asks the locale, which belongs to the host program.
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_alpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 bool is_hex(char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-std::string lowered(std::string_view text) {
-    std::string result(text);
-    std::transform(result.begin(), result.end(), result.begin(), lower);
-    return result;
-}
 
 Error wrong(std::string what) {
     return Error{Errc::invalid_argument, "INVALID_URL", "this is not a URL we accept: " + std::move(what)};
@@ -82,7 +75,7 @@ Result<void> check_host(std::string_view host) {
         if (label.front() == '-' || label.back() == '-')
             return wrong("a label of its host begins or ends with a hyphen");
         for (const char c : label)
-            if (!is_digit(c) && !is_alpha(c) && c != '-')
+            if (!is_digit(c) && !is_letter(c) && c != '-')
                 return wrong(std::string("its host contains ") + c + "; letters, digits and hyphens only");
     }
     if (looks_numeric(labels.back()) &&
@@ -183,9 +176,9 @@ Result<Url> parse_rest(std::string scheme, std::string_view rest, std::size_t ma
 
 /// The position of the colon that ends a scheme, or npos.
 std::size_t scheme_end(std::string_view text) {
-    if (text.empty() || !is_alpha(text.front())) return std::string_view::npos;
+    if (text.empty() || !is_letter(text.front())) return std::string_view::npos;
     const auto end = std::find_if_not(text.begin(), text.end(), [](char c) {
-        return is_alpha(c) || is_digit(c) || c == '+' || c == '-' || c == '.';
+        return is_letter(c) || is_digit(c) || c == '+' || c == '-' || c == '.';
     });
     return end != text.end() && *end == ':' ? static_cast<std::size_t>(end - text.begin())
                                             : std::string_view::npos;

@@ -26,15 +26,15 @@ Bounds bounds() {
     return {};
 }
 
-struct Cell {
+struct FoundCell {
     std::int64_t queue, kind;
     JobState state;
     std::int64_t count;
 };
 
 /// What the tally has of these states, queues and kinds.
-std::vector<Cell> cells_of(Connection& connection, const JobFilter& filter, const Where& where) {
-    std::vector<Cell> cells;
+std::vector<FoundCell> cells_of(Connection& connection, const JobFilter& filter, const Where& where) {
+    std::vector<FoundCell> cells;
     Query row = connection.cached("SELECT queue, kind, state, n FROM jobrt_tally WHERE n > 0").query();
     const auto wanted = [](const std::vector<std::int64_t>& numbers, std::int64_t number) {
         return numbers.empty() || std::find(numbers.begin(), numbers.end(), number) != numbers.end();
@@ -49,7 +49,7 @@ std::vector<Cell> cells_of(Connection& connection, const JobFilter& filter, cons
 }
 
 /// The seqs of these cells by the partial indexes, joined by UNION ALL.
-std::string gather_sql(const std::vector<Cell>& cells, const Where& where) {
+std::string gather_sql(const std::vector<FoundCell>& cells, const Where& where) {
     std::array<std::vector<std::int64_t>, job_state_count> queues;
     for (const auto& cell : cells) {
         auto& known = queues.at(static_cast<std::size_t>(cell.state));
@@ -123,7 +123,7 @@ bool has_key(const JobFilter& filter) {
            !filter.idempotency_key.empty() || !filter.error_code.empty();
 }
 
-Way by_gathering(const std::vector<Cell>& cells, const Where& where) {
+Way by_gathering(const std::vector<FoundCell>& cells, const Where& where) {
     return {{{"jobrt_job WHERE seq IN (" + gather_sql(cells, where) + ")", "seq", {}}}, Key::none};
 }
 
@@ -174,7 +174,7 @@ Found walk(Connection& connection, const Way& way, const Where& where, JobOrder 
 }
 
 /// The first of all that the tally counts here, by the indexes alone.
-Found gather(Connection& connection, const std::vector<Cell>& cells, const Where& where, JobOrder order,
+Found gather(Connection& connection, const std::vector<FoundCell>& cells, const Where& where, JobOrder order,
              std::optional<std::int64_t> cursor, std::size_t limit) {
     const bool newest = order == JobOrder::newest_first;
     auto sql = "SELECT seq FROM (" + gather_sql(cells, where) + ")";
@@ -192,7 +192,7 @@ Found gather(Connection& connection, const std::vector<Cell>& cells, const Where
     return found;
 }
 
-std::int64_t count_of(const std::vector<Cell>& cells) {
+std::int64_t count_of(const std::vector<FoundCell>& cells) {
     std::int64_t count = 0;
     for (const auto& cell : cells) count += cell.count;
     return count;

@@ -7,7 +7,7 @@
 namespace jobruntime::sqlite {
 namespace {
 
-struct Cell {
+struct PastCell {
     std::int64_t queue;
     std::int64_t kind;
     JobState state;
@@ -23,11 +23,11 @@ Time cutoff(const Retention& retention, JobState state, Time now) {
 }
 
 /// Queues and kinds that hold ended jobs, without the kinds that are kept.
-std::vector<Cell> prunable_cells(Connection& connection, Words& words, const Retention& retention, Time now) {
+std::vector<PastCell> prunable_cells(Connection& connection, Words& words, const Retention& retention, Time now) {
     std::vector<std::int64_t> keep;
     for (const auto& kind : retention.keep)
         if (const auto number = words.find(kind)) keep.push_back(*number);
-    std::vector<Cell> cells;
+    std::vector<PastCell> cells;
     Query row = connection.cached("SELECT queue, kind, state FROM jobrt_tally WHERE state >= 3 AND n > 0").query();
     while (row.next()) {
         if (std::find(keep.begin(), keep.end(), row.number(1)) != keep.end()) continue;
@@ -37,7 +37,7 @@ std::vector<Cell> prunable_cells(Connection& connection, Words& words, const Ret
     return cells;
 }
 
-std::vector<std::int64_t> past_jobs(Connection& connection, const Cell& cell, int limit) {
+std::vector<std::int64_t> past_jobs(Connection& connection, const PastCell& cell, int limit) {
     // The literal lets the planner use the partial index.
     static constexpr std::array<const char*, 3> by_state{
         "SELECT seq FROM jobrt_job INDEXED BY jobrt_job_finished WHERE state >= 3 AND state = 3 AND queue = ? AND kind = ? "

@@ -6,20 +6,26 @@ namespace contract {
 namespace {
 
 template <class Answer>
-Answer first(Result<std::vector<Answer>> answers, std::source_location where) {
+Answer first(Result<std::vector<Answer>> answers, Where where) {
     return only(must(std::move(answers), where), where);
 }
 
 std::unique_ptr<Store> opened(const StoreFactory& factory, Origin origin) {
     auto store = factory.open(std::move(origin));
-    if (!store) broken("the factory opened no store", std::source_location::current());
+    if (!store) broken("the factory opened no store", JOBRUNTIME_HERE);
     return store;
 }
 
 }  // namespace
 
-void broken(const std::string& what, std::source_location where) {
-    throw Broken{std::string(where.file_name()) + ":" + std::to_string(where.line()) + ": " + what};
+void broken(const std::string& what, Where where) {
+    throw Broken{std::string(where.file) + ":" + std::to_string(where.line) + ": " + what};
+}
+
+std::vector<JobId> ids_of(const std::vector<Job>& jobs) {
+    std::vector<JobId> ids;
+    for (const auto& job : jobs) ids.push_back(job.id);
+    return ids;
 }
 
 Bench::Bench(const StoreFactory& factory)

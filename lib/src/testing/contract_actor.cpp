@@ -44,13 +44,13 @@ Result<void> who_made_it(Bench& bench) {
     return {};
 }
 
-struct Row {
+struct ActorRow {
     std::string_view name;
     Action action;
     JobState from;
 };
 
-constexpr Row rows[] = {
+constexpr ActorRow actor_rows[] = {
     {"worker.job.canceled", Action::cancel, JobState::queued},
     {"jobs.cancel.requested", Action::cancel, JobState::running},
     {"jobs.retried", Action::retry, JobState::failed},
@@ -61,7 +61,7 @@ constexpr Row rows[] = {
     {"jobs.deleted", Action::remove, JobState::completed},
 };
 
-Change change_of(const Row& row, const Actor& by) {
+Change change_of(const ActorRow& row, const Actor& by) {
     Change change;
     change.action = row.action;
     change.queue = "elsewhere";
@@ -71,7 +71,7 @@ Change change_of(const Row& row, const Actor& by) {
 }
 
 Result<void> who_changed_it(Bench& bench) {
-    for (const auto& row : rows) {
+    for (const auto& row : actor_rows) {
         // What waits now would be claimed in place of the next.
         const auto tidy = [&](JobId id) {
             if (bench.exists(id) && bench.get(id).state != JobState::running) bench.change(id, Action::remove);

@@ -3,14 +3,12 @@
 
 namespace jobruntime::testing::contract {
 
-using How = ChangeAnswer::How;
-
 namespace {
 
-struct Row {
+struct ChangeRow {
     Action action;
     JobState state;
-    How how;
+    ChangeAnswer::How how;
     JobState after;
     std::string_view event;  ///< Empty: none is written.
 };
@@ -23,43 +21,43 @@ constexpr auto F = JobState::failed;
 constexpr auto X = JobState::canceled;
 
 /// docs/states.md, "What people may do": every action in every state.
-constexpr Row rows[] = {
-    {Action::cancel, S, How::done, X, "worker.job.canceled"},
-    {Action::cancel, Q, How::done, X, "worker.job.canceled"},
-    {Action::cancel, R, How::requested, R, "jobs.cancel.requested"},
-    {Action::cancel, C, How::invalid_state, C, ""},
-    {Action::cancel, F, How::invalid_state, F, ""},
-    {Action::cancel, X, How::invalid_state, X, ""},
-    {Action::retry, S, How::done, Q, "jobs.promoted"},
-    {Action::retry, Q, How::invalid_state, Q, ""},
-    {Action::retry, R, How::invalid_state, R, ""},
-    {Action::retry, C, How::done, Q, "jobs.retried"},
-    {Action::retry, F, How::done, Q, "jobs.retried"},
-    {Action::retry, X, How::done, Q, "jobs.retried"},
-    {Action::promote, S, How::done, Q, "jobs.promoted"},
-    {Action::promote, Q, How::invalid_state, Q, ""},
-    {Action::promote, R, How::invalid_state, R, ""},
-    {Action::promote, C, How::invalid_state, C, ""},
-    {Action::promote, F, How::invalid_state, F, ""},
-    {Action::promote, X, How::invalid_state, X, ""},
-    {Action::move, S, How::done, S, "jobs.moved"},
-    {Action::move, Q, How::done, Q, "jobs.moved"},
-    {Action::move, R, How::invalid_state, R, ""},
-    {Action::move, C, How::invalid_state, C, ""},
-    {Action::move, F, How::invalid_state, F, ""},
-    {Action::move, X, How::invalid_state, X, ""},
-    {Action::reprioritise, S, How::done, S, "jobs.reprioritised"},
-    {Action::reprioritise, Q, How::done, Q, "jobs.reprioritised"},
-    {Action::reprioritise, R, How::invalid_state, R, ""},
-    {Action::reprioritise, C, How::invalid_state, C, ""},
-    {Action::reprioritise, F, How::invalid_state, F, ""},
-    {Action::reprioritise, X, How::invalid_state, X, ""},
-    {Action::remove, S, How::done, S, "jobs.deleted"},
-    {Action::remove, Q, How::done, Q, "jobs.deleted"},
-    {Action::remove, R, How::invalid_state, R, ""},
-    {Action::remove, C, How::done, C, "jobs.deleted"},
-    {Action::remove, F, How::done, F, "jobs.deleted"},
-    {Action::remove, X, How::done, X, "jobs.deleted"},
+constexpr ChangeRow change_rows[] = {
+    {Action::cancel, S, ChangeAnswer::How::done, X, "worker.job.canceled"},
+    {Action::cancel, Q, ChangeAnswer::How::done, X, "worker.job.canceled"},
+    {Action::cancel, R, ChangeAnswer::How::requested, R, "jobs.cancel.requested"},
+    {Action::cancel, C, ChangeAnswer::How::invalid_state, C, ""},
+    {Action::cancel, F, ChangeAnswer::How::invalid_state, F, ""},
+    {Action::cancel, X, ChangeAnswer::How::invalid_state, X, ""},
+    {Action::retry, S, ChangeAnswer::How::done, Q, "jobs.promoted"},
+    {Action::retry, Q, ChangeAnswer::How::invalid_state, Q, ""},
+    {Action::retry, R, ChangeAnswer::How::invalid_state, R, ""},
+    {Action::retry, C, ChangeAnswer::How::done, Q, "jobs.retried"},
+    {Action::retry, F, ChangeAnswer::How::done, Q, "jobs.retried"},
+    {Action::retry, X, ChangeAnswer::How::done, Q, "jobs.retried"},
+    {Action::promote, S, ChangeAnswer::How::done, Q, "jobs.promoted"},
+    {Action::promote, Q, ChangeAnswer::How::invalid_state, Q, ""},
+    {Action::promote, R, ChangeAnswer::How::invalid_state, R, ""},
+    {Action::promote, C, ChangeAnswer::How::invalid_state, C, ""},
+    {Action::promote, F, ChangeAnswer::How::invalid_state, F, ""},
+    {Action::promote, X, ChangeAnswer::How::invalid_state, X, ""},
+    {Action::move, S, ChangeAnswer::How::done, S, "jobs.moved"},
+    {Action::move, Q, ChangeAnswer::How::done, Q, "jobs.moved"},
+    {Action::move, R, ChangeAnswer::How::invalid_state, R, ""},
+    {Action::move, C, ChangeAnswer::How::invalid_state, C, ""},
+    {Action::move, F, ChangeAnswer::How::invalid_state, F, ""},
+    {Action::move, X, ChangeAnswer::How::invalid_state, X, ""},
+    {Action::reprioritise, S, ChangeAnswer::How::done, S, "jobs.reprioritised"},
+    {Action::reprioritise, Q, ChangeAnswer::How::done, Q, "jobs.reprioritised"},
+    {Action::reprioritise, R, ChangeAnswer::How::invalid_state, R, ""},
+    {Action::reprioritise, C, ChangeAnswer::How::invalid_state, C, ""},
+    {Action::reprioritise, F, ChangeAnswer::How::invalid_state, F, ""},
+    {Action::reprioritise, X, ChangeAnswer::How::invalid_state, X, ""},
+    {Action::remove, S, ChangeAnswer::How::done, S, "jobs.deleted"},
+    {Action::remove, Q, ChangeAnswer::How::done, Q, "jobs.deleted"},
+    {Action::remove, R, ChangeAnswer::How::invalid_state, R, ""},
+    {Action::remove, C, ChangeAnswer::How::done, C, "jobs.deleted"},
+    {Action::remove, F, ChangeAnswer::How::done, F, "jobs.deleted"},
+    {Action::remove, X, ChangeAnswer::How::done, X, "jobs.deleted"},
 };
 
 std::string_view name_of(Action action) {
@@ -67,7 +65,7 @@ std::string_view name_of(Action action) {
     return names[static_cast<std::size_t>(action)];
 }
 
-Result<void> changes_by(const Row& row, Bench& bench) {
+Result<void> changes_by(const ChangeRow& row, Bench& bench) {
     NewJob job = bench.job();
     job.trace_id = "trace";
     const auto id = bench.in_state(row.state, job);
@@ -78,7 +76,7 @@ Result<void> changes_by(const Row& row, Bench& bench) {
     JR_EXPECT(answer.job == id);
     JR_EXPECT(answer.how == row.how);
     JR_EXPECT(answer.state == row.after);
-    if (row.how == How::invalid_state) {
+    if (row.how == ChangeAnswer::How::invalid_state) {
         JR_EXPECT(bench.get(id) == before);
         JR_EXPECT(bench.events().size() == events);
         return {};
@@ -99,8 +97,8 @@ Result<void> changes_by(const Row& row, Bench& bench) {
     if (row.action == Action::move) JR_EXPECT(after.queue == "elsewhere");
     if (row.action == Action::reprioritise) JR_EXPECT(after.priority == 7);
     if (row.action == Action::reprioritise) JR_EXPECT(field(event, "priority") == "7");
-    if (row.how == How::requested) JR_EXPECT(after.cancel_requested_at == bench.now);
-    if (row.how == How::requested) JR_EXPECT(field(event, "workerId") == bench.me.str());
+    if (row.how == ChangeAnswer::How::requested) JR_EXPECT(after.cancel_requested_at == bench.now);
+    if (row.how == ChangeAnswer::How::requested) JR_EXPECT(field(event, "workerId") == bench.me.str());
     if (row.after == X) JR_EXPECT(after.finished_at == bench.now);
     if (row.state == S && row.after == Q) JR_EXPECT(after.run_at == bench.now);
     return {};
@@ -123,7 +121,7 @@ Result<void> retry_begins_anew(Bench& bench) {
         Change again;
         again.action = Action::retry;
         again.fresh = fresh;
-        JR_EXPECT(bench.change(job.id, again).how == How::done);
+        JR_EXPECT(bench.change(job.id, again).how == ChangeAnswer::How::done);
         auto read = bench.get(job.id);
         JR_EXPECT(read.attempt == 1);
         JR_EXPECT(read.max_attempts == 2);
@@ -186,7 +184,7 @@ Result<void> changes_by_filter(Bench& bench) {
         const auto slice = must(bench.store().change(filter, cancel, 3, cursor, noon));
         JR_EXPECT(slice.answers.size() <= 3);
         for (const auto& answer : slice.answers) {
-            JR_EXPECT(answer.how == How::done);
+            JR_EXPECT(answer.how == ChangeAnswer::How::done);
             seen.push_back(answer.job);
         }
         cursor = slice.next_cursor;
@@ -204,10 +202,10 @@ Result<void> changes_by_filter(Bench& bench) {
 }  // namespace
 
 void add_change_cases(Cases& cases) {
-    for (const auto& row : rows)
+    for (const auto& row : change_rows)
         cases.add(std::string(name_of(row.action)) + " of a " + std::string(to_string(row.state)) + " job " +
-                      (row.how == How::invalid_state ? "is refused and changes nothing"
-                       : row.how == How::requested   ? "asks it to stop"
+                      (row.how == ChangeAnswer::How::invalid_state ? "is refused and changes nothing"
+                       : row.how == ChangeAnswer::How::requested   ? "asks it to stop"
                        : row.action == Action::remove ? "deletes it"
                                                       : "leaves it " + std::string(to_string(row.after))),
                   [&row](Bench& bench) { return changes_by(row, bench); });
@@ -224,7 +222,7 @@ void add_change_cases(Cases& cases) {
         const std::vector<JobId> ids{missing, queued, ended, queued};
         const auto changed = must(bench.store().change(ids, cancel, 1, "", noon));
         JR_EXPECT(changed.answers.size() == 4);
-        const How hows[] = {How::not_found, How::done, How::invalid_state, How::invalid_state};
+        const ChangeAnswer::How hows[] = {ChangeAnswer::How::not_found, ChangeAnswer::How::done, ChangeAnswer::How::invalid_state, ChangeAnswer::How::invalid_state};
         for (std::size_t i = 0; i < 4; ++i) {
             JR_EXPECT(changed.answers[i].job == ids[i]);
             JR_EXPECT(changed.answers[i].how == hows[i]);
@@ -247,18 +245,18 @@ void add_change_cases(Cases& cases) {
         remove.seen = {Seen{seen}, std::nullopt, Seen{}};
         const std::vector<JobId> ids{id, other, bench.id()};
         auto changed = must(bench.store().change(ids, remove, 1, "", noon));
-        JR_EXPECT(changed.answers[0].how == How::invalid_state);
+        JR_EXPECT(changed.answers[0].how == ChangeAnswer::How::invalid_state);
         JR_EXPECT(changed.answers[0].state == JobState::completed);
-        JR_EXPECT(changed.answers[1].how == How::done);
-        JR_EXPECT(changed.answers[2].how == How::not_found);
+        JR_EXPECT(changed.answers[1].how == ChangeAnswer::How::done);
+        JR_EXPECT(changed.answers[2].how == ChangeAnswer::How::not_found);
         JR_EXPECT(bench.get(id) == ended);
         remove.seen = {Seen{ended.fence, JobState::failed}};
-        JR_EXPECT(bench.change(id, remove).how == How::invalid_state);
+        JR_EXPECT(bench.change(id, remove).how == ChangeAnswer::How::invalid_state);
         remove.seen = {Seen{ended.fence, JobState::completed}, std::nullopt};
         JR_EXPECT(code_of(bench.store().change(std::vector{id}, remove, 1, "", noon)) == Errc::invalid_argument);
         JR_EXPECT(code_of(bench.store().change(JobFilter{}, remove, 1, "", noon)) == Errc::invalid_argument);
         remove.seen.pop_back();
-        JR_EXPECT(bench.change(id, remove).how == How::done);
+        JR_EXPECT(bench.change(id, remove).how == ChangeAnswer::How::done);
         JR_EXPECT(!bench.exists(id));
         return {};
     });
@@ -269,7 +267,7 @@ void add_change_cases(Cases& cases) {
         const auto before = bench.get(id);
         const auto events = bench.events().size();
         bench.now += 1min;
-        JR_EXPECT(bench.change(id, Action::cancel).how == How::requested);
+        JR_EXPECT(bench.change(id, Action::cancel).how == ChangeAnswer::How::requested);
         JR_EXPECT(bench.get(id) == before);
         JR_EXPECT(bench.events().size() == events);
         return {};
@@ -306,7 +304,7 @@ void add_change_cases(Cases& cases) {
         const auto id = bench.add();
         bench.crash(id, 4);
         JR_EXPECT(bench.get(id).state == JobState::failed);
-        JR_EXPECT(bench.change(id, Action::retry).how == How::done);
+        JR_EXPECT(bench.change(id, Action::retry).how == ChangeAnswer::How::done);
         JR_EXPECT(bench.get(id).crashes == 0);
         JR_EXPECT(bench.claim_one().id == id);
         return {};

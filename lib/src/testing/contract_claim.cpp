@@ -5,12 +5,6 @@ namespace jobruntime::testing::contract {
 
 namespace {
 
-std::vector<JobId> ids_of(const std::vector<Job>& jobs) {
-    std::vector<JobId> ids;
-    for (const auto& job : jobs) ids.push_back(job.id);
-    return ids;
-}
-
 Result<void> claims_in_order(Bench& bench) {
     struct Row {
         std::int16_t priority;

@@ -5,8 +5,6 @@
 
 namespace jobruntime::testing::contract {
 
-using How = InsertAnswer::How;
-
 void add_insert_cases(Cases& cases) {
     cases.add("a job reads back as it was written", [](Bench& bench) -> Result<void> {
         NewJob job = bench.job("mail.welcome");
@@ -104,7 +102,7 @@ void add_insert_cases(Cases& cases) {
         bench.now += 1min;
         const auto again = bench.insert(job);
         JR_EXPECT(!again.refused);
-        JR_EXPECT(again.how == How::inserted);
+        JR_EXPECT(again.how == InsertAnswer::How::inserted);
         JR_EXPECT(again.id == job.id);
         JR_EXPECT(bench.get(job.id) == before);
         JR_EXPECT(bench.events().size() == events);
@@ -115,7 +113,7 @@ void add_insert_cases(Cases& cases) {
         const std::vector<NewJob> jobs(2, bench.job());
         const auto answers = must(bench.store().insert(jobs, noon));
         JR_EXPECT(answers.size() == 2);
-        JR_EXPECT(answers[1].how == How::inserted);
+        JR_EXPECT(answers[1].how == InsertAnswer::How::inserted);
         JR_EXPECT(must(bench.store().count({}, CountBy::nothing)).front().count == 1);
         return {};
     });
@@ -198,17 +196,17 @@ void add_insert_cases(Cases& cases) {
         second.idempotency_key = "key";
         second.idempotency_hash = "hash of the second";
         auto answer = bench.insert(second);
-        JR_EXPECT(answer.how == How::repeated);
+        JR_EXPECT(answer.how == InsertAnswer::How::repeated);
         JR_EXPECT(answer.id == first.id);
         JR_EXPECT(answer.hash == first.idempotency_hash);
         JR_EXPECT(answer.state == JobState::queued);
         JR_EXPECT(!bench.exists(second.id));
         bench.end(bench.claim_one(), Verdict::completed);
         answer = bench.insert(second);
-        JR_EXPECT(answer.how == How::repeated);
+        JR_EXPECT(answer.how == InsertAnswer::How::repeated);
         JR_EXPECT(answer.state == JobState::completed);
         JR_EXPECT(bench.change(first.id, Action::remove).how == ChangeAnswer::How::done);
-        JR_EXPECT(bench.insert(second).how == How::inserted);
+        JR_EXPECT(bench.insert(second).how == InsertAnswer::How::inserted);
         return {};
     });
 
@@ -219,10 +217,10 @@ void add_insert_cases(Cases& cases) {
         NewJob second = bench.job();
         second.unique_key = "u";
         second.idempotency_key = "key";
-        JR_EXPECT(bench.insert(second).how == How::existing);
+        JR_EXPECT(bench.insert(second).how == InsertAnswer::How::existing);
         NewJob third = bench.job();
         third.idempotency_key = "key";
-        JR_EXPECT(bench.insert(third).how == How::inserted);
+        JR_EXPECT(bench.insert(third).how == InsertAnswer::How::inserted);
         return {};
     });
 

@@ -9,12 +9,6 @@ namespace jobruntime::testing::contract {
 
 namespace {
 
-std::vector<JobId> ids_of(const std::vector<Job>& jobs) {
-    std::vector<JobId> ids;
-    for (const auto& job : jobs) ids.push_back(job.id);
-    return ids;
-}
-
 std::vector<JobId> matching(Bench& bench, const JobFilter& filter) {
     return ids_of(must(bench.store().list(filter, JobOrder::oldest_first, "", 100, 0)).jobs);
 }

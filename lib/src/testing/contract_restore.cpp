@@ -5,8 +5,6 @@ namespace jobruntime::testing::contract {
 
 namespace {
 
-using How = InsertAnswer::How;
-
 /// A job as another store may have had it, with something in every member.
 Job elsewhere(Bench& bench, JobState state) {
     Job job;
@@ -61,7 +59,7 @@ Result<void> as_given(Bench& bench) {
     for (int round = 0; round < 2; ++round) {
         for (std::size_t i = 0; i < jobs.size(); ++i) {
             JR_EXPECT(!answers[i].refused);
-            JR_EXPECT(answers[i].how == How::inserted);
+            JR_EXPECT(answers[i].how == InsertAnswer::How::inserted);
             JR_EXPECT(answers[i].id == jobs[i].id);
             JR_EXPECT(answers[i].state == jobs[i].state);
             JR_EXPECT(bench.get(jobs[i].id) == jobs[i]);
@@ -85,7 +83,7 @@ Result<void> again(Bench& bench) {
     const auto events = bench.events().size();
     const auto answer = restore(bench, job);
     JR_EXPECT(!answer.refused);
-    JR_EXPECT(answer.how == How::inserted);
+    JR_EXPECT(answer.how == InsertAnswer::How::inserted);
     JR_EXPECT(answer.state == JobState::completed);
     JR_EXPECT(bench.get(job.id) == before);
     JR_EXPECT(bench.events().size() == events);
@@ -144,7 +142,7 @@ Result<void> unique_keys(Bench& bench) {
     NewJob fresh = bench.job();
     fresh.unique_key = "post";
     auto answer = bench.insert(fresh);
-    JR_EXPECT(answer.how == How::existing);
+    JR_EXPECT(answer.how == InsertAnswer::How::existing);
     JR_EXPECT(answer.id == done.id);
     JR_EXPECT(answer.state == JobState::completed);
 
@@ -152,14 +150,14 @@ Result<void> unique_keys(Bench& bench) {
     second.unique_key = "post";
     answer = restore(bench, second);
     JR_EXPECT(!answer.refused);
-    JR_EXPECT(answer.how == How::existing);
+    JR_EXPECT(answer.how == InsertAnswer::How::existing);
     JR_EXPECT(answer.id == done.id);
     JR_EXPECT(!bench.exists(second.id));
     JR_EXPECT(bench.events_of(second.id).empty());
 
     auto failed = elsewhere(bench, JobState::failed);
     failed.unique_key = "post";
-    JR_EXPECT(restore(bench, failed).how == How::inserted);
+    JR_EXPECT(restore(bench, failed).how == InsertAnswer::How::inserted);
     JR_EXPECT(bench.change(failed.id, Action::retry).how == ChangeAnswer::How::conflict);
     return {};
 }
@@ -171,13 +169,13 @@ Result<void> idempotency_keys(Bench& bench) {
     fresh.idempotency_key = job.idempotency_key;
     fresh.idempotency_hash = "another";
     auto answer = bench.insert(fresh);
-    JR_EXPECT(answer.how == How::repeated);
+    JR_EXPECT(answer.how == InsertAnswer::How::repeated);
     JR_EXPECT(answer.id == job.id);
     JR_EXPECT(answer.hash == "hash");
     auto second = elsewhere(bench, JobState::queued);
     second.idempotency_key = job.idempotency_key;
     answer = restore(bench, second);
-    JR_EXPECT(answer.how == How::repeated);
+    JR_EXPECT(answer.how == InsertAnswer::How::repeated);
     JR_EXPECT(answer.id == job.id);
     JR_EXPECT(!bench.exists(second.id));
     return {};

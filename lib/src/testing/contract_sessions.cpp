@@ -8,7 +8,7 @@ namespace {
 SessionInfo info_of(Bench& bench, SessionId session) {
     for (const auto& info : must(bench.store().sessions()))
         if (info.id == session) return info;
-    broken("the session is not listed", std::source_location::current());
+    broken("the session is not listed", JOBRUNTIME_HERE);
 }
 
 Result<void> facts_read_back(Bench& bench) {

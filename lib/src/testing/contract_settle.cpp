@@ -6,7 +6,7 @@ namespace jobruntime::testing::contract {
 namespace {
 
 /// docs/states.md, "How an attempt ends".
-struct Row {
+struct SettleRow {
     Verdict verdict;
     bool cancel;
     JobState state;
@@ -15,7 +15,7 @@ struct Row {
     std::string_view event;
 };
 
-constexpr Row rows[] = {
+constexpr SettleRow settle_rows[] = {
     {Verdict::completed, false, JobState::completed, 1, false, "worker.job.completed"},
     {Verdict::completed, true, JobState::completed, 1, false, "worker.job.completed"},
     {Verdict::retry, false, JobState::scheduled, 1, true, "worker.job.retry_scheduled"},
@@ -35,7 +35,7 @@ std::string_view name_of(Verdict verdict) {
     return names[static_cast<std::size_t>(verdict)];
 }
 
-Result<void> settles_by(const Row& row, Bench& bench) {
+Result<void> settles_by(const SettleRow& row, Bench& bench) {
     const auto id = bench.add();
     const auto claimed = bench.claim_one();
     if (row.cancel) JR_EXPECT(bench.change(id, Action::cancel).how == ChangeAnswer::How::requested);
@@ -71,7 +71,7 @@ Result<void> late_settles(Bench& bench) {
     const auto first = bench.claim_one();
     bench.end(first, Verdict::released);
     const auto conflict = [&](const Job& stale) -> Result<void> {
-        for (const auto& row : rows) {
+        for (const auto& row : settle_rows) {
             const auto before = bench.get(id);
             const auto events = bench.events().size();
             const auto answer = bench.end(stale, row.verdict);
@@ -146,7 +146,7 @@ Result<void> errors_are_bounded(Bench& bench) {
 }  // namespace
 
 void add_settle_cases(Cases& cases) {
-    for (const auto& row : rows)
+    for (const auto& row : settle_rows)
         cases.add("an attempt that ends " + std::string(name_of(row.verdict)) +
                       (row.cancel ? " after cancel was asked" : "") + " leaves the job " +
                       std::string(to_string(row.state)),
@@ -239,7 +239,7 @@ void add_settle_cases(Cases& cases) {
 
     cases.add("an attempt that ends by itself sets the crashes to zero, a released one does not",
               [](Bench& bench) -> Result<void> {
-                  for (const auto& row : rows) {
+                  for (const auto& row : settle_rows) {
                       if (row.cancel) continue;
                       const auto id = bench.add();
                       bench.crash(id, 1);

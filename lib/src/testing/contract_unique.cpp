@@ -3,8 +3,6 @@
 
 namespace jobruntime::testing::contract {
 
-using How = InsertAnswer::How;
-
 namespace {
 
 NewJob keyed(Bench& bench, StateSet also = {}, std::string key = "key") {
@@ -29,7 +27,7 @@ Result<void> every_mask(Bench& bench) {
             next.run_at = noon + 2h;  // Out of the way of the claims to come.
             const auto answer = bench.insert(next);
             const bool counts = !is_final(state) || also.has(state);
-            JR_EXPECT(answer.how == (counts ? How::existing : How::inserted));
+            JR_EXPECT(answer.how == (counts ? InsertAnswer::How::existing : InsertAnswer::How::inserted));
             JR_EXPECT(answer.id == (counts ? holder : next.id));
             if (counts) JR_EXPECT(answer.state == state);
             JR_EXPECT(bench.exists(next.id) == !counts);
@@ -55,7 +53,7 @@ Result<void> replace_gives_all_new(Bench& bench) {
     second.trace_id = "second";
     bench.now += 1min;
     auto answer = bench.insert(second);
-    JR_EXPECT(answer.how == How::replaced);
+    JR_EXPECT(answer.how == InsertAnswer::How::replaced);
     JR_EXPECT(answer.id == first.id);
     JR_EXPECT(answer.state == JobState::scheduled);
     JR_EXPECT(!bench.exists(second.id));
@@ -78,7 +76,7 @@ Result<void> replace_gives_all_new(Bench& bench) {
     third.on_conflict = OnConflict::replace;
     third.run_at = bench.now;
     answer = bench.insert(third);
-    JR_EXPECT(answer.how == How::replaced);
+    JR_EXPECT(answer.how == InsertAnswer::How::replaced);
     JR_EXPECT(answer.state == JobState::queued);
     JR_EXPECT(bench.claim_one().id == first.id);
     return {};
@@ -92,11 +90,11 @@ Result<void> replace_only_while_waiting(Bench& bench) {
     next.on_conflict = OnConflict::replace;
     next.payload = R"({"n":2})";
     auto answer = bench.insert(next);
-    JR_EXPECT(answer.how == How::existing);
+    JR_EXPECT(answer.how == InsertAnswer::How::existing);
     JR_EXPECT(answer.state == JobState::running);
     bench.end(running, Verdict::completed);
     answer = bench.insert(next);
-    JR_EXPECT(answer.how == How::existing);
+    JR_EXPECT(answer.how == InsertAnswer::How::existing);
     JR_EXPECT(answer.state == JobState::completed);
     JR_EXPECT(!bench.get(first.id).payload.contains("n"));
     return {};
@@ -167,10 +165,10 @@ void add_unique_cases(Cases& cases) {
         NewJob other = keyed(bench);
         other.kind = "test.b";
         other.queue = "other";
-        JR_EXPECT(bench.insert(other).how == How::existing);
+        JR_EXPECT(bench.insert(other).how == InsertAnswer::How::existing);
         other.on_conflict = OnConflict::replace;
         const auto answer = bench.insert(other);
-        JR_EXPECT(answer.how == How::existing);
+        JR_EXPECT(answer.how == InsertAnswer::How::existing);
         JR_EXPECT(answer.id == first);
         JR_EXPECT(bench.get(first).kind == "test.a");
         return {};
@@ -185,7 +183,7 @@ void add_unique_cases(Cases& cases) {
                   JR_EXPECT(answers.size() == 10);
                   for (std::size_t i = 0; i < 10; ++i) {
                       const bool own = i == 0 || i == 5;
-                      JR_EXPECT(answers[i].how == (own ? How::inserted : How::existing));
+                      JR_EXPECT(answers[i].how == (own ? InsertAnswer::How::inserted : InsertAnswer::How::existing));
                       JR_EXPECT(answers[i].id == (own ? jobs[i].id : jobs[0].id));
                   }
                   JR_EXPECT(must(bench.store().count({}, CountBy::nothing)).front().count == 2);
@@ -194,9 +192,9 @@ void add_unique_cases(Cases& cases) {
 
     cases.add("a deleted job frees its key", [](Bench& bench) -> Result<void> {
         const auto id = bench.in_state(JobState::completed, keyed(bench, {JobState::completed}));
-        JR_EXPECT(bench.insert(keyed(bench)).how == How::existing);
+        JR_EXPECT(bench.insert(keyed(bench)).how == InsertAnswer::How::existing);
         JR_EXPECT(bench.change(id, Action::remove).how == ChangeAnswer::How::done);
-        JR_EXPECT(bench.insert(keyed(bench)).how == How::inserted);
+        JR_EXPECT(bench.insert(keyed(bench)).how == InsertAnswer::How::inserted);
         return {};
     });
 
@@ -214,7 +212,7 @@ void add_unique_cases(Cases& cases) {
 
     cases.add("jobs without a key never meet", [](Bench& bench) -> Result<void> {
         bench.add();
-        JR_EXPECT(bench.insert(bench.job()).how == How::inserted);
+        JR_EXPECT(bench.insert(bench.job()).how == InsertAnswer::How::inserted);
         JR_EXPECT(must(bench.store().count({}, CountBy::nothing)).front().count == 2);
         return {};
     });

@@ -21,6 +21,7 @@
 #include <jobruntime/subprocess.hpp>
 #include <jobruntime/worker.hpp>
 
+#include "core/sanitizers.hpp"
 #include "watch.hpp"
 
 using namespace jobruntime;
@@ -30,11 +31,7 @@ using etiquette::State;
 namespace {
 
 // The presets run it together with the one for undefined behaviour.
-#ifdef __SANITIZE_ADDRESS__
-constexpr bool in_address_sanitizer = true;
-#else
-constexpr bool in_address_sanitizer = false;
-#endif
+using core::in_address_sanitizer;
 
 std::atomic<int> broken_pipes{0};
 std::atomic<int> allocations{0};
@@ -250,8 +247,8 @@ TEST_CASE("a host with handlers of its own finds its process as it left it") {
     }
     CHECK_MESSAGE(errors.empty(), errors);
     for (const auto& change : changed) CHECK_MESSAGE(false, "changed: " << change);
-    for (const auto& [target, times] : inheritable)
-        CHECK_MESSAGE(is_of_others(target), "a child would inherit " << target << ", seen " << times << " times");
+    for (const auto& seen : inheritable)
+        CHECK_MESSAGE(is_of_others(seen.first), "a child would inherit " << seen.first << ", seen " << seen.second << " times");
     CHECK(broken_pipes == 0);
 
     // Nobody took the exit status of its children.

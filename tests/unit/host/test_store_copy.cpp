@@ -15,9 +15,11 @@
 #include <jobruntime/worker.hpp>
 
 #include "host/src/store_copy.hpp"
+#include "unit/host/must.hpp"
 
 using namespace jobruntime;
 using namespace jobruntime::host;
+using jobruntime::tests::must;
 
 namespace {
 
@@ -37,12 +39,6 @@ struct Folder {
     }
     std::string path;
 };
-
-template <class T>
-T must(Result<T> result) {
-    REQUIRE_MESSAGE(result.has_value(), (result ? "" : result.error().message));
-    return *std::move(result);
-}
 
 /// Ended, failing and waiting jobs, with steps, tags, keys and events.
 void fill(Store& store, int jobs) {

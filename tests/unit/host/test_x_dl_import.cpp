@@ -9,9 +9,11 @@
 #include <jobruntime/memory.hpp>
 
 #include "host/src/x_dl_import.hpp"
+#include "unit/host/must.hpp"
 
 using namespace jobruntime;
 using namespace jobruntime::host;
+using jobruntime::tests::must;
 namespace fs = std::filesystem;
 
 namespace {
@@ -55,12 +57,6 @@ struct Place {
     }
     std::string path;
 };
-
-template <class T>
-T must(Result<T> result) {
-    REQUIRE_MESSAGE(result.has_value(), (result ? "" : result.error().message));
-    return *std::move(result);
-}
 
 std::vector<boost::json::object> documents() {
     std::istringstream file(export_file);

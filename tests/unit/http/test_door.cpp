@@ -16,8 +16,8 @@ using namespace http_test;
 
 namespace {
 
-const std::string token = "Authorization: Bearer any\r\n";
-const std::string request = "GET /api/jobs HTTP/1.1\r\nHost: localhost\r\n" + token + "\r\n";
+const std::string any_token = "Authorization: Bearer any\r\n";
+const std::string listing = "GET /api/jobs HTTP/1.1\r\nHost: localhost\r\n" + any_token + "\r\n";
 
 /// Has the thread that reads requests wait until finish().
 std::unique_ptr<Client> keep(Hold& hold, int port) {
@@ -46,11 +46,11 @@ TEST_CASE("one who has left before he was let in keeps out nobody who waits behi
         Host host({}, nullptr, hold.options());
         const int port = host.start();
         Client stream(port);
-        stream.send("GET /api/telemetry/stream HTTP/1.1\r\nHost: localhost\r\n" + token + "\r\n");
+        stream.send("GET /api/telemetry/stream HTTP/1.1\r\nHost: localhost\r\n" + any_token + "\r\n");
         REQUIRE(stream.read_reply()->status == 200);
         const auto holder = keep(hold, port);
         const auto clients = connect(50, port);
-        for (const auto& client : clients) client->send(request);
+        for (const auto& client : clients) client->send(listing);
         core::set_failpoint("http.accept", [&, error] {
             errno = error;
             return ++calls % 2 == 1;
@@ -128,7 +128,7 @@ TEST_CASE("what came while nobody looked is read, however late that is") {
     const auto clients = connect(200, port);  // More than are looked at in one turn.
     CHECK(Client(port).get("/api/health")->status == 200);  // The others have come in before it.
     const auto holder = keep(hold, port);
-    for (const auto& client : clients) client->send(request);
+    for (const auto& client : clients) client->send(listing);
     std::this_thread::sleep_for(options.head_timeout + 300ms);
     hold.finish();
     for (const auto& client : clients) {

@@ -248,7 +248,6 @@ TEST_CASE("when all places are taken the longest idle connection goes; when none
     CHECK(one->is_closed());
     CHECK(two.get("/api/health")->status == 200);
     // Both have begun a request: nobody can go.
-    std::atomic<bool> open{false};
     two.send("GET /api/health HTTP/1.1\r\nHo");
     three.send("GET /api/health HTTP/1.1\r\nHo");
     Client four(port);
@@ -268,7 +267,7 @@ TEST_CASE("answers that nobody takes have a bound together; small ones, and what
     Host host(options);
     for (const char* method : {"GET", "POST"})
         host.router.add({method, "/large", method == std::string("GET") ? Role::read : Role::operate, "Large.", {},
-                         [large](const Request&, const RouteMatch&) {
+                         [](const Request&, const RouteMatch&) {
                              auto response = Response::json(200, {});
                              response.body = std::string(large, 'x');
                              return response;
@@ -307,7 +306,7 @@ TEST_CASE("an answer that nobody takes, or too slowly, is given up; a reader who
     options.max_answer_memory = large + large / 2;
     options.write_stall = 1s;
     Host host(options);
-    host.router.add({"GET", "/large", Role::read, "Large.", {}, [large](const Request&, const RouteMatch&) {
+    host.router.add({"GET", "/large", Role::read, "Large.", {}, [](const Request&, const RouteMatch&) {
                          auto response = Response::json(200, {});
                          response.body = std::string(large, 'x');
                          return response;

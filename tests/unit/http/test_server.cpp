@@ -16,10 +16,10 @@ using namespace http_test;
 
 namespace {
 
-const std::string head = "Host: localhost\r\n";
+const std::string to_server = "Host: localhost\r\n";
 
 std::string post(const std::string& target, const std::string& body) {
-    return "POST " + target + " HTTP/1.1\r\n" + head + "Content-Type: application/json\r\nContent-Length: " +
+    return "POST " + target + " HTTP/1.1\r\n" + to_server + "Content-Type: application/json\r\nContent-Length: " +
            std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
@@ -38,7 +38,7 @@ TEST_CASE("requests follow each other on one connection, also when they come all
     }
     std::string many;
     for (int i = 0; i < 5; ++i) many += post("/api/jobs", R"({"kind":"demo.echo","payload":{"n":)" + std::to_string(i) + "}}");
-    client.send(many + "GET /nowhere HTTP/1.1\r\n" + head + "Connection: close\r\n\r\n");
+    client.send(many + "GET /nowhere HTTP/1.1\r\n" + to_server + "Connection: close\r\n\r\n");
     for (int i = 0; i < 5; ++i) {
         const auto reply = client.read_reply();
         REQUIRE(reply);
@@ -56,29 +56,29 @@ TEST_CASE("HEAD has the head of GET and no body; HTTP/1.0 ends after one answer"
     Host host;
     const int port = host.start();
     Client client(port);
-    client.send("HEAD /api/jobs HTTP/1.1\r\n" + head + "\r\n");
+    client.send("HEAD /api/jobs HTTP/1.1\r\n" + to_server + "\r\n");
     const auto reply = client.read_reply(true);
     REQUIRE(reply);
     CHECK(reply->status == 200);
     CHECK(std::stoi(reply->headers.at("content-length")) > 10);
     CHECK(client.get("/api/health")->status == 200);
-    client.send("HEAD /api/telemetry/stream HTTP/1.1\r\n" + head + "\r\n");
+    client.send("HEAD /api/telemetry/stream HTTP/1.1\r\n" + to_server + "\r\n");
     CHECK(client.read_reply(true)->headers.at("content-type").find("text/event-stream") == 0);
     CHECK(client.is_closed());
     Client old(port);
-    CHECK(old.ask("GET /api/health HTTP/1.0\r\n" + head + "\r\n")->status == 200);
+    CHECK(old.ask("GET /api/health HTTP/1.0\r\n" + to_server + "\r\n")->status == 200);
     CHECK(old.is_closed());
     Client older(port);
-    CHECK(older.ask("OPTIONS * HTTP/1.0\r\n" + head + "Connection: keep-alive\r\n\r\n")->headers.at("connection") == "keep-alive");
-    CHECK(older.ask("GET /api/health HTTP/1.0\r\n" + head + "\r\n")->status == 200);
+    CHECK(older.ask("OPTIONS * HTTP/1.0\r\n" + to_server + "Connection: keep-alive\r\n\r\n")->headers.at("connection") == "keep-alive");
+    CHECK(older.ask("GET /api/health HTTP/1.0\r\n" + to_server + "\r\n")->status == 200);
 }
 
 TEST_CASE("a body may be chunked, and is waited for after 100 Continue") {
     Host host;
     Client client(host.start());
-    CHECK(client.ask("POST /api/jobs HTTP/1.1\r\n" + head + "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    CHECK(client.ask("POST /api/jobs HTTP/1.1\r\n" + to_server + "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
                      "8\r\n{\"kind\":\r\nc\r\n\"demo.echo\"}\r\n0\r\n\r\n")->status == 201);
-    client.send("POST /api/jobs HTTP/1.1\r\n" + head + "Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 20\r\n\r\n");
+    client.send("POST /api/jobs HTTP/1.1\r\n" + to_server + "Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 20\r\n\r\n");
     CHECK(client.read_to("\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n");
     CHECK(client.ask(R"({"kind":"demo.echo"})")->status == 201);
 }
@@ -95,14 +95,14 @@ TEST_CASE("what is refused before routing is answered in JSON, and the connectio
     };
     const std::vector<Row> rows{
         {"GET / HTTP/1.1\r\n\r\n", 400, "BAD_REQUEST"},
-        {"POST / HTTP/1.1\r\n" + head + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "BAD_REQUEST"},
-        {"POST / HTTP/1.1\r\n" + head + "Content-Length: 5\r\nContent-Length: 6\r\n\r\n", 400, "BAD_REQUEST"},
-        {"POST / HTTP/1.1\r\n" + head + "Content-Length: -5\r\n\r\n", 400, "BAD_REQUEST"},
-        {"GET /" + std::string(9'000, 'x') + " HTTP/1.1\r\n" + head + "\r\n", 414, "URI_TOO_LONG"},
-        {"GET / HTTP/1.1\r\n" + head + "X: " + std::string(9'000, 'x') + "\r\n\r\n", 431, "HEADERS_TOO_LARGE"},
+        {"POST / HTTP/1.1\r\n" + to_server + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "BAD_REQUEST"},
+        {"POST / HTTP/1.1\r\n" + to_server + "Content-Length: 5\r\nContent-Length: 6\r\n\r\n", 400, "BAD_REQUEST"},
+        {"POST / HTTP/1.1\r\n" + to_server + "Content-Length: -5\r\n\r\n", 400, "BAD_REQUEST"},
+        {"GET /" + std::string(9'000, 'x') + " HTTP/1.1\r\n" + to_server + "\r\n", 414, "URI_TOO_LONG"},
+        {"GET / HTTP/1.1\r\n" + to_server + "X: " + std::string(9'000, 'x') + "\r\n\r\n", 431, "HEADERS_TOO_LARGE"},
         {post("/api/jobs", std::string(3'000'000, ' ')), 413, "PAYLOAD_TOO_LARGE"},
-        {"POST / HTTP/1.1\r\n" + head + "Transfer-Encoding: chunked\r\n\r\n100000\r\n" + std::string(0x100000, 'x'), 413, "PAYLOAD_TOO_LARGE"},
-        {"GET / HTTP/3.0\r\n" + head + "\r\n", 505, "HTTP_VERSION_NOT_SUPPORTED"},
+        {"POST / HTTP/1.1\r\n" + to_server + "Transfer-Encoding: chunked\r\n\r\n100000\r\n" + std::string(0x100000, 'x'), 413, "PAYLOAD_TOO_LARGE"},
+        {"GET / HTTP/3.0\r\n" + to_server + "\r\n", 505, "HTTP_VERSION_NOT_SUPPORTED"},
     };
     for (const auto& row : rows) {
         CAPTURE(row.text.substr(0, 60));
@@ -160,7 +160,7 @@ TEST_CASE("half-sent heads and bodies are told that their time is up; silent con
     while (drip.send("x") && std::chrono::steady_clock::now() - begun < 20s) std::this_thread::sleep_for(20ms);
     CHECK(std::chrono::steady_clock::now() - begun < 20s);
     Client body(port);
-    CHECK(body.ask("POST /api/jobs HTTP/1.1\r\n" + head + "Content-Type: application/json\r\nContent-Length: 5\r\n\r\nab")->status == 408);
+    CHECK(body.ask("POST /api/jobs HTTP/1.1\r\n" + to_server + "Content-Type: application/json\r\nContent-Length: 5\r\n\r\nab")->status == 408);
     Client idle(port);
     CHECK(idle.get("/api/health")->status == 200);
     CHECK(idle.is_closed());
@@ -358,7 +358,7 @@ TEST_CASE("health is answered while every thread waits for the store, and too ma
     std::vector<std::unique_ptr<Client>> stuck;
     for (int i = 0; i < 2; ++i) {
         stuck.push_back(std::make_unique<Client>(port));
-        stuck.back()->send("GET /stuck HTTP/1.1\r\n" + head + "\r\n");
+        stuck.back()->send("GET /stuck HTTP/1.1\r\n" + to_server + "\r\n");
     }
     while (inside < 2) std::this_thread::yield();
     CHECK(Client(port).get("/api/health")->status == 200);
@@ -367,7 +367,7 @@ TEST_CASE("health is answered while every thread waits for the store, and too ma
     std::vector<std::unique_ptr<Client>> more;
     for (int i = 0; i < 4; ++i) {
         more.push_back(std::make_unique<Client>(port));
-        more.back()->send("GET /stuck HTTP/1.1\r\n" + head + "\r\n");
+        more.back()->send("GET /stuck HTTP/1.1\r\n" + to_server + "\r\n");
     }
     const auto refused = more.back()->read_reply();
     REQUIRE(refused);
@@ -401,15 +401,15 @@ TEST_CASE("what a head alone forbids is refused before its body is read") {
     };
     const std::vector<Row> rows{
         {"POST /api/jobs", "Host: evil.example\r\n" + body, 421},
-        {"POST /api/jobs", head + body, 401},
-        {"POST /api/jobs", head + body + "Authorization: Bearer bad\r\n", 401},
-        {"POST /api/jobs", head + body + "Authorization: Bearer reader\r\n", 403},
-        {"POST /api/jobs", head + body + "Authorization: Bearer good\r\nOrigin: http://evil.example\r\n", 403},
-        {"POST /api/jobs", head + "Content-Type: text/plain\r\nContent-Length: 9\r\nAuthorization: Bearer good\r\n", 415},
-        {"POST /nowhere", head + body + "Authorization: Bearer good\r\n", 404},
-        {"PUT /api/jobs", head + body + "Authorization: Bearer good\r\n", 405},
-        {"POST /api/jobs", head + "Transfer-Encoding: chunked\r\nContent-Type: application/json\r\n", 401},
-        {"POST /api/jobs", head + body + "Expect: 100-continue\r\n", 401},
+        {"POST /api/jobs", to_server + body, 401},
+        {"POST /api/jobs", to_server + body + "Authorization: Bearer bad\r\n", 401},
+        {"POST /api/jobs", to_server + body + "Authorization: Bearer reader\r\n", 403},
+        {"POST /api/jobs", to_server + body + "Authorization: Bearer good\r\nOrigin: http://evil.example\r\n", 403},
+        {"POST /api/jobs", to_server + "Content-Type: text/plain\r\nContent-Length: 9\r\nAuthorization: Bearer good\r\n", 415},
+        {"POST /nowhere", to_server + body + "Authorization: Bearer good\r\n", 404},
+        {"PUT /api/jobs", to_server + body + "Authorization: Bearer good\r\n", 405},
+        {"POST /api/jobs", to_server + "Transfer-Encoding: chunked\r\nContent-Type: application/json\r\n", 401},
+        {"POST /api/jobs", to_server + body + "Expect: 100-continue\r\n", 401},
     };
     for (const auto& row : rows) {
         CAPTURE(row.line);
@@ -428,7 +428,7 @@ TEST_CASE("all bodies together may take only so much memory, and give it back") 
     options.max_body_memory = 300'000;
     Host host(options);
     const int port = host.start();
-    const std::string half = "POST /api/jobs HTTP/1.1\r\n" + head + "Content-Type: application/json\r\nContent-Length: 200000\r\n\r\n" +
+    const std::string half = "POST /api/jobs HTTP/1.1\r\n" + to_server + "Content-Type: application/json\r\nContent-Length: 200000\r\n\r\n" +
                              std::string(199'999, ' ');
     {
         Client first(port);

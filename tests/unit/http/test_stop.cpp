@@ -197,9 +197,9 @@ TEST_CASE("a request that came behind another is answered when the server stops,
     const int port = host.start();
     Client running(port), idle(port);
     // With the second, more than is read at once, so that some of it is unread to the end.
-    const std::string get = "GET /api/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    const std::string ask_list = "GET /api/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n";
     std::string many;
-    while (many.size() < 40'000) many += get;
+    while (many.size() < 40'000) many += ask_list;
     running.send(slow_request + many);
     slow.inside.wait(false);
     CHECK(idle.get("/api/health")->status == 200);

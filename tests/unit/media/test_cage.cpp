@@ -18,6 +18,7 @@
 #include <jobruntime/media.hpp>
 
 #include "clips.hpp"
+#include "core/sanitizers.hpp"
 #include "sandbox.hpp"
 #include "unit/net/test_server.hpp"
 
@@ -63,9 +64,8 @@ int tries(const helper::Request& request, const std::string& stranger, int port)
 }
 
 bool has_landlock() {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return false;  // The helper leaves it out, for the leak checker reads /proc.
-#endif
+    // With a sanitizer the helper leaves it out, for the leak checker reads /proc.
+    if (core::in_address_sanitizer || core::in_thread_sanitizer) return false;
     return ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION) > 0;
 }
 

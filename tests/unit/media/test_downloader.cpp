@@ -18,9 +18,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const JobId job = *JobId::parse("0190f3c2-7b1a-7c3e-9d55-0a1b2c3d4e5f");
+const JobId loaded_job = *JobId::parse("0190f3c2-7b1a-7c3e-9d55-0a1b2c3d4e5f");
 
-struct Bench {
+struct LoaderBench {
     TempDir root;
     test::TestServer server;
     net::Fetcher fetcher{{.allow_nets = *net::Network::parse_list("127.0.0.0/8")}};
@@ -29,7 +29,7 @@ struct Bench {
     std::string bytes = test::pattern(200'000);
 
     WorkFolder work(std::uint64_t fence) {
-        auto folder = publisher.claim_work_folder(job, Fence{fence});
+        auto folder = publisher.claim_work_folder(loaded_job, Fence{fence});
         REQUIRE(folder);
         return std::move(*folder);
     }
@@ -43,7 +43,7 @@ struct Bench {
 }  // namespace
 
 TEST_CASE("the best source is fetched, with the page's headers but its own ranges") {
-    Bench bench;
+    LoaderBench bench;
     bench.server.on("/best.mp4", test::serve({.bytes = bench.bytes}));
     MediaInfo info = bench.info({"/best.mp4", "/worse.mp4"});
     info.sources[0].http_headers = {
@@ -70,7 +70,7 @@ TEST_CASE("the best source is fetched, with the page's headers but its own range
 }
 
 TEST_CASE("a source that cannot be had gives way to the next") {
-    Bench bench;
+    LoaderBench bench;
     bench.server.on("/page.mp4", test::serve({.bytes = "<html></html>", .type = "text/html"}));
     bench.server.on("/large.mp4", test::serve({.bytes = bench.bytes + bench.bytes}));
     bench.server.on("/good.mp4", test::serve({.bytes = bench.bytes}));
@@ -86,7 +86,7 @@ TEST_CASE("a source that cannot be had gives way to the next") {
 }
 
 TEST_CASE("when every source fails, the most telling error is given") {
-    Bench bench;
+    LoaderBench bench;
     bench.server.on("/busy.mp4", [](const test::ServedConnection& connection, const test::ServedRequest&) {
         connection.send(
             "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nContent-Length: 0\r\nConnection: "
@@ -120,7 +120,7 @@ TEST_CASE("when every source fails, the most telling error is given") {
 }
 
 TEST_CASE("the next attempt resumes a broken download, also under a new signature") {
-    Bench bench;
+    LoaderBench bench;
     bench.server.on("/film.mp4", test::stall_after({.bytes = bench.bytes}, 120'000));
     {
         WorkFolder work = bench.work(1);
@@ -147,7 +147,7 @@ TEST_CASE("the next attempt resumes a broken download, also under a new signatur
 }
 
 TEST_CASE("a stop ends the download at once and leaves nothing") {
-    Bench bench;
+    LoaderBench bench;
     bench.server.on("/film.mp4", test::stall_after({.bytes = bench.bytes}, 1'000));
     std::stop_source stop;
     std::chrono::steady_clock::time_point asked;
@@ -168,7 +168,7 @@ TEST_CASE("a stop ends the download at once and leaves nothing") {
 }
 
 TEST_CASE("an extractor's file is taken from its folder and from nowhere else") {
-    Bench bench;
+    LoaderBench bench;
     const TempDir extractor;
     const TempDir outside;
     write_file(outside.path("precious.mp4"), "precious");

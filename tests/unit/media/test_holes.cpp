@@ -47,8 +47,8 @@ private:
     std::vector<std::string> parts_;
 };
 
-const std::string picture = "-f lavfi -i testsrc=s=160x120:d=12:r=25 ";
-const std::string sound = "-f lavfi -i sine=d=12 -c:a aac ";
+const std::string test_picture = "-f lavfi -i testsrc=s=160x120:d=12:r=25 ";
+const std::string test_sound = "-f lavfi -i sine=d=12 -c:a aac ";
 const std::string coded = "-pix_fmt yuv420p -c:v libx264 -preset ultrafast -g 10 ";
 
 }  // namespace
@@ -74,7 +74,7 @@ TEST_CASE("a segment that holds less than its playlist says is no success, where
     for (const bool fragments : {false, true})
         for (const bool silent : {false, true}) {
             const TempDir dir;
-            const Parts parts(dir, picture + (silent ? "" : sound) + coded, fragments);
+            const Parts parts(dir, test_picture + (silent ? "" : test_sound) + coded, fragments);
             for (const Row& row : rows) {
                 CAPTURE(row.what);
                 CAPTURE(fragments);
@@ -112,7 +112,7 @@ TEST_CASE("a long film without its end, or with a hole in its sound alone, is no
     CHECK(bench.save("/v/index.m3u8", 3).code == "ok");
 
     // Sound of its own, with a clock and as raw AAC, whose packets have none.
-    const Parts pictures(dir, picture + coded, false);
+    const Parts pictures(dir, test_picture + coded, false);
     std::vector<std::string> shown;
     for (int i = 0; i < 6; ++i) shown.push_back(pictures.segment(i));
     pictures.serve(bench, shown);

@@ -16,6 +16,8 @@
 
 namespace jobruntime::tests {
 
+inline constexpr Time noon = std::chrono::sys_days{std::chrono::year{2026} / 3 / 1} + std::chrono::hours{12};
+
 inline core::IdSource& ids() {
     static core::IdSource source;
     return source;

@@ -16,8 +16,6 @@ using mongo::List;
 
 namespace {
 
-const Time noon = std::chrono::sys_days{std::chrono::year{2026} / 3 / 1} + 12h;
-
 /// A server whose commands can be made to fail; nullptr where a real one is given, which need not allow it.
 MongoServer* failing() {
     static const auto server = MongoServer::own({"--enable-test-commands"});

@@ -11,8 +11,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-const Time noon = std::chrono::sys_days{std::chrono::year{2026} / 3 / 1} + 12h;
-
 Note loose(std::string name) {
     Event event;
     event.name = std::move(name);

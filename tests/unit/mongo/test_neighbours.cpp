@@ -14,8 +14,6 @@ using mongo::View;
 
 namespace {
 
-const Time noon = std::chrono::sys_days{std::chrono::year{2026} / 3 / 1} + 12h;
-
 }  // namespace
 
 TEST_CASE("the old application shares the database: its claims never see our jobs, nor ours its") {

@@ -13,8 +13,6 @@ using mongo::List;
 
 namespace {
 
-const Time noon = std::chrono::sys_days{std::chrono::year{2026} / 3 / 1} + 12h;
-
 struct Bench {
     Bench() : database(MongoServer::shared().fresh_database()) {
         mongo::Options options;

@@ -14,8 +14,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-const Time noon = std::chrono::sys_days{std::chrono::year{2026} / 3 / 1} + 12h;
-
 }  // namespace
 
 TEST_CASE("a note whose answer was lost is written once") {

@@ -16,8 +16,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-const Time noon = std::chrono::sys_days{std::chrono::year{2026} / 3 / 1} + 12h;
-
 void check_ids(Store& store) {
     EventId last = 0;
     for (const auto& event : must(store.events(EventId{0}, {}, 2000)).events) {

@@ -12,8 +12,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-const Time noon = std::chrono::sys_days{std::chrono::year{2026} / 3 / 1} + 12h;
-
 }  // namespace
 
 TEST_CASE("operations that wait at the same time travel to the server together") {

@@ -17,14 +17,14 @@ using namespace jobruntime::sqlite::test;
 
 namespace {
 
-constexpr int jobs = 20'000;
+constexpr int all_jobs = 20'000;
 /// A look at each job takes several steps of SQLite's machine; with the small bounds nothing comes near.
-constexpr long most_steps = jobs / 2;
+constexpr long most_steps = all_jobs / 2;
 
 /// Ended jobs above all. What is rare, and what waits, is older than everything else.
 void fill_badly(jobruntime::Store& store) {
     std::vector<Job> batch;
-    for (int n = 0; n < jobs; ++n) {
+    for (int n = 0; n < all_jobs; ++n) {
         Job job;
         job.id = new_job().id;
         job.kind = n == 1500 ? "kind.one" : n < 200 ? "kind.old" : n % 2 ? "kind.a" : "kind.b";
@@ -99,7 +99,7 @@ std::map<std::string, JobFilter> filters() {
     all["tag, trace"] = {.tag = "rare", .trace_id = "large"};
     all["tag, error"] = {.tag = "rare", .error_code = "NETWORK"};
     all["created before"] = {.created_before = noon + 1ms};
-    all["created after"] = {.created_after = noon + Duration{jobs}};
+    all["created after"] = {.created_after = noon + Duration{all_jobs}};
     return all;
 }
 
@@ -125,14 +125,14 @@ TEST_CASE("lists, counts, details and events look at few rows, however many ther
     };
     for (const auto& [name, filter] : filters()) {
         for (const auto order : {JobOrder::newest_first, JobOrder::oldest_first}) {
-            const auto list = [&](std::optional<std::int64_t> from) {
+            const auto list = [&, &filter = filter](std::optional<std::int64_t> from) {
                 list_jobs(reader.connection, reader.words, filter, order, from, 50, 0);
             };
             check("list by " + name, [&] { list({}); });
             check("list on by " + name, [&] { list(middle); });
         }
         for (const auto from : {std::optional<std::int64_t>{}, std::optional<std::int64_t>{middle}})
-            check("count by " + name, [&] {
+            check("count by " + name, [&, &filter = filter] {
                 count_jobs(reader.connection, reader.words, filter, CountBy::state, Effort::bounded, from);
             });
     }
@@ -170,7 +170,7 @@ TEST_CASE("the last events of a trace are those of its newest jobs, and those af
         }
     };
     const auto all = all_of();
-    CHECK(all.size() == jobs / 5);
+    CHECK(all.size() == all_jobs / 5);
     const auto last = [&](std::size_t n) { return std::vector<Event>(all.end() - static_cast<long>(n), all.end()); };
     CHECK(must(store->events({}, large, 2000)).events == last(2000));
     CHECK(must(store->events({}, large, 7)).events == last(7));
@@ -185,7 +185,7 @@ TEST_CASE("a count that was cut says where it goes on, and is at least as much a
     auto store = open_store(scratch / "jobs.db");
     fill_badly(*store);
     const auto exact = must(store->count({.tag = "often"}, CountBy::nothing)).front().count;
-    CHECK(exact == jobs);
+    CHECK(exact == all_jobs);
     const auto usual = must(store->rough_count({.tag = "often"}, CountBy::nothing, ""));
     CHECK(usual.next_cursor != "");
     CHECK(usual.rows.front().count == 10'000);
@@ -216,17 +216,17 @@ TEST_CASE("a count in slices comes to as many as there are, after as many slices
             const auto slice = must(store->rough_count(filter, CountBy::nothing, cursor));
             sum += slice.rows.front().count;
             cursor = slice.next_cursor;
-            REQUIRE(++asked <= jobs / 50);
+            REQUIRE(++asked <= all_jobs / 50);
         } while (!cursor.empty());
         CHECK(sum == exact);
         return asked;
     };
     // As many rows as an answer looks at; one that looks at the table in order looks at more.
-    CHECK(slices({.tag = "often"}) == jobs / 10'000);
+    CHECK(slices({.tag = "often"}) == all_jobs / 10'000);
     CHECK(slices({.created_after = noon}) == 1);
     core::set_failpoint("sqlite.short_looks", [] { return true; });
-    CHECK(slices({.tag = "often"}) == jobs / 50);
-    CHECK(slices({.created_after = noon + Duration{jobs}}) == jobs / 50);
+    CHECK(slices({.tag = "often"}) == all_jobs / 50);
+    CHECK(slices({.created_after = noon + Duration{all_jobs}}) == all_jobs / 50);
     // Once a slice was cut, what the tally knows to be fewer is looked at instead of the key's.
     CHECK(slices({.kinds = {"kind.one"}, .tag = "often"}) == 2);
     core::set_failpoint("sqlite.short_looks", {});
@@ -266,6 +266,6 @@ TEST_CASE("where what fits is rare, pages are short, and following them finds al
         ++pages;
     } while (!cursor.empty());
     CHECK(found == 3);
-    CHECK(pages == jobs / 50);
+    CHECK(pages == all_jobs / 50);
     core::set_failpoint("sqlite.short_looks", {});
 }

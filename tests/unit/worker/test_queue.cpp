@@ -22,7 +22,7 @@ SessionId session_of(int n) {
     return id;
 }
 
-void beat(Store& store, int n, std::vector<std::string> kinds, std::vector<std::string> queues, int places, Time now) {
+void beat_as(Store& store, int n, std::vector<std::string> kinds, std::vector<std::string> queues, int places, Time now) {
     SessionFacts facts;
     facts.works = true;
     facts.kinds = std::move(kinds);
@@ -232,7 +232,7 @@ TEST_CASE("wait ends with the job, the time, the stop or the reason") {
     auto store = memory::open();
     JobQueue queue(*store);
     const Time now = system_clock().wall();
-    beat(*store, 1, {"k"}, {"default"}, 1, now);
+    beat_as(*store, 1, {"k"}, {"default"}, 1, now);
     const auto id = queue.enqueue("k", {})->id;
     CHECK(queue.wait(id, 0s).error().code == Errc::timed_out);
     CHECK(queue.wait(id, 10ms).error().code == Errc::timed_out);
@@ -259,18 +259,18 @@ TEST_CASE("why a job is not running, in words") {
     const auto id = queue.enqueue("k", {})->id;
     const auto why = [&](JobId of) { return queue.waiting_for(*queue.get(of).value()).value(); };
     CHECK(why(id) == "no worker is running; start one with ROLE=worker");
-    beat(*store, 2, {"k"}, {"default"}, 1, now - 10min);
+    beat_as(*store, 2, {"k"}, {"default"}, 1, now - 10min);
     CHECK(why(id) == "no worker is running; start one with ROLE=worker");
-    beat(*store, 3, {"other"}, {"default"}, 1, now);
+    beat_as(*store, 3, {"other"}, {"default"}, 1, now);
     CHECK(why(id) == "no live worker has a handler for k");
-    beat(*store, 1, {"k"}, {"default"}, 1, now);
+    beat_as(*store, 1, {"k"}, {"default"}, 1, now);
     CHECK(why(id) == "next in line");
     const auto elsewhere = queue.enqueue("k", {}, {.queue = "slow"})->id;
     CHECK(why(elsewhere) == "no live worker serves queue slow");
     const auto job = claim(*store, 1, now);
     CHECK(why(id).empty());
     const auto second = queue.enqueue("k", {})->id;
-    beat(*store, 3, {"other"}, {"slow"}, 1, now);
+    beat_as(*store, 3, {"other"}, {"slow"}, 1, now);
     CHECK(why(second) == "all 1 places of queue default are busy");
     REQUIRE(queue.pause("default"));
     CHECK(why(second) == "queue default is paused");
@@ -287,7 +287,7 @@ TEST_CASE("why a job is not running, in words") {
     REQUIRE(store->settle({&snooze, 1}, now)->front().done);
     CHECK(why(id) == "waits until " + to_iso(at) + ": profile in use");
     for (int crash = 11; crash <= 12; ++crash) {
-        beat(*store, crash, {"k"}, {"default"}, 1, now);
+        beat_as(*store, crash, {"k"}, {"default"}, 1, now);
         CHECK(claim(*store, crash, now).id == second);
         REQUIRE(store->recover(session_of(crash), 1, Loss::crash, 10, now));
     }

@@ -17,13 +17,13 @@ using testing::ManualClock;
 
 namespace {
 
-SessionInfo session_of(int n, std::uint64_t beat = 1) {
+SessionInfo row_of(int n, std::uint64_t beats = 1) {
     SessionInfo info;
     info.id.bytes[15] = static_cast<std::uint8_t>(n);
     info.facts.works = true;
     info.facts.host = "here";
     info.facts.boot_id = "boot";
-    info.beat = beat;
+    info.beat = beats;
     return info;
 }
 
@@ -45,35 +45,35 @@ WorkerOptions on(ManualClock& clock, std::uint64_t seed) {
 
 TEST_CASE("a worker that comes by HTTP is lost as any other, and never leads: nobody is there who could do the upkeep") {
     core::Observer observer(30s, own_facts());
-    const auto mine = session_of(9).id;
-    std::vector<SessionInfo> all = {session_of(1), session_of(9)};
+    const auto mine = row_of(9).id;
+    std::vector<SessionInfo> all = {row_of(1), row_of(9)};
     all[0].facts.role = "remote";
     CHECK(observer.look(all, mine, SteadyTime{1h}, false).empty());
     CHECK(observer.leader() == mine);
     for (auto t = 10s; t < 30s; t += 10s) CHECK(observer.look(all, mine, SteadyTime{1h} + t, false).empty());
     const auto lost = observer.look(all, mine, SteadyTime{1h} + 30s, false);
     REQUIRE(lost.size() == 1);
-    CHECK(lost[0].session.id == session_of(1).id);
+    CHECK(lost[0].session.id == row_of(1).id);
 }
 
 TEST_CASE("a session is lost when its counter stood still for a whole lease of the observer's own clock") {
     core::Observer observer(30s, own_facts());
-    const auto mine = session_of(9).id;
+    const auto mine = row_of(9).id;
     const SteadyTime start{1h};
-    std::vector<SessionInfo> all = {session_of(1, 7), session_of(2, 3), session_of(9)};
+    std::vector<SessionInfo> all = {row_of(1, 7), row_of(2, 3), row_of(9)};
     for (auto t = 0s; t < 30s; t += 10s) {
         all[1].beat += 1;
         CHECK(observer.look(all, mine, start + t, false).empty());
     }
-    CHECK(observer.leader() == session_of(1).id);
+    CHECK(observer.leader() == row_of(1).id);
     all[1].beat += 1;
     const auto lost = observer.look(all, mine, start + 30s, false);
     REQUIRE(lost.size() == 1);
-    CHECK(lost[0].session.id == session_of(1).id);
+    CHECK(lost[0].session.id == row_of(1).id);
     CHECK(lost[0].session.beat == 7);
     CHECK(lost[0].loss == Loss::crash);
-    CHECK(observer.leader() == session_of(2).id);
-    observer.settled(session_of(1).id);
+    CHECK(observer.leader() == row_of(2).id);
+    observer.settled(row_of(1).id);
     all[1].beat += 1;
     CHECK(observer.look(all, mine, start + 40s, false).empty());
 }
@@ -103,14 +103,14 @@ TEST_CASE("what the observer makes of a session") {
     for (const auto& row : rows) {
         CAPTURE(row.name);
         core::Observer observer(30s, own_facts());
-        auto other = session_of(1);
+        auto other = row_of(1);
         row.edit(other);
-        const std::vector<SessionInfo> all = {other, session_of(2)};
+        const std::vector<SessionInfo> all = {other, row_of(2)};
         const SteadyTime start{1h};
-        CHECK(observer.look(all, session_of(2).id, start, row.own_beats_fail).empty() == !row.at_once);
-        CHECK(observer.look(all, session_of(2).id, start + 10s, row.own_beats_fail).empty() == !row.at_once);
-        observer.look(all, session_of(2).id, start + 20s, row.own_beats_fail);
-        const auto lost = observer.look(all, session_of(2).id, start + 30s, row.own_beats_fail);
+        CHECK(observer.look(all, row_of(2).id, start, row.own_beats_fail).empty() == !row.at_once);
+        CHECK(observer.look(all, row_of(2).id, start + 10s, row.own_beats_fail).empty() == !row.at_once);
+        observer.look(all, row_of(2).id, start + 20s, row.own_beats_fail);
+        const auto lost = observer.look(all, row_of(2).id, start + 30s, row.own_beats_fail);
         CHECK(lost.empty() == !row.after_lease);
         for (const auto& one : lost) CHECK(one.loss == row.loss);
     }
@@ -118,12 +118,12 @@ TEST_CASE("what the observer makes of a session") {
 
 TEST_CASE("an observer that slept gives everybody a new lease") {
     core::Observer observer(30s, own_facts());
-    const std::vector<SessionInfo> all = {session_of(1), session_of(2)};
+    const std::vector<SessionInfo> all = {row_of(1), row_of(2)};
     const SteadyTime start{1h};
-    CHECK(observer.look(all, session_of(2).id, start, false).empty());
-    CHECK(observer.look(all, session_of(2).id, start + 5min, false).empty());
-    for (auto t = 10s; t < 30s; t += 10s) CHECK(observer.look(all, session_of(2).id, start + 5min + t, false).empty());
-    CHECK(observer.look(all, session_of(2).id, start + 5min + 30s, false).size() == 1);
+    CHECK(observer.look(all, row_of(2).id, start, false).empty());
+    CHECK(observer.look(all, row_of(2).id, start + 5min, false).empty());
+    for (auto t = 10s; t < 30s; t += 10s) CHECK(observer.look(all, row_of(2).id, start + 5min + t, false).empty());
+    CHECK(observer.look(all, row_of(2).id, start + 5min + 30s, false).size() == 1);
 }
 
 TEST_CASE("another worker takes over a frozen one's job, and the late end of the frozen one changes nothing") {
@@ -289,7 +289,7 @@ TEST_CASE("a job that went down with two processes runs alone, and one that does
 
 TEST_CASE("a silent session is taken over also where the lease is short against the usual look round") {
     const auto store = memory::open();
-    const auto silent = session_of(1).id;
+    const auto silent = row_of(1).id;
     SessionFacts facts;
     facts.host = "elsewhere";
     facts.works = true;
