@@ -10,7 +10,7 @@ namespace jobruntime::helper {
 namespace {
 
 constexpr std::int64_t packet_bytes = 188;
-constexpr std::int64_t most_packets = 50'000;  // About nine megabytes.
+constexpr std::int64_t most_transport_packets = 50'000;  // About nine megabytes.
 
 /// The counter of a packet with something in it of that stream.
 std::optional<int> counter_of(std::ifstream& file, std::int64_t at, int pid) {
@@ -59,7 +59,7 @@ bool ends_within_packet(const std::string& path, Slice part) {
     const auto packets = (part.end - part.begin) / packet_bytes;
     if ((part.end - part.begin) % packet_bytes != 0) return true;
     std::ifstream file(path, std::ios::binary);
-    file.seekg(part.begin + std::max<std::int64_t>(0, packets - most_packets) * packet_bytes);
+    file.seekg(part.begin + std::max<std::int64_t>(0, packets - most_transport_packets) * packet_bytes);
     PesPackets open;
     unsigned char packet[packet_bytes];
     while (file.tellg() < part.end && file.read(reinterpret_cast<char*>(packet), sizeof packet))
@@ -71,9 +71,9 @@ bool packets_lost(const std::string& path, Slice before, Slice after, int pid) {
     std::ifstream file(path, std::ios::binary);
     std::optional<int> last, next;
     const auto whole = (before.end - before.begin) / packet_bytes;
-    for (std::int64_t i = whole - 1; i >= std::max<std::int64_t>(0, whole - most_packets) && !last; --i)
+    for (std::int64_t i = whole - 1; i >= std::max<std::int64_t>(0, whole - most_transport_packets) && !last; --i)
         last = counter_of(file, before.begin + i * packet_bytes, pid);
-    const auto following = std::min(most_packets, (after.end - after.begin) / packet_bytes);
+    const auto following = std::min(most_transport_packets, (after.end - after.begin) / packet_bytes);
     for (std::int64_t i = 0; i < following && !next; ++i) next = counter_of(file, after.begin + i * packet_bytes, pid);
     return !last || !next || *next != ((*last + 1) & 0x0f);
 }

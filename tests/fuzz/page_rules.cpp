@@ -43,7 +43,7 @@ extract::PageReader reader_of(std::string_view line) {
     return reader;
 }
 
-void expect_good(const MediaInfo& info) {
+void expect_good_info(const MediaInfo& info) {
     expect(!info.sources.empty() && info.sources.size() <= 64, "no sources, or too many");
     expect(!info.duration || (std::isfinite(*info.duration) && *info.duration > 0), "a duration that is none");
     expect(info.title.size() <= 500 && info.author.size() <= 200 && info.published.size() <= 64, "too long a text");
@@ -73,7 +73,7 @@ void page_rules(std::string_view input) {
     for (const int nth : {0, 1, 2}) {
         const auto info = extract::read_document(*document, reader_of(line), nth);
         expect(info || !info.error().name.empty(), "an error without a name");
-        if (info) expect_good(*info);
+        if (info) expect_good_info(*info);
     }
     if (!document->is_object()) return;
     const auto rules = extract::PageRules::parse(document->get_object());

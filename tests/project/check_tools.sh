@@ -159,8 +159,8 @@ stub cmake 'case " $* " in *" --build "*san*) sleep 1;; esac; case " $* " in *" 
 stub ctest 'echo "tested $(basename "$2")" >>"'$tree'/order"; echo "100% tests passed, 0 tests failed out of 10"'
 try "$tree/tools/test" --full
 said=$(tr "\n" " " <"$tree/order")
-expect "tests run while the next presets are built" says "built dev tested dev tested dev built asan"
-expect "and after their own" says "built asan tested asan built tsan tested tsan tested dev"
+expect "tests run while the next presets are built" says "built dev tested dev built asan tested asan built tsan"
+expect "and after their own, the end-to-end tests and the proofs last" says "built tsan tested tsan tested dev tested dev"
 stub cmake 'case " $* " in *" --build "*"${FAIL_BUILD:-nothing}"*) exit 1;; esac'
 stub ctest 'echo "  7 - test_browser (Skipped)" | sed "s/^/$SKIP/"; echo; echo "90% tests passed, ${BAD:-0} tests failed out of 10"; exit ${BAD:-0}'
 FAIL_BUILD=tsan try "$tree/tools/test" --full

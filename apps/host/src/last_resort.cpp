@@ -9,7 +9,7 @@ namespace jobruntime::host {
 namespace {
 
 /// How often it asks whether a handler runs.
-constexpr std::chrono::milliseconds every{100};
+constexpr std::chrono::milliseconds looks_every{100};
 constexpr std::chrono::seconds for_last_words{1};
 
 }  // namespace
@@ -65,7 +65,7 @@ void LastResort::watch(const std::stop_token& stop) {
         const auto now = Clock::now();
         if (answered_ && plan_.busy && plan_.busy()) idle_since = now;
         if (now - idle_since >= plan_.moments || now - grace_ends_ >= plan_.stuck + plan_.moments) break;
-        changed_.wait_for(lock, stop, every, [] { return false; });
+        changed_.wait_for(lock, stop, looks_every, [] { return false; });
         if (stop.stop_requested()) return;
     }
     const int code = code_;

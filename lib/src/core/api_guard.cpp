@@ -82,7 +82,7 @@ bool from_foreign_page(const Request& request, const ApiAllowed& allowed) {
     return !origin.empty() && !origin_is_own(origin, request.header("host"));
 }
 
-bool is_json(std::string_view content_type) {
+bool names_json(std::string_view content_type) {
     std::string_view type = content_type.substr(0, std::min(content_type.find(';'), content_type.size()));
     while (!type.empty() && (type.back() == ' ' || type.back() == '\t')) type.remove_suffix(1);
     if (same_ignoring_case(type, "application/json")) return true;
@@ -128,7 +128,7 @@ std::optional<Response> refuse_request(const Request& request, const ApiAllowed&
                                "JOBRT_ALLOWED_ORIGINS if it should");
     if (!changes) return std::nullopt;
     const auto type = request.header("content-type");
-    if ((!request.body.empty() || !type.empty()) && !is_json(type) && !(is_form(request) && takes_form(request)))
+    if ((!request.body.empty() || !type.empty()) && !names_json(type) && !(is_form(request) && takes_form(request)))
         return Response::error(415, "UNSUPPORTED_MEDIA_TYPE", "The body must be JSON: send content-type: application/json");
     return std::nullopt;
 }

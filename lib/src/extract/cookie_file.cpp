@@ -13,7 +13,7 @@ namespace jobruntime::extract {
 
 namespace {
 
-constexpr std::size_t max_cookies = 5000;
+constexpr std::size_t max_cookies_of_file = 5000;
 
 std::vector<std::string_view> fields_of(std::string_view line) {
     std::vector<std::string_view> fields;
@@ -71,7 +71,7 @@ Result<std::vector<Cookie>> parse_storage_state(std::string_view text) {
     std::vector<Cookie> cookies;
     for (const auto& one : *list) {
         const auto place = "cookies[" + std::to_string(cookies.size()) + "]";
-        if (cookies.size() == max_cookies) return bad(place + " is one cookie too many");
+        if (cookies.size() == max_cookies_of_file) return bad(place + " is one cookie too many");
         const auto* object = one.if_object();
         if (object == nullptr || !object->contains("value") || !object->at("value").is_string())
             return bad(place + " is no cookie");
@@ -130,7 +130,7 @@ Result<std::vector<Cookie>> parse_cookie_file(std::string_view text) {
         cookie.name = fields[5];
         cookie.value = fields[6];
         if (!is_cookie(cookie)) return bad("is no cookie");
-        if (cookies.size() == max_cookies) return bad("is one cookie too many");
+        if (cookies.size() == max_cookies_of_file) return bad("is one cookie too many");
         cookies.push_back(std::move(cookie));
     }
     return cookies;

@@ -16,7 +16,7 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr std::size_t max_videos = 1000;
+constexpr std::size_t max_videos_of_post = 1000;
 
 /// A frame with nothing on it yet.
 Probe frame_of(const Probe& page) {
@@ -42,7 +42,7 @@ json::object without_inner_videos(const json::object& object) {
 }
 
 void add_objects(std::vector<Probe>& all, std::vector<std::string>& known, const Probe& page, const json::value& value, int depth) {
-    if (depth > 8 || all.size() >= max_videos) return;
+    if (depth > 8 || all.size() >= max_videos_of_post) return;
     if (const auto* array = value.if_array()) {
         for (const auto& item : *array) add_objects(all, known, page, item, depth + 1);
     } else if (const auto* object = value.if_object()) {
@@ -86,7 +86,7 @@ std::vector<Probe> named_by_metas(const std::vector<Probe>& probes) {
         std::string last;
         for (const auto& [name, value] : probe.metas) {
             const bool address = name == "og:video" || name == "og:video:url" || name == "og:video:secure_url";
-            if (address && all.size() < max_videos && (last.empty() || (stem_of(value) != last && name != "og:video:secure_url"))) {
+            if (address && all.size() < max_videos_of_post && (last.empty() || (stem_of(value) != last && name != "og:video:secure_url"))) {
                 last = stem_of(value);
                 all.push_back(frame_of(probe));
             }

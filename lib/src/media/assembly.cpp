@@ -31,13 +31,6 @@ bool take_runs(const json::object& from, std::string_view name, std::vector<std:
     return true;
 }
 
-/// [end, seconds, pause, exact] each.
-json::array list_of(const std::vector<StreamPiece>& pieces) {
-    json::array list;
-    for (const auto& piece : pieces) list.push_back({piece.end, piece.seconds, piece.pause, piece.exact});
-    return list;
-}
-
 bool take_pieces(const json::object& from, std::string_view name, std::vector<StreamPiece>& into) {
     const auto* list = from.if_contains(name);
     if (!list) return true;  // Written by a version that did not know them.
@@ -56,6 +49,12 @@ bool take_pieces(const json::object& from, std::string_view name, std::vector<St
 }
 
 }  // namespace
+
+json::array list_of(const std::vector<StreamPiece>& pieces) {
+    json::array list;
+    for (const auto& piece : pieces) list.push_back({piece.end, piece.seconds, piece.pause, piece.exact});
+    return list;
+}
 
 Result<void> write_assembly(const std::string& path, const Assembly& assembly) {
     const json::object object{

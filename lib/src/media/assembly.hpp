@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include <boost/json/object.hpp>
+#include <boost/json/array.hpp>
 
 #include <jobruntime/media.hpp>
 #include <jobruntime/result.hpp>
@@ -31,6 +31,9 @@ struct Assembly {
 
 inline constexpr std::string_view parts_suffix = ".parts";
 inline constexpr std::string_view audio_suffix = ".audio";
+
+/// [end, seconds, pause, exact] each, as in the description and in a request to the helper.
+boost::json::array list_of(const std::vector<StreamPiece>& pieces);
 
 /// Beside the download at `path`, synced. Errors as net::folder_error.
 Result<void> write_assembly(const std::string& path, const Assembly& assembly);

@@ -11,7 +11,7 @@
 namespace jobruntime::media {
 namespace {
 
-Error unsupported(std::string what) {
+Error unreadable_manifest(std::string what) {
     return Error{Errc::unsupported, "UNSUPPORTED_SOURCE", "the DASH manifest " + std::move(what)};
 }
 
@@ -49,9 +49,9 @@ std::string protection_of(const XmlElement& element) {
     return found;
 }
 
-class Parser {
+class ManifestParser {
 public:
-    explicit Parser(const DashLimits& limits) : limits_(limits) {}
+    explicit ManifestParser(const DashLimits& limits) : limits_(limits) {}
 
     Result<DashManifest> run(std::string_view text, const net::Url& base) {
         if (text.size() > limits_.max_bytes)
@@ -63,7 +63,7 @@ public:
             return dash_broken("its root is no MPD; the server may have sent something else instead");
         const auto type = root->get("type").value_or("static");
         if (type == "dynamic")
-            return unsupported("is of a live stream (type=\"dynamic\"), which this version does not record");
+            return unreadable_manifest("is of a live stream (type=\"dynamic\"), which this version does not record");
         if (type != "static") return dash_broken("it is of an unknown type");
         Inherited all;
         all.base = base;
@@ -78,7 +78,7 @@ private:
     Result<void> inherit(const XmlElement& element, Inherited& into) {
         for (const auto& [key, value] : element.attributes)
             if (key == "xlink:href")
-                return unsupported("refers to parts of itself elsewhere (xlink), which is not followed");
+                return unreadable_manifest("refers to parts of itself elsewhere (xlink), which is not followed");
         if (const auto* base = element.child("BaseURL")) {
             auto url = net::resolve(into.base, base->text);
             if (!url) return std::move(url).error();
@@ -141,7 +141,7 @@ private:
             const auto* element = holder.child(name);
             if (!element) continue;
             if (element->get("xlink:href"))
-                return unsupported("refers to parts of itself elsewhere (xlink), which is not followed");
+                return unreadable_manifest("refers to parts of itself elsewhere (xlink), which is not followed");
             if (into.kind != kind) into = {};
             into.kind = kind;
             JR_TRY(take_integer(*element, "timescale", into.timescale));
@@ -170,10 +170,10 @@ private:
         std::vector<DashRun> runs;
         for (const auto& child : element->children) {
             if (child.name == "Pattern")
-                return unsupported("has patterns in its timeline, which this version does not read");
+                return unreadable_manifest("has patterns in its timeline, which this version does not read");
             if (child.name != "S") continue;
             if (child.get("k").value_or("1") != "1")
-                return unsupported("divides its segments further, which this version does not read");
+                return unreadable_manifest("divides its segments further, which this version does not read");
             DashRun run;
             if (child.get("t")) JR_TRY(take_integer(child, "t", run.time.emplace()));
             JR_TRY(take_integer(child, "d", run.duration));
@@ -315,7 +315,7 @@ bool looks_like_dash(std::string_view text) {
 }
 
 Result<DashManifest> parse_dash(std::string_view text, const net::Url& base, const DashLimits& limits) {
-    return Parser(limits).run(text, base);
+    return ManifestParser(limits).run(text, base);
 }
 
 }  // namespace jobruntime::media

@@ -11,7 +11,7 @@ namespace {
 
 using Kind = DashAddressing::Kind;
 
-constexpr std::size_t most_address_bytes = std::size_t{64} << 20;
+constexpr std::size_t most_addresses_bytes = std::size_t{64} << 20;
 
 /// When one segment plays, in ticks.
 struct Span {
@@ -39,7 +39,7 @@ private:
         url->fragment.reset();
         auto text = url->str();
         // A long base address makes much of little text.
-        if ((address_bytes_ += text.size()) > most_address_bytes)
+        if ((address_bytes_ += text.size()) > most_addresses_bytes)
             return Error{Errc::full, "TOO_LARGE",
                          "the addresses of the DASH manifest come to more than 64 MiB"};
         return text;

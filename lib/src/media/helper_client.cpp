@@ -9,6 +9,7 @@
 #include <jobruntime/media.hpp>
 #include <jobruntime/subprocess.hpp>
 
+#include "media/assembly.hpp"
 #include "media/helper_answer.hpp"
 
 namespace jobruntime::media {
@@ -46,13 +47,6 @@ object request_with_limits(const HelperOptions& options, std::string_view op, co
 
 /// What a request line can hold; a stream of more pieces is judged as a whole only.
 constexpr std::size_t most_pieces = 100'000;
-
-/// [end, seconds, pause, exact] each.
-boost::json::array list_of(const std::vector<StreamPiece>& pieces) {
-    boost::json::array list;
-    for (const auto& piece : pieces) list.push_back({piece.end, piece.seconds, piece.pause, piece.exact});
-    return list;
-}
 
 void report(const object& line, const OnProgress& progress) {
     if (!progress) return;

@@ -13,10 +13,10 @@ namespace jobruntime::media {
 namespace {
 
 constexpr std::size_t longest_line = 32'768;
-constexpr std::size_t most_address_bytes = std::size_t{64} << 20;
+constexpr std::size_t most_playlist_address_bytes = std::size_t{64} << 20;
 constexpr std::size_t most_inits = 1'000;  // Each is compared with the others.
 
-Error unsupported(std::string what) {
+Error unreadable(std::string what) {
     return Error{Errc::unsupported, "UNSUPPORTED_SOURCE", "the HLS playlist " + std::move(what)};
 }
 
@@ -41,9 +41,9 @@ private:
 };
 
 /// One pass over a playlist's lines. Which of the two kinds it is shows in its tags.
-class Parser {
+class PlaylistParser {
 public:
-    Parser(const net::Url& base, const HlsLimits& limits, const HlsVariables& imported)
+    PlaylistParser(const net::Url& base, const HlsLimits& limits, const HlsVariables& imported)
         : base_(base), limits_(limits), imported_(imported) {}
 
     Result<HlsPlaylist> run(std::string_view text) {
@@ -81,7 +81,7 @@ private:
     }
 
     Result<void> count(std::size_t address_bytes) {
-        if ((address_bytes_ += address_bytes) > most_address_bytes)
+        if ((address_bytes_ += address_bytes) > most_playlist_address_bytes)
             return Error{Errc::full, "TOO_LARGE",
                          "the addresses of the HLS playlist come to more than 64 MiB"};
         return {};
@@ -118,8 +118,8 @@ private:
         if (name == "#EXT-X-MEDIA-SEQUENCE") return take_integer(name, value, sequence_);
         if (name == "#EXT-X-TARGETDURATION") return target_duration(value);
         if (name == "#EXT-X-DEFINE") return define(value);
-        if (name == "#EXT-X-I-FRAMES-ONLY") return unsupported("lists only key frames, for seeking");
-        if (name == "#EXT-X-SKIP") return unsupported("is a delta update, which nobody asked for");
+        if (name == "#EXT-X-I-FRAMES-ONLY") return unreadable("lists only key frames, for seeking");
+        if (name == "#EXT-X-SKIP") return unreadable("is a delta update, which nobody asked for");
         return {};  // Unknown tags are to be ignored (RFC 8216, 6.3.1).
     }
 
@@ -339,7 +339,7 @@ private:
 
 Result<HlsPlaylist> parse_hls(std::string_view text, const net::Url& base, const HlsLimits& limits,
                               const HlsVariables& master) {
-    return Parser(base, limits, master).run(text);
+    return PlaylistParser(base, limits, master).run(text);
 }
 
 Result<std::vector<HlsVariant>> rank_variants(const HlsMaster& master, int max_height) {

@@ -26,7 +26,7 @@ Result<std::vector<net::Attempt>> attempts_of(const Fd& parent, JobId job) {
 }
 
 /// What an earlier attempt was making is half-made; what it had fetched is not.
-void remove_half_made(const Fd& folder) {
+void remove_outputs_left(const Fd& folder) {
     (void)net::each_name(folder, [&](const std::string& name) {
         if (name.starts_with(output_prefix)) (void)net::remove_name(folder, name);
     });
@@ -78,7 +78,7 @@ Result<WorkFolder> Publisher::claim_work_folder(JobId job, Fence fence) const {
         if (!claimed.ok) continue;  // Its late worker lives and may still write there.
         // RENAME_NOREPLACE lets only the newest become ours; what is older goes.
         if (::renameat2(parent->get(), old.c_str(), parent->get(), name.c_str(), RENAME_NOREPLACE) == 0) {
-            remove_half_made(claimed.folder);
+            remove_outputs_left(claimed.folder);
         } else {
             remove_tree(parent_path + "/" + old);
         }

@@ -8,7 +8,7 @@
 namespace jobruntime::sqlite {
 namespace {
 
-using How = InsertAnswer::How;
+using Inserted = InsertAnswer::How;
 
 void write_tags(Writer& writer, const NewJob& job, std::int64_t seq) {
     for (const auto& tag : job.tags) writer.sql("INSERT OR IGNORE INTO jobrt_tag(tag, job) VALUES(?, ?)").run(tag, seq);
@@ -60,11 +60,11 @@ void replace(Writer& writer, const JobRow& old, const NewJob& job, std::string_v
 
 /// The row was refused by one of the unique indexes: says by which, and does what that asks for.
 InsertAnswer clash(Writer& writer, const NewJob& job, std::string_view tags, Time now) {
-    if (const auto same = writer.job(job.id)) return {How::inserted, job.id, same->state, {}, {}};
+    if (const auto same = writer.job(job.id)) return {Inserted::inserted, job.id, same->state, {}, {}};
     if (!job.idempotency_key.empty()) {
         Query row = writer.sql("SELECT id, state, idem_hash FROM jobrt_job WHERE idem_key = ?").query(job.idempotency_key);
         if (row.next()) {
-            return {How::repeated, row.id<JobId>(0), static_cast<JobState>(row.number(1)), std::string(row.text(2)), {}};
+            return {Inserted::repeated, row.id<JobId>(0), static_cast<JobState>(row.number(1)), std::string(row.text(2)), {}};
         }
     }
     std::optional<std::int64_t> holder;
@@ -77,9 +77,9 @@ InsertAnswer clash(Writer& writer, const NewJob& job, std::string_view tags, Tim
     const bool waits = old->state == JobState::scheduled || old->state == JobState::queued;
     if (job.on_conflict == OnConflict::replace && waits && writer.words().text(old->kind) == job.kind) {
         replace(writer, *old, job, tags, now);
-        return {How::replaced, old->id, job.run_at > now ? JobState::scheduled : JobState::queued, {}, {}};
+        return {Inserted::replaced, old->id, job.run_at > now ? JobState::scheduled : JobState::queued, {}, {}};
     }
-    return {How::existing, old->id, old->state, {}, {}};
+    return {Inserted::existing, old->id, old->state, {}, {}};
 }
 
 InsertAnswer insert_one(Writer& writer, const NewJob& job, std::string_view tags, Time now) {
@@ -113,7 +113,7 @@ InsertAnswer insert_one(Writer& writer, const NewJob& job, std::string_view tags
     writer.event(event, now, static_cast<std::uint64_t>(seq));
     writer.tally(queue, kind, state, +1);
     writer.hint(hint_jobs);
-    return {How::inserted, job.id, state, {}, {}};
+    return {Inserted::inserted, job.id, state, {}, {}};
 }
 
 }  // namespace
@@ -136,7 +136,7 @@ void insert_jobs(Writer& writer, const InsertPlan& plan, Time now, std::vector<I
     answers.reserve(plan.jobs.size());
     for (std::size_t i = 0; i < plan.jobs.size(); ++i) {
         if (!plan.refused.empty() && plan.refused[i]) {
-            answers.push_back({How::inserted, plan.jobs[i].id, JobState::queued, {}, plan.refused[i]});
+            answers.push_back({Inserted::inserted, plan.jobs[i].id, JobState::queued, {}, plan.refused[i]});
             continue;
         }
         answers.push_back(insert_one(writer, plan.jobs[i], plan.tags.empty() ? std::string_view() : plan.tags[i], now));

@@ -12,7 +12,7 @@ using namespace http_test;
 namespace {
 
 const std::string to_us = "Host: localhost\r\n";
-const std::string get = "GET /api/session HTTP/1.1\r\n";
+const std::string get_session = "GET /api/session HTTP/1.1\r\n";
 const std::string posted = "POST /echo HTTP/1.1\r\n" + to_us + "Content-Type: application/json\r\n";
 const std::string chunked = posted + "Transfer-Encoding: chunked\r\n";
 const std::string smuggled = "GET /smuggled HTTP/1.1\r\n" + to_us + "\r\n";
@@ -159,17 +159,17 @@ TEST_CASE("a chunk that is not exactly as long as it says ends the connection") 
 }
 
 TEST_CASE("a head that is not written as RFC 9112 wants it ends the connection") {
-    const std::string line = get + to_us;
+    const std::string line = get_session + to_us;
     refuse_each({
         {"bare line feeds", "GET /api/session HTTP/1.1\nHost: localhost\n\n", 400},
         {"a bare line feed behind the request line", "GET /api/session HTTP/1.1\n" + to_us + "\r\n", 400},
-        {"a header ended by a bare line feed", get + "Host: localhost\n\r\n", 400},
+        {"a header ended by a bare line feed", get_session + "Host: localhost\n\r\n", 400},
         {"an empty line that is a bare line feed", line + "\n", 400},
-        {"a bare carriage return", get + "Host: localhost\rX: a\r\n\r\n", 400},
-        {"two carriage returns", get + "Host: localhost\r\r\n\r\n", 400},
+        {"a bare carriage return", get_session + "Host: localhost\rX: a\r\n\r\n", 400},
+        {"two carriage returns", get_session + "Host: localhost\r\r\n\r\n", 400},
         {"a folded header", line + "X: a\r\n b\r\n\r\n", 400},
         {"a header folded by a tab", line + "X: a\r\n\tGET /smuggled HTTP/1.1\r\n\r\n", 400},
-        {"a blank before the first header", get + " " + to_us + "\r\n", 400},
+        {"a blank before the first header", get_session + " " + to_us + "\r\n", 400},
         {"a header without a colon", line + "nonsense\r\n\r\n", 400},
         {"a header without a name", line + ": a\r\n\r\n", 400},
         {"a name with a blank", line + "X Y: a\r\n\r\n", 400},
@@ -190,28 +190,28 @@ TEST_CASE("a head that is not written as RFC 9112 wants it ends the connection")
         {"tabs for blanks", "GET\t/api/session\tHTTP/1.1\r\n" + to_us + "\r\n", 400},
         {"a second request in the target", "GET /api/session HTTP/1.1 GET /smuggled HTTP/1.1\r\n" + to_us + "\r\n", 400},
         {"a TLS hello", "\x16\x03\x01\x02\x01\r\n", 400},
-        {"no Host", get + "\r\n", 400},
-        {"an empty Host", get + "Host: \r\n\r\n", 400},
+        {"no Host", get_session + "\r\n", 400},
+        {"an empty Host", get_session + "Host: \r\n\r\n", 400},
         {"two Hosts", line + "Host: evil.example\r\n\r\n", 400},
         {"twice the same Host", line + to_us + "\r\n", 400},
-        {"two Hosts in one", get + "Host: localhost, evil.example\r\n\r\n", 400},
-        {"a Host with user information", get + "Host: evil.example:80@localhost\r\n\r\n", 400},
-        {"a Host with a path", get + "Host: localhost/..\r\n\r\n", 400},
-        {"a Host with a query", get + "Host: localhost?x\r\n\r\n", 400},
-        {"a Host with a backslash", get + "Host: localhost\\evil.example\r\n\r\n", 400},
-        {"a Host with a byte above ASCII", get + "Host: localh\xc3\xb6st\r\n\r\n", 400},
-        {"a Host with half an escape", get + "Host: localhost%2\r\n\r\n", 400},
-        {"a Host with an escape that is none", get + "Host: localhost%zz\r\n\r\n", 400},
-        {"a port over all ports", get + "Host: localhost:65536\r\n\r\n", 400},
-        {"a port that wraps", get + "Host: localhost:4294967376\r\n\r\n", 400},
-        {"a negative port", get + "Host: localhost:-1\r\n\r\n", 400},
-        {"two ports", get + "Host: localhost:80:80\r\n\r\n", 400},
-        {"a Host that is but a port", get + "Host: :80\r\n\r\n", 400},
-        {"an address without brackets", get + "Host: ::1\r\n\r\n", 400},
-        {"an open bracket", get + "Host: [::1\r\n\r\n", 400},
-        {"no address in brackets", get + "Host: [localhost]\r\n\r\n", 400},
-        {"an IPv4 address in brackets", get + "Host: [127.0.0.1]\r\n\r\n", 400},
-        {"something behind the brackets", get + "Host: [::1]evil.example\r\n\r\n", 400},
+        {"two Hosts in one", get_session + "Host: localhost, evil.example\r\n\r\n", 400},
+        {"a Host with user information", get_session + "Host: evil.example:80@localhost\r\n\r\n", 400},
+        {"a Host with a path", get_session + "Host: localhost/..\r\n\r\n", 400},
+        {"a Host with a query", get_session + "Host: localhost?x\r\n\r\n", 400},
+        {"a Host with a backslash", get_session + "Host: localhost\\evil.example\r\n\r\n", 400},
+        {"a Host with a byte above ASCII", get_session + "Host: localh\xc3\xb6st\r\n\r\n", 400},
+        {"a Host with half an escape", get_session + "Host: localhost%2\r\n\r\n", 400},
+        {"a Host with an escape that is none", get_session + "Host: localhost%zz\r\n\r\n", 400},
+        {"a port over all ports", get_session + "Host: localhost:65536\r\n\r\n", 400},
+        {"a port that wraps", get_session + "Host: localhost:4294967376\r\n\r\n", 400},
+        {"a negative port", get_session + "Host: localhost:-1\r\n\r\n", 400},
+        {"two ports", get_session + "Host: localhost:80:80\r\n\r\n", 400},
+        {"a Host that is but a port", get_session + "Host: :80\r\n\r\n", 400},
+        {"an address without brackets", get_session + "Host: ::1\r\n\r\n", 400},
+        {"an open bracket", get_session + "Host: [::1\r\n\r\n", 400},
+        {"no address in brackets", get_session + "Host: [localhost]\r\n\r\n", 400},
+        {"an IPv4 address in brackets", get_session + "Host: [127.0.0.1]\r\n\r\n", 400},
+        {"something behind the brackets", get_session + "Host: [::1]evil.example\r\n\r\n", 400},
         {"a malformed Host for health, which answers any", "GET /api/health HTTP/1.1\r\nHost: localhost, evil.example\r\n\r\n", 400},
         {"a malformed Host beside a target with its own", "GET http://localhost/ HTTP/1.1\r\nHost: a b\r\n\r\n", 400},
         {"a target with a malformed port", "GET http://localhost:65536/ HTTP/1.1\r\n" + to_us + "\r\n", 400},
@@ -273,7 +273,7 @@ TEST_CASE("a body belongs to its request, whatever the method, and what follows 
 TEST_CASE("answers come in the order of the requests, and a bad one ends what follows it") {
     Target target;
     Client client(target.port);
-    client.send(posted + "Content-Length: 3\r\n\r\n\"1\"" + posted + "Content-Length: 3\r\n\r\n\"2\"" + get + "\r\n" + smuggled);
+    client.send(posted + "Content-Length: 3\r\n\r\n\"1\"" + posted + "Content-Length: 3\r\n\r\n\"2\"" + get_session + "\r\n" + smuggled);
     const auto text = client.read_all();
     CHECK(statuses(text) == std::vector<int>{200, 200, 400});
     CHECK(text.find("\\\"1\\\"") < text.find("\\\"2\\\""));
@@ -333,8 +333,8 @@ TEST_CASE("what has no end costs no memory: lines, headers, chunks, trailers, re
     };
     const std::vector<Endless> rows{
         {"a request line", "GET /", std::string(65'536, 'x')},
-        {"headers", get + to_us, repeated("a:b\r\n", 10'000)},
-        {"a header", get + "X: ", std::string(65'536, 'x')},
+        {"headers", get_session + to_us, repeated("a:b\r\n", 10'000)},
+        {"a header", get_session + "X: ", std::string(65'536, 'x')},
         {"a body beyond its limit", posted + "Content-Length: 4000000000\r\n\r\n", std::string(65'536, 'x')},
         {"chunks", chunked + "\r\n", repeated("1\r\nx\r\n", 10'000)},
         {"a chunk's extension", chunked + "\r\n1;", std::string(65'536, 'x')},

@@ -33,18 +33,18 @@ struct Slow {
     std::atomic<bool> inside{false}, let_go{false};
 };
 
-const std::string job = R"({"kind":"demo.echo"})";
+const std::string echo_job = R"({"kind":"demo.echo"})";
 
 std::string post_head(const std::string& more) {
     return "POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: " +
-           std::to_string(job.size()) + "\r\n" + more + "\r\n";
+           std::to_string(echo_job.size()) + "\r\n" + more + "\r\n";
 }
 
 /// Begins a request; half of its body has been read when this returns, or at least its head.
 void send_half(Client& client) {
     client.send(post_head("Expect: 100-continue\r\n"));
     REQUIRE(client.read_to("\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n");
-    client.send(job.substr(0, job.size() / 2));
+    client.send(echo_job.substr(0, echo_job.size() / 2));
 }
 
 }  // namespace
@@ -137,7 +137,7 @@ TEST_CASE("a request of which a part has come when the server stops is read to i
     CHECK(idle.get("/api/health")->status == 200);
     std::thread stopper([&] { host.server.stop(); });
     CHECK(idle.is_closed());
-    half.send(job.substr(job.size() / 2));
+    half.send(echo_job.substr(echo_job.size() / 2));
     const auto reply = half.read_reply();
     stopper.join();
     REQUIRE(reply);
@@ -176,7 +176,7 @@ TEST_CASE("requests that nobody has read yet when the server stops are answered"
     for (const auto& client : fresh) clients.push_back(client.get());
     for (auto* client : clients)
         if (client != &holder) client->send("GET /api/jobs HTTP/1.1\r\nHost: localhost\r\n" + token + "\r\n");
-    holder.send(job);
+    holder.send(echo_job);
     std::thread stopper([&] { host.server.stop(); });
     CHECK(stream.read_all().find("event: shutdown") != std::string::npos);  // It stops now.
     hold.finish();
