@@ -432,8 +432,8 @@ TEST_CASE("words in more jobs than one answer may look at are refused, and nothi
     NewJob job;
     job.kind = "demo.echo";
     for (int i = 1; i <= 10'001; ++i) {
-        job.id.bytes[0] = static_cast<std::uint8_t>(i >> 8);
-        job.id.bytes[1] = static_cast<std::uint8_t>(i);
+        job.id.bytes[14] = static_cast<std::uint8_t>(i >> 8);
+        job.id.bytes[15] = static_cast<std::uint8_t>(i);
         REQUIRE(api.store.insert({&job, 1}, api.clock.wall()));
     }
     CHECK(api.get("/api/jobs/counts?text=demo").code() == "FILTER_TOO_WIDE");
@@ -463,8 +463,8 @@ TEST_CASE("words that nothing has end a page after so many bytes, too") {
     job.kind = "demo.echo";
     job.payload = R"({"x":")" + std::string(250'000, 'x') + "\"}";
     for (int i = 1; i <= 310; ++i) {
-        job.id.bytes[0] = static_cast<std::uint8_t>(i >> 8);
-        job.id.bytes[1] = static_cast<std::uint8_t>(i);
+        job.id.bytes[14] = static_cast<std::uint8_t>(i >> 8);
+        job.id.bytes[15] = static_cast<std::uint8_t>(i);
         REQUIRE(api.store.insert({&job, 1}, api.clock.wall()));
     }
     const auto page = api.get("/api/jobs?text=needle");
