@@ -14,7 +14,7 @@ constexpr double no_hole = 0.2;
 // So many times what lies between a stream's packets elsewhere is no step of it any more.
 constexpr double not_usual = 4;
 // What a piece's duration in whole seconds may be off by.
-constexpr double times_rounded = 0.5;
+constexpr double off_by_rounding = 0.5;
 // Where a piece begins is known to a picture or two.
 constexpr double about = 0.1;
 
@@ -28,7 +28,7 @@ std::size_t Holes::piece_at(std::int64_t position) const {
 Holes::Promise Holes::promised(std::size_t first, std::size_t last) const {
     Promise all;
     for (auto i = first; i < last; ++i) {
-        if (pieces_[i].seconds > 0 && !pieces_[i].exact) all.slack += times_rounded;
+        if (pieces_[i].seconds > 0 && !pieces_[i].exact) all.slack += off_by_rounding;
         all.seconds += pieces_[i].seconds + pieces_[i].pause;
     }
     return all;

@@ -15,10 +15,9 @@ namespace {
 constexpr unsigned shown_parts = all_parts & ~static_cast<unsigned>(part_steps);
 /// A call does so much at most, and says where the next goes on.
 constexpr std::size_t most_a_call = 2000;
-/// With words, which few jobs may have, it looks at no more slices and bytes than these.
+/// With words, which few jobs may have, it looks at no more slices than these.
 constexpr int most_slices = 40;
 constexpr std::uint64_t most_with_words = 200;
-constexpr std::size_t most_bytes_a_call = 64u << 20;
 constexpr const char* wrong_cursor = "cursor must be the nextCursor of an earlier answer to the same question";
 
 std::string_view word(ChangeAnswer::How how) {
@@ -279,7 +278,7 @@ Response ApiRouter::Impl::change_matching(const JobFilter& filter, const std::st
         bound.left -= std::min<std::uint64_t>(bound.left, changed->answers.size());
         if (bound.left == 0) cursor.clear();
         slice.took(clock.steady() - since);
-    } while (!cursor.empty() && tally.all() < most_a_call && (words.empty() || (++slices < most_slices && bytes < most_bytes_a_call)) &&
+    } while (!cursor.empty() && tally.all() < most_a_call && (words.empty() || (++slices < most_slices && bytes < core::most_bytes_looked_at)) &&
              clock.steady() - begun < core::long_enough);
     auto object = tally.json(match.body.at("action"));
     object["nextCursor"] = cursor.empty() ? boost::json::value(nullptr) : boost::json::value(bound.cursor(cursor));

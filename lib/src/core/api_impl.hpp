@@ -201,6 +201,8 @@ inline constexpr std::string_view key_header = "idempotency-key";
 /// Routes that look at many jobs, or change them, end early and say where to go on once they have been at it for so long:
 /// well before a host gives up on them.
 inline constexpr std::chrono::milliseconds long_enough{1'000};
+/// And those that look for words, once they have looked at so much of payloads and results.
+inline constexpr std::size_t most_bytes_looked_at = 64u << 20;
 
 /// Whether a page asks whose origin may read answers, and is neither our own nor one that may do what ours may.
 bool only_reads(const Request& request, const ApiAllowed& allowed);

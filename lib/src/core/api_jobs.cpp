@@ -19,8 +19,6 @@ constexpr int slice_jobs = 50;
 constexpr std::size_t most_page_bytes = 8u << 20;
 /// And once it has looked at so many for words that no index knows, or for one that can be read.
 constexpr std::size_t most_looked_at = 2000;
-/// Or at so much of payloads and results.
-constexpr std::size_t most_bytes_looked_at = 64u << 20;
 /// Or for so long, because somebody waits for the page.
 constexpr Duration longest_look{60};
 
@@ -80,7 +78,7 @@ Response ApiRouter::Impl::list_jobs(const RouteMatch& match) const {
         }
         for (const auto& id : page->unreadable) unreadable.emplace_back(id.str());
         cursor = std::move(page->next_cursor);
-    } while (more && !cursor.empty() && jobs < limit && looked_at < most_looked_at && bytes < most_bytes_looked_at &&
+    } while (more && !cursor.empty() && jobs < limit && looked_at < most_looked_at && bytes < core::most_bytes_looked_at &&
              text.size() < most_page_bytes && clock.steady() - begun < core::long_enough);
     text += "]";
     if (!unreadable.empty()) text += R"(,"unreadable":)" + core::to_text(boost::json::value(std::move(unreadable)));

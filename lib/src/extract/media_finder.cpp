@@ -22,7 +22,6 @@ namespace {
 
 constexpr std::size_t max_sources = 16;
 constexpr std::size_t max_candidates = 512;  // Each is compared with the others, and a page may name a million.
-constexpr std::size_t max_media_url = 8192;
 
 /// A source with what is known of it beyond the seam's fields.
 struct Candidate {
@@ -51,7 +50,7 @@ public:
 
     Candidate* add(std::string_view url, std::string_view mime, std::string_view origin,
                    std::string_view frame_url) {
-        if (!is_http_url(url) || url.size() > max_media_url) return nullptr;
+        if (!is_http_url(url) || url.size() > max_url) return nullptr;
         const auto* sighting = seen_by_network(url);
         auto kind = sighting != nullptr ? sighting->kind : classify_media(url, mime);
         // Its name alone makes nothing a piece of a stream that the page itself calls a video.

@@ -1,6 +1,7 @@
 // Copyright the jobruntime authors. Licensed under the Apache License 2.0; see LICENSE.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -25,6 +26,8 @@ std::string url_host(std::string_view url);
 /// The URL without its fragment.
 std::string_view without_fragment(std::string_view url);
 bool is_http_url(std::string_view url);
+/// Longer ones that a page or its traffic names are passed over.
+inline constexpr std::size_t max_url = 8192;
 
 /// Judges what somebody names as a video by media type first, then by the extension. An unknown type and an unknown name
 /// are `none`.

@@ -68,7 +68,7 @@ private:
         return std::string(url.substr(url.rfind('/') + 1));
     }
     void take(std::string url, const json::object* owner) {
-        if (!is_http_url(url) || url.size() > 8192) return;
+        if (!is_http_url(url) || url.size() > max_url) return;
         const auto kind = classify_media(url, "");
         if (kind == MediaKind::none || kind == MediaKind::segment) return;
         if (std::find(urls_.begin(), urls_.end(), url) != urls_.end()) return;

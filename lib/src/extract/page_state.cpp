@@ -13,7 +13,6 @@ namespace json = boost::json;
 namespace {
 
 constexpr std::size_t max_requests = 4096;
-constexpr std::size_t max_url = 8192;
 /// A body of unknown type that a media element fetched counts as media from this size on.
 constexpr std::int64_t big_body = 512 * 1024;
 

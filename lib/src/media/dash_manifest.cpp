@@ -11,7 +11,7 @@
 namespace jobruntime::media {
 namespace {
 
-Error unreadable_manifest(std::string what) {
+Error unsupported_manifest(std::string what) {
     return Error{Errc::unsupported, "UNSUPPORTED_SOURCE", "the DASH manifest " + std::move(what)};
 }
 
@@ -63,7 +63,7 @@ public:
             return dash_broken("its root is no MPD; the server may have sent something else instead");
         const auto type = root->get("type").value_or("static");
         if (type == "dynamic")
-            return unreadable_manifest("is of a live stream (type=\"dynamic\"), which this version does not record");
+            return unsupported_manifest("is of a live stream (type=\"dynamic\"), which this version does not record");
         if (type != "static") return dash_broken("it is of an unknown type");
         Inherited all;
         all.base = base;
@@ -78,7 +78,7 @@ private:
     Result<void> inherit(const XmlElement& element, Inherited& into) {
         for (const auto& [key, value] : element.attributes)
             if (key == "xlink:href")
-                return unreadable_manifest("refers to parts of itself elsewhere (xlink), which is not followed");
+                return unsupported_manifest("refers to parts of itself elsewhere (xlink), which is not followed");
         if (const auto* base = element.child("BaseURL")) {
             auto url = net::resolve(into.base, base->text);
             if (!url) return std::move(url).error();
@@ -141,7 +141,7 @@ private:
             const auto* element = holder.child(name);
             if (!element) continue;
             if (element->get("xlink:href"))
-                return unreadable_manifest("refers to parts of itself elsewhere (xlink), which is not followed");
+                return unsupported_manifest("refers to parts of itself elsewhere (xlink), which is not followed");
             if (into.kind != kind) into = {};
             into.kind = kind;
             JR_TRY(take_integer(*element, "timescale", into.timescale));
@@ -170,10 +170,10 @@ private:
         std::vector<DashRun> runs;
         for (const auto& child : element->children) {
             if (child.name == "Pattern")
-                return unreadable_manifest("has patterns in its timeline, which this version does not read");
+                return unsupported_manifest("has patterns in its timeline, which this version does not read");
             if (child.name != "S") continue;
             if (child.get("k").value_or("1") != "1")
-                return unreadable_manifest("divides its segments further, which this version does not read");
+                return unsupported_manifest("divides its segments further, which this version does not read");
             DashRun run;
             if (child.get("t")) JR_TRY(take_integer(child, "t", run.time.emplace()));
             JR_TRY(take_integer(child, "d", run.duration));

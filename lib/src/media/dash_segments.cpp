@@ -11,8 +11,6 @@ namespace {
 
 using Kind = DashAddressing::Kind;
 
-constexpr std::size_t most_addresses_bytes = std::size_t{64} << 20;
-
 /// When one segment plays, in ticks.
 struct Span {
     std::uint64_t begin = 0;
@@ -38,8 +36,7 @@ private:
         if (!url) return std::move(url).error();
         url->fragment.reset();
         auto text = url->str();
-        // A long base address makes much of little text.
-        if ((address_bytes_ += text.size()) > most_addresses_bytes)
+        if ((address_bytes_ += text.size()) > most_address_bytes)
             return Error{Errc::full, "TOO_LARGE",
                          "the addresses of the DASH manifest come to more than 64 MiB"};
         return text;

@@ -13,10 +13,9 @@ namespace jobruntime::media {
 namespace {
 
 constexpr std::size_t longest_line = 32'768;
-constexpr std::size_t most_playlist_address_bytes = std::size_t{64} << 20;
 constexpr std::size_t most_inits = 1'000;  // Each is compared with the others.
 
-Error unreadable(std::string what) {
+Error unsupported_playlist(std::string what) {
     return Error{Errc::unsupported, "UNSUPPORTED_SOURCE", "the HLS playlist " + std::move(what)};
 }
 
@@ -75,13 +74,12 @@ private:
         if (!url) return std::move(url).error();
         url->fragment.reset();
         auto text = url->str();
-        // A long base address makes much of little text.
         JR_TRY(count(text.size()));
         return text;
     }
 
     Result<void> count(std::size_t address_bytes) {
-        if ((address_bytes_ += address_bytes) > most_playlist_address_bytes)
+        if ((address_bytes_ += address_bytes) > most_address_bytes)
             return Error{Errc::full, "TOO_LARGE",
                          "the addresses of the HLS playlist come to more than 64 MiB"};
         return {};
@@ -118,8 +116,8 @@ private:
         if (name == "#EXT-X-MEDIA-SEQUENCE") return take_integer(name, value, sequence_);
         if (name == "#EXT-X-TARGETDURATION") return target_duration(value);
         if (name == "#EXT-X-DEFINE") return define(value);
-        if (name == "#EXT-X-I-FRAMES-ONLY") return unreadable("lists only key frames, for seeking");
-        if (name == "#EXT-X-SKIP") return unreadable("is a delta update, which nobody asked for");
+        if (name == "#EXT-X-I-FRAMES-ONLY") return unsupported_playlist("lists only key frames, for seeking");
+        if (name == "#EXT-X-SKIP") return unsupported_playlist("is a delta update, which nobody asked for");
         return {};  // Unknown tags are to be ignored (RFC 8216, 6.3.1).
     }
 

@@ -15,6 +15,9 @@
 // fetch of one.
 namespace jobruntime::media {
 
+/// What the addresses of one playlist or manifest may come to: a long base makes much of little text.
+inline constexpr std::size_t most_address_bytes = std::size_t{64} << 20;
+
 struct ByteRange {
     std::uint64_t offset = 0;
     std::uint64_t length = 0;  ///< Never 0.

@@ -7,16 +7,16 @@
 namespace jobruntime::sqlite {
 namespace {
 
-using Restored = InsertAnswer::How;
+using Inserted = InsertAnswer::How;
 
 /// What is in the way of this job, or that it is here already.
 std::optional<InsertAnswer> met(Writer& writer, const Job& job, bool counted) {
-    if (const auto same = writer.job(job.id)) return InsertAnswer{Restored::inserted, job.id, same->state, {}, {}};
+    if (const auto same = writer.job(job.id)) return InsertAnswer{Inserted::inserted, job.id, same->state, {}, {}};
     if (!job.idempotency_key.empty()) {
         Query row = writer.sql("SELECT id, state, idem_hash FROM jobrt_job WHERE idem_key = ?")
                         .query(job.idempotency_key);
         if (row.next())
-            return InsertAnswer{Restored::repeated,
+            return InsertAnswer{Inserted::repeated,
                                 row.id<JobId>(0),
                                 static_cast<JobState>(row.number(1)),
                                 std::string(row.text(2)),
@@ -26,7 +26,7 @@ std::optional<InsertAnswer> met(Writer& writer, const Job& job, bool counted) {
     Query row = writer.sql("SELECT id, state FROM jobrt_job WHERE unique_key = ? AND counted = 1")
                     .query(job.unique_key);
     if (!row.next()) return std::nullopt;
-    return InsertAnswer{Restored::existing, row.id<JobId>(0), static_cast<JobState>(row.number(1)), {}, {}};
+    return InsertAnswer{Inserted::existing, row.id<JobId>(0), static_cast<JobState>(row.number(1)), {}, {}};
 }
 
 std::int64_t side_of(const Job& job, const RestorePlan::Texts& texts) {
@@ -108,7 +108,7 @@ InsertAnswer restore_one(Writer& writer, const Job& job, const RestorePlan::Text
     writer.event(event, now);
     writer.tally(queue, kind, job.state, +1);
     writer.hint(hint_jobs);
-    return {Restored::inserted, job.id, job.state, {}, {}};
+    return {Inserted::inserted, job.id, job.state, {}, {}};
 }
 
 }  // namespace
@@ -134,7 +134,7 @@ void restore_jobs(Writer& writer, const RestorePlan& plan, Time now, std::vector
     for (std::size_t i = 0; i < plan.jobs.size(); ++i) {
         const auto& job = plan.jobs[i];
         if (plan.texts[i].refused)
-            answers.push_back({Restored::inserted, job.id, job.state, {}, plan.texts[i].refused});
+            answers.push_back({Inserted::inserted, job.id, job.state, {}, plan.texts[i].refused});
         else
             answers.push_back(restore_one(writer, job, plan.texts[i], now));
     }
