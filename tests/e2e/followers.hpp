@@ -73,7 +73,7 @@ private:
 struct Apis {
     const Folder& folder;
     Variables variables;
-    std::vector<std::string> argv{JOBRT_PROGRAM};
+    std::vector<std::string> argv{tests::program("jobrt")};
     std::vector<std::unique_ptr<Service>> each{};
     void start(std::size_t i);
     int port(std::size_t i) const { return each[i]->port(); }

@@ -2,8 +2,8 @@
 #include "e2e/support.hpp"
 #include "support/mongo_server.hpp"
 
-// Linked into a program of tests, it has them run on MongoDB: each folder has a database of its own there. Without a
-// server the program says so and is skipped.
+// Linked into a program of tests, it has them run on MongoDB where E2E_ON_MONGO is set: each folder has a database of its
+// own there. Without a server the program says so and is skipped.
 namespace jobruntime::e2e {
 namespace {
 
@@ -16,7 +16,7 @@ Variables database_of(const Folder& folder) {
 }
 
 const bool chosen = [] {
-    use_store(database_of);
+    if (on_mongo()) use_store(database_of);
     return true;
 }();
 

@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#ifdef E2E_MONGO_SERVER
+#ifdef E2E_HAS_MONGO
 #include <cstdlib>
 
 #include "support/mongo_server.hpp"
@@ -15,7 +15,7 @@
 namespace jobruntime::e2e {
 namespace {
 
-#ifdef E2E_MONGO_SERVER
+#ifdef E2E_HAS_MONGO
 bool given(const char* name) {
     const char* value = std::getenv(name);
     return value && *value;
@@ -28,7 +28,7 @@ std::vector<StoreKind> store_kinds() {
     std::vector<StoreKind> kinds{{"sqlite", [](const Folder& folder) {
                                       return Variables{{"JOBRT_STORE", "sqlite:" + folder / "jobs.db"}};
                                   }}};
-#ifdef E2E_MONGO_SERVER
+#ifdef E2E_HAS_MONGO
     const bool real = given("JOBRT_TEST_MONGODB_URI");
     if (real || given("JOBRT_STANDIN")) {
         kinds.push_back(

@@ -178,7 +178,7 @@ Ended run(std::vector<std::string> argv, const Variables& variables, const std::
 }
 
 Ended jobrt(std::vector<std::string> arguments, const Variables& variables, const std::string& cwd, Millis limit) {
-    arguments.insert(arguments.begin(), JOBRT_PROGRAM);
+    arguments.insert(arguments.begin(), tests::program("jobrt"));
     return run(std::move(arguments), variables, cwd, limit);
 }
 
@@ -261,6 +261,10 @@ void check_refusal(const Answer& answer, int status, std::string_view code) {
 std::string text(const boost::json::object& object, std::string_view name) {
     const auto* value = object.if_contains(name);
     return value && value->is_string() ? std::string(value->get_string()) : std::string();
+}
+
+bool on_mongo() {
+    return std::getenv("E2E_ON_MONGO") != nullptr;
 }
 
 bool in_order(const std::vector<std::string>& names, const std::vector<std::string>& parts) {

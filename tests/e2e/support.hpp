@@ -16,6 +16,7 @@
 #include <boost/json.hpp>
 #include <jobruntime/subprocess.hpp>
 
+#include "support/places.hpp"
 #include "unit/net/test_server.hpp"
 
 // What the end-to-end tests share: a folder of their own, real processes, a client for their HTTP,
@@ -42,13 +43,9 @@ private:
 
 /// The environment of a jobrt in that folder: loopback allowed, a free port, short beats.
 Variables environment(const Folder& folder);
-/// Whether the tests of this program run on MongoDB (on_mongo.cpp): `* doctest::skip(on_mongo)` for a case that is about
-/// a file, or about no store.
-#ifdef E2E_ON_MONGO
-constexpr bool on_mongo = true;
-#else
-constexpr bool on_mongo = false;
-#endif
+/// Whether the tests run on MongoDB this time, by E2E_ON_MONGO in their environment (on_mongo.cpp):
+/// `* doctest::skip(on_mongo())` for a case that is about a file, or about no store.
+bool on_mongo();
 
 /// Has environment() name another store than a SQLite file in the folder: on_mongo.cpp.
 void use_store(std::function<Variables(const Folder&)> store);
@@ -156,7 +153,7 @@ class Service {
 public:
     /// Ready within `limit`, or ready() is empty.
     Service(const Folder& folder, Variables variables, Millis limit = 20s,
-            std::vector<std::string> argv = {JOBRT_PROGRAM});
+            std::vector<std::string> argv = {tests::program("jobrt")});
     const boost::json::object& ready() const { return ready_; }
     int port() const { return port_; }
     Program& program() { return program_; }

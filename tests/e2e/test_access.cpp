@@ -97,7 +97,7 @@ TEST_CASE("with tokens the API serves every address, by role, and shows no token
     CHECK(listed.out.find("reader") != std::string::npos);
     service.program().stop();
     const std::string seen = telemetry + listed.out + service.program().out() + service.program().err() +
-                             contents(folder / "tokens") + (on_mongo ? "" : contents(variables.at("JOBRT_STORE").substr(7)));
+                             contents(folder / "tokens") + (on_mongo() ? "" : contents(variables.at("JOBRT_STORE").substr(7)));
     for (const auto& token : {reader, admin, next}) CHECK(seen.find(token.substr(13)) == std::string::npos);
     struct stat facts {};
     REQUIRE(stat((folder / "tokens").c_str(), &facts) == 0);

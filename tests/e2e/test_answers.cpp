@@ -276,14 +276,14 @@ TEST_CASE("a flag goes before the environment, that before .env, and that before
             CHECK(api.program().err().find(name) == std::string::npos);
         return http(api.port(), "GET", "/api/worker/health").json().at("staleAfterMs").to_number<int>();
     };
-    CHECK(stale({JOBRT_PROGRAM, "--stale", "6001"}) == 6001);
-    CHECK(stale({JOBRT_PROGRAM}) == 6002);
+    CHECK(stale({tests::program("jobrt"), "--stale", "6001"}) == 6001);
+    CHECK(stale({tests::program("jobrt")}) == 6002);
     variables["JOBRT_STALE_MS"] = "";
-    CHECK(stale({JOBRT_PROGRAM}) == 6003);
+    CHECK(stale({tests::program("jobrt")}) == 6003);
     fs::remove(folder / ".env");
-    CHECK(stale({JOBRT_PROGRAM}) == 6004);
+    CHECK(stale({tests::program("jobrt")}) == 6004);
     variables.erase("JOBRT_CONFIG");
-    CHECK(stale({JOBRT_PROGRAM}) == 120'000);
+    CHECK(stale({tests::program("jobrt")}) == 120'000);
 }
 
 }  // namespace

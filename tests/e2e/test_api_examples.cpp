@@ -104,7 +104,7 @@ void check_printed(const Example& example, const Printed& printed) {
     CHECK(printed.text.find("\"code\":\"" + example.code() + "\"") != std::string::npos);
 }
 
-const std::string document = SOURCE_DIR "/docs/api.md";
+const std::string document = tests::source("docs/api.md");
 
 TEST_CASE("every curl line of docs/api.md works as it stands there") {
     const auto list = examples(document);

@@ -60,9 +60,9 @@ TEST_CASE("a normal user saves a video with the browser's sandbox on") {
         prefix = as_nobody;
         for (const auto& path : {folder.path(), folder / "home"})
             REQUIRE(::chown(path.c_str(), 65534, 65534) == 0);
-        if (!run(joined(prefix, {JOBRT_PROGRAM, "--version"}), variables, folder.path()).status.success()) {
-            std::cout << "skipped: an unprivileged user cannot run " JOBRT_PROGRAM
-                         "; build in a folder that all may read\n";
+        if (!run(joined(prefix, {tests::program("jobrt"), "--version"}), variables, folder.path()).status.success()) {
+            std::cout << "skipped: an unprivileged user cannot run " << tests::program("jobrt")
+                      << "; build in a folder that all may read\n";
             return;
         }
     }
@@ -75,7 +75,7 @@ TEST_CASE("a normal user saves a video with the browser's sandbox on") {
     }
     test::TestServer site;
     add_clip_page(site);
-    Service service(folder, variables, 20s, joined(prefix, {JOBRT_PROGRAM}));
+    Service service(folder, variables, 20s, joined(prefix, {tests::program("jobrt")}));
     REQUIRE_FALSE(service.ready().empty());
     CHECK(status_line(service.program().pid(), "Uid").find("0\t0") == std::string::npos);
     const auto made = http(service.port(), "POST", "/api/jobs", "{\"url\":\"" + site.url("/page") + "\"}");
@@ -298,7 +298,7 @@ TEST_CASE("the sandbox is given up for root who asks for it, and for nobody else
     const auto without = [&](std::vector<std::string> prefix) {
         std::ofstream(folder / "arguments") << "";
         fs::permissions(folder / "arguments", fs::perms::all);
-        const auto ended = run(joined(std::move(prefix), {JOBRT_PROGRAM, "auth", "bootstrap", "x"}), variables, folder.path());
+        const auto ended = run(joined(std::move(prefix), {tests::program("jobrt"), "auth", "bootstrap", "x"}), variables, folder.path());
         CHECK_MESSAGE(ended.err.find("BROWSER_LAUNCH_FAILED") != std::string::npos, ended.err);
         CHECK(contents(folder / "arguments").find("--user-data-dir=" + folder / "profile") != std::string::npos);
         return contents(folder / "arguments").find("--no-sandbox\n") != std::string::npos;
@@ -316,8 +316,8 @@ TEST_CASE("the sandbox is given up for root who asks for it, and for nobody else
     variables["JOBRT_BROWSER_NO_SANDBOX"] = "1";
     fs::remove_all(folder / "profile");
     REQUIRE(::chown(folder.path().c_str(), 65534, 65534) == 0);
-    if (!run(joined(as_nobody, {JOBRT_PROGRAM, "--version"}), variables, folder.path()).status.success()) {
-        std::cout << "skipped: an unprivileged user cannot run " JOBRT_PROGRAM "; build in a folder that all may read\n";
+    if (!run(joined(as_nobody, {tests::program("jobrt"), "--version"}), variables, folder.path()).status.success()) {
+        std::cout << "skipped: an unprivileged user cannot run " << tests::program("jobrt") << "; build in a folder that all may read\n";
         return;
     }
     CHECK_FALSE(without(as_nobody));

@@ -92,7 +92,7 @@ public:
         variables["TMPDIR"] = folder / "tmp";
         variables["JOBRT_CONCURRENCY"] = "2";
         variables["JOBRT_FAILPOINTS"] = failpoints;
-        service_.emplace(folder, variables, 20s, std::vector<std::string>{SOAK_PROGRAM});
+        service_.emplace(folder, variables, 20s, std::vector<std::string>{tests::program("e2e_soak_program")});
         REQUIRE(service_->port() > 0);
     }
 

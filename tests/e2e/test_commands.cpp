@@ -81,7 +81,7 @@ TEST_CASE("jobs, events, health and doctor speak of a running process") {
 TEST_CASE("events --follow shows what happens from now on until it is stopped") {
     const Folder folder;
     Runtime runtime(folder, true);
-    Program follower({JOBRT_PROGRAM, "events", "--follow", "--json"}, environment(folder), folder.path());
+    Program follower({tests::program("jobrt"), "events", "--follow", "--json"}, environment(folder), folder.path());
     REQUIRE(eventually(30s, [&] { return follower.out().find("worker.started") != std::string::npos; }));
     const auto id = runtime.submit({{"kind", "demo.echo"}});
     CHECK(eventually(30s, [&] {
@@ -152,7 +152,7 @@ TEST_CASE("events shows only what --trace and --level ask for, also when it foll
     CHECK(shown({"--trace", done_trace, "--level", "warn"}).empty());
     CHECK(jobrt({"events", "--level", "loud"}, variables, folder.path()).status.code == 2);
 
-    Program follower({JOBRT_PROGRAM, "events", "--follow", "--json", "--trace", "followed"}, variables, folder.path());
+    Program follower({tests::program("jobrt"), "events", "--follow", "--json", "--trace", "followed"}, variables, folder.path());
     const auto other = runtime.submit({{"kind", "demo.echo"}});
     REQUIRE(text(runtime.wait(other, "completed", 10s), "status") == "completed");
     const auto answer = http(runtime.port(), "POST", "/api/jobs", R"({"kind":"demo.echo"})", {{"x-trace-id", "followed"}});
@@ -166,7 +166,7 @@ TEST_CASE("events shows only what --trace and --level ask for, also when it foll
     CHECK(count_of(followed, "worker.job.completed", text(answer.json().at("job").get_object(), "id")) == 1);
 }
 
-TEST_CASE("commands that look make no store, and say that nothing runs" * doctest::skip(on_mongo)) {
+TEST_CASE("commands that look make no store, and say that nothing runs" * doctest::skip(on_mongo())) {
     const Folder folder;
     const auto variables = environment(folder);
     for (const std::vector<std::string>& arguments :
@@ -179,12 +179,12 @@ TEST_CASE("commands that look make no store, and say that nothing runs" * doctes
     CHECK_FALSE(fs::exists(folder / "jobs.db"));
 }
 
-TEST_CASE("doctor finds jobrt-media beside jobrt or wherever PATH has it, and says when it is nowhere" * doctest::skip(on_mongo)) {
+TEST_CASE("doctor finds jobrt-media beside jobrt or wherever PATH has it, and says when it is nowhere" * doctest::skip(on_mongo())) {
     const Folder folder;
     fs::create_directory(folder / "alone");
     fs::create_directory(folder / "elsewhere");
-    fs::copy_file(JOBRT_PROGRAM, folder / "alone/jobrt");
-    fs::create_symlink(JOBRT_BIN "/jobrt-media", folder / "elsewhere/jobrt-media");
+    fs::copy_file(tests::program("jobrt"), folder / "alone/jobrt");
+    fs::create_symlink(tests::program("jobrt-media"), folder / "elsewhere/jobrt-media");
     auto variables = environment(folder);
     const auto helpers_missed = [&] {
         return run({folder / "alone/jobrt", "doctor"}, variables, folder.path()).out.find("jobrt-media is neither") !=
@@ -195,7 +195,7 @@ TEST_CASE("doctor finds jobrt-media beside jobrt or wherever PATH has it, and sa
     CHECK(!helpers_missed());
 }
 
-TEST_CASE("config show names each setting and its source, and no password" * doctest::skip(on_mongo)) {
+TEST_CASE("config show names each setting and its source, and no password" * doctest::skip(on_mongo())) {
     const Folder folder;
     auto variables = environment(folder);
     variables.erase("JOBRT_STORE");
@@ -212,7 +212,7 @@ TEST_CASE("config show names each setting and its source, and no password" * doc
     CHECK(ended.err.find("secret") == std::string::npos);
 }
 
-TEST_CASE("every command explains itself with an example, and so does the man page" * doctest::skip(on_mongo)) {
+TEST_CASE("every command explains itself with an example, and so does the man page" * doctest::skip(on_mongo())) {
     const Folder folder;
     const auto variables = environment(folder);
     const auto man = jobrt({"man"}, variables, folder.path());
@@ -249,7 +249,7 @@ TEST_CASE("every command explains itself with an example, and so does the man pa
     CHECK(jobrt({"jobs", "list", "--nonsense"}, variables, folder.path()).status.code == 2);
 }
 
-TEST_CASE("the demo saves its own page, and under its looser rules nothing that was left over" * doctest::skip(on_mongo)) {
+TEST_CASE("the demo saves its own page, and under its looser rules nothing that was left over" * doctest::skip(on_mongo())) {
     const Folder folder;
     auto variables = environment(folder);
     const test::TestServer site;
@@ -277,7 +277,7 @@ TEST_CASE("the demo saves its own page, and under its looser rules nothing that 
     CHECK(site.requests().empty());
 }
 
-TEST_CASE("bench prints one JSON line for a workload" * doctest::skip(on_mongo)) {
+TEST_CASE("bench prints one JSON line for a workload" * doctest::skip(on_mongo())) {
     const Folder folder;
     const auto ended =
         jobrt({"bench", "--scale", "1", "--workload", "W1_bulk1000", "--json"}, environment(folder), folder.path(), 60s);
@@ -294,7 +294,7 @@ TEST_CASE("bench prints one JSON line for a workload" * doctest::skip(on_mongo))
     CHECK(unknown.err.find("W1_bulk1000") != std::string::npos);
 }
 
-TEST_CASE("bench measures every workload, and the same rows by bare statements on our schema and on a minimal one" * doctest::skip(on_mongo)) {
+TEST_CASE("bench measures every workload, and the same rows by bare statements on our schema and on a minimal one" * doctest::skip(on_mongo())) {
     const Folder folder;
     const auto ended = jobrt({"bench", "--raw", "--scale", "1"}, environment(folder), folder.path(), 120s);
     INFO(ended.err);
@@ -322,11 +322,11 @@ TEST_CASE("bench measures every workload, and the same rows by bare statements o
     CHECK(fs::is_empty(folder.path()));
 }
 
-TEST_CASE("a signal ends bench at once, with all that it began" * doctest::skip(on_mongo)) {
+TEST_CASE("a signal ends bench at once, with all that it began" * doctest::skip(on_mongo())) {
     for (const int number : {SIGINT, SIGHUP}) {
         CAPTURE(number);
         const Folder folder;
-        Program bench({JOBRT_PROGRAM, "bench", "--scale", "1000", "--workload", "W4_pickup_xproc"}, environment(folder),
+        Program bench({tests::program("jobrt"), "bench", "--scale", "1000", "--workload", "W4_pickup_xproc"}, environment(folder),
                       folder.path());
         REQUIRE(eventually(20s, [&] { return !children_with(bench.pid(), "--enqueuer").empty(); }));
         bench.signal(number);
@@ -338,14 +338,14 @@ TEST_CASE("a signal ends bench at once, with all that it began" * doctest::skip(
     }
 }
 
-TEST_CASE("a signal ends a command that does not wait for it" * doctest::skip(on_mongo)) {
+TEST_CASE("a signal ends a command that does not wait for it" * doctest::skip(on_mongo())) {
     const Folder folder;
     test::TestServer silent;  // Its answer never comes.
     silent.on("/api/health", [](const auto& connection, const auto&) { connection.hold(); });
     for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
         CAPTURE(number);
         const auto before = silent.requests().size();
-        Program waiting({JOBRT_PROGRAM, "health", "--api", silent.url("")}, environment(folder), folder.path());
+        Program waiting({tests::program("jobrt"), "health", "--api", silent.url("")}, environment(folder), folder.path());
         REQUIRE(eventually(30s, [&] { return silent.requests().size() > before; }));
         waiting.signal(number);
         const auto ended = waiting.wait(10s);

@@ -322,11 +322,11 @@ TEST_CASE("each program has the roles of its name") {
     for (const auto& [name, role] : programs) {
         CAPTURE(name);
         const Folder folder;
-        Service service(folder, environment(folder), 20s, {std::string(JOBRT_BIN) + "/" + name});
+        Service service(folder, environment(folder), 20s, {tests::program(name)});
         CHECK(text(service.ready(), "role") == role);
         auto variables = environment(folder);
         variables["ROLE"] = role == "api" ? "worker" : "api";
-        const auto refused = run({std::string(JOBRT_BIN) + "/" + name}, variables, folder.path());
+        const auto refused = run({tests::program(name)}, variables, folder.path());
         CHECK(refused.status.code == 2);
         CHECK(refused.out.empty());
     }

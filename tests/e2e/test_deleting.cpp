@@ -57,7 +57,7 @@ TEST_CASE("jobs delete leaves a job alone that has run since it was looked at, a
 
     Transaction meanwhile(path);
     meanwhile.run("UPDATE jobrt_job SET fence = fence + 1, attempt = attempt + 1");
-    Program deleting({JOBRT_PROGRAM, "jobs", "delete", id.str(), "--json"}, environment(folder), folder.path());
+    Program deleting({tests::program("jobrt"), "jobs", "delete", id.str(), "--json"}, environment(folder), folder.path());
     REQUIRE(eventually(30s, [&] { return somebody_writes(path); }));  // So it has read the job.
     meanwhile.run("COMMIT");
     const auto ended = deleting.wait(30s);

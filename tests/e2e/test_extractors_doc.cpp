@@ -13,11 +13,11 @@ using namespace jobruntime::e2e;
 
 namespace {
 
-const std::string document = SOURCE_DIR "/docs/extractors.md";
+const std::string document = tests::source("docs/extractors.md");
 
 std::string code(const std::string& language, const std::string& which = "1") {
     const auto ended =
-        run({"/bin/bash", SOURCE_DIR "/tests/project/document_code.sh", document, language, which}, {}, "/");
+        run({"/bin/bash", tests::source("tests/project/document_code.sh"), document, language, which}, {}, "/");
     REQUIRE_MESSAGE(ended.status.success(), (language + " " + which));
     return ended.out;
 }
@@ -54,7 +54,7 @@ struct Site {
     Variables variables = environment(folder);
 
     Ended shell(const std::string& text) {
-        variables["PATH"] = JOBRT_BIN ":/usr/local/bin:/usr/bin:/bin";
+        variables["PATH"] = std::filesystem::path(tests::program("jobrt")).parent_path().string() + ":/usr/local/bin:/usr/bin:/bin";
         return run({"/bin/sh", "-eu", "-c", here(text)}, variables, folder.path(), 60s);
     }
     void program(const std::string& name, const std::string& text) const {
@@ -81,7 +81,7 @@ TEST_CASE("all its languages are known here") {
 
 TEST_CASE("the Python extractor and the commands that try it") {
     Site site;
-    std::filesystem::copy_file(SOURCE_DIR "/bindings/python/jobruntime_extractor.py",
+    std::filesystem::copy_file(tests::source("bindings/python/jobruntime_extractor.py"),
                                site.folder / "jobruntime_extractor.py");
     site.program("my.py", code("python"));
     const auto ended = site.shell(code("sh", "2"));
@@ -122,6 +122,6 @@ TEST_CASE("the rules for a page, recorded and replayed") {
 
 TEST_CASE("the C++ program, built from the document, is one") {
     const Folder folder;
-    const auto said = run({TALKS_PROGRAM, "--version"}, environment(folder), folder.path());
+    const auto said = run({tests::program("talks"), "--version"}, environment(folder), folder.path());
     CHECK_MESSAGE(said.out.starts_with("talks "), (said.out + said.err));
 }

@@ -26,7 +26,7 @@ Variables with(const std::string& ffmpeg) { return {{"FFMPEG_PATH", ffmpeg}, {"J
 
 }  // namespace
 
-TEST_CASE("the operator's ffmpeg rewrites what has to be rewritten, and its work is inspected" * doctest::skip(on_mongo)) {
+TEST_CASE("the operator's ffmpeg rewrites what has to be rewritten, and its work is inspected" * doctest::skip(on_mongo())) {
     test::TestServer site;
     add_clip_page(site);
     const Folder folder;
@@ -71,7 +71,7 @@ TEST_CASE("the operator's ffmpeg is seen at work, and a cancel ends it and all t
     CHECK(partial_files(folder / "downloads").empty());
 }
 
-TEST_CASE("an ffmpeg that fails or makes rubbish is no success" * doctest::skip(on_mongo)) {
+TEST_CASE("an ffmpeg that fails or makes rubbish is no success" * doctest::skip(on_mongo())) {
     test::TestServer site;
     add_clip_page(site);
     for (const std::string body : {"exit 3", "for last in \"$@\"; do :; done; echo rubbish > \"$last\"",

@@ -23,7 +23,7 @@ TEST_CASE(
     const Folder folder;
     auto variables = environment(folder);
     variables["JOBRT_CONCURRENCY"] = "1";  // What runs beside a lost thread runs on its replacement.
-    Service service(folder, variables, 20s, {HANDLERS_PROGRAM});
+    Service service(folder, variables, 20s, {tests::program("e2e_handlers_program")});
     auto put = [&](const std::string& kind) {
         const auto made =
             http(service.port(), "POST", "/api/jobs", R"({"kind":")" + kind + R"(","maxAttempts":1})");
@@ -83,7 +83,7 @@ TEST_CASE("a configuration that names a program's own extractor is shared with j
     }
     variables["ROLE"] = "worker";
     variables["TEST_EXTRACTORS"] = "mine";
-    Service worker(folder, variables, 20s, {HANDLERS_PROGRAM});
+    Service worker(folder, variables, 20s, {tests::program("e2e_handlers_program")});
     const auto made = http(api.port(), "POST", "/api/jobs", R"({"url":"http://films.example/1"})");
     REQUIRE(made.status == 201);
     const auto id = text(made.json().at("job").get_object(), "id");
@@ -99,7 +99,7 @@ TEST_CASE("a program whose two extractors have one name does not start, and says
     const Folder folder;
     auto variables = environment(folder);
     variables["TEST_EXTRACTORS"] = "mine other mine";
-    const auto refused = run({HANDLERS_PROGRAM}, variables, folder.path(), 20s);
+    const auto refused = run({tests::program("e2e_handlers_program")}, variables, folder.path(), 20s);
     REQUIRE(refused.in_time);
     CHECK(refused.status.code == 2);
     CHECK_MESSAGE(refused.err.find("two extractors of this program are named \"mine\"") != std::string::npos, refused.err);
@@ -140,7 +140,7 @@ TEST_CASE(
             CHECK(ended->signal == SIGABRT);
             ++deaths;
         }
-        worker = std::make_unique<Program>(std::vector<std::string>{HANDLERS_PROGRAM}, variables, folder.path());
+        worker = std::make_unique<Program>(std::vector<std::string>{tests::program("e2e_handlers_program")}, variables, folder.path());
     };
     // The back-off of whoever was there when it died twice is longer than a test; what counts is how often it runs.
     const auto state = [&](const std::string& id) {
@@ -164,7 +164,7 @@ TEST_CASE(
 
 TEST_CASE("an exception is an error of the attempt with its text, and the worker goes on") {
     const Folder folder;
-    Service service(folder, environment(folder), 20s, {HANDLERS_PROGRAM});
+    Service service(folder, environment(folder), 20s, {tests::program("e2e_handlers_program")});
     const auto made = http(service.port(), "POST", "/api/jobs", R"({"kind":"test.throw","maxAttempts":1})");
     REQUIRE(made.status == 201);
     const auto id = text(made.json().at("job").get_object(), "id");
@@ -177,7 +177,7 @@ TEST_CASE("an exception is an error of the attempt with its text, and the worker
 
 TEST_CASE("canceling a running job twice is accepted twice, as long as its handler has not ended") {
     const Folder folder;
-    Service service(folder, environment(folder), 20s, {HANDLERS_PROGRAM});
+    Service service(folder, environment(folder), 20s, {tests::program("e2e_handlers_program")});
     const auto asked_twice = folder / "asked-twice";
     const boost::json::object late{{"kind", "test.late"}, {"payload", {{"until", asked_twice}}}};
     const auto made = http(service.port(), "POST", "/api/jobs", boost::json::serialize(late));

@@ -24,7 +24,7 @@ TEST_CASE("what each program links") {
     const Folder folder;
     for (const auto& row : rows) {
         CAPTURE(row.program);
-        const auto path = std::string(JOBRT_BIN) + "/" + row.program;
+        const auto path = tests::program(row.program);
         const auto libraries = run({"ldd", path}, environment(folder), folder.path());
         REQUIRE(libraries.status.success());
         const auto links = [&](const char* library) {

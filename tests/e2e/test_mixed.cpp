@@ -35,9 +35,9 @@ TEST_CASE("a new version beside the old one: jobs of kinds that only the new one
         const Folder folder;
         auto variables = environment(folder, kind);
         variables["ROLE"] = "api";
-        Service api(folder, variables, 20s, {JOBRT_BIN "/jobrt-api"});
+        Service api(folder, variables, 20s, {tests::program("jobrt-api")});
         variables["ROLE"] = "worker";
-        Service old(folder, variables, 20s, {JOBRT_BIN "/jobrt-worker"});
+        Service old(folder, variables, 20s, {tests::program("jobrt-worker")});
         const auto put = [&](const std::string& what) {
             const auto made = http(api.port(), "POST", "/api/jobs", R"({"kind":")" + what + R"(","payload":{"n":1}})");
             CHECK_MESSAGE(made.status == 201, made.body);
@@ -59,7 +59,7 @@ TEST_CASE("a new version beside the old one: jobs of kinds that only the new one
         CHECK(waiting.at("attempt") == 0);
         CHECK(text(waiting, "waitingFor") == "no live worker has a handler for test.good");
 
-        Service fresh(folder, variables, 20s, {HANDLERS_PROGRAM});
+        Service fresh(folder, variables, 20s, {tests::program("e2e_handlers_program")});
         REQUIRE_FALSE(fresh.ready().empty());
         CHECK(eventually(20s, [&] { return text(job(newer), "status") == "completed"; }));
         const auto done = job(newer);
@@ -102,7 +102,7 @@ TEST_CASE("doctor warns of a process elsewhere with another version, another sto
         const Folder folder;
         auto variables = environment(folder, kind);
         variables["ROLE"] = "worker";
-        Service worker(folder, variables, 20s, {JOBRT_BIN "/jobrt-worker"});
+        Service worker(folder, variables, 20s, {tests::program("jobrt-worker")});
         REQUIRE_FALSE(worker.ready().empty());
         const auto own_store = text(worker.ready(), "store"), own_version = text(worker.ready(), "version");
         variables["ROLE"] = "";

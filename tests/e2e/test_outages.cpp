@@ -12,7 +12,7 @@
 
 #include "e2e/held_store.hpp"
 #include "e2e/stores.hpp"
-#ifdef E2E_MONGO_SERVER
+#ifdef E2E_HAS_MONGO
 #include "support/mongo_server.hpp"
 #include "support/proxy.hpp"
 #endif
@@ -52,7 +52,7 @@ Frail frail_sqlite(const Folder& folder) {
             [held] { held->reset(); }};
 }
 
-#ifdef E2E_MONGO_SERVER
+#ifdef E2E_HAS_MONGO
 Frail frail_mongo(const Folder& folder) {
     std::shared_ptr<tests::MongoServer> server(tests::MongoServer::own());
     if (!server) return {};
@@ -124,7 +124,7 @@ TEST_CASE(
     const Folder folder;
     SUBCASE("sqlite, combined") { goes_and_comes_back(folder, frail_sqlite(folder), false); }
     SUBCASE("sqlite, split") { goes_and_comes_back(folder, frail_sqlite(folder), true); }
-#ifdef E2E_MONGO_SERVER
+#ifdef E2E_HAS_MONGO
     SUBCASE("mongodb, split") {
         if (store_kinds().size() < 2) return;  // Has said so.
         const auto store = frail_mongo(folder);
@@ -137,7 +137,7 @@ TEST_CASE(
 #endif
 }
 
-#ifdef E2E_MONGO_SERVER
+#ifdef E2E_HAS_MONGO
 
 /// The server of a test, and an API on it by way of a proxy.
 struct Reached {

@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::string examples = std::string(SOURCE_DIR) + "/apps/packaging/proxy";
+const std::string examples = tests::source("apps/packaging/proxy");
 
 std::string read(const std::string& path) {
     std::ostringstream text;

@@ -60,7 +60,7 @@ TEST_CASE("save prints the path of the file, also when the post is there already
     }
 }
 
-TEST_CASE("save of a page without a video, and of no URL at all, ends with 1 and the code" * doctest::skip(on_mongo)) {
+TEST_CASE("save of a page without a video, and of no URL at all, ends with 1 and the code" * doctest::skip(on_mongo())) {
     test::TestServer site;
     site.on("/empty", test::status(200, "Content-Type: text/html\r\n", "<!doctype html><title>Words</title>"));
     const Folder folder;
@@ -147,7 +147,7 @@ TEST_CASE("save with a configuration that its own worker refuses puts no job in"
     CHECK(listed.at("jobs").get_array().empty());
 }
 
-TEST_CASE("save does not count on a worker that takes no such job" * doctest::skip(on_mongo)) {
+TEST_CASE("save does not count on a worker that takes no such job" * doctest::skip(on_mongo())) {
     test::TestServer site;
     add_clip_page(site);
     const Folder folder;
@@ -185,7 +185,7 @@ TEST_CASE("save does the job itself after all when the worker that it counted on
         return std::any_of(requests.begin(), requests.end(), [](const auto& one) { return one.target == "/slow.mp4"; });
     };
     REQUIRE(eventually(40s, busy));
-    Program saving({JOBRT_PROGRAM, "save", site.url("/page")}, environment(folder), folder.path());
+    Program saving({tests::program("jobrt"), "save", site.url("/page")}, environment(folder), folder.path());
     REQUIRE(eventually(20s, [&] { return saving.err().find("queued") != std::string::npos; }));
     worker.program().signal(SIGKILL);
     const auto ended = saving.wait(60s);
@@ -204,7 +204,7 @@ TEST_CASE("Ctrl-C ends a save at any moment, and the job stays in the queue") {
     const Folder folder;
     auto variables = environment(folder);
     variables["JOBRT_GRACE_MS"] = "60000";
-    Program saving({JOBRT_PROGRAM, "save", site.url("/page")}, variables, folder.path());
+    Program saving({tests::program("jobrt"), "save", site.url("/page")}, variables, folder.path());
     REQUIRE(eventually(40s, [&] { return saving.err().find("download") != std::string::npos; }));
     saving.signal(SIGINT);
     const auto ended = saving.wait(20s);
@@ -215,13 +215,13 @@ TEST_CASE("Ctrl-C ends a save at any moment, and the job stays in the queue") {
     CHECK(kinds_in(folder, "queued") == std::vector<std::string>{"media.save"});
 }
 
-TEST_CASE("on a terminal save shows a bar in one line, and on stdout the path only" * doctest::skip(on_mongo)) {
+TEST_CASE("on a terminal save shows a bar in one line, and on stdout the path only" * doctest::skip(on_mongo())) {
     test::TestServer site;
     site.on("/clip.mp4", test::slowly({.bytes = made_clip()}, made_clip().size() / 20, 100ms));
     site.on("/page", page_with("/clip.mp4"));
     const Folder folder;
     const Terminal terminal;
-    Program saving({JOBRT_PROGRAM, "save", site.url("/page")}, environment(folder), folder.path(), &terminal);
+    Program saving({tests::program("jobrt"), "save", site.url("/page")}, environment(folder), folder.path(), &terminal);
     const auto ended = saving.wait(60s);
     REQUIRE(ended);
     const auto shown = terminal.text();

@@ -106,7 +106,7 @@ TEST_CASE("save --api takes a refusal for one, and Ctrl-C ends it while the API 
 
     api.on("/api/jobs", [](const auto& connection, const auto&) { connection.hold(); });
     const auto before = api.requests().size();
-    Program waiting({JOBRT_PROGRAM, "save", "http://a.example/v", "--api", api.url("")}, elsewhere(away), away.path());
+    Program waiting({tests::program("jobrt"), "save", "http://a.example/v", "--api", api.url("")}, elsewhere(away), away.path());
     REQUIRE(eventually(30s, [&] { return api.requests().size() > before; }));
     waiting.signal(SIGINT);
     const auto ended = waiting.wait(10s);  // By itself it ends after five, with 1.
@@ -121,7 +121,7 @@ TEST_CASE("save --api follows the job over a restart of the API, and leaves it q
     auto api = std::make_unique<Service>(folder, variables);
     variables["PORT"] = std::to_string(api->port());
     const auto base = "http://127.0.0.1:" + std::to_string(api->port());
-    Program saving({JOBRT_PROGRAM, "save", "http://127.0.0.1:9/clip", "--api", base}, elsewhere(folder),
+    Program saving({tests::program("jobrt"), "save", "http://127.0.0.1:9/clip", "--api", base}, elsewhere(folder),
                    folder.path());
     REQUIRE(eventually(30s, [&] { return saving.err().find("no worker is running") != std::string::npos; }));
     REQUIRE(api->program().stop().has_value());

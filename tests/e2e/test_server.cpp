@@ -150,7 +150,7 @@ TEST_CASE("the old application's jobs are read from its database as from an expo
 TEST_CASE("bench measures a server and names it by what it says of itself") {
     auto& server = MongoServer::shared();
     const Folder folder;
-    Program bench({JOBRT_PROGRAM, "bench", "--scale", "1", "--workload", "W1_bulk1000", "--store", server.uri("")},
+    Program bench({tests::program("jobrt"), "bench", "--scale", "1", "--workload", "W1_bulk1000", "--store", server.uri("")},
                   environment(folder), folder.path());
     const auto ended = bench.wait(120s);
     REQUIRE(ended);
@@ -364,7 +364,7 @@ TEST_CASE("a worker elsewhere whose clock is ten minutes off counts as live for 
         };
         CHECK(output(ask({"health", "--worker", "--json"})).at("workers") == 1);
         CHECK(logins() == 1);
-        Program saving({JOBRT_PROGRAM, "save", "http://127.0.0.1:1/page"}, variables, folder.path());
+        Program saving({tests::program("jobrt"), "save", "http://127.0.0.1:1/page"}, variables, folder.path());
         const bool left_to_it = eventually(20s, [&] { return saving.err().find("next in line") != std::string::npos; });
         CHECK_MESSAGE(left_to_it, saving.err());
         worker.die();

@@ -22,7 +22,7 @@ constexpr int nobodys_port = 1;
 class Scene {
 public:
     explicit Scene(tests::MongoServer& server)
-        : server_(server), proxy_(server.port()), variables_(environment(folder_)), apis_{folder_, {}, {JOBRT_BIN "/jobrt-api"}} {
+        : server_(server), proxy_(server.port()), variables_(environment(folder_)), apis_{folder_, {}, {tests::program("jobrt-api")}} {
         variables_["JOBRT_STORE"] = "";
         variables_["MONGODB_URI"] = "mongodb://127.0.0.1:" + std::to_string(proxy_.port()) + "/chaos?directConnection=true";
         // Cut answers cost beats, too; and who takes over must not be waited for too long.
@@ -117,7 +117,7 @@ public:
 private:
     void start_worker(std::size_t i) {
         variables_["ROLE"] = "worker";
-        workers_[i] = std::make_unique<Service>(folder_, variables_, 20s, std::vector<std::string>{JOBRT_BIN "/jobrt-worker"});
+        workers_[i] = std::make_unique<Service>(folder_, variables_, 20s, std::vector<std::string>{tests::program("jobrt-worker")});
         REQUIRE_FALSE(workers_[i]->ready().empty());
     }
 

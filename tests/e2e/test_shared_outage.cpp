@@ -29,9 +29,9 @@ TEST_CASE("a database that is away at start and then comes and goes: work resume
     variables["JOBRT_HEARTBEAT_MS"] = "1000";
     variables["JOBRT_LEASE_MS"] = "5000";
     variables["ROLE"] = "worker";
-    Service worker(folder, variables, 20s, {JOBRT_BIN "/jobrt-worker"});
+    Service worker(folder, variables, 20s, {tests::program("jobrt-worker")});
     variables["ROLE"] = "api";
-    Service api(folder, variables, 20s, {JOBRT_BIN "/jobrt-api"});
+    Service api(folder, variables, 20s, {tests::program("jobrt-api")});
     REQUIRE_FALSE(worker.ready().empty());
     REQUIRE_FALSE(api.ready().empty());
 

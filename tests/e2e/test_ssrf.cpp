@@ -17,7 +17,7 @@ using extract_test::Canary;
 /// A runtime's: the networks that it may reach, and the names that the tests give away.
 Variables reaching(const std::string& nets, Variables more = {}) {
     more["JOBRT_ALLOW_NETS"] = nets;
-    more["LD_PRELOAD"] = FALSE_NAMES;
+    more["LD_PRELOAD"] = tests::program("libe2e_false_names.so");
     return more;
 }
 

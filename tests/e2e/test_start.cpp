@@ -37,7 +37,7 @@ std::set<std::string> listening(const std::vector<int>& pids) {
     return found;
 }
 
-TEST_CASE("an unknown role is refused with the roles there are" * doctest::skip(on_mongo)) {
+TEST_CASE("an unknown role is refused with the roles there are" * doctest::skip(on_mongo())) {
     const Folder folder;
     auto variables = environment(folder);
     variables["ROLE"] = "wrker";
@@ -50,7 +50,7 @@ TEST_CASE("an unknown role is refused with the roles there are" * doctest::skip(
     CHECK_FALSE(fs::exists(folder / "jobs.db"));
 }
 
-TEST_CASE("a split role without a store is refused, naming both variables" * doctest::skip(on_mongo)) {
+TEST_CASE("a split role without a store is refused, naming both variables" * doctest::skip(on_mongo())) {
     for (const auto* role : {"api", "worker"}) {
         CAPTURE(role);
         const Folder folder;
@@ -67,7 +67,7 @@ TEST_CASE("a split role without a store is refused, naming both variables" * doc
     }
 }
 
-TEST_CASE("empty variables count as unset, and PROCESS_ROLE is ROLE" * doctest::skip(on_mongo)) {
+TEST_CASE("empty variables count as unset, and PROCESS_ROLE is ROLE" * doctest::skip(on_mongo())) {
     const Folder folder;
     auto variables = environment(folder);
     variables["ROLE"] = "";
@@ -78,7 +78,7 @@ TEST_CASE("empty variables count as unset, and PROCESS_ROLE is ROLE" * doctest::
     CHECK(text(Service(folder, variables).ready(), "role") == "api");
 }
 
-TEST_CASE("bad settings are refused by name" * doctest::skip(on_mongo)) {
+TEST_CASE("bad settings are refused by name" * doctest::skip(on_mongo())) {
     struct Row {
         const char *name, *value, *said;
         int code;
@@ -128,7 +128,7 @@ TEST_CASE("a port that is taken ends with 69 and is named, before a job is begun
     CHECK_MESSAGE(events.out.find("\"worker.") == std::string::npos, events.out);
 }
 
-TEST_CASE("a corrupt store and a foreign one end with 69 and stay as they are" * doctest::skip(on_mongo)) {
+TEST_CASE("a corrupt store and a foreign one end with 69 and stay as they are" * doctest::skip(on_mongo())) {
     for (const bool foreign : {false, true}) {
         CAPTURE(foreign);
         const Folder folder;

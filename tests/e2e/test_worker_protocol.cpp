@@ -23,7 +23,7 @@ public:
     int port() const { return api_->port(); }
     std::unique_ptr<Program> worker() {
         auto worker = std::make_unique<Program>(
-            std::vector<std::string>{"python3", HTTP_WORKER, "http://127.0.0.1:" + std::to_string(port())}, variables_,
+            std::vector<std::string>{"python3", tests::source("examples/http_worker.py"), "http://127.0.0.1:" + std::to_string(port())}, variables_,
             folder_.path());
         CHECK(eventually(20s, [&] { return seen(worker->pid()); }));
         return worker;

@@ -6,12 +6,13 @@
 #include <doctest/doctest.h>
 
 #include "fuzz.hpp"
+#include "support/places.hpp"
 
 namespace fs = std::filesystem;
 using namespace jobruntime;
 
 TEST_CASE("every kept input of the fuzz targets is taken without a fault") {
-    const fs::path corpus = FUZZ_CORPUS;
+    const fs::path corpus = tests::source("tests/fuzz/corpus");
     for (const auto& target : fuzz::targets) {
         CAPTURE(target.name);
         int inputs = 0;

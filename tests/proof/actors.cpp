@@ -9,6 +9,8 @@
 
 #include <unistd.h>
 
+#include "support/places.hpp"
+
 namespace proof {
 
 int scaled(int full, int least) {
@@ -30,7 +32,7 @@ Folder::~Folder() {
 
 ActorProcess::ActorProcess(std::vector<std::string> arguments, std::vector<std::string> environment)
     : arguments_(std::move(arguments)), environment_(std::move(environment)) {
-    arguments_.insert(arguments_.begin(), PROOF_ACTOR);
+    arguments_.insert(arguments_.begin(), jobruntime::tests::program("proof_actor"));
 }
 
 void ActorProcess::start() {

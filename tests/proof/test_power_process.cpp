@@ -19,6 +19,7 @@
 #include "proof/journal.hpp"
 #include "proof/power_image.hpp"
 #include "proof/scene.hpp"
+#include "support/places.hpp"
 
 using namespace jobruntime;
 using namespace proof;
@@ -98,7 +99,7 @@ class Machine {
 public:
     Machine(const std::string& durability, Moment moment) : moment_(moment) {
         std::filesystem::create_directories(disk_);
-        const std::vector<std::string> environment{"LD_PRELOAD=" PROOF_PRELOAD, "PROOF_POWER_DIR=" + disk_,
+        const std::vector<std::string> environment{"LD_PRELOAD=" + tests::program("libproof_preload.so"), "PROOF_POWER_DIR=" + disk_,
                                                    "PROOF_POWER_LOG=" + log()};
         const auto database = disk_ + "/jobs.db";
         const auto act = [&](std::vector<std::string> words) {

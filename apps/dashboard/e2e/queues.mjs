@@ -44,10 +44,13 @@ async function pausing(world) {
 
 const countOf = async (url, state) => (await call(url, "GET", `/api/jobs/counts?status=${state}`)).json.total;
 
-/** So many failed jobs with a tag, a multiple of 50, and one without. */
+/** So many failed jobs with a tag, and one without. Few at once: a slow store has each wait for those before it. */
 async function makeFailed(url, most) {
-    for (let done = 0; done < most; done += 50)
-        await Promise.all(Array.from({ length: 50 }, () => submit(url, { kind: "demo.sleep", payload: { ms: 0, failTimes: 1 }, maxAttempts: 1, tags: ["many"] })));
+    let left = most;
+    const make = async () => {
+        while (left-- > 0) await submit(url, { kind: "demo.sleep", payload: { ms: 0, failTimes: 1 }, maxAttempts: 1, tags: ["many"] });
+    };
+    await Promise.all(Array.from({ length: 8 }, make));
     await submit(url, { kind: "demo.sleep", payload: { ms: 0, failTimes: 1 }, maxAttempts: 1 });
     await eventually("all have failed", async () => (await countOf(url, "failed")) === most + 1, 60_000);
 }

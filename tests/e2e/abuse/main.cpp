@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "e2e/abuse/trials.hpp"
+#include "support/places.hpp"
 
 namespace jobruntime::abuse {
 namespace {
@@ -89,7 +90,7 @@ int main(int argc, char** argv) {
     using namespace jobruntime::abuse;
     doctest::Context context;
     context.setAsDefaultForAssertsOutOfTestCases();
-    std::string program = JOBRT_PROGRAM;
+    std::string program = jobruntime::tests::program("jobrt");
     Size size;
     for (int i = 1; i < argc; ++i) {
         const std::string_view word(argv[i]);

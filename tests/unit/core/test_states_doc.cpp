@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include "core/transitions.hpp"
+#include "support/places.hpp"
 
 using namespace jobruntime;
 
@@ -16,8 +17,8 @@ using Row = std::vector<std::string>;
 
 /// The rows of the one table below a heading, without its head.
 std::vector<Row> table_below(std::string_view heading) {
-    std::ifstream file(STATES_DOC);
-    REQUIRE_MESSAGE(file.good(), STATES_DOC);
+    std::ifstream file(tests::source("docs/states.md"));
+    REQUIRE_MESSAGE(file.good(), tests::source("docs/states.md"));
     std::vector<Row> rows;
     bool here = false;
     for (std::string line; std::getline(file, line);) {

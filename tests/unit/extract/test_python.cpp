@@ -6,6 +6,7 @@
 #include <jobruntime/extract.hpp>
 
 #include "page_server.hpp"
+#include "support/places.hpp"
 
 using namespace jobruntime;
 using namespace std::chrono_literals;
@@ -15,7 +16,7 @@ namespace {
 /// Runs a Python extractor of this text, with the shipped module beside it.
 Result<MediaInfo> python(const std::string& text, std::vector<std::string>& log, int nth = 0) {
     const extract_test::TempFolder folder;
-    std::filesystem::copy_file(SOURCE_DIR "/bindings/python/jobruntime_extractor.py", folder / "jobruntime_extractor.py");
+    std::filesystem::copy_file(tests::source("bindings/python/jobruntime_extractor.py"), folder / "jobruntime_extractor.py");
     std::ofstream(folder / "mine.py") << "#!/usr/bin/env python3\n" + text;
     std::filesystem::permissions(folder / "mine.py", std::filesystem::perms::owner_all);
     std::filesystem::create_directory(folder / "tmp");

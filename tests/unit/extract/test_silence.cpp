@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "browser_fixture.hpp"
+#include "support/places.hpp"
 
 using namespace extract_test;
 
@@ -12,7 +13,7 @@ namespace {
 struct StandIn {
     explicit StandIn(const std::string& mute = {}, bool visible = false) {
         auto options = browser_options(folder);
-        options.program = SOURCE_DIR "/tests/unit/extract/standin_browser.py";
+        options.program = jobruntime::tests::source("tests/unit/extract/standin_browser.py");
         if (!mute.empty()) options.extra_args.push_back("--mute=" + mute);
         options.headless = !visible;
         options.environment.emplace_back("DISPLAY=:4711");  // It opens no window.

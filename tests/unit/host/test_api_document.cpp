@@ -6,10 +6,11 @@
 #include <sstream>
 
 #include "api_document.hpp"
+#include "support/places.hpp"
 
 TEST_CASE("docs/api.md says of every route, parameter and code what the table has, and of no other") {
     std::ostringstream text;
-    text << std::ifstream(SOURCE_DIR "/docs/api.md").rdbuf();
+    text << std::ifstream(jobruntime::tests::source("docs/api.md")).rdbuf();
     const std::string document = text.str();
     REQUIRE_FALSE(document.empty());
     const api_document::Table table;

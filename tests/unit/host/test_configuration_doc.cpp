@@ -5,12 +5,13 @@
 #include <sstream>
 
 #include "host/src/settings.hpp"
+#include "support/places.hpp"
 
 using namespace jobruntime::host;
 
 TEST_CASE("docs/configuration.md shows the table of settings as it is") {
     std::ostringstream text;
-    text << std::ifstream(SOURCE_DIR "/docs/configuration.md").rdbuf();
+    text << std::ifstream(jobruntime::tests::source("docs/configuration.md")).rdbuf();
     const std::string doc = text.str();
     REQUIRE_FALSE(doc.empty());
     std::size_t rows = 0;

@@ -17,6 +17,7 @@
 #include "host/src/media_kind.hpp"
 #include "host/src/media_save.hpp"
 #include "host/src/settings.hpp"
+#include "support/places.hpp"
 #include "unit/media/stream_bench.hpp"
 #include "unit/net/test_server.hpp"
 
@@ -49,19 +50,11 @@ private:
     Answer answer_;
 };
 
-std::string helper_path() {
-#ifdef JOBRT_MEDIA
-    return JOBRT_MEDIA;
-#else
-    return "jobrt-media";
-#endif
-}
-
 struct Bench {
     TempDir root;
     test::TestServer server;
     net::Fetcher fetcher{{.allow_nets = *net::Network::parse_list("127.0.0.0/8")}};
-    media::HelperOptions helper{.program = helper_path()};
+    media::HelperOptions helper{.program = tests::program("jobrt-media")};
     std::optional<media::Publisher> publisher;
     std::shared_ptr<Scripted> extractor;
     host::MediaSave::Options options;
@@ -79,7 +72,7 @@ struct Bench {
     /// The helper's disk fails until there is a file "mended".
     void break_helper() {
         helper.program = root.path("helper");
-        write_file(helper.program, "#!/bin/sh\n[ -e '" + root.path("mended") + "' ] && exec '" + helper_path() +
+        write_file(helper.program, "#!/bin/sh\n[ -e '" + root.path("mended") + "' ] && exec '" + tests::program("jobrt-media") +
                        "'\nread line\nprintf '{\"type\":\"error\",\"code\":\"MEDIA_IO\",\"message\":\"no disk\"}\\n'\nexit 1\n");
         fs::permissions(helper.program, fs::perms::owner_all);
     }
@@ -476,7 +469,7 @@ TEST_CASE("the helper starts while the file is downloaded, once for the job") {
     here = &bench;
     const auto starts = bench.root.path("starts");
     bench.helper.program = bench.root.path("helper");
-    std::ofstream(bench.helper.program) << "#!/bin/sh\necho started >> " << starts << "\nexec " << helper_path() << "\n";
+    std::ofstream(bench.helper.program) << "#!/bin/sh\necho started >> " << starts << "\nexec " << tests::program("jobrt-media") << "\n";
     fs::permissions(bench.helper.program, fs::perms::owner_all);
     const auto film = test::serve({.bytes = read_file(Clips::get()["faststart.mp4"])});
     bench.server.on("/film.mp4", [&ahead, film, starts](const test::ServedConnection& to, const test::ServedRequest& request) {

@@ -12,6 +12,8 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include "support/places.hpp"
+
 // Made-up clips for the media tests: ffmpeg draws them when the tests run.
 namespace jobruntime::media_test {
 
@@ -122,13 +124,13 @@ private:
 
 /// Names the helper, or says aloud why the test cannot run.
 inline std::string helper_or_skip() {
-#ifdef JOBRT_MEDIA
-    if (std::system("ffmpeg -version >/dev/null 2>&1 && ffprobe -version >/dev/null 2>&1") == 0)
-        return JOBRT_MEDIA;
-    MESSAGE("skipped: there is no ffmpeg to make clips with");
-#else
-    MESSAGE("skipped: jobrt-media is not part of this build");
-#endif
+    const auto helper = tests::program("jobrt-media");
+    if (!std::filesystem::exists(helper))
+        MESSAGE("skipped: jobrt-media is not part of this build");
+    else if (std::system("ffmpeg -version >/dev/null 2>&1 && ffprobe -version >/dev/null 2>&1") != 0)
+        MESSAGE("skipped: there is no ffmpeg to make clips with");
+    else
+        return helper;
     return {};
 }
 

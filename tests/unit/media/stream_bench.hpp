@@ -10,6 +10,7 @@
 #include <jobruntime/net.hpp>
 
 #include "clips.hpp"
+#include "support/places.hpp"
 #include "unit/net/test_server.hpp"
 
 // What the tests of streams share: made-up streams on a loopback server, and the way to a finished file.
@@ -87,19 +88,12 @@ struct StreamBench {
     TempDir root;
     test::TestServer server;
     net::Fetcher fetcher{{.allow_nets = *net::Network::parse_list("127.0.0.0/8")}};
-    media::Publisher publisher{{.root = root.path("downloads"), .helper = {.program = helper_program()}}};
+    media::Publisher publisher{{.root = root.path("downloads"), .helper = {.program = tests::program("jobrt-media")}}};
     media::Downloader downloader{fetcher};
     media::DownloadOptions options{.stall_timeout = std::chrono::milliseconds(900),
                                    .segment_retries = 2,
                                    .first_pause = std::chrono::milliseconds(10)};
 
-    static std::string helper_program() {
-#ifdef JOBRT_MEDIA
-        return JOBRT_MEDIA;
-#else
-        return "jobrt-media";
-#endif
-    }
     media::WorkFolder work(std::uint64_t fence) {
         auto folder = publisher.claim_work_folder(stream_job, Fence{fence});
         REQUIRE(folder);

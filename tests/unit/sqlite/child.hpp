@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "support.hpp"
+#include "support/places.hpp"
 
 namespace jobruntime::sqlite::test {
 
@@ -22,7 +23,7 @@ public:
     explicit Child(const std::vector<std::string>& arguments, const std::string& failpoints = "") {
         int pipe_ends[2];
         REQUIRE(::pipe2(pipe_ends, O_CLOEXEC) == 0);
-        std::vector<std::string> words{SQLITE_CHILD};
+        std::vector<std::string> words{tests::program("sqlite_child")};
         words.insert(words.end(), arguments.begin(), arguments.end());
         std::vector<char*> argv;
         for (auto& word : words) argv.push_back(word.data());

@@ -16,6 +16,7 @@
 #include <jobruntime/subprocess.hpp>
 
 #include "support/mostly.hpp"
+#include "support/places.hpp"
 #include "unit/subprocess/process_probe.hpp"
 
 using namespace jobruntime;
@@ -298,7 +299,7 @@ TEST_CASE("a child that computes too long is ended by its limit") {
 }
 
 TEST_CASE("the child outlives the thread that started it and dies with the process") {
-    auto parent = Subprocess::spawn({.argv = {SUBPROCESS_PARENT}, .out = Stdio::pipe});
+    auto parent = Subprocess::spawn({.argv = {tests::program("subprocess_parent")}, .out = Stdio::pipe});
     REQUIRE(parent);
     const int grandchild = read_pid(*parent);
     REQUIRE(grandchild > 0);
