@@ -18,6 +18,8 @@ namespace {
 
 using Steady = std::chrono::steady_clock;
 constexpr int nobodys_port = 1;
+/// The stand-in takes its time to start, and for what its clients have left behind; much longer on a slow machine.
+constexpr auto patience = std::chrono::seconds(120);
 
 class Scene {
 public:
@@ -68,12 +70,31 @@ public:
     /// Something is accepted, and something that was accepted is done, now.
     bool works() {
         const auto before = load_->accepted();
-        if (!eventually(40s, [&] { return load_->accepted() > before + 1; })) return false;
+        if (!eventually(patience, [&] { return load_->accepted() > before + 1; })) {
+            say_how_it_stands("");
+            return false;
+        }
         const auto id = load_->ids()[static_cast<std::size_t>(before)];
-        return eventually(40s, [&] {
+        const bool done = eventually(patience, [&] {
             const auto answer = http(apis_.port(0), "GET", "/api/jobs/" + id).json();
             return answer.contains("job") && text(answer.at("job").get_object(), "status") == "completed";
         });
+        if (!done) say_how_it_stands(id);
+        return done;
+    }
+
+    /// What the programs and the database itself say when something does not go on.
+    void say_how_it_stands(const std::string& job) {
+        for (std::size_t i = 0; i < 2; ++i) {
+            const auto made = http(apis_.port(i), "POST", "/api/jobs", R"({"kind":"demo.echo"})");
+            const auto health = http(apis_.port(i), "GET", "/api/health");
+            MESSAGE("API " << i << ": " << made.status << " " << made.body << "\n" << health.status << " " << health.body);
+            if (!job.empty()) MESSAGE(http(apis_.port(i), "GET", "/api/jobs/" + job).body);
+        }
+        auto store = mongo::open(server_.uri("chaos"));
+        REQUIRE(store.has_value());
+        const auto events = (*store)->events({}, {}, 1);
+        MESSAGE("the database itself: " << (events ? "answers" : events.error().message));
     }
 
     void forget(bool yes) { forgetful_->connect(yes ? nobodys_port : apis_.port(0)); }
@@ -92,7 +113,7 @@ public:
         waiting.states = {JobState::scheduled};
         std::vector<LogEvent> log;
         Judgement judgement;
-        const bool whole = eventually(90s, [&] {
+        const bool whole = eventually(2 * patience, [&] {
             (void)queue.change_all(waiting, promote).has_value();
             log = whole_log(apis_.port(0));
             judgement = judge(log, accepted_);
