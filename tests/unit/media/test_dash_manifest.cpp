@@ -170,6 +170,27 @@ TEST_CASE("every way to name segments") {
           "TOO_LARGE");
 }
 
+TEST_CASE("how long the last segment of a timeline is, is known where the timeline ends with the period") {
+    struct Row {
+        const char* runs;
+        bool known;
+    };
+    const Row table[] = {{"<S d=\"5\" r=\"1\"/>", true},
+                         {"<S d=\"4\" r=\"1\"/>", true},
+                         // It goes on to the end or beyond it, as long as there is something.
+                         {"<S d=\"5\" r=\"-1\"/>", false},
+                         {"<S d=\"4\" r=\"2\"/>", false}};
+    for (const auto& row : table) {
+        CAPTURE(row.runs);
+        const auto media = segments("<SegmentTemplate media=\"$Time$\"><SegmentTimeline>" + std::string(row.runs) +
+                                    "</SegmentTimeline></SegmentTemplate>");
+        REQUIRE(media);
+        REQUIRE(media->segments.size() >= 2);
+        CHECK(media->segments.front().exact);
+        CHECK(media->segments.back().exact == row.known);
+    }
+}
+
 TEST_CASE("what stands above a representation counts for it, the nearest first") {
     const auto found = read(manifest(
         "<BaseURL>https://a.example/m/</BaseURL><BaseURL>https://other.example/</BaseURL>" +
