@@ -74,7 +74,7 @@ export async function retryAll(world, most) {
     const { url } = await world.serve({ JOBRT_CONCURRENCY: "32" });
     await makeFailed(url, most);
     const { page, done } = await askToRetry(world, url, most);
-    await done.waitFor({ timeout: 30_000 });
+    await done.waitFor({ timeout: 120_000 });
     const failed = () => countOf(url, "failed");
     await eventually("all complete but the one that did not match", async () => (await failed()) === 1, 60_000);
     console.log(`counts: ${most} failed jobs retried by one question`);
@@ -100,7 +100,10 @@ export async function retryCopied(world) {
     const { page, done } = await askToRetry(world, url, 1000, hold);
     const since = Date.now();
     const progress = page.locator(".note", { hasText: /^Retry: \d+ of 1,000 jobs so far/ });
-    const shownBeforeDone = () => Promise.race([progress.waitFor().then(() => true), done.waitFor().then(() => false)]);
+    const shownBeforeDone = () => Promise.race([
+        progress.waitFor({ timeout: 120_000 }).then(() => true),
+        done.waitFor({ timeout: 400_000 }).then(() => false),
+    ]);
     try {
         if (await shownBeforeDone()) {
             await progress.getByRole("button", { name: "Dismiss" }).click();
