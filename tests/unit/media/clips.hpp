@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -62,7 +63,40 @@ inline std::string output_of(const std::string& command) {
     return out;
 }
 
-inline void ffmpeg(const std::string& arguments) { output_of("ffmpeg -nostdin -v error -y " + arguments); }
+inline std::string replaced(std::string text, const std::string& what, const std::string& with) {
+    for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += with.size()) text.replace(at, what.size(), with);
+    return text;
+}
+
+/// The last name on an ffmpeg command line is that of what is made; its folder.
+inline std::string folder_made_in(const std::string& arguments) {
+    const auto end = arguments.rfind('/');
+    const auto begin = end == std::string::npos ? end : arguments.rfind('\'', end);
+    return begin == std::string::npos ? "" : arguments.substr(begin + 1, end - begin - 1);
+}
+
+/// Drawing and encoding clips is most of what the media tests take, and comes out the same each time: with a folder in
+/// JOBRT_MADE_CLIPS, all programs and builds together make each of them once. Not what is made from another file.
+inline void ffmpeg(const std::string& arguments) {
+    namespace fs = std::filesystem;
+    const auto run = [](const std::string& words) { output_of("ffmpeg -nostdin -v error -y " + words); };
+    const char* shared = std::getenv("JOBRT_MADE_CLIPS");
+    const auto folder = folder_made_in(arguments);
+    const auto recipe = folder.empty() ? arguments : replaced(arguments, folder, "@");
+    const bool drawn = recipe.find("lavfi") != std::string::npos && recipe.find("-i '") == std::string::npos &&
+                       recipe.find("key_info") == std::string::npos && recipe.find("'/") == std::string::npos;
+    if (!shared || !*shared || folder.empty() || !drawn) return run(arguments);
+    const fs::path made = fs::path(shared) / std::to_string(std::hash<std::string>{}(recipe));
+    if (!fs::exists(made)) {
+        auto fresh = made.string() + "-XXXXXX";
+        REQUIRE(::mkdtemp(fresh.data()) != nullptr);
+        run(replaced(arguments, folder, fresh));
+        std::error_code somebody_was_quicker;
+        fs::rename(fresh, made, somebody_was_quicker);
+        if (somebody_was_quicker) fs::remove_all(fresh);
+    }
+    fs::copy(made, folder, fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+}
 
 /// The checksum of the video's packets as they are stored.
 inline std::string video_md5(const std::string& file) {
