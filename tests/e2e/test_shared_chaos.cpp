@@ -24,7 +24,10 @@ constexpr auto patience = std::chrono::seconds(120);
 class Scene {
 public:
     explicit Scene(tests::MongoServer& server)
-        : server_(server), proxy_(server.port()), variables_(environment(folder_)), apis_{folder_, {}, {tests::program("jobrt-api")}} {
+        : server_(server),
+          proxy_(server.port()),
+          variables_(environment(folder_)),
+          apis_{folder_, {}, {tests::program("jobrt-api")}} {
         variables_["JOBRT_STORE"] = "";
         variables_["MONGODB_URI"] = "mongodb://127.0.0.1:" + std::to_string(proxy_.port()) + "/chaos?directConnection=true";
         // Cut answers cost beats, too; and who takes over must not be waited for too long.
@@ -39,15 +42,11 @@ public:
             followers_.push_back(std::make_unique<Follower>(apis_.port(i)));
         }
         forgetful_ = std::make_unique<Follower>(apis_.port(0), false);
-    }
-
-    tests::MongoServer& server() { return server_; }
-    tests::Proxy& proxy() { return proxy_; }
-    Load& load() { return *load_; }
-    void start_load() {
         load_ = std::make_unique<Load>(80ms);
         load_->to(apis_.port(0));
     }
+
+    tests::Proxy& proxy() { return proxy_; }
 
     /// SIGKILL to one of the four, which is started again.
     void kill_one(std::uint64_t random) {
@@ -113,14 +112,17 @@ public:
         waiting.states = {JobState::scheduled};
         std::vector<LogEvent> log;
         Judgement judgement;
-        const bool whole = eventually(2 * patience, [&] {
+        bool whole = false;
+        for (const auto end = Steady::now() + 2 * patience; !whole && Steady::now() < end;) {
             (void)queue.change_all(waiting, promote).has_value();
             log = whole_log(apis_.port(0));
             judgement = judge(log, accepted_);
-            return judgement.lost == 0 && followers_[0]->ids() == ids_of(log) && followers_[1]->ids() == ids_of(log);
-        });
+            whole = judgement.lost == 0 && followers_[0]->ids() == ids_of(log) && followers_[1]->ids() == ids_of(log);
+            // To read all of it is much for the stand-in, which goes on with it when nobody waits for the answer any more.
+            if (!whole) std::this_thread::sleep_for(2s);
+        }
         std::cout << what << ", on the stand-in SecantusDB, which is not MongoDB: " << accepted_.size()
-                  << " jobs accepted so far, " << judgement.counts() << ", " << judgement.gaps << " gaps; two clients, by "
+                  << " jobs accepted, " << judgement.counts() << ", " << judgement.gaps << " gaps; two clients, by "
                   << followers_[0]->connections() + followers_[1]->connections() << " attempts to connect, saw the log of "
                   << log.size() << " events exactly: " << (whole ? "yes" : "no") << "; "
                   << std::chrono::duration_cast<std::chrono::seconds>(Steady::now() - since).count() << " s\n"
@@ -154,17 +156,18 @@ private:
     std::vector<std::string> accepted_;
 };
 
-TEST_CASE("programs killed, a database killed, answers cut: SSE clients that reconnect through it all see every event once") {
-    const auto server = tests::MongoServer::own();
-    if (!server) {
-        std::cout << "skipped: only a server of our own can be killed; set JOBRT_STANDIN\n";
-        return;
-    }
+std::unique_ptr<tests::MongoServer> own_server() {
+    auto server = tests::MongoServer::own();
+    if (!server) std::cout << "skipped: only a server of our own can be killed; set JOBRT_STANDIN\n";
+    return server;
+}
+
+TEST_CASE("programs killed: SSE clients that reconnect see every event once") {
+    const auto server = own_server();
+    if (!server) return;
     Scene scene(*server);
     std::mt19937_64 random(11);
-
-    auto since = Steady::now();
-    scene.start_load();
+    const auto since = Steady::now();
     CHECK(scene.works());
     scene.forget(true);
     const int kills = scaled(100, 10);
@@ -175,9 +178,16 @@ TEST_CASE("programs killed, a database killed, answers cut: SSE clients that rec
     }
     CHECK(scene.works());
     scene.finish("kill -9 of jobrt-api and jobrt-worker, " + std::to_string(kills) + " times", since);
+}
 
-    since = Steady::now();
-    scene.start_load();
+TEST_CASE("a database killed: SSE clients see every event once") {
+    const auto server = own_server();
+    if (!server) return;
+    Scene scene(*server);
+    std::mt19937_64 random(11);
+    const auto since = Steady::now();
+    CHECK(scene.works());
+    scene.forget(true);
     const int restarts = scaled(20, 3);
     for (int i = 0; i < restarts; ++i) {
         // Under load: something was done since it came back.
@@ -186,12 +196,21 @@ TEST_CASE("programs killed, a database killed, answers cut: SSE clients that rec
         server->kill();
         std::this_thread::sleep_for(std::chrono::milliseconds(random() % 500));
         server->start();
+        if (i == 1) scene.forget(false);
     }
     CHECK(scene.works());
     scene.finish("the database killed and started again, " + std::to_string(restarts) + " times", since);
+}
 
-    since = Steady::now();
-    scene.start_load();
+TEST_CASE("answers cut in the middle: SSE clients see every event once") {
+    const auto server = own_server();
+    if (!server) return;
+    Scene scene(*server);
+    const auto since = Steady::now();
+    CHECK(scene.works());
+    scene.forget(true);
+    CHECK(scene.works());
+    scene.forget(false);
     const long cuts = scaled(200, 10);
     scene.proxy().set({.every = 12, .seed = 7, .longest_delay = std::chrono::milliseconds(2'000)});
     CHECK(eventually(150s, [&] { return scene.proxy().counts().all() >= cuts; }));
