@@ -55,6 +55,17 @@ async function makeFailed(url, most) {
     await eventually("all have failed", async () => (await countOf(url, "failed")) === most + 1, 60_000);
 }
 
+/** A slow store is still busy with what API and page read as they begin; a change that has to wait for that is given up. */
+async function calm(url) {
+    let quick = 0;
+    await eventually("the store has caught up", async () => {
+        const since = Date.now();
+        const { status } = await call(url, "GET", "/api/jobs/counts?status=failed");
+        quick = status === 200 && Date.now() - since < 500 ? quick + 1 : 0;
+        return quick === 5;
+    }, 120_000);
+}
+
 /** Retries those with the tag by one question; the page, as soon as the question is answered. */
 async function askToRetry(world, url, most, prepare = async () => {}) {
     const page = await world.browse();
@@ -66,8 +77,9 @@ async function askToRetry(world, url, most, prepare = async () => {}) {
     await tab.getByText(shown).waitFor();
     await page.getByRole("button", { name: "Retry all…" }).click();
     await page.getByRole("dialog").getByText(`Retry all ${shown} matching jobs?`).waitFor();
+    await calm(url);
     await page.getByRole("dialog").getByRole("button", { name: `Retry ${shown}` }).click();
-    return { page, done: page.getByText(`${shown} queued again`) };
+    return { page, done: page.getByText(new RegExp(`^${shown} queued again`)) };
 }
 
 export async function retryAll(world, most) {
@@ -100,10 +112,8 @@ export async function retryCopied(world) {
     const { page, done } = await askToRetry(world, url, 1000, hold);
     const since = Date.now();
     const progress = page.locator(".note", { hasText: /^Retry: \d+ of 1,000 jobs so far/ });
-    const shownBeforeDone = () => Promise.race([
-        progress.waitFor({ timeout: 120_000 }).then(() => true),
-        done.waitFor({ timeout: 400_000 }).then(() => false),
-    ]);
+    const long = { timeout: 400_000 };
+    const shownBeforeDone = () => Promise.race([progress.waitFor(long).then(() => true), done.waitFor(long).then(() => false)]);
     try {
         if (await shownBeforeDone()) {
             await progress.getByRole("button", { name: "Dismiss" }).click();

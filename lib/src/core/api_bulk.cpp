@@ -50,7 +50,7 @@ public:
     }
 
 private:
-    static constexpr int least = 10, most = 200;
+    static constexpr int least = 5, most = 200;
     static constexpr std::chrono::duration<double> aim{0.2};
     int size_ = least;
 };
