@@ -202,7 +202,7 @@ TEST_CASE("a store that goes away among named jobs leaves a result for each: wha
 TEST_CASE("a store that is slow is asked for few at a time, so that a call ends before anybody gives up on it") {
     ApiOptions options;
     options.deleted = [](const Job&, const RouteMatch&) {};
-    const std::pair<std::string, int> table[] = {{"retry", 15}, {"delete", 15}, {"retry", 150}, {"delete", 150}};
+    const std::pair<std::string, int> table[] = {{"retry", 15}, {"delete", 15}, {"retry", 90}, {"delete", 90}, {"retry", 150}, {"delete", 150}};
     for (const auto& [action, each_ms] : table) {
         CAPTURE(action);
         CAPTURE(each_ms);
